@@ -1,0 +1,236 @@
+"""Image sets as float tensors: digits, MNIST, FashionMNIST, CIFAR10, noise, .npz."""
+
+import gzip
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .seeds import generator
+
+__all__ = ["DATASETS", "DatasetError", "Images", "load_images"]
+
+_TORCHVISION = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "cifar10": "CIFAR10"}
+DATASETS = ("digits", *_TORCHVISION, "noise")
+MIN_IMAGES = 2  # a standard deviation needs two
+_LUMA = torch.tensor([0.299, 0.587, 0.114])  # ITU-R 601
+_NOISE_SIZE, _NOISE_IMAGES = 16, (4096, 1024)
+_DIGITS_TRAIN = 1437  # of 1797: four fifths
+
+
+class DatasetError(ValueError):
+    """A data set that cannot be read or makes no sense; the message is one line."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """A data set, shuffled once by a fixed permutation so that any first N images are a fair sample.
+
+    ``train [N, pixels]`` and ``test [M, pixels]`` are float32 in [0, 1]; ``train_labels [N]`` and
+    ``test_labels [M]`` are int64 in ``0..classes-1``; ``shape`` is that of one image, (height, width[, channels]) or
+    (pixels,).
+    """
+
+    name: str
+    train: torch.Tensor
+    train_labels: torch.Tensor
+    test: torch.Tensor
+    test_labels: torch.Tensor
+    shape: tuple[int, ...]
+    classes: int
+
+    @property
+    def pixels(self) -> int:
+        """Numbers in one image."""
+        return int(self.train.shape[1])
+
+
+def load_images(
+    name: str, *, data_dir: str | Path = "data", download: bool = False, resize: int | None = None
+) -> Images:
+    """Load a data set by name, or an ``.npz`` by path.
+
+    Parameters
+    ----------
+    name:
+        One of `DATASETS`, or the path of an ``.npz`` with ``train_images``, ``train_labels``,
+        ``test_images``, ``test_labels``; images uint8 (divided by 255) or float (left alone within [0, 1], otherwise
+        mapped there by the training images' range), of shape ``[N, pixels]``, ``[N, height, width]`` or
+        ``[N, height, width, channels]``.
+    data_dir, download:
+        Where torchvision's sets are, and whether they may be fetched.
+    resize:
+        Pool or enlarge every image to ``resize x resize``.
+
+    Raises
+    ------
+    DatasetError
+        One line that says what is wrong with which file.
+    """
+    if name == "digits":
+        arrays = _digits()
+    elif name == "noise":
+        arrays = _noise(resize or _NOISE_SIZE)
+    elif name in _TORCHVISION:
+        arrays = _torchvision(name, Path(data_dir), download)
+    elif name.endswith(".npz"):
+        arrays = _npz(Path(name))
+    else:
+        raise DatasetError(f"{name!r} is none of {', '.join(DATASETS)} and no path of an .npz file")
+    return _prepare(name, *arrays, resize=resize)
+
+
+Arrays = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+def _digits() -> Arrays:
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = torch.from_numpy(digits.images).float() / 16
+    labels = torch.from_numpy(digits.target)
+    n = _DIGITS_TRAIN
+    return images[:n], labels[:n], images[n:], labels[n:]
+
+
+def _noise(size: int) -> Arrays:
+    random = generator(0, "noise", size)
+    train, test = (torch.rand(n, size, size, generator=random) for n in _NOISE_IMAGES)
+    labels = [torch.randint(10, (n,), generator=random) for n in _NOISE_IMAGES]
+    return train, labels[0], test, labels[1]
+
+
+def _torchvision(name: str, data_dir: Path, download: bool) -> Arrays:
+    from torchvision import datasets
+
+    kind = getattr(datasets, _TORCHVISION[name])
+    try:
+        packed = data_dir / kind.__name__ / "raw"
+        if not download and (packed / "train-images-idx3-ubyte.gz").exists():
+            return _packed_mnist(packed)
+        sets = [kind(str(data_dir), train=train, download=download) for train in (True, False)]
+    except (RuntimeError, OSError, ValueError, EOFError, zlib.error) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        hint = "" if download else "; --download fetches it"
+        raise DatasetError(f"{name} cannot be read from {str(data_dir)!r}: {reason}{hint}") from error
+    out: list[torch.Tensor] = []
+    for part in sets:
+        images = torch.as_tensor(part.data).float() / 255
+        if images.ndim == 4:  # the paper's CIFAR10 is grey
+            images = images @ _LUMA
+        out += [images, torch.as_tensor(part.targets)]
+    return out[0], out[1], out[2], out[3]
+
+
+def _packed_mnist(raw: Path) -> Arrays:
+    """The files as downloaded: torchvision itself reads them only after unpacking them where they lie."""
+
+    def read(name: str, header: int) -> torch.Tensor:
+        with gzip.open(raw / name, "rb") as file:
+            data = file.read()
+        shape = np.frombuffer(data, ">i4", header // 4)[1:]
+        return torch.from_numpy(np.frombuffer(data, np.uint8, offset=header).reshape(shape).copy())
+
+    out: list[torch.Tensor] = []
+    for part in ("train", "t10k"):
+        out += [read(f"{part}-images-idx3-ubyte.gz", 16).float() / 255, read(f"{part}-labels-idx1-ubyte.gz", 8)]
+    return out[0], out[1], out[2], out[3]
+
+
+def _npz(path: Path) -> Arrays:
+    names = ("train_images", "train_labels", "test_images", "test_labels")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            missing = [n for n in names if n not in archive]
+            if missing:
+                raise DatasetError(f"{str(path)!r} has no array {missing[0]!r}; it must hold {', '.join(names)}")
+            arrays = {n: archive[n] for n in names}
+    except DatasetError:
+        raise
+    except Exception as error:  # numpy's and zipfile's parsers raise a dozen kinds on damaged bytes
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DatasetError(f"{str(path)!r} is not a readable .npz file: {reason}") from error
+    images = [arrays["train_images"], arrays["test_images"]]
+    for array, label in zip(images, ("train_images", "test_images"), strict=True):
+        if array.dtype != np.uint8 and array.dtype.kind != "f":
+            raise DatasetError(f"{label} of {str(path)!r} must be uint8 or float, got {array.dtype}")
+        if array.ndim not in (2, 3, 4) or 0 in array.shape:
+            raise DatasetError(
+                f"{label} of {str(path)!r} must be [N, pixels], [N, height, width] or [N, height, width, channels], "
+                f"got shape {list(array.shape)}"
+            )
+    if images[0].shape[1:] != images[1].shape[1:] or images[0].dtype.kind != images[1].dtype.kind:
+        raise DatasetError(f"train_images and test_images of {str(path)!r} differ in image shape or type")
+    if images[0].dtype == np.uint8:
+        train, test = (torch.from_numpy(a.astype(np.float32) / 255) for a in images)
+    else:
+        if not all(np.isfinite(a).all() for a in images):
+            raise DatasetError(f"the images of {str(path)!r} must be finite, got NaN or infinity")
+        low, high = float(images[0].min()), float(images[0].max())
+        if low < 0 or high > 1:
+            span = high - low or 1.0
+            images = [(a.astype(np.float64) - low) / span for a in images]
+        train, test = (torch.from_numpy(np.asarray(a, dtype=np.float32)) for a in images)
+    labels = []
+    for label, n in (("train_labels", len(train)), ("test_labels", len(test))):
+        array = arrays[label]
+        if array.dtype.kind not in "iu" or array.shape not in ((n,), (n, 1)):
+            raise DatasetError(
+                f"{label} of {str(path)!r} must be {n} integers, got {array.dtype} of shape {list(array.shape)}"
+            )
+        if array.min() < 0 or array.max() >= 10_000:
+            raise DatasetError(
+                f"{label} of {str(path)!r} must be from 0 to 9999, got {array.min()} to {array.max()}"
+            )
+        labels.append(torch.from_numpy(array.reshape(n).astype(np.int64)))
+    return train, labels[0], test, labels[1]
+
+
+def _prepare(
+    name: str,
+    train: torch.Tensor,
+    train_labels: torch.Tensor,
+    test: torch.Tensor,
+    test_labels: torch.Tensor,
+    *,
+    resize: int | None,
+) -> Images:
+    for label, part in (("training", train), ("test", test)):
+        if len(part) < MIN_IMAGES:
+            raise DatasetError(f"{name!r} has {len(part)} {label} images; at least {MIN_IMAGES} are needed")
+    if resize is not None:
+        train, test = (_resized(name, part, resize) for part in (train, test))
+    shape = tuple(train.shape[1:])
+    for label, part in (("training", train), ("test", test)):
+        if bool((part == part[0]).all()):
+            raise DatasetError(f"the {label} images of {name!r} are all the same: there is nothing to reconstruct")
+    orders = [torch.randperm(len(part), generator=generator(0, "images", len(part))) for part in (train, test)]
+    classes = int(max(train_labels.max(), test_labels.max())) + 1
+    return Images(
+        name=name,
+        train=train.flatten(1)[orders[0]].contiguous(),
+        train_labels=train_labels.long()[orders[0]],
+        test=test.flatten(1)[orders[1]].contiguous(),
+        test_labels=test_labels.long()[orders[1]],
+        shape=shape,
+        classes=classes,
+    )
+
+
+def _resized(name: str, images: torch.Tensor, size: int) -> torch.Tensor:
+    """Average pooling on the way down, bilinear on the way up; ``[N, size, size(, channels)]``."""
+    from torch.nn.functional import adaptive_avg_pool2d, interpolate
+
+    if images.ndim == 2:
+        side = round(images.shape[1] ** 0.5)
+        if side * side != images.shape[1]:
+            raise DatasetError(f"--resize needs square images; those of {name!r} are flat, {images.shape[1]} numbers")
+        images = images.view(len(images), side, side)
+    channels_first = images.unsqueeze(1) if images.ndim == 3 else images.movedim(3, 1)
+    if size <= min(channels_first.shape[2:]):
+        out = adaptive_avg_pool2d(channels_first, size)
+    else:
+        out = interpolate(channels_first, (size, size), mode="bilinear", align_corners=False)
+    return out.squeeze(1) if images.ndim == 3 else out.movedim(1, 3)
