@@ -203,6 +203,8 @@ def _prepare(
     if resize is not None:
         train, test = (_resized(name, part, resize) for part in (train, test))
     shape = tuple(train.shape[1:])
+    if train[0].numel() < 2:
+        raise DatasetError(f"the images of {name!r} have a single pixel; at least 2 are needed")
     for label, part in (("training", train), ("test", test)):
         if bool((part == part[0]).all()):
             raise DatasetError(f"the {label} images of {name!r} are all the same: there is nothing to reconstruct")

@@ -139,7 +139,8 @@ class Prober:
         self._targets = self._inputs[self._reconstructed]
         mean = self._inputs[: self._count].mean(0).expand_as(self._targets)
         # What always answering the mean training image scores, in nats: the zero of retained information.
-        self._ignorance = float(entropy.relative_entropy(self._targets, mean).mean())
+        # Kept above 0: images that differ only in brightness have nothing in which to be ignorant.
+        self._ignorance = max(1e-12, float(entropy.relative_entropy(self._targets, mean).mean()))
         epoch = -(-self._count // BATCH)
         self.steps = settings.probe_steps or max(epoch, MIN_STEPS)
 
@@ -313,3 +314,15 @@ def measure(
     A `Prober` does the same and can be reused; see there.
     """
     return Prober(images, settings or ProbeSettings(), device).measure(list(points))
+
+
+def peak_bytes(settings: ProbeSettings, images: Images, depth: int) -> int:
+    """A rough estimate of the memory that one point of this depth takes, in bytes."""
+    width, pixels = settings.width or images.pixels, images.pixels
+    seen = min(settings.images, len(images.train)) + HELD_OUT_IMAGES
+    floats = 4 * seen * (width + pixels) + 10 * width * width
+    if settings.probe != "direct":
+        floats += depth * width * (width + CASCADE_IMAGES) + 2 * depth * CASCADE_IMAGES * pixels
+    if settings.train != "none":
+        floats += 2 * depth * width * (width + BATCH)
+    return 4 * floats

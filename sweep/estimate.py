@@ -1,0 +1,167 @@
+"""Measured points -> boundary and critical line with intervals. Uses no theory but for comparison.
+
+The model is that of the search (`sweep.boundary.LevelSet`) on the margin; every estimate is a median over
+functions drawn from its posterior, every interval their 5 % to 95 %.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from probes.meanfield import critical_sigma_w
+from probes.measure import REACH
+
+from .boundary import Axis, LevelSet
+from .spec import AXES, SweepSpec
+
+__all__ = ["BOUNDARY_COLUMNS", "PhaseModel", "theory_line"]
+
+MIN_POINTS = 10  # measured points before anything is estimated
+_SIGMA_W_STEPS = 161
+_SIGMA_B_STEPS = 20
+_DRAWS = 200
+_DEPTHS = 4
+
+BOUNDARY_COLUMNS = (
+    *("depth", "sigma_b", "lower", "lower_5", "lower_95", "upper", "upper_5", "upper_95"),
+    *("critical", "critical_5", "critical_95", "theory"),
+)
+
+
+@dataclass
+class PhaseModel:
+    """A model of the margin over the free axes of a sweep.
+
+    Parameters
+    ----------
+    spec:
+        Of the sweep.
+    points:
+        Its ``points`` table; rows without a margin are left out.
+    """
+
+    spec: SweepSpec
+    points: pd.DataFrame
+
+    def __post_init__(self) -> None:
+        measured = self.points[np.isfinite(self.points["margin"])] if len(self.points) else self.points
+        self.free = self.spec.free_axes
+        self.by_horizon = (self.spec.statistic or "direct_horizon").endswith("_horizon")
+        self.enough = len(measured) >= MIN_POINTS and bool(self.free)
+        if not self.enough:
+            return
+        self._model = LevelSet(
+            [Axis(a, *getattr(self.spec, a), integer=a == "depth") for a in self.free],
+            trend=self._trend if self.by_horizon and "depth" in self.free else None,
+            seed=self.spec.seed,
+        )
+        # The same order whatever order the points were measured in: the fit is then the same, too.
+        measured = measured.sort_values([*AXES, "seed"])
+        self._model.tell(
+            measured[self.free].to_numpy(float), measured["margin"].to_numpy(), measured["margin_censored"].to_numpy(bool)
+        )
+
+    def _trend(self, points: np.ndarray) -> np.ndarray:
+        return -np.log(points[:, self.free.index("depth")])
+
+    def _at(self, **values: np.ndarray | float) -> np.ndarray:
+        """``[n, free axes]`` from values of the axes, arrays or numbers."""
+        return np.stack(np.broadcast_arrays(*[np.asarray(values[a], dtype=float) for a in self.free]), -1)
+
+    def margin(
+        self, sigma_w: np.ndarray | float, sigma_b: np.ndarray | float, depth: np.ndarray | float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of the margin at points ``[n]``."""
+        return self._model.mean_and_deviation(self._at(sigma_w=sigma_w, sigma_b=sigma_b, depth=depth))
+
+    @property
+    def sigma_w(self) -> np.ndarray:
+        """The sigma_w that curves are evaluated at."""
+        return np.linspace(*self.spec.sigma_w, _SIGMA_W_STEPS)
+
+    @property
+    def sigma_b(self) -> np.ndarray:
+        """The sigma_b that curves are evaluated at; one, if the axis is fixed."""
+        low, high = self.spec.sigma_b
+        return np.array([low]) if low == high else np.linspace(low, high, _SIGMA_B_STEPS)
+
+    @property
+    def depths(self) -> list[int]:
+        """A few depths, evenly spaced on a log scale."""
+        low, high = self.spec.depth
+        return sorted({round(d) for d in np.geomspace(low, high, _DEPTHS)})
+
+    def _draws(self, sigma_b: float, depth: float) -> np.ndarray:
+        """``[draws, sigma_w]`` margins; the same draws at every sigma_b and depth asked."""
+        return self._model.sample(self._at(sigma_w=self.sigma_w, sigma_b=sigma_b, depth=depth), _DRAWS)
+
+    def critical_line(self) -> pd.DataFrame:
+        """``sigma_b, sigma_w, lower, upper``: where the horizon (or score) is largest, with its 90 % interval.
+
+        Where it is beyond what a probe could see, the middle of that band. Empty as long as there are too
+        few points or sigma_w is fixed.
+        """
+        rows = []
+        if self.enough and "sigma_w" in self.free:
+            deepest = self.spec.depth[1]
+            cap = math.log(REACH) if self.by_horizon else math.inf
+            for b in self.sigma_b:
+                draws = np.minimum(self._draws(b, deepest), cap)
+                top = draws >= draws.max(1, keepdims=True) - 1e-9
+                middle = (top * self.sigma_w).sum(1) / top.sum(1)
+                low, median, high = np.quantile(middle, (0.05, 0.5, 0.95))
+                rows.append((b, median, low, high))
+        return pd.DataFrame(rows, columns=["sigma_b", "sigma_w", "lower", "upper"], dtype=float)
+
+    def boundary(self) -> pd.DataFrame:
+        """The ``boundary`` table: for a few depths and every sigma_b, where the margin crosses zero.
+
+        ``lower`` and ``upper`` are the ends in sigma_w of the trainable band, with the ends ``_5`` and ``_95`` of
+        their 90 % intervals; NaN where at least half of the draws have no such crossing within the range.
+        """
+        if not self.enough or "sigma_w" not in self.free:
+            return pd.DataFrame(columns=list(BOUNDARY_COLUMNS), dtype=float)
+        critical = self.critical_line().set_index("sigma_b")
+        theory = theory_line(self.sigma_b, self.spec.activation)
+        rows = []
+        for depth in self.depths:
+            for b, t in zip(self.sigma_b, theory, strict=True):
+                draws = self._draws(b, depth)
+                ends = [_quantiles(_crossings(self.sigma_w, d)) for d in (draws, draws[:, ::-1])]
+                lower, upper = ends[0], self.spec.sigma_w[0] + self.spec.sigma_w[1] - ends[1][[0, 2, 1]]
+                c = critical.loc[b, ["sigma_w", "lower", "upper"]].to_numpy(float)
+                rows.append((depth, b, *lower, *upper, *c, t))
+        return pd.DataFrame(rows, columns=list(BOUNDARY_COLUMNS)).astype({"depth": int})
+
+    def field(self, depth: int, steps: int = 61) -> pd.DataFrame:
+        """``sigma_w, sigma_b, horizon_or_margin`` on a grid at one depth, for pictures."""
+        b = np.linspace(*self.spec.sigma_b, steps)
+        w, b = (a.ravel() for a in np.meshgrid(self.sigma_w, b))
+        mean, deviation = self.margin(w, b, float(depth))
+        return pd.DataFrame({"sigma_w": w, "sigma_b": b, "margin": mean, "deviation": deviation})
+
+
+def theory_line(sigma_b: np.ndarray, activation: str) -> np.ndarray:
+    """Mean field's critical sigma_w at each sigma_b."""
+    return np.asarray(critical_sigma_w(np.asarray(sigma_b, dtype=float), activation))
+
+
+def _crossings(x: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """Where each draw ``[draws, x]`` first rises through zero; NaN where it never does or starts above."""
+    positive = draws >= 0
+    first = positive.argmax(1)
+    rows = np.arange(len(draws))
+    before, after = draws[rows, first - 1], draws[rows, first]
+    fraction = before / np.where(before == after, 1, before - after)
+    crossing = x[first - 1] + fraction * (x[first] - x[first - 1])
+    return np.where(positive.any(1) & (first > 0), crossing, math.nan)
+
+
+def _quantiles(values: np.ndarray) -> np.ndarray:
+    """Median, 5 % and 95 %; NaN if at least half of the values are."""
+    good = values[np.isfinite(values)]
+    if len(good) * 2 <= len(values):
+        return np.full(3, math.nan)
+    return np.quantile(good, (0.5, 0.05, 0.95))

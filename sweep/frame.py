@@ -1,0 +1,205 @@
+"""Measurement -> row -> DataFrames. Every column name and its meaning stands here."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from .spec import SweepSpec
+from .store import Store
+
+if TYPE_CHECKING:
+    from probes import Measurement
+
+    from .estimate import PhaseModel
+
+__all__ = ["COLUMNS", "TABLES", "Results", "load", "row"]
+
+SPEC_FILE = "spec.json"
+TABLES = ("points", "profiles", "truth", "boundary")
+
+_POINT = {
+    "sigma_w": "standard deviation of the weights, times sqrt(fan_in)",
+    "sigma_b": "standard deviation of the biases",
+    "depth": "hidden layers",
+    "seed": "of the network's draw",
+}
+_PROFILES = {
+    "direct_retained": "R^2 of the closed-form reconstruction of held-out images: 1 perfect, 0 the mean image",
+    "cascade_relative_entropy": "of image from cascade reconstruction, mean over 100 images, nats",
+    "cascade_retained": "1 - that / the same for the mean training image",
+    "differential_entropy": "of the cascade's reconstructions over images, mean over pixels, nats",
+}
+_CURVES = {
+    "accuracy": "test accuracy after the epoch",
+    "loss": "mean training loss of the epoch, nats",
+}
+COLUMNS: dict[str, dict[str, str]] = {
+    "points": {
+        **_POINT,
+        "status": "ok; diverged (activations left the finite range); failed (see error)",
+        "error": "why a point failed, else empty",
+        "margin": "log(horizon / depth), or score minus threshold: positive = predicted trainable",
+        "margin_censored": "whether the margin is only a lower bound",
+        **{name: f"{text}; after the last layer" for name, text in _PROFILES.items()},
+        "direct_horizon": "layer where direct_retained falls below its threshold, at least 0 (followed to 3 x depth)",
+        "direct_horizon_censored": "whether it does not within that",
+        "cascade_horizon": "layer where cascade_retained falls below its threshold",
+        "cascade_horizon_censored": "whether it does not within the depth",
+        "cascade_cutoff": "published cutoff of the median relative entropy: last layer that differs from the final value",
+        "chi_1": "mean field slope of the correlation map at 1",
+        "xi_c": "mean field depth scale of correlations, layers",
+        "probe_steps": "Adam steps of the cascade",
+        "probe_seconds": "time of the probes; that of a pack shared out by depth, seconds",
+        "pack": "points measured together",
+        "device": "torch device",
+        "hostname": "of the node",
+        "accuracy": "best test accuracy over the epochs of training",
+        "trainable": "whether it is above half way from chance to 1",
+        "train_seconds": "time of training; that of a pack shared out evenly, seconds",
+    },
+    "profiles": {**_POINT, "layer": "1..depth", **_PROFILES},
+    "truth": {**_POINT, "epoch": "from 1", **_CURVES},
+    "boundary": {
+        "depth": "hidden layers",
+        "sigma_b": _POINT["sigma_b"],
+        "lower": "sigma_w where the trainable band begins; NaN: no such crossing within the range",
+        "lower_5": "5 % quantile of lower",
+        "lower_95": "95 % quantile of lower",
+        "upper": "sigma_w where the trainable band ends; NaN: no such crossing within the range",
+        "upper_5": "5 % quantile of upper",
+        "upper_95": "95 % quantile of upper",
+        "critical": "sigma_w where the horizon (or score) is largest: the critical line",
+        "critical_5": "5 % quantile of critical",
+        "critical_95": "95 % quantile of critical",
+        "theory": "sigma_w where mean field's chi_1 = 1",
+    },
+}
+_BOOLEAN = ("margin_censored", "direct_horizon_censored", "cascade_horizon_censored", "trainable")
+_WHOLE = ("cascade_cutoff", "probe_steps", "pack")
+_TEXT = ("status", "error", "device", "hostname")
+_LIST_PREFIX = {"profiles": "profile_", "truth": "epoch_"}
+
+
+def row(measurement: "Measurement", **extra: Any) -> dict[str, Any]:
+    """One row of a part file: point, status, values; profiles and curves as lists."""
+    m = measurement
+    lists = {
+        f"{_LIST_PREFIX[table]}{name}": [float(v) for v in values]
+        for table, arrays in (("profiles", m.profiles), ("truth", m.curves))
+        for name, values in arrays.items()
+    }
+    point = {name: getattr(m.point, name) for name in _POINT}
+    return {**point, "status": m.status, "error": m.error, **m.values, **lists, **extra}
+
+
+@dataclass
+class Results:
+    """The results of one sweep, read when asked for.
+
+    ``points``, ``profiles``, ``truth`` and ``boundary`` are DataFrames; ``df.attrs["columns"]`` says what each column
+    means. ``spec`` is the sweep's `SweepSpec`, ``phase`` the model behind the boundary.
+    """
+
+    path: Path
+    spec: SweepSpec
+    store: Store
+
+    @cached_property
+    def points(self) -> pd.DataFrame:
+        """One row a point."""
+        return load_points(self.store)
+
+    @cached_property
+    def profiles(self) -> pd.DataFrame:
+        """One row a point and layer."""
+        return self._long("profiles", "layer", list(_PROFILES))
+
+    @cached_property
+    def truth(self) -> pd.DataFrame:
+        """One row a trained point and epoch."""
+        return self._long("truth", "epoch", list(_CURVES))
+
+    @cached_property
+    def phase(self) -> "PhaseModel":
+        """The model of the margin."""
+        from .estimate import PhaseModel
+
+        return PhaseModel(self.spec, self.points)
+
+    @cached_property
+    def boundary(self) -> pd.DataFrame:
+        """Boundary and critical line at a few depths, over sigma_b."""
+        return _described(self.phase.boundary(), "boundary")
+
+    def table(self, name: str) -> pd.DataFrame:
+        """One of `TABLES`."""
+        frame: pd.DataFrame = getattr(self, name)
+        return frame
+
+    def _long(self, table: str, index: str, names: list[str]) -> pd.DataFrame:
+        """Unfold the list columns of every row."""
+        lists = [_LIST_PREFIX[table] + n for n in names]
+        wide = self.store.read(lists).to_pandas().reindex(columns=[*_POINT, *lists])
+        wide = wide.sort_values(list(_POINT), ignore_index=True)
+        lengths = np.array([max(_length(v) for v in r) for r in wide[lists].itertuples(index=False)], dtype=int)
+        where = np.repeat(np.arange(len(wide)), lengths)
+        frame = wide[list(_POINT)].iloc[where].reset_index(drop=True)
+        starts = np.repeat(np.cumsum(lengths) - lengths, lengths)
+        frame[index] = np.arange(len(frame)) - starts + 1
+        for name, column in zip(names, lists, strict=True):
+            pieces = [v if _length(v) else np.full(n, np.nan) for v, n in zip(wide[column], lengths, strict=True)]
+            frame[name] = np.concatenate([np.empty(0), *pieces]).astype(float)
+        return _described(frame.astype({"sigma_w": float, "sigma_b": float, "depth": int, "seed": int}), table)
+
+
+def load_points(store: Store) -> pd.DataFrame:
+    """The ``points`` table of what a store holds now."""
+    columns = COLUMNS["points"]
+    frame = store.read(list(columns)).to_pandas().reindex(columns=list(columns))
+    for name in columns:
+        if name in _BOOLEAN:
+            frame[name] = frame[name].astype("boolean")
+        elif name in _WHOLE:
+            frame[name] = frame[name].astype("Int64")
+        elif name in _TEXT:
+            frame[name] = frame[name].fillna("").astype(str)
+        elif name in ("depth", "seed"):
+            frame[name] = frame[name].astype("int64")
+        else:
+            frame[name] = frame[name].astype(float)
+    return _described(frame.sort_values(list(_POINT), ignore_index=True), "points")
+
+
+def _length(value: Any) -> int:
+    return len(value) if isinstance(value, np.ndarray | list) else 0
+
+
+def _described(frame: pd.DataFrame, table: str) -> pd.DataFrame:
+    frame.attrs["table"] = table
+    frame.attrs["columns"] = COLUMNS[table]
+    return frame
+
+
+def load(directory: str | Path) -> Results:
+    """The results of the sweep in ``directory``, finished or not.
+
+    Raises
+    ------
+    SpecError
+        There is no sweep there.
+    StoreError
+        Its storage cannot be used.
+    """
+    path = Path(directory)
+    spec = SweepSpec.read(path / SPEC_FILE)
+    return Results(path, spec, Store(spec.storage or path))
+
+
+def finite(value: float) -> float | None:
+    """A number for JSON, which knows neither NaN nor infinity."""
+    return float(value) if math.isfinite(value) else None

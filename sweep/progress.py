@@ -1,0 +1,153 @@
+"""The live progress line: done, running, failed, points per second, ETA, the critical line so far."""
+
+import math
+import sys
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TextIO
+
+from .spec import SweepSpec
+from .store import Store
+
+if TYPE_CHECKING:
+    from .searcher import PackSearcher
+
+__all__ = ["Progress", "duration"]
+
+_REDRAW = 0.5  # seconds, on a terminal
+_LOG = 10.0  # seconds between lines, elsewhere
+_ESTIMATE = 10.0  # seconds between estimates of the critical line, at least
+
+
+class Progress:
+    """Counts what is measured and says so on standard error.
+
+    On a terminal one line is redrawn; elsewhere a line is written every ten seconds. A context manager: on the way
+    out the line is ended.
+    """
+
+    def __init__(
+        self,
+        spec: SweepSpec,
+        total: int,
+        rows: Sequence[dict[str, Any]],
+        store: Store,
+        *,
+        quiet: bool = False,
+        stream: TextIO | None = None,
+    ) -> None:
+        self._spec, self._total, self._store, self._quiet = spec, total, store, quiet
+        self._stream = stream or sys.stderr
+        self._done = sum(r["status"] != "failed" for r in rows)
+        self._failed = len(rows) - self._done
+        self._new = 0
+        self._started: float | None = None
+        self._drawn = self._estimated = -math.inf
+        self._critical = ""
+        self._searcher: PackSearcher | None = None
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._quiet and self._started is not None:
+            self._show(final=True)
+
+    def note(self, text: str) -> None:
+        """Say what is being waited for."""
+        if not self._quiet:
+            end = "\r" if self._stream.isatty() else "\n"
+            print(f"{text} ...", end=end, file=self._stream, flush=True)
+
+    def watch(self, searcher: "PackSearcher", concurrency: int, pack: int) -> None:
+        """Begin."""
+        self._searcher, self._started = searcher, time.monotonic()
+        self.note(f"{self._total} points, {concurrency} trial{'s' * (concurrency > 1)} at once, {pack} points a pack")
+
+    def measured(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Count new rows."""
+        failed = sum(r["status"] == "failed" for r in rows)
+        self._failed += failed
+        self._done += len(rows) - failed
+        self._new += len(rows)
+
+    def callback(self, searcher: "PackSearcher") -> Any:
+        """A Tune callback that keeps the line fresh and hands errors to the searcher."""
+        from ray.tune import Callback
+
+        progress = self
+
+        class Watch(Callback):
+            def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+                progress.refresh()
+
+            def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+                error = trial.get_error()
+                searcher.give_up(trial.trial_id, f"{type(error).__name__}: {error}")
+
+        return Watch()
+
+    def refresh(self) -> None:
+        """Redraw if it is time to."""
+        wait = _REDRAW if self._stream.isatty() else _LOG
+        if not self._quiet and time.monotonic() - self._drawn >= wait:
+            self._show()
+
+    def _show(self, final: bool = False) -> None:
+        self._estimate(final)
+        self._drawn = time.monotonic()
+        terminal = self._stream.isatty()
+        line = self.line()
+        if terminal:
+            print(f"\r\x1b[K{line}", end="\n" if final else "", file=self._stream, flush=True)
+        else:
+            print(line, file=self._stream, flush=True)
+
+    def line(self) -> str:
+        """The progress line."""
+        elapsed = time.monotonic() - (self._started or time.monotonic())
+        rate = self._new / elapsed if elapsed > 0 else 0.0
+        left = self._total - self._done - self._failed
+        running = sum(len(p) for p in self._searcher.running.values()) if self._searcher else 0
+        share = (self._done + self._failed) / max(1, self._total)
+        bar = "█" * round(20 * share) + "░" * (20 - round(20 * share))
+        eta = duration(left / rate) if rate and left else ("0 s" if not left else "?")
+        parts = [
+            f"{bar} {self._done}/{self._total} done",
+            f"{running} running",
+            f"{self._failed} failed",
+            f"{rate:.1f} points/s",
+            f"ETA {eta}",
+        ]
+        return "  ".join([*parts, self._critical]).rstrip()
+
+    def _estimate(self, final: bool) -> None:
+        """The critical line at the middle of the sigma_b range, now and then: it costs a fraction of a second."""
+        if not final and time.monotonic() - self._estimated < _ESTIMATE:
+            return
+        started = time.monotonic()
+        if not final and self._new:
+            from .frame import load_points
+            from .estimate import PhaseModel
+
+            line = PhaseModel(self._spec, load_points(self._store)).critical_line()
+            if len(line):
+                middle = line.iloc[len(line) // 2]
+                self._critical = (
+                    f"critical σw({middle.sigma_b:.2f}) = {middle.sigma_w:.2f} [{middle.lower:.2f}, {middle.upper:.2f}]"
+                )
+        # Never more than one part in twenty of the time.
+        self._estimated = time.monotonic() + 20 * (time.monotonic() - started) - _ESTIMATE
+
+
+def duration(seconds: float) -> str:
+    """12 s, 3 min 20 s, 2 h 05 min."""
+    s = round(seconds)
+    if s < 60:
+        return f"{s} s"
+    if s < 3600:
+        return f"{s // 60} min {s % 60:02d} s"
+    return f"{s // 3600} h {s % 3600 // 60:02d} min"

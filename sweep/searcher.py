@@ -1,0 +1,80 @@
+"""The study as a ray.tune Searcher that suggests packs of points."""
+
+from collections.abc import Callable
+from dataclasses import astuple
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from probes.point import Point
+
+from .study import Row, SweepStudy
+
+__all__ = ["PackSearcher"]
+
+
+class PackSearcher(Searcher):
+    """Suggests ``{"points": [(sigma_w, sigma_b, depth, seed), ...]}``; takes the rows of a finished trial.
+
+    Parameters
+    ----------
+    study:
+        Asked for points, told rows.
+    pack:
+        Points per trial.
+    record:
+        Stores rows for good; called before the study is told.
+    failed:
+        Points and an error -> rows, for a trial that never came back.
+    """
+
+    def __init__(
+        self,
+        study: SweepStudy,
+        pack: int,
+        record: Callable[[list[dict[str, Any]]], None],
+        failed: Callable[[list[Point], str], list[dict[str, Any]]],
+    ) -> None:
+        super().__init__()
+        self._study, self._pack, self._record, self._failed = study, pack, record, failed
+        self.running: dict[str, list[Point]] = {}
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+        """The next pack, or the end."""
+        points = self._study.ask(self._pack)
+        if not points:
+            return Searcher.FINISHED
+        self.running[trial_id] = points
+        return {"points": [astuple(p) for p in points]}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Store the rows, then tell the study.
+
+        A trial that was stopped before it had a result is nobody's failure: its points stay under way in the
+        study, for the next time. One that failed is left to `give_up`, which knows why.
+        """
+        if result and (rows := result.get("rows")):
+            del self.running[trial_id]
+            self._take(rows)
+
+    def give_up(self, trial_id: str, error: str) -> None:
+        """Store the points of a trial that failed for good as rows with its error."""
+        if points := self.running.pop(trial_id, []):
+            self._take(self._failed(points, error))
+
+    def _take(self, rows: list[dict[str, Any]]) -> None:
+        self._record(rows)
+        self._study.tell(list[Row](rows))
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the study and the part files are the state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: the study and the part files are the state."""
+
+    def get_state(self) -> dict[str, Any]:
+        """Nothing: the study and the part files are the state."""
+        return {}
+
+    def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
+        """Nothing: the study and the part files are the state."""

@@ -1,0 +1,41 @@
+"""SweepSpec -> what the probes need: settings and images."""
+
+from probes.datasets import DatasetError, Images, load_images
+from probes.measure import ProbeSettings
+
+from .spec import SpecError, SweepSpec
+
+__all__ = ["probe_settings", "sweep_images"]
+
+
+def probe_settings(spec: SweepSpec) -> ProbeSettings:
+    """The part of a spec that the probes see."""
+    return ProbeSettings(
+        probe=spec.probe,
+        statistic=spec.statistic or "",
+        threshold=spec.threshold,
+        penalty=spec.penalty,
+        width=spec.width,
+        activation=spec.activation,
+        images=spec.images,
+        probe_steps=spec.probe_steps,
+        train=spec.train,
+        epochs=spec.epochs,
+        train_images=spec.train_images,
+    )
+
+
+def sweep_images(spec: SweepSpec) -> Images:
+    """Load the data set of a spec.
+
+    Raises
+    ------
+    SpecError
+        It cannot be loaded.
+    """
+    try:
+        return load_images(
+            spec.dataset, data_dir=spec.data_dir, download=spec.download, resize=spec.resize
+        )
+    except DatasetError as error:
+        raise SpecError(f"`dataset` {error}") from None

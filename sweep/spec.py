@@ -1,0 +1,199 @@
+"""SweepSpec: all that defines a sweep, validated once, saved beside its results.
+
+Imports neither torch nor ray, so that bad input is refused in no time.
+"""
+
+import json
+import math
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+__all__ = ["CHOICES", "RANGES", "Range", "SpecError", "SweepSpec"]
+
+
+class SpecError(ValueError):
+    """Bad input: one line that names the argument, the value and what is allowed."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """What a number may be: within [low, high] (above ``low`` only, if ``above``), whole if ``whole``."""
+
+    low: float
+    high: float
+    whole: bool = True
+    above: bool = False
+
+    def __str__(self) -> str:
+        kind = "a whole number" if self.whole else "a number"
+        start = "above" if self.above else "from"
+        end = "and up to" if self.above else "to"
+        return f"{kind} {start} {self.low:.15g} {end} {self.high:.15g}"
+
+    def convert(self, value: Any) -> Any:
+        """The value as int or float, from a string or a number; raises ValueError if it is not allowed."""
+        if isinstance(value, bool):
+            raise ValueError(value)
+        number: float = int(value) if isinstance(value, str) and self.whole else float(value)
+        if not math.isfinite(number) or not self.low <= number <= self.high or (self.above and number == self.low):
+            raise ValueError(value)
+        if self.whole and number != int(number):
+            raise ValueError(value)
+        return int(number) if self.whole else float(number)
+
+    def check(self, name: str, value: Any) -> Any:
+        """`convert`, with a `SpecError` that names the argument."""
+        try:
+            return self.convert(value)
+        except (ValueError, TypeError, OverflowError):
+            raise SpecError(f"`{name}` must be {self}, got {value!r}") from None
+
+
+RANGES = {
+    "points": Range(1, 1_000_000),
+    "sigma_w": Range(0, 20, whole=False, above=True),
+    "sigma_b": Range(0, 20, whole=False),
+    "depth": Range(1, 2000),
+    "replicas": Range(1, 1000),
+    "images": Range(16, 10_000_000),
+    "train_images": Range(16, 10_000_000),
+    "resize": Range(2, 512),
+    "width": Range(1, 16_384),
+    "threshold": Range(0.001, 0.999, whole=False),
+    "penalty": Range(1e-9, 1e3, whole=False),
+    "probe_steps": Range(1, 1_000_000),
+    "epochs": Range(1, 100_000),
+    "concurrency": Range(1, 10_000),
+    "pack": Range(1, 1024),
+    "cpus_per_trial": Range(0, 1024, whole=False, above=True),
+    "gpus_per_trial": Range(0, 64, whole=False),
+    "seed": Range(0, 2**31 - 1),
+}
+CHOICES = {
+    "activation": ("tanh", "relu", "erf", "arctan"),
+    "probe": ("both", "cascade", "direct"),
+    "statistic": ("direct_horizon", "direct_retained", "cascade_horizon", "cascade_retained"),
+    "search": ("boundary", "sobol", "grid", "random", "tpe"),
+    "train": ("none", "boundary", "all"),
+}
+AXES = ("sigma_w", "sigma_b", "depth")
+
+
+@dataclass(frozen=True)
+class SweepSpec:
+    """One sweep. Every field is an option of ``sweep run``; see ``sweep run --help`` for their meaning.
+
+    None means what the command line calls ``auto`` (or the default that it names).
+
+    Raises
+    ------
+    SpecError
+        A value that is not allowed.
+    """
+
+    points: int = 64
+    sigma_w: tuple[float, float] = (0.5, 2.5)
+    sigma_b: tuple[float, float] = (0.05, 1.0)
+    depth: tuple[int, int] = (5, 60)
+    replicas: int = 1
+    dataset: str = "digits"
+    data_dir: str = "data"
+    download: bool = False
+    images: int = 4096
+    train_images: int = 6400
+    resize: int | None = None
+    width: int | None = None
+    activation: str = "tanh"
+    probe: str = "both"
+    statistic: str | None = None
+    threshold: float | None = None
+    penalty: float = 1e-2
+    probe_steps: int | None = None
+    search: str = "boundary"
+    train: str = "none"
+    epochs: int = 20
+    concurrency: int | None = None
+    pack: int | None = None
+    cpus_per_trial: float = 1.0
+    gpus_per_trial: float | None = None
+    address: str | None = None
+    storage: str | None = None
+    seed: int = 0
+    first_points: int | None = None  # the budget that the sweep began with: a grid is refined, not redrawn
+
+    def __post_init__(self) -> None:
+        for name in (f.name for f in fields(self)):
+            value = getattr(self, name)
+            if name in AXES:
+                value = self._interval(name, value)
+            elif name in RANGES and not (value is None and self._optional(name)):
+                value = RANGES[name].check(name, value)
+            elif name in CHOICES and not (value is None and self._optional(name)):
+                if value not in CHOICES[name]:
+                    raise SpecError(f"`{name}` must be one of {', '.join(CHOICES[name])}, got {value!r}")
+            object.__setattr__(self, name, value)
+        for name in ("dataset", "data_dir", "address", "storage"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, str) or not value or "\0" in value):
+                raise SpecError(f"`{name}` must be a non-empty text, got {value!r}")
+        self._check_together()
+        if self.first_points is None:
+            object.__setattr__(self, "first_points", self.points)
+
+    @staticmethod
+    def _optional(name: str) -> bool:
+        return name in ("resize", "width", "statistic", "threshold", "probe_steps", "concurrency", "pack", "gpus_per_trial")
+
+    @staticmethod
+    def _interval(name: str, value: Any) -> tuple[Any, Any]:
+        try:
+            low, high = value
+        except (TypeError, ValueError):
+            raise SpecError(f"`{name}` must be two numbers, LO and HI, got {value!r}") from None
+        low, high = RANGES[name].check(name, low), RANGES[name].check(name, high)
+        if low > high:
+            raise SpecError(f"`{name}` must be LO HI with LO <= HI, got {low:g} {high:g}")
+        return low, high
+
+    def _check_together(self) -> None:
+        if self.statistic and self.probe not in ("both", self.statistic.partition("_")[0]):
+            raise SpecError(f"`statistic` must be one that probe {self.probe!r} measures, got {self.statistic!r}")
+        if len(self.free_axes) == self.free_axes.count("depth"):
+            distinct = self.depth[1] - self.depth[0] + 1
+            if self.points > distinct and self.search != "grid":
+                raise SpecError(f"`points` must be at most {distinct}, the distinct points there are, got {self.points}")
+        for name in ("cpus_per_trial", "gpus_per_trial"):
+            value = getattr(self, name)
+            if value is not None and value > 1 and value != int(value):
+                raise SpecError(f"`{name}` must be a whole number where it is above 1, got {value:g}")
+
+    @property
+    def free_axes(self) -> list[str]:
+        """Names of the axes that are not fixed."""
+        return [a for a in AXES if getattr(self, a)[0] != getattr(self, a)[1]]
+
+    def save(self, path: Path) -> None:
+        """Write as JSON."""
+        path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> "SweepSpec":
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        SpecError
+            The file is missing, damaged or holds what is not allowed.
+        """
+        try:
+            data = json.loads(path.read_text())
+        except FileNotFoundError:
+            raise SpecError(f"{str(path.parent)!r} is no sweep: it holds no {path.name}") from None
+        except (OSError, ValueError) as error:
+            raise SpecError(f"{str(path)!r} cannot be read: {error}") from None
+        names = {f.name for f in fields(cls)}
+        unknown = set(data) - names if isinstance(data, dict) else {"(not a table)"}
+        if unknown:
+            raise SpecError(f"{str(path)!r} holds what is no option: {', '.join(sorted(unknown))}")
+        return cls(**data)

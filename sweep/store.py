@@ -1,0 +1,110 @@
+"""The results on disk: immutable Parquet parts, each written beside and renamed.
+
+A part holds the rows of one pack, profiles and training curves as list columns, so that the points alone are
+read without them. Parts are never changed; a point that stands in two of them counts once.
+"""
+
+import os
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+__all__ = ["Store", "StoreError"]
+
+_KEY = ("sigma_w", "sigma_b", "depth", "seed")
+
+
+class StoreError(OSError):
+    """The place for the results cannot be used; the message is one line."""
+
+
+class Store:
+    """Rows of one sweep at a local path or at any URI that pyarrow understands (``s3://bucket/path``).
+
+    Raises
+    ------
+    StoreError
+        The URI is malformed or its filesystem unknown.
+    """
+
+    def __init__(self, uri: str | Path) -> None:
+        try:
+            if "://" in str(uri):
+                self._fs, root = fs.FileSystem.from_uri(str(uri))
+            else:
+                self._fs, root = fs.LocalFileSystem(), str(Path(uri).absolute())
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise StoreError(f"{str(uri)!r} cannot be used: {' '.join(str(error).split())}") from error
+        self._root = root.rstrip("/") + "/parts"
+        self.damaged: list[str] = []  # parts that could not be read, by the last `read`
+
+    def create(self) -> None:
+        """Make the folder for the parts.
+
+        Raises
+        ------
+        StoreError
+            It cannot be made or written to.
+        """
+        try:
+            self._fs.create_dir(self._root, recursive=True)
+            probe = f"{self._root}/.writable-{uuid.uuid4().hex}"
+            with self._fs.open_output_stream(probe) as out:
+                out.write(b"")
+            self._fs.delete_file(probe)
+        except (OSError, pa.ArrowException) as error:
+            raise StoreError(f"{self._root!r} cannot be written: {' '.join(str(error).split())}") from error
+
+    def write(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Write one part, whole or not at all."""
+        path = f"{self._root}/{uuid.uuid4().hex}.parquet"
+        table = pa.Table.from_pylist(list(rows))
+        if not isinstance(self._fs, fs.LocalFileSystem):
+            pq.write_table(table, path, filesystem=self._fs)  # an object appears when it is closed
+            return
+        beside = Path(f"{path}.tmp")
+        with beside.open("wb") as file:
+            pq.write_table(table, file)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.rename(path)
+        folder = os.open(self._root, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # or the rename itself could be lost with the power
+        finally:
+            os.close(folder)
+
+    def read(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """All rows, each point once, with the columns asked for (those that any part has) or all.
+
+        Parts that cannot be read are listed in `damaged`.
+        """
+        found = self._fs.get_file_info(fs.FileSelector(self._root, allow_not_found=True))
+        self.damaged = []
+        tables = []
+        for path in sorted(f.path for f in found if f.is_file and f.path.endswith(".parquet")):
+            try:
+                part = pq.ParquetFile(self._fs.open_input_file(path))
+                wanted = None if columns is None else [*dict.fromkeys((*_KEY, *columns))]
+                names = [n for n in part.schema_arrow.names if wanted is None or n in wanted]
+                if not set(_KEY) <= set(names):
+                    raise pa.ArrowInvalid("no part of a sweep")
+                tables.append(part.read(names))
+            except FileNotFoundError:
+                continue  # gone since it was listed
+            except (pa.ArrowException, OSError):
+                self.damaged.append(path)
+        if not tables:
+            return pa.table({})
+        table = pa.concat_tables(tables, promote_options="permissive")
+        seen: set[tuple[Any, ...]] = set()
+        keep = []
+        for key in zip(*(table[k].to_pylist() for k in _KEY), strict=True):
+            keep.append(key not in seen)
+            seen.add(key)
+        return table if all(keep) else table.filter(pa.array(keep))

@@ -1,0 +1,258 @@
+"""The Optuna study of a sweep: what to measure next, and what came of it.
+
+The study is a journal in the sweep's directory. The part files are the truth: whenever a sweep starts, the study is
+brought in line with them, or made anew from them where it is missing or damaged. Points that were under way
+when a sweep was stopped are still running trials of the study; they are the first to be asked for again.
+"""
+
+import contextlib
+import logging
+import math
+import warnings
+from collections import deque
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import BaseSampler, GridSampler, QMCSampler, RandomSampler, TPESampler
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from probes.point import Point
+
+from .design import grid_axes, grid_size, seeds
+from .sampler import CENSORED, BoundarySampler
+from .spec import AXES, SweepSpec
+
+__all__ = ["JOURNAL", "SweepStudy", "running_trials", "search_space"]
+
+JOURNAL = "study.journal"
+_NAME = "sweep"
+_FRUITLESS = 20  # repetitions that a sampler may suggest in a row before an unused depth is taken instead
+
+Row = Mapping[str, Any]
+Place = tuple[float, float, int]  # sigma_w, sigma_b, depth
+
+
+def search_space(spec: SweepSpec) -> dict[str, BaseDistribution]:
+    """The axes as Optuna knows them."""
+    return {
+        "sigma_w": FloatDistribution(*spec.sigma_w),
+        "sigma_b": FloatDistribution(*spec.sigma_b),
+        "depth": IntDistribution(*spec.depth),
+    }
+
+
+class _Grid(GridSampler):
+    """Optuna's, which would stop a study that is not its own to stop."""
+
+    def after_trial(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+
+class _Sobol(QMCSampler):
+    """Optuna's, told the space beforehand: it would draw at random until the first trial has finished."""
+
+    def __init__(self, space: dict[str, BaseDistribution], seed: int) -> None:
+        super().__init__(qmc_type="sobol", scramble=True, seed=seed)
+        self._known_space = {name: d for name, d in space.items() if not d.single()}
+
+    def infer_relative_search_space(self, study: Any, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return self._known_space
+
+
+def _sampler(spec: SweepSpec) -> BaseSampler:
+    space, seed = search_space(spec), spec.seed
+    if spec.search == "random":
+        return RandomSampler(seed=seed)
+    if spec.search == "tpe":
+        return TPESampler(seed=seed, constant_liar=True)
+    if spec.search == "sobol":
+        return _Sobol(space, seed)
+    if spec.search == "grid":
+        return _Grid(grid_axes(spec), seed=seed)
+    by_horizon = (spec.statistic or "direct_horizon").endswith("_horizon")
+    trend = (lambda p: -math.log(p["depth"])) if by_horizon and "depth" in spec.free_axes else None
+    return BoundarySampler(search_space=space, trend=trend, seed=seed)
+
+
+class SweepStudy:
+    """Hands out points and takes in rows, each point once.
+
+    Parameters
+    ----------
+    spec:
+        Of the sweep.
+    directory:
+        Where the journal is or will be.
+    rows:
+        Rows that part files hold already.
+    """
+
+    def __init__(self, spec: SweepSpec, directory: Path, rows: Iterable[Row] = ()) -> None:
+        self.spec = spec
+        self.budget = grid_size(spec) if spec.search == "grid" else spec.points
+        self._space = search_space(spec)
+        self._rows: dict[Place, list[Row]] = {}
+        for row in rows:
+            self._rows.setdefault(_place(row), []).append(row)
+        self._study = self._open(directory / JOURNAL)
+        self._numbers: dict[Place, int] = {}  # of the trial of every place asked for
+        self._waiting: deque[tuple[Place, list[Point]]] = deque()
+        self._reconcile()
+
+    def _open(self, path: Path) -> optuna.Study:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        logging.getLogger("optuna").setLevel(logging.ERROR)
+        _mend(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            sampler = _sampler(self.spec)
+        for attempt in range(2):
+            try:
+                storage = JournalStorage(JournalFileBackend(str(path)))
+                return optuna.create_study(
+                    study_name=_NAME, storage=storage, sampler=sampler, load_if_exists=True, direction="minimize"
+                )
+            except Exception:
+                if attempt or not path.exists():
+                    raise
+                path.rename(path.with_suffix(".damaged"))
+        raise AssertionError("unreachable")
+
+    def _reconcile(self) -> None:
+        """Bring the study in line with the rows, whatever happened between the two."""
+        for trial in self._study.get_trials(deepcopy=False):
+            complete = set(trial.params) == set(AXES)
+            if trial.state == TrialState.RUNNING and not complete:
+                self._study.tell(trial.number, state=TrialState.FAIL)
+            if not complete or trial.state not in (TrialState.RUNNING, TrialState.COMPLETE):
+                if not (complete and _place(trial.params) in self._rows):
+                    continue
+            place = _place(trial.params)
+            if place in self._numbers:
+                continue
+            self._numbers[place] = trial.number
+            missing = self._missing(place, trial.number)
+            if missing:
+                self._waiting.append((place, missing))
+            elif trial.state == TrialState.RUNNING:
+                self._finish(place)
+        for place in [p for p in self._rows if p not in self._numbers]:
+            self._adopt(place)
+
+    def _missing(self, place: Place, number: int) -> list[Point]:
+        measured = len({row["seed"] for row in self._rows.get(place, [])})
+        wanted = seeds(self.spec, number)
+        return [Point(*place, seed) for seed in wanted[measured:]]
+
+    def _adopt(self, place: Place) -> None:
+        """Add a measured point that the study has never heard of."""
+        value, attributes = self._outcome(place)
+        params = dict(zip(AXES, place, strict=True))
+        inside = all(d._contains(d.to_internal_repr(params[n])) for n, d in self._space.items())
+        self._numbers[place] = -1
+        if inside:
+            state = TrialState.FAIL if value is None else TrialState.COMPLETE
+            self._study.add_trial(
+                create_trial(
+                    state=state, value=value, params=params, distributions=self._space, user_attrs=attributes
+                )
+            )
+
+    @property
+    def asked(self) -> int:
+        """Distinct points handed out so far, or waiting to be handed out again."""
+        return len(self._numbers)
+
+    def ask(self, count: int) -> list[Point]:
+        """Up to ``count`` points (at least one place with all its replicas); none when the budget is spent."""
+        points: list[Point] = []
+        while not points or len(points) + self.spec.replicas <= count:
+            if self._waiting:
+                points += self._waiting.popleft()[1]
+            elif self.asked < self.budget and (place := self._new_place()):
+                self._rows.setdefault(place, [])
+                points += self._missing(place, self._numbers[place])
+            else:
+                break
+        return points
+
+    def _new_place(self) -> Place | None:
+        """Ask the sampler for a point that was not asked for before."""
+        tries = max(2 * self.budget, _FRUITLESS) if self.spec.search == "grid" else _FRUITLESS
+        for _ in range(tries):
+            trial = self._study.ask(self._space)
+            place = _place(trial.params)
+            if place not in self._numbers:
+                self._numbers[place] = trial.number
+                return place
+            self._study.tell(trial, state=TrialState.FAIL)
+        if self.spec.search == "grid":
+            return None
+        depths = [d for d in range(self.spec.depth[0], self.spec.depth[1] + 1) if (*place[:2], d) not in self._numbers]
+        if not depths:
+            return None
+        nearest = min(depths, key=lambda d: abs(d - place[2]))
+        self._study.enqueue_trial({"sigma_w": place[0], "sigma_b": place[1], "depth": nearest})
+        trial = self._study.ask(self._space)
+        place = _place(trial.params)
+        self._numbers[place] = trial.number
+        return place
+
+    def tell(self, rows: Iterable[Row]) -> None:
+        """Take in measured rows; a point whose replicas are all there finishes its trial."""
+        for row in rows:
+            place = _place(row)
+            self._rows.setdefault(place, []).append(row)
+            if len({r["seed"] for r in self._rows[place]}) >= self.spec.replicas:
+                self._finish(place)
+
+    def _outcome(self, place: Place) -> tuple[float | None, dict[str, Any]]:
+        """What the sampler is told: the mean margin of the replicas; None if none could be measured."""
+        rows = [r for r in self._rows[place] if r["status"] != "failed" and math.isfinite(r["margin"])]
+        if not rows:
+            return None, {}
+        margin = sum(r["margin"] for r in rows) / len(rows)
+        value = abs(margin) if self.spec.search == "tpe" else margin
+        return value, {"margin": margin, CENSORED: any(bool(r["margin_censored"]) for r in rows)}
+
+    def _finish(self, place: Place) -> None:
+        number = self._numbers.get(place, -1)
+        if number < 0:
+            return
+        value, attributes = self._outcome(place)
+        trial_id = self._study._storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
+        for key, item in attributes.items():
+            self._study._storage.set_trial_user_attr(trial_id, key, item)
+        self._study.tell(number, value, state=TrialState.FAIL if value is None else None, skip_if_finished=True)
+
+
+def running_trials(directory: Path) -> int:
+    """Points that a live sweep has under way, from its journal; 0 if there is none to be read."""
+    path = directory / JOURNAL
+    if not path.exists():
+        return 0
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with contextlib.suppress(Exception):  # being written this moment: the next look will do
+        study = optuna.load_study(study_name=_NAME, storage=JournalStorage(JournalFileBackend(str(path))))
+        return len(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
+    return 0
+
+
+def _place(values: Mapping[str, Any]) -> Place:
+    return float(values["sigma_w"]), float(values["sigma_b"]), int(values["depth"])
+
+
+def _mend(path: Path) -> None:
+    """Remove what a driver that was killed in mid-write leaves: half a line, a lock of nobody."""
+    for leftover in path.parent.glob(path.name + ".lock*"):
+        leftover.unlink(missing_ok=True)
+    if path.exists():
+        data = path.read_bytes()
+        if data and not data.endswith(b"\n"):
+            with path.open("r+b") as file:
+                file.truncate(data.rfind(b"\n") + 1)
