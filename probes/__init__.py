@@ -1,9 +1,11 @@
-"""Probes of the trainability of random deep networks: numerics only (torch, numpy, scipy)."""
+"""Probes of the trainability of random deep networks: numerics only (torch, numpy, scipy).
 
-from .datasets import Images, load_images
-from .meanfield import MeanField, critical_sigma_w, mean_field
-from .measure import ProbeSettings, measure
-from .point import Measurement, Point
+Start at ``probes.measure.measure(points, images, settings)``. Nothing is imported before it is used: mean field
+theory needs no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __all__ = [
     "Images",
@@ -11,8 +13,32 @@ __all__ = [
     "Measurement",
     "Point",
     "ProbeSettings",
+    "Prober",
     "critical_sigma_w",
     "load_images",
     "mean_field",
-    "measure",
 ]
+
+if TYPE_CHECKING:
+    from .datasets import Images, load_images
+    from .meanfield import MeanField, critical_sigma_w, mean_field
+    from .measure import Prober, ProbeSettings
+    from .point import Measurement, Point
+
+_HOME = {
+    "Images": "datasets",
+    "MeanField": "meanfield",
+    "Measurement": "point",
+    "Point": "point",
+    "ProbeSettings": "measure",
+    "Prober": "measure",
+    "critical_sigma_w": "meanfield",
+    "load_images": "datasets",
+    "mean_field": "meanfield",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOME[name]}", __name__), name)

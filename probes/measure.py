@@ -12,7 +12,7 @@ from . import cascade, direct, entropy
 from .datasets import Images
 from .meanfield import mean_field
 from .networks import ACTIVATIONS, forward
-from .point import Measurement, Point
+from .point import REACH, Measurement, Point
 from .seeds import derive
 from .training import train_pack, trainable_level
 
@@ -29,7 +29,6 @@ BATCH = 64
 MIN_STEPS = 300
 HELD_OUT_IMAGES = 1024  # that the direct probe is judged by
 CASCADE_IMAGES = 100  # that the cascade reconstructs, as in the paper
-REACH = 3  # the direct probe follows a network to this multiple of its depth in search of its horizon
 STRIDE = 1.1  # between the layers decoded beyond the depth; a horizon interpolated over them is 2 % off at most
 MIN_HORIZON = 0.5  # in layers
 UNCERTAIN = math.log(2)  # `train="boundary"`: a horizon within a factor 2 of the depth is worth checking

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ["MAX_DEPTH", "MAX_SIGMA", "MAX_SEED", "Measurement", "Point"]
+__all__ = ["MAX_DEPTH", "MAX_SIGMA", "MAX_SEED", "REACH", "Measurement", "Point"]
 
 MAX_SIGMA = 20.0  # far beyond every phase boundary; keeps quadrature and float32 meaningful
 MAX_DEPTH = 2000
 MAX_SEED = 2**53 - 1  # exact in JSON, in double precision and in every dataframe
+REACH = 3  # the direct probe follows a network to this multiple of its depth in search of its horizon
 
 
 @dataclass(frozen=True, order=True)

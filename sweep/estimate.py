@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from probes.meanfield import critical_sigma_w
-from probes.measure import REACH
+from probes.point import REACH
 
 from .boundary import Axis, LevelSet
 from .spec import AXES, SweepSpec
@@ -19,14 +19,14 @@ from .spec import AXES, SweepSpec
 __all__ = ["BOUNDARY_COLUMNS", "PhaseModel", "theory_line"]
 
 MIN_POINTS = 10  # measured points before anything is estimated
-_SIGMA_W_STEPS = 161
+_SIGMA_W_STEPS = 241
 _SIGMA_B_STEPS = 20
 _DRAWS = 200
 _DEPTHS = 4
 
 BOUNDARY_COLUMNS = (
     *("depth", "sigma_b", "lower", "lower_5", "lower_95", "upper", "upper_5", "upper_95"),
-    *("critical", "critical_5", "critical_95", "theory"),
+    *("trainable_share", "critical", "critical_5", "critical_95", "theory"),
 )
 
 
@@ -132,15 +132,8 @@ class PhaseModel:
                 ends = [_quantiles(_crossings(self.sigma_w, d)) for d in (draws, draws[:, ::-1])]
                 lower, upper = ends[0], self.spec.sigma_w[0] + self.spec.sigma_w[1] - ends[1][[0, 2, 1]]
                 c = critical.loc[b, ["sigma_w", "lower", "upper"]].to_numpy(float)
-                rows.append((depth, b, *lower, *upper, *c, t))
+                rows.append((depth, b, *lower, *upper, float((draws >= 0).mean()), *c, t))
         return pd.DataFrame(rows, columns=list(BOUNDARY_COLUMNS)).astype({"depth": int})
-
-    def field(self, depth: int, steps: int = 61) -> pd.DataFrame:
-        """``sigma_w, sigma_b, horizon_or_margin`` on a grid at one depth, for pictures."""
-        b = np.linspace(*self.spec.sigma_b, steps)
-        w, b = (a.ravel() for a in np.meshgrid(self.sigma_w, b))
-        mean, deviation = self.margin(w, b, float(depth))
-        return pd.DataFrame({"sigma_w": w, "sigma_b": b, "margin": mean, "deviation": deviation})
 
 
 def theory_line(sigma_b: np.ndarray, activation: str) -> np.ndarray:

@@ -73,6 +73,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "upper": "sigma_w where the trainable band ends; NaN: no such crossing within the range",
         "upper_5": "5 % quantile of upper",
         "upper_95": "95 % quantile of upper",
+        "trainable_share": "share of the range of sigma_w that is trainable, 0 to 1",
         "critical": "sigma_w where the horizon (or score) is largest: the critical line",
         "critical_5": "5 % quantile of critical",
         "critical_95": "95 % quantile of critical",

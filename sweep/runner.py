@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import platform
+import shutil
 import signal
 import socket
 import sys
@@ -29,7 +30,7 @@ from .study import SweepStudy
 if TYPE_CHECKING:
     from probes import Images, Point
 
-__all__ = ["LOCK_FILE", "is_running", "resume", "run"]
+__all__ = ["LOCK_FILE", "check_memory", "default_directory", "is_running", "resume", "run"]
 
 LOCK_FILE = "sweep.lock"
 VERSIONS_FILE = "versions.json"
@@ -50,7 +51,7 @@ def run(spec: SweepSpec, directory: str | Path, *, quiet: bool = True) -> Result
     """
     path = Path(directory)
     images = sweep_images(spec)
-    _check_memory(spec, images)
+    check_memory(spec, images)
     if (path / SPEC_FILE).exists():
         raise SpecError(f"`out` {str(path)!r} holds a sweep already; go on with it by `sweep resume {path}`")
     try:
@@ -105,7 +106,7 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _check_memory(spec: SweepSpec, images: "Images") -> None:
+def check_memory(spec: SweepSpec, images: "Images") -> None:
     """Refuse what can only end in the kernel's out-of-memory killer (on this machine; a cluster is not judged)."""
     if spec.address:
         return
@@ -183,6 +184,8 @@ def _tune(
     os.environ["TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S"] = "0"
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
     progress.note("starting Ray")
+    # Tune's own state is never read again: it lags behind the part files.
+    shutil.rmtree(path / TUNE_FOLDER, ignore_errors=True)
     import ray
     from ray import tune
 
@@ -226,8 +229,8 @@ def _tune(
                     trial_name_creator=lambda trial: f"trial_{trial.trial_id}",
                 ),
                 run_config=tune.RunConfig(
-                    name=_attempt(path / TUNE_FOLDER),
-                    storage_path=str((path / TUNE_FOLDER).absolute()),
+                    name=TUNE_FOLDER,
+                    storage_path=str(path.absolute()),
                     verbose=0,
                     callbacks=[progress.callback(searcher)],
                     checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
@@ -239,12 +242,7 @@ def _tune(
                 tuner.fit()
     finally:
         ray.shutdown()
-
-
-def _attempt(folder: Path) -> str:
-    """A new name each time: Tune's own state is never read again."""
-    taken = [p.name for p in folder.glob("attempt-*")]
-    return f"attempt-{len(taken) + 1:03d}"
+        shutil.rmtree(path / TUNE_FOLDER, ignore_errors=True)
 
 
 def _start_ray(spec: SweepSpec, images: "Images") -> _Resources:
@@ -312,7 +310,7 @@ def _terminated_is_interrupted() -> Iterator[None]:
 
 
 def _failed_rows(points: "list[Point]", error: str) -> list[dict[str, Any]]:
-    from probes import Measurement
+    from probes.point import Measurement
 
     text = " ".join(error.split())[-500:]
     extra = {"pack": len(points), "device": "", "hostname": ""}

@@ -1,0 +1,220 @@
+"""The command line: parse, call, translate errors. No science here."""
+
+import json
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from . import __version__
+from .options import Number, config_option, options, usage_error
+from .spec import CHOICES, RANGES, SpecError, SweepSpec
+
+__all__ = ["main"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+TABLES = ("points", "profiles", "truth", "boundary")
+
+_RUN = (
+    *("points", "sigma_w", "sigma_b", "depth", "replicas"),
+    *("dataset", "data_dir", "download", "images", "train_images", "resize"),
+    *("width", "activation", "probe", "statistic", "threshold", "penalty", "probe_steps"),
+    *("search", "train", "epochs", "concurrency", "pack", "cpus_per_trial", "gpus_per_trial"),
+    *("address", "storage", "seed"),
+)
+_PROBE = (
+    *("dataset", "data_dir", "download", "images", "resize", "width", "activation"),
+    *("probe", "statistic", "threshold", "penalty", "probe_steps", "seed"),
+)
+_RESOURCES = ("concurrency", "pack", "cpus_per_trial", "gpus_per_trial", "address")
+
+quiet_option = click.option("--quiet", is_flag=True, help="No progress, no summary.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+directory = click.argument("directory", metavar="DIR", type=click.Path())
+
+
+def bad_input_is_usage(command: F) -> F:
+    """Report a `SpecError` as a usage error, a closed pipe as nothing."""
+
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except SpecError as error:
+            raise usage_error(error) from None
+
+    return wrapped  # type: ignore[return-value]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="sweep")
+def main() -> None:
+    """Map where random deep networks can be trained, on one machine or many.
+
+    \b
+    Example: sweep run --dataset digits --points 64
+    """
+
+
+@main.command("run")
+@click.option("--out", metavar="DIR", help="The sweep's directory; default: runs/<timestamp>.")
+@options(*_RUN)
+@config_option
+@quiet_option
+@json_option
+@bad_input_is_usage
+def run_command(out: str | None, quiet: bool, as_json: bool, **fields: Any) -> None:
+    """Launch a sweep and wait for it.
+
+    \b
+    Example: sweep run --points 64 --sigma-w 0.5 2.5 --sigma-b 0.05 1 --depth 5 60 --out runs/first
+    """
+    spec = SweepSpec(**fields)
+    from . import runner
+
+    path = Path(out) if out else runner.default_directory()
+    if spec.search == "grid" and not quiet:
+        from .design import grid_axes, grid_size
+
+        shape = " x ".join(str(len(v)) for v in grid_axes(spec).values())
+        click.echo(f"grid of {shape} = {grid_size(spec)} points (sigma_w x sigma_b x depth)", err=True)
+    _drive(lambda: runner.run(spec, path, quiet=quiet), path, quiet, as_json)
+
+
+@main.command("resume")
+@directory
+@click.option("--points", type=Number(RANGES["points"]), default=None, help="Raise the budget to N points.")
+@options(*_RESOURCES)
+@quiet_option
+@json_option
+@click.pass_context
+@bad_input_is_usage
+def resume_command(ctx: click.Context, directory: str, quiet: bool, as_json: bool, **fields: Any) -> None:
+    """Go on with a sweep that was stopped in any way.
+
+    \b
+    Example: sweep resume runs/first --points 128
+    """
+    given = click.core.ParameterSource.COMMANDLINE
+    changes = {k: v for k, v in fields.items() if ctx.get_parameter_source(k) == given}
+    from . import runner
+
+    path = Path(directory)
+    _drive(lambda: runner.resume(path, quiet=quiet, **changes), path, quiet, as_json)
+
+
+def _drive(work: Callable[[], Any], path: Path, quiet: bool, as_json: bool) -> None:
+    """Run, report, exit: 0 done, 1 with failed points, 130 interrupted."""
+    import time
+
+    started = time.monotonic()
+    try:
+        results = work()
+    except KeyboardInterrupt:
+        click.echo(f"\ninterrupted; go on with: sweep resume {path}", err=True)
+        sys.exit(130)
+    from . import summary
+
+    picture = summary.draw(results)
+    if as_json:
+        click.echo(json.dumps({**summary.status(path), "directory": str(path)}))
+    elif not quiet:
+        click.echo(summary.table(results, time.monotonic() - started, picture))
+    sys.exit(1 if (results.points["status"] == "failed").any() else 0)
+
+
+@main.command("status")
+@directory
+@json_option
+@bad_input_is_usage
+def status_command(directory: str, as_json: bool) -> None:
+    """Counts, best estimates and the last error of a sweep, running or not.
+
+    \b
+    Example: sweep status runs/first
+    """
+    from . import summary
+
+    found = summary.status(Path(directory))
+    click.echo(json.dumps(found) if as_json else summary.status_text(found))
+
+
+@main.command("results")
+@directory
+@click.option("--table", type=click.Choice(TABLES), default="points", show_default=True, help="Which table.")
+@click.option(
+    "--format", "kind", type=click.Choice(("csv", "parquet", "json")), default=None, help="Default: by -o, or csv."
+)
+@click.option("-o", "--output", metavar="FILE", help="Default: standard output.")
+@bad_input_is_usage
+def results_command(directory: str, table: str, kind: str | None, output: str | None) -> None:
+    """The tables of a sweep, to standard output or a file.
+
+    \b
+    Example: sweep results runs/first --table profiles -o profiles.parquet
+    """
+    from .export import write_table
+    from .frame import load
+
+    write_table(load(directory).table(table), kind, output)
+
+
+@main.command("plot")
+@directory
+@click.option("-o", "--output", metavar="FILE", help="PNG, PDF or SVG by its ending; default: DIR/phase_diagram.png.")
+@bad_input_is_usage
+def plot_command(directory: str, output: str | None) -> None:
+    """Draw the phase diagram.
+
+    \b
+    Example: sweep plot runs/first -o phase.pdf
+    """
+    from . import summary
+    from .frame import load
+
+    click.echo(str(summary.draw(load(directory), output)))
+
+
+@main.command("probe")
+@click.option("--sigma-w", type=Number(RANGES["sigma_w"]), required=True, help="Standard deviation of the weights.")
+@click.option("--sigma-b", type=Number(RANGES["sigma_b"]), required=True, help="Standard deviation of the biases.")
+@click.option("--depth", type=Number(RANGES["depth"]), required=True, help="Hidden layers.")
+@options(*_PROBE)
+@config_option
+@json_option
+@bad_input_is_usage
+def probe_command(sigma_w: float, sigma_b: float, depth: int, as_json: bool, **fields: Any) -> None:
+    """Measure one point, here and now, without Ray.
+
+    \b
+    Example: sweep probe --sigma-w 1.3 --sigma-b 0.2 --depth 30
+    """
+    spec = SweepSpec(
+        points=1, sigma_w=(sigma_w, sigma_w), sigma_b=(sigma_b, sigma_b), depth=(depth, depth), **fields
+    )
+    from . import single
+
+    measurement = single.probe(spec)
+    click.echo(single.as_json(measurement) if as_json else single.as_text(measurement))
+    sys.exit(1 if measurement.status == "failed" else 0)
+
+
+@main.command("theory")
+@click.option("--sigma-b", type=Number(RANGES["sigma_b"]), nargs=2, required=True, metavar="LO HI", help="Range.")
+@click.option("--sigma-w", type=Number(RANGES["sigma_w"]), default=None, help="Give q*, chi_1, c*, xi_c there.")
+@click.option("--activation", type=click.Choice(CHOICES["activation"]), default="tanh", show_default=True, help="Of the layers.")
+@json_option
+@bad_input_is_usage
+def theory_command(sigma_b: tuple[float, float], sigma_w: float | None, activation: str, as_json: bool) -> None:
+    """Mean field's critical line, and its quantities at given points.
+
+    \b
+    Example: sweep theory --sigma-b 0.05 1 --sigma-w 1.3
+    """
+    from . import theory
+
+    rows = theory.rows(sigma_b, sigma_w, activation)
+    click.echo(json.dumps(rows) if as_json else theory.text(rows))

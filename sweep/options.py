@@ -1,0 +1,189 @@
+"""Click options shared by commands: one table, made into decorators."""
+
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from .spec import CHOICES, RANGES, Range, SpecError
+
+__all__ = ["AUTO", "Number", "config_option", "options"]
+
+AUTO = "auto"
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Number(click.ParamType):
+    """A number within a `Range`; ``auto`` too, if allowed, which becomes None."""
+
+    name = "number"
+
+    def __init__(self, allowed: Range, auto: bool = False) -> None:
+        self.allowed, self.auto = allowed, auto
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Raises click's own error, which names the option."""
+        if value is None or (self.auto and value == AUTO):
+            return None
+        try:
+            return self.allowed.convert(value)
+        except (ValueError, TypeError, OverflowError):
+            choice = f"{AUTO} or " if self.auto else ""
+            self.fail(f"{str(value)[:80]!r} is not {choice}{self.allowed}.", param, ctx)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """``N``, ``X``, ``N|auto``."""
+        return ("N" if self.allowed.whole else "X") + ("|auto" if self.auto else "")
+
+
+def _number(name: str, help: str, *, auto: bool = False, **more: Any) -> Callable[[F], F]:
+    text = f"{help} [{RANGES[name]}]"
+    return click.option("--" + name.replace("_", "-"), type=Number(RANGES[name], auto), help=text, **more)
+
+
+def _interval(name: str, help: str, default: tuple[float, float]) -> Callable[[F], F]:
+    return click.option(
+        "--" + name.replace("_", "-"),
+        type=Number(RANGES[name]),
+        nargs=2,
+        default=default,
+        show_default=True,
+        metavar="LO HI",
+        help=f"{help} [each {RANGES[name]}]",
+    )
+
+
+def _choice(name: str, help: str, default: str | None) -> Callable[[F], F]:
+    return click.option(
+        "--" + name, type=click.Choice(CHOICES[name]), default=default, show_default=default is not None, help=help
+    )
+
+
+_OPTIONS: dict[str, Callable[[Any], Any]] = {
+    "points": _number(
+        "points",
+        "Distinct (sigma_w, sigma_b, depth); grid takes the largest balanced grid of at most so many.",
+        default=64,
+        show_default=True,
+    ),
+    "sigma_w": _interval("sigma_w", "Standard deviation of the weights, times sqrt(fan_in).", (0.5, 2.5)),
+    "sigma_b": _interval("sigma_b", "Standard deviation of the biases.", (0.05, 1.0)),
+    "depth": _interval("depth", "Hidden layers. LO = HI fixes an axis, any of the three.", (5, 60)),
+    "replicas": _number("replicas", "Seeds per point.", default=1, show_default=True),
+    "dataset": click.option(
+        "--dataset",
+        default="digits",
+        show_default=True,
+        metavar="NAME|FILE.npz",
+        help="digits, mnist, fashion-mnist, cifar10, noise, or an .npz with train_images, train_labels, "
+        "test_images, test_labels.",
+    ),
+    "data_dir": click.option(
+        "--data-dir", default="data", show_default=True, metavar="DIR", help="Where torchvision's data sets are."
+    ),
+    "download": click.option(
+        "--download/--no-download", default=False, show_default=True, help="Whether they may be fetched."
+    ),
+    "images": _number("images", "Training images used by the probe.", default=4096, show_default=True),
+    "train_images": _number("train_images", "Training images used by training.", default=6400, show_default=True),
+    "resize": _number("resize", "Pool or enlarge images to N x N.", default=None),
+    "width": _number("width", "Of the hidden layers; default: the input dimension.", default=None),
+    "activation": _choice("activation", "Of the hidden layers.", "tanh"),
+    "probe": _choice("probe", "What is measured.", "both"),
+    "statistic": _choice(
+        "statistic", "What drives the search; default: direct_horizon, or cascade_horizon with --probe cascade.", None
+    ),
+    "threshold": _number(
+        "threshold",
+        "Retained information below which a signal counts as lost; default: 0.25 (direct), 0.05 (cascade).",
+        default=None,
+    ),
+    "penalty": _number(
+        "penalty", "Noise floor of the direct probe, a variance of activations.", default=1e-2, show_default=True
+    ),
+    "probe_steps": _number(
+        "probe_steps",
+        "Adam steps of the cascade, batch 64; auto: one epoch of the images used, but at least 300.",
+        auto=True,
+        default=AUTO,
+        show_default=True,
+    ),
+    "search": _choice("search", "How points are chosen.", "boundary"),
+    "train": _choice("train", "Which points are trained for ground truth.", "none"),
+    "epochs": _number("epochs", "Of training.", default=20, show_default=True),
+    "concurrency": _number("concurrency", "Trials at once; auto: as many as fit.", auto=True, default=AUTO),
+    "pack": _number("pack", "Points per trial; auto: from their cost.", auto=True, default=AUTO),
+    "cpus_per_trial": _number("cpus_per_trial", "Cores per trial.", default=1.0, show_default=True),
+    "gpus_per_trial": _number(
+        "gpus_per_trial", "GPUs per trial, fractions allowed; auto: a share where there are any.", auto=True, default=AUTO
+    ),
+    "address": click.option("--address", metavar="ADDRESS", help="Ray cluster to join (auto: the one here)."),
+    "storage": click.option("--storage", metavar="URI", help="Where results go; default: the sweep's directory."),
+    "seed": _number("seed", "Of everything random.", default=0, show_default=True),
+}
+
+
+def options(*names: str) -> Callable[[F], F]:
+    """Decorate a command with options of the table, in this order."""
+
+    def decorate(command: F) -> F:
+        for name in reversed(names):
+            command = _OPTIONS[name](command)
+        return command
+
+    return decorate
+
+
+def _read_config(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    """Take defaults from a TOML file; click then converts and checks them like arguments."""
+    if value is None:
+        return
+    try:
+        data = tomllib.loads(Path(value).read_bytes().decode())
+    except OSError as error:
+        raise click.BadParameter(f"{value!r} cannot be read: {error.strerror or error}", ctx, param) from None
+    except (ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise click.BadParameter(f"{value!r} is not valid TOML: {reason}", ctx, param) from None
+    known = {p.name: p for p in ctx.command.params if isinstance(p, click.Option) and p.name != param.name}
+    defaults: dict[str, Any] = {}
+    for key, item in data.items():
+        name = key.replace("-", "_")
+        if name not in known:
+            allowed = ", ".join(sorted(n.replace("_", "-") for n in known if n))
+            raise click.BadParameter(f"{value!r} sets {key!r}, which is none of {allowed}", ctx, param)
+        defaults[name] = _as_argument(known[name], key, item, ctx, param)
+    ctx.default_map = {**(ctx.default_map or {}), **defaults}
+
+
+def _as_argument(option: click.Option, key: str, item: Any, ctx: click.Context, param: click.Parameter) -> Any:
+    """What would have stood on the command line."""
+    if option.is_flag:
+        if not isinstance(item, bool):
+            raise click.BadParameter(f"{key!r} must be true or false, got {item!r}", ctx, param)
+        return item
+    items = item if isinstance(item, list) else [item]
+    scalars = all(isinstance(i, int | float | str) and not isinstance(i, bool) for i in items)
+    if isinstance(item, list) != (option.nargs == 2) or len(items) != option.nargs or not scalars:
+        wanted = "a list of two numbers" if option.nargs == 2 else "one value"
+        raise click.BadParameter(f"{key!r} must be {wanted}, got {str(item)[:80]!r}", ctx, param)
+    return tuple(str(i) for i in items) if option.nargs == 2 else str(item)
+
+
+def config_option(command: F) -> F:
+    """``--config FILE.toml``."""
+    return click.option(
+        "--config",
+        metavar="FILE.toml",
+        is_eager=True,
+        expose_value=False,
+        callback=_read_config,
+        help="Any option, overridden by the command line.",
+    )(command)
+
+
+def usage_error(error: SpecError) -> click.UsageError:
+    """A `SpecError` as click reports bad input: exit code 2."""
+    return click.UsageError(str(error), click.get_current_context(silent=True))

@@ -1,0 +1,217 @@
+"""Results -> matplotlib figures. Never measures, never reads ray, leaves pyplot's state alone."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from .estimate import PhaseModel, theory_line
+from .frame import Results
+
+__all__ = ["phase_diagram", "save"]
+
+LABELS = {
+    "sigma_w": r"weight standard deviation $\sigma_w$",
+    "sigma_b": r"bias standard deviation $\sigma_b$",
+    "depth": "depth (hidden layers)",
+}
+_STEPS = 81
+_STYLES = ("-", (0, (6, 2)), (0, (1, 1.2)), (0, (6, 2, 1, 2)))
+# Dark to light in grey, and told apart by every common colour vision.
+_MAP = colormaps["cividis"]
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write PNG, PDF or SVG by the path's ending."""
+    FigureCanvasAgg(figure)
+    figure.savefig(path, dpi=160, metadata=None)
+
+
+def phase_diagram(results: Results) -> Figure:
+    """What a sweep found, over the two free axes that say most (one, if only one is free).
+
+    Colour: the horizon, or the margin where the statistic is no horizon. Lines: the boundary for a few depths with
+    90 % intervals, the critical line, mean field's critical line. Marks: the measured points.
+    """
+    figure = Figure(figsize=(8.6, 5.6), layout="constrained")
+    axes = figure.add_subplot()
+    points, phase = results.points, results.phase
+    free = results.spec.free_axes
+    measured = points[points["status"] != "failed"]
+    if len(free) >= 2:
+        x, y = free[:2]
+        if phase.enough:
+            draw = _plane if (x, y) == ("sigma_w", "sigma_b") else _depth_plane
+            draw(figure, axes, results, x, y)
+        _marks(axes, points, x, y, phase)
+        axes.set(xlabel=LABELS[x], ylabel=LABELS[y], xlim=getattr(results.spec, x), ylim=getattr(results.spec, y))
+    elif free:
+        _line(axes, measured, phase, free[0])
+    else:
+        _profile(axes, results)
+    if len(free) and not phase.enough:
+        axes.text(
+            0.5, 0.98, "too few points for a boundary", transform=axes.transAxes, ha="center", va="top", style="italic"
+        )
+    axes.set_title(_title(results), fontsize=10, loc="left")
+    return figure
+
+
+def _title(results: Results) -> str:
+    spec = results.spec
+    failed = int((results.points["status"] == "failed").sum())
+    # The name of a file is text, not mathematics: matplotlib would read what stands between two dollars.
+    name = Path(spec.dataset).name.replace("$", r"\$")
+    fixed = [f"{a} = {getattr(spec, a)[0]:g}" for a in ("sigma_w", "sigma_b", "depth") if a not in spec.free_axes]
+    parts = [
+        f"{name}, {spec.activation}",
+        spec.statistic or ("cascade_horizon" if spec.probe == "cascade" else "direct_horizon"),
+        *fixed,
+        f"{len(results.points)} points" + (f", {failed} failed" if failed else ""),
+    ]
+    return " · ".join(parts)
+
+
+def _grid(results: Results, x: str, y: str) -> tuple[np.ndarray, np.ndarray]:
+    spans = [np.linspace(*getattr(results.spec, a), _STEPS) for a in (x, y)]
+    gx, gy = np.meshgrid(*spans)
+    return gx, gy
+
+
+def _plane(figure: Figure, axes: Axes, results: Results, x: str, y: str) -> None:
+    """(sigma_w, sigma_b): colour, boundaries at a few depths, critical lines."""
+    phase, spec = results.phase, results.spec
+    w, b = _grid(results, x, y)
+    depth = float(spec.depth[1])
+    margin = phase.margin(w.ravel(), b.ravel(), depth)[0].reshape(w.shape)
+    if phase.by_horizon:
+        shown = depth * np.exp(margin)
+        low, high = max(0.5, float(shown.min())), float(shown.max())
+        _colours(figure, axes, w, b, shown, LogNorm(low, max(high, low * 1.1)), "horizon (layers)")
+    else:
+        limit = float(np.abs(margin).max()) or 1.0
+        _colours(figure, axes, w, b, margin, Normalize(-limit, limit), f"margin at depth {depth:g}")
+    handles: list[Line2D | Patch] = []
+    boundary = results.boundary
+    for style, (d, rows) in zip(_STYLES, boundary.groupby("depth"), strict=False):
+        for end in ("lower", "upper"):
+            axes.plot(rows[end], rows["sigma_b"], color="white", lw=1.6, ls=style)
+            axes.fill_betweenx(
+                rows["sigma_b"], rows[f"{end}_5"], rows[f"{end}_95"], color="white", alpha=0.22, lw=0
+            )
+        if rows[["lower", "upper"]].notna().any(axis=None):
+            handles.append(Line2D([], [], color="0.55", lw=1.6, ls=style, label=f"boundary, depth {d}"))
+    if len(handles):
+        handles.append(Patch(color="0.85", label="its 90 % interval"))
+    line = boundary[boundary["depth"] == boundary["depth"].max()]
+    axes.fill_betweenx(line["sigma_b"], line["critical_5"], line["critical_95"], color="black", alpha=0.25, lw=0)
+    axes.plot(line["critical"], line["sigma_b"], color="black", lw=2.4)
+    handles.append(Line2D([], [], color="black", lw=2.4, label="critical line, measured"))
+    fine = np.linspace(*spec.sigma_b, 200)
+    axes.plot(theory_line(fine, spec.activation), fine, color="crimson", lw=1.6, ls=(0, (4, 2)))
+    handles.append(Line2D([], [], color="crimson", lw=1.6, ls=(0, (4, 2)), label=r"mean field, $\chi_1 = 1$"))
+    _legend(figure, handles)
+
+
+def _depth_plane(figure: Figure, axes: Axes, results: Results, x: str, y: str) -> None:
+    """A plane with the depth as its second axis: the margin, its zero line, the critical lines."""
+    phase, spec = results.phase, results.spec
+    gx, gy = _grid(results, x, y)
+    fixed = {a: getattr(spec, a)[0] for a in ("sigma_w", "sigma_b")} | {x: gx.ravel(), "depth": gy.ravel()}
+    mean, deviation = (v.reshape(gx.shape) for v in phase.margin(**fixed))
+    limit = float(np.abs(mean).max()) or 1.0
+    _colours(figure, axes, gx, gy, mean, Normalize(-limit, limit), "margin (positive: predicted trainable)")
+    axes.contour(gx, gy, mean, levels=[0], colors="white", linewidths=1.8)
+    for edge in (mean - 1.645 * deviation, mean + 1.645 * deviation):
+        axes.contour(gx, gy, edge, levels=[0], colors="white", linewidths=0.8, linestyles="dotted")
+    handles: list[Line2D | Patch] = [
+        Line2D([], [], color="0.55", lw=1.8, label="boundary"),
+        Line2D([], [], color="0.55", lw=0.8, ls="dotted", label="its 90 % interval"),
+    ]
+    if x == "sigma_w":
+        line = phase.critical_line().iloc[0]
+        axes.axvspan(line["lower"], line["upper"], color="black", alpha=0.25, lw=0)
+        axes.axvline(line["sigma_w"], color="black", lw=2.4)
+        axes.axvline(theory_line(np.array([spec.sigma_b[0]]), spec.activation)[0], color="crimson", ls=(0, (4, 2)))
+        handles.append(Line2D([], [], color="black", lw=2.4, label="critical line, measured"))
+        handles.append(Line2D([], [], color="crimson", ls=(0, (4, 2)), label=r"mean field, $\chi_1 = 1$"))
+    _legend(figure, handles)
+
+
+def _colours(
+    figure: Figure, axes: Axes, x: np.ndarray, y: np.ndarray, z: np.ndarray, norm: Normalize, label: str
+) -> None:
+    mesh = axes.pcolormesh(x, y, z, cmap=_MAP, norm=norm, shading="gouraud", rasterized=True)
+    bar = figure.colorbar(mesh, ax=axes, label=label)
+    if isinstance(norm, LogNorm):  # plain numbers: nobody reads 3 x 10^1 layers
+        low, high = mesh.get_clim()
+        ticks = [m * 10.0**e for e in range(-1, 6) for m in (1, 2, 3, 5) if low <= m * 10.0**e <= high]
+        bar.set_ticks(ticks, labels=[f"{t:g}" for t in ticks])
+        bar.ax.minorticks_off()
+
+
+def _legend(figure: Figure, handles: list[Line2D | Patch]) -> None:
+    """Below the axes, where it hides nothing; the marks are explained there, too."""
+    marks = [
+        Line2D([], [], color="white", mec="black", marker="o", ls="", ms=5, label="predicted trainable"),
+        Line2D([], [], color="black", mec="white", marker="o", ls="", ms=5, label="not"),
+    ]
+    figure.legend(
+        handles=[*handles, *marks], loc="outside lower center", ncols=4, fontsize=8, frameon=False, handlelength=2.6
+    )
+
+
+def _marks(axes: Axes, points: pd.DataFrame, x: str, y: str, phase: PhaseModel) -> None:
+    """Measured points: white where predicted trainable at their own depth, black where not; failed ones crossed."""
+    measured = points[points["status"] != "failed"]
+    for chosen, face, edge in ((measured["margin"] > 0, "white", "black"), (measured["margin"] <= 0, "black", "white")):
+        part = measured[chosen]
+        axes.scatter(part[x], part[y], s=20, c=face, edgecolors=edge, linewidths=0.8, zorder=3, clip_on=False)
+    failed = points[points["status"] == "failed"]
+    axes.scatter(failed[x], failed[y], s=30, c="crimson", marker="x", zorder=4, clip_on=False)
+
+
+def _line(axes: Axes, measured: pd.DataFrame, phase: PhaseModel, x: str) -> None:
+    """One free axis: the margin along it."""
+    spec = phase.spec
+    axes.axhline(0, color="0.5", lw=0.8)
+    if phase.enough:
+        grid = np.linspace(*getattr(spec, x), 200)
+        fixed = {a: getattr(spec, a)[0] for a in ("sigma_w", "sigma_b", "depth")} | {x: grid}
+        mean, deviation = phase.margin(**fixed)
+        axes.fill_between(
+            grid, mean - 1.645 * deviation, mean + 1.645 * deviation, color=_MAP(0.3), alpha=0.3, lw=0,
+            label="90 % interval",
+        )
+        axes.plot(grid, mean, color=_MAP(0.1), lw=2, label="estimate")
+    censored = measured["margin_censored"].fillna(False).astype(bool)
+    for part, marker, label in ((measured[~censored], "o", "measured"), (measured[censored], "^", "at least")):
+        if len(part):
+            axes.plot(part[x], part["margin"], marker, ms=4, color="black", label=label)
+    if x == "sigma_w":
+        theory = theory_line(np.array([spec.sigma_b[0]]), spec.activation)[0]
+        axes.axvline(theory, color="crimson", ls=(0, (4, 2)), label=r"mean field, $\chi_1 = 1$")
+    axes.set(xlabel=LABELS[x], ylabel="margin (positive: predicted trainable)", xlim=getattr(spec, x))
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=8, frameon=False)
+
+
+def _profile(axes: Axes, results: Results) -> None:
+    """No free axis: the profiles of the replicas."""
+    profiles = results.profiles
+    for name, style in (("direct_retained", "-"), ("cascade_retained", "--")):
+        for i, (_, rows) in enumerate(profiles.groupby("seed")):
+            if rows[name].notna().any():
+                axes.plot(rows["layer"], rows[name], style, color=_MAP(0.1 if style == "-" else 0.6), lw=1.5,
+                          label=name if i == 0 else None)
+    axes.axhline(0, color="0.5", lw=0.8)
+    axes.set(xlabel="layer", ylabel="retained information (1 perfect, 0 the mean image)")
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=8, frameon=False)

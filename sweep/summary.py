@@ -1,0 +1,121 @@
+"""What a sweep came to: the status, the closing table, the picture."""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .frame import Results, load
+from .progress import duration
+from .spec import SpecError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["draw", "status", "status_text", "table"]
+
+PICTURE = "phase_diagram.png"
+_ENDINGS = (".png", ".pdf", ".svg")
+
+
+def draw(results: Results, output: str | Path | None = None) -> Path:
+    """Draw the phase diagram into a file; its path.
+
+    Raises
+    ------
+    SpecError
+        Another ending than PNG, PDF or SVG, or a file that cannot be written.
+    """
+    from .plots import phase_diagram, save
+
+    path = Path(output) if output else results.path / PICTURE
+    if path.suffix.lower() not in _ENDINGS:
+        raise SpecError(f"`output` must end in {', '.join(_ENDINGS)}, got {str(path)!r}")
+    try:
+        save(phase_diagram(results), path)
+    except OSError as error:
+        raise SpecError(f"`output` {str(path)!r} cannot be written: {error.strerror or error}") from None
+    return path
+
+
+def status(path: Path) -> dict[str, Any]:
+    """Counts of rows (points times replicas), the critical line so far, the last error."""
+    from .design import grid_size
+    from .runner import is_running
+    from .study import running_trials
+
+    results = load(path)
+    spec, points = results.spec, results.points
+    failed = points[points["status"] == "failed"]
+    budget = grid_size(spec) if spec.search == "grid" else spec.points
+    running = running_trials(path) * spec.replicas if is_running(path) else 0
+    return {
+        "total": budget * spec.replicas,
+        "done": len(points) - len(failed),
+        "failed": len(failed),
+        "running": running,
+        "diverged": int((points["status"] == "diverged").sum()),
+        "last_error": str(failed["error"].iloc[-1]) if len(failed) else None,
+        "damaged": results.store.damaged,
+        "critical_line": results.phase.critical_line().to_dict("records"),
+    }
+
+
+def status_text(found: dict[str, Any]) -> str:
+    """`status` for people."""
+    lines = [f"{found['done']} of {found['total']} done, {found['running']} running, {found['failed']} failed"]
+    if found["diverged"]:
+        lines.append(f"{found['diverged']} of the networks diverged (measured: they retain nothing)")
+    if found["last_error"]:
+        lines.append(f"last error: {found['last_error']}")
+    lines += [f"set aside, not readable: {name}" for name in found["damaged"]]
+    if found["critical_line"]:
+        lines += ["critical line:", f"{'sigma_b':>9}{'sigma_w':>9}   90 % interval"]
+        lines += [
+            f"{r['sigma_b']:>9.3f}{r['sigma_w']:>9.3f}   {r['lower']:.3f} to {r['upper']:.3f}"
+            for r in found["critical_line"][::3]
+        ]
+    else:
+        lines.append("critical line: too few points yet")
+    return "\n".join(lines)
+
+
+def table(results: Results, seconds: float, picture: Path) -> str:
+    """The closing table: points, failures, boundary and critical line against theory, time, files."""
+    points = results.points
+    counts = points["status"].value_counts()
+    lines = [
+        "",
+        f"{len(points)} points: {counts.get('ok', 0)} ok, {counts.get('diverged', 0)} diverged, "
+        f"{counts.get('failed', 0)} failed; {duration(seconds)}",
+    ]
+    trained = points["trainable"].dropna()
+    if len(trained):
+        agree = (points.loc[trained.index, "margin"] > 0) == trained.astype(bool)
+        lines.append(f"{len(trained)} trained: the probe was right about {int(agree.sum())} of them")
+    lines += _boundary_lines(results)
+    lines += ["", f"results   {results.path}", f"picture   {picture}"]
+    return "\n".join(lines)
+
+
+def _boundary_lines(results: Results) -> list[str]:
+    boundary = results.boundary
+    if not len(boundary):
+        return ["too few points, or a fixed sigma_w: no boundary"]
+    depths = sorted(boundary["depth"].unique())
+    lines = ["", "trainable band of sigma_w at depth".rjust(9 + 20 * len(depths))]
+    lines.append(f"{'sigma_b':>9}" + "".join(f"{d:>20}" for d in depths) + f"{'critical sigma_w':>26}{'theory':>8}")
+    for b in sorted(boundary["sigma_b"].unique())[::4]:
+        rows = boundary[boundary["sigma_b"] == b].set_index("depth")
+        bands = "".join(f"{_band(rows.loc[d]):>20}" for d in depths)
+        first = rows.iloc[0]
+        critical = f"{first.critical:.2f} [{first.critical_5:.2f}, {first.critical_95:.2f}]"
+        lines.append(f"{b:>9.3f}{bands}{critical:>26}{first.theory:>8.2f}")
+    return lines
+
+
+def _band(row: "pd.Series") -> str:
+    """``0.61 to 2.20``; an end that is not within the range is open."""
+    lower, upper = (None if math.isnan(row[k]) else f"{row[k]:.2f}" for k in ("lower", "upper"))
+    if lower is None and upper is None:
+        return "all" if row["trainable_share"] > 0.5 else "none"
+    return f"{lower or '..'} to {upper or '..'}"
