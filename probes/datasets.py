@@ -142,7 +142,7 @@ def _packed_mnist(raw: Path) -> Arrays:
 def _npz(path: Path) -> Arrays:
     names = ("train_images", "train_labels", "test_images", "test_labels")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             missing = [n for n in names if n not in archive]
             if missing:
                 raise DatasetError(f"{str(path)!r} has no array {missing[0]!r}; it must hold {', '.join(names)}")

@@ -17,7 +17,7 @@ __all__ = ["Progress", "duration"]
 
 _REDRAW = 0.5  # seconds, on a terminal
 _LOG = 10.0  # seconds between lines, elsewhere
-_ESTIMATE = 10.0  # seconds between estimates of the critical line, at least
+_ESTIMATE = 10.0  # seconds between estimates of the critical line, at least; 20 times what one takes, at least
 
 
 class Progress:
@@ -43,7 +43,7 @@ class Progress:
         self._failed = len(rows) - self._done
         self._new = 0
         self._started: float | None = None
-        self._drawn = self._estimated = -math.inf
+        self._drawn = self._next_estimate = -math.inf
         self._critical = ""
         self._searcher: PackSearcher | None = None
 
@@ -97,14 +97,15 @@ class Progress:
             self._show()
 
     def _show(self, final: bool = False) -> None:
-        self._estimate(final)
-        self._drawn = time.monotonic()
-        terminal = self._stream.isatty()
-        line = self.line()
-        if terminal:
-            print(f"\r\x1b[K{line}", end="\n" if final else "", file=self._stream, flush=True)
+        if final:
+            self._critical = ""  # the summary has the last word on it
         else:
-            print(line, file=self._stream, flush=True)
+            self._estimate()
+        self._drawn = time.monotonic()
+        if self._stream.isatty():
+            print(f"\r\x1b[K{self.line()}", end="\n" if final else "", file=self._stream, flush=True)
+        else:
+            print(self.line(), file=self._stream, flush=True)
 
     def line(self) -> str:
         """The progress line."""
@@ -124,23 +125,22 @@ class Progress:
         ]
         return "  ".join([*parts, self._critical]).rstrip()
 
-    def _estimate(self, final: bool) -> None:
+    def _estimate(self) -> None:
         """The critical line at the middle of the sigma_b range, now and then: it costs a fraction of a second."""
-        if not final and time.monotonic() - self._estimated < _ESTIMATE:
+        if not self._new or time.monotonic() < self._next_estimate:
             return
-        started = time.monotonic()
-        if not final and self._new:
-            from .frame import load_points
-            from .estimate import PhaseModel
+        from .estimate import PhaseModel
+        from .frame import load_points
 
-            line = PhaseModel(self._spec, load_points(self._store)).critical_line()
-            if len(line):
-                middle = line.iloc[len(line) // 2]
-                self._critical = (
-                    f"critical σw({middle.sigma_b:.2f}) = {middle.sigma_w:.2f} [{middle.lower:.2f}, {middle.upper:.2f}]"
-                )
-        # Never more than one part in twenty of the time.
-        self._estimated = time.monotonic() + 20 * (time.monotonic() - started) - _ESTIMATE
+        started = time.monotonic()
+        line = PhaseModel(self._spec, load_points(self._store)).critical_line()
+        if len(line):
+            middle = line.iloc[len(line) // 2]
+            self._critical = (
+                f"critical σw({middle.sigma_b:.2f}) = {middle.sigma_w:.2f} [{middle.lower:.2f}, {middle.upper:.2f}]"
+            )
+        now = time.monotonic()
+        self._next_estimate = now + max(_ESTIMATE, 20 * (now - started))
 
 
 def duration(seconds: float) -> str:

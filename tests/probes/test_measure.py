@@ -1,0 +1,168 @@
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from probes import Point, ProbeSettings, load_images
+from probes.measure import Prober, measure
+
+STATISTICS = (
+    *("direct_retained", "cascade_relative_entropy", "cascade_retained", "differential_entropy"),
+    *("direct_horizon", "cascade_horizon", "cascade_cutoff", "chi_1", "xi_c", "margin", "margin_censored"),
+)
+
+
+def assert_same(a, b):
+    """Direct probe: the same products whatever the pack. Cascade: the same operations in stacks of another size.
+
+    Batched products may round differently (2^-24 each); 300 Adam steps carry that to about 1e-5 of the weights.
+    """
+    assert (a.point, a.status) == (b.point, b.status)
+    assert a.values.keys() == b.values.keys()
+    np.testing.assert_allclose(a.profiles["direct_retained"], b.profiles["direct_retained"], atol=1e-6)
+    for name in ("cascade_relative_entropy", "cascade_retained"):
+        np.testing.assert_allclose(a.profiles[name], b.profiles[name], atol=1e-3)
+    assert a.values["direct_horizon"] == pytest.approx(b.values["direct_horizon"], rel=1e-5)
+    assert a.values["margin"] == pytest.approx(b.values["margin"], abs=1e-5)
+
+
+POINTS = [Point(w, b, d, s) for s, (w, b, d) in enumerate([(0.8, 0.1, 12), (1.3, 0.2, 30), (2.4, 0.1, 30), (1.5, 0.9, 7)])]
+
+
+@pytest.fixture(scope="module")
+def alone(digits):
+    return [measure([p], digits)[0] for p in POINTS]
+
+
+def test_every_statistic_is_there_and_finite(alone):
+    for m in alone:
+        assert m.status == "ok" and not m.error
+        assert set(STATISTICS) <= m.values.keys()
+        assert all(math.isfinite(v) for v in m.values.values())
+        assert all(len(v) == m.point.depth and np.isfinite(v).all() for v in m.profiles.values())
+        assert m.values["probe_steps"] == 300 and m.values["probe_seconds"] > 0
+
+
+def test_a_pack_gives_what_its_points_give_alone(digits, alone):
+    for a, b in zip(alone, measure(POINTS, digits), strict=True):
+        assert_same(a, b)
+
+
+def test_order_does_not_matter(digits, alone):
+    for a, b in zip(alone, reversed(measure(POINTS[::-1], digits)), strict=True):
+        assert_same(a, b)
+
+
+def test_the_number_of_threads_does_not_matter(digits, alone):
+    torch.set_num_threads(2)
+    try:
+        for a, b in zip(alone, measure(POINTS, digits), strict=True):
+            assert_same(a, b)
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_the_horizon_is_largest_near_the_critical_line(digits):
+    horizons = [
+        np.mean([m.values["direct_horizon"] for m in measure([Point(w, 0.2236, 20, s) for s in range(3)], digits, ProbeSettings("direct"))])
+        for w in (0.8, 1.33, 2.5)
+    ]
+    assert horizons[1] > 2 * max(horizons[0], horizons[2])
+
+
+def test_margin_and_censoring(digits):
+    deep, shallow = measure([Point(1.35, 0.1, 40), Point(1.35, 0.1, 3)], digits, ProbeSettings("direct"))
+    assert not deep.values["margin_censored"]
+    assert deep.values["margin"] == pytest.approx(math.log(deep.values["direct_horizon"] / 40))
+    assert shallow.values["margin_censored"] and shallow.values["margin"] == pytest.approx(math.log(3))
+
+
+def test_a_shallow_probe_sees_the_horizon_of_the_deep_one(digits):
+    deep, shallow = measure([Point(1.35, 0.1, 40), Point(1.35, 0.1, 15)], digits, ProbeSettings("direct"))
+    assert shallow.values["direct_horizon"] == pytest.approx(deep.values["direct_horizon"], rel=0.02)
+    np.testing.assert_array_equal(shallow.profiles["direct_retained"], deep.profiles["direct_retained"][:15])
+
+
+@pytest.mark.parametrize("probe", ["both", "direct", "cascade"])
+def test_divergence_is_a_measurement(digits, probe):
+    settings = ProbeSettings(probe, activation="relu", probe_steps=5)
+    (m,) = measure([Point(20.0, 0.5, 40)], digits, settings)
+    assert m.status == "diverged"
+    assert math.isfinite(m.values["margin"])
+    assert all(np.isfinite(v).all() for v in m.profiles.values())
+    if probe != "cascade":
+        assert m.profiles["direct_retained"][-1] == 0 and m.profiles["direct_retained"][0] > 0.5
+        assert m.values["direct_horizon"] < 20
+
+
+def test_a_point_that_raises_spares_the_others(digits, monkeypatch):
+    from probes import measure as module
+
+    real = module.forward
+
+    def forward(point, *args):
+        if point.sigma_w == 1.0:
+            raise RuntimeError("no\nluck")
+        return real(point, *args)
+
+    monkeypatch.setattr(module, "forward", forward)
+    found = measure([Point(0.9, 0.1, 3), Point(1.0, 0.1, 3), Point(1.1, 0.1, 3)], digits)
+    assert [m.status for m in found] == ["ok", "failed", "ok"]
+    assert found[1].error == "RuntimeError: no luck" and not found[1].values
+
+
+def test_training_all_and_at_the_boundary(digits):
+    settings = ProbeSettings("direct", train="all", epochs=1, train_images=64)
+    trained = measure(POINTS, digits, settings)
+    for m in trained:
+        assert 0 <= m.values["accuracy"] <= 1 and m.curves["accuracy"].shape == (1,)
+        assert m.values["trainable"] == (m.values["accuracy"] > 0.55)
+    near = measure(POINTS, digits, ProbeSettings("direct", train="boundary", epochs=1, train_images=64))
+    for m in near:
+        if abs(m.values["margin"]) < math.log(2):
+            assert "accuracy" in m.values
+
+
+@pytest.mark.parametrize("images", [16, 17, 100])
+@pytest.mark.parametrize("width", [1, 2, 100])
+def test_few_images_and_odd_widths(digits, images, width):
+    (m,) = measure([Point(1.3, 0.2, 4)], digits, ProbeSettings(images=images, width=width, probe_steps=3))
+    assert m.status == "ok"
+
+
+def test_colour_images(tmp_path):
+    random = np.random.default_rng(0)
+    x, y = random.integers(0, 256, (50, 5, 5, 3), dtype=np.uint8), random.integers(0, 3, 50)
+    np.savez(tmp_path / "rgb.npz", train_images=x, train_labels=y, test_images=x, test_labels=y)
+    (m,) = measure([Point(1.3, 0.2, 4)], load_images(str(tmp_path / "rgb.npz")), ProbeSettings(probe_steps=3))
+    assert m.status == "ok"
+
+
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        ({"probe": "x"}, "`probe` must be one of both, cascade, direct, got 'x'"),
+        ({"probe": "direct", "statistic": "cascade_horizon"}, "`statistic` must be one of direct_horizon"),
+        ({"threshold": 1.0}, "`threshold`"),
+        ({"penalty": 0.0}, "`penalty`"),
+        ({"activation": "gelu"}, "`activation`"),
+    ],
+)
+def test_settings_refuse_what_is_not_allowed(bad, says):
+    with pytest.raises(ValueError, match=says):
+        ProbeSettings(**bad)
+
+
+def test_a_prober_can_be_reused(digits, alone):
+    prober = Prober(digits, ProbeSettings())
+    prober.measure(POINTS[:1])
+    assert_same(prober.measure(POINTS[1:2])[0], alone[1])
+
+
+def test_the_probes_import_nothing_of_the_orchestration():
+    code = "import probes.measure, probes.training, sys; print(sorted({'ray', 'optuna', 'click', 'pandas', 'sweep'} & set(sys.modules)))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
