@@ -22,14 +22,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
-from scipy.stats import norm, qmc
+from scipy.special import log_ndtr
+from scipy.stats import qmc
 
 __all__ = ["Axis", "LevelSet"]
 
 _CANDIDATES = 1024
 _EXPLORE_EVERY = 4
 _REFIT_GROWTH = 1.15  # fit the kernel anew when there are this many times more observations
-_CENSORING_ROUNDS = 5
+_CENSORING_ROUNDS = 5  # of filling in what lies beyond a bound; more change little
 _FIT_AT_MOST = 400  # observations that the kernel is fitted to; all are conditioned on
 
 
@@ -219,13 +220,19 @@ class LevelSet:
         if not censored.any() or censored.all():
             return y
         precision = cho_solve(self._factor, np.eye(len(y)))
-        deviation = 1 / np.sqrt(np.diag(precision))
+        variance = 1 / np.diag(precision)
+        hidden = np.flatnonzero(self._censored)
+        seen = np.flatnonzero(~self._censored)
+        # Given what was seen in full; then one by one given all others, each above its bound.
+        block = np.linalg.solve(precision[np.ix_(hidden, hidden)], precision[np.ix_(hidden, seen)] @ y[seen])
         filled = y.copy()
+        filled[hidden] = np.maximum(y[hidden], -block)
         for _ in range(_CENSORING_ROUNDS):
-            left_out = filled - precision @ filled * deviation**2  # mean of each given the others
-            z = (y - left_out) / deviation
-            hazard = np.exp(norm.logpdf(z) - norm.logsf(z))
-            filled[censored] = np.maximum(y, left_out + deviation * hazard)[censored]
+            for i in hidden:
+                mean = filled[i] - (precision[i] @ filled) * variance[i]
+                deviation = math.sqrt(variance[i])
+                z = (y[i] - mean) / deviation
+                filled[i] = max(y[i], mean + deviation * math.exp(_log_density(z) - log_ndtr(-z)))
         return filled
 
     def _posterior(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -263,3 +270,7 @@ class LevelSet:
             column = covariance[:, best]
             covariance -= np.outer(column, column) / (column[best] + self._noise + 1e-8)
         return points[chosen]
+
+
+def _log_density(z: float) -> float:
+    return -0.5 * z * z - 0.5 * math.log(2 * math.pi)

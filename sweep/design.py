@@ -1,6 +1,7 @@
 """SweepSpec -> search space, grid, seeds and packs. Pure: no ray, no torch, no study."""
 
 import itertools
+import math
 
 import numpy as np
 
@@ -27,17 +28,14 @@ def grid_axes(spec: SweepSpec) -> dict[str, list[float]]:
 
 
 def _balanced_grid(spec: SweepSpec, points: int) -> dict[str, list[float]]:
-    """Grow the shortest axis as long as the grid stays within ``points``."""
+    """Lengthen the shortest axis, again and again, as long as the grid stays within ``points``."""
     counts = dict.fromkeys(AXES, 1)
     limits = {a: _most(spec, a) for a in AXES}
-    growing = True
-    while growing:
-        growing = False
-        for axis in sorted(AXES, key=counts.__getitem__):
-            larger = {**counts, axis: counts[axis] + 1}
-            if larger[axis] <= limits[axis] and int(np.prod(list(larger.values()))) <= points:
-                counts, growing = larger, True
-                break
+    while open_axes := [a for a in AXES if counts[a] < limits[a]]:
+        shortest = min(open_axes, key=counts.__getitem__)
+        if math.prod(counts.values()) // counts[shortest] * (counts[shortest] + 1) > points:
+            break
+        counts[shortest] += 1
     return {a: _spread(spec, a, counts[a]) for a in AXES}
 
 
@@ -64,7 +62,7 @@ def _halved(values: list[float], axis: str) -> list[float]:
 
 
 def _size(axes: dict[str, list[float]]) -> int:
-    return int(np.prod([len(v) for v in axes.values()]))
+    return math.prod(len(v) for v in axes.values())
 
 
 def grid_size(spec: SweepSpec) -> int:

@@ -10,6 +10,8 @@ It can be used without anything else of this package. With several workers on on
 count as pending. What the study calls its best trial has no meaning.
 """
 
+import secrets
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -40,7 +42,7 @@ class BoundarySampler(BaseSampler):
     trend:
         Known part of the objective as a function of the parameters (a dict of name -> value).
     seed:
-        Of everything random.
+        Of everything random; by default, another one each time.
     """
 
     def __init__(
@@ -49,14 +51,24 @@ class BoundarySampler(BaseSampler):
         level: float = 0.0,
         search_space: Mapping[str, BaseDistribution] | None = None,
         trend: Callable[[dict[str, Any]], float] | None = None,
-        seed: int = 0,
+        seed: int | None = None,
     ) -> None:
-        self._level, self._trend, self._seed = level, trend, seed
+        self._level, self._trend = level, trend
+        self._seed = secrets.randbits(31) if seed is None else seed
         self._space = None if search_space is None else dict(search_space)
         self._intersection = IntersectionSearchSpace()
-        self._independent = RandomSampler(seed=seed)
+        self._independent = RandomSampler(seed=self._seed)
         self._model: LevelSet | None = None
         self._told: set[int] = set()
+        self._handed_out: dict[int, dict[str, Any]] = {}  # trial -> point, until the storage knows it
+        self._lock = threading.Lock()  # study.optimize(n_jobs=...) calls from several threads
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """The numeric parameters that are not fixed to one value."""
@@ -73,15 +85,18 @@ class BoundarySampler(BaseSampler):
         """One new point, running trials respected."""
         if not search_space:
             return {}
-        model = self._updated_model(study, search_space)
-        names = [a.name for a in model.axes]
-        pending = [
-            [t.params[n] for n in names]
-            for t in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-            if t.number != trial.number and all(n in t.params for n in names)
-        ]
-        point = model.ask(1, np.array(pending) if pending else None)[0]
-        return {n: _on_grid(v, search_space[n]) for n, v in zip(names, point, strict=True)}
+        with self._lock:
+            model = self._updated_model(study, search_space)
+            names = [a.name for a in model.axes]
+            pending = []
+            for t in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+                params = {**self._handed_out.get(t.number, {}), **t.params}
+                if t.number != trial.number and all(n in params for n in names):
+                    pending.append([params[n] for n in names])
+            point = model.ask(1, np.array(pending) if pending else None)[0]
+            chosen = {n: _on_grid(v, search_space[n]) for n, v in zip(names, point, strict=True)}
+            self._handed_out[trial.number] = chosen
+            return chosen
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -96,7 +111,8 @@ class BoundarySampler(BaseSampler):
     def after_trial(
         self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     ) -> None:
-        """Nothing to do: finished trials are read when the next point is asked for."""
+        """Forget the point; the trial's outcome is read from the study when the next one is asked for."""
+        self._handed_out.pop(trial.number, None)
         self._independent.after_trial(study, trial, state, values)
 
     def _updated_model(self, study: Study, search_space: dict[str, BaseDistribution]) -> LevelSet:

@@ -1,4 +1,5 @@
 import gzip
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -98,7 +99,7 @@ def test_bad_npz_says_what_is_wrong(saved, changes, says):
 
 @pytest.mark.parametrize("cut", [0, 1, 30, 200, 1000])
 def test_a_truncated_npz_says_so(saved, tmp_path, cut):
-    data = open(saved(), "rb").read()
+    data = Path(saved()).read_bytes()
     path = tmp_path / "cut.npz"
     path.write_bytes(data[:cut])
     with pytest.raises(DatasetError, match="not a readable"):

@@ -1,0 +1,56 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sweep.design import grid_axes, grid_size, seconds_per_point, seeds, suggested_pack
+from sweep.spec import AXES, SweepSpec
+
+
+@given(st.integers(1, 3000), st.integers(1, 2000), st.integers(0, 30))
+def test_the_grid_is_within_budget_range_and_balanced(points, low, span):
+    spec = SweepSpec(points=points, search="grid", depth=(low, min(2000, low + span)))
+    axes = grid_axes(spec)
+    assert grid_size(spec) == np.prod([len(v) for v in axes.values()]) <= points
+    for name in AXES:
+        lo, hi = getattr(spec, name)
+        assert all(lo <= v <= hi for v in axes[name]) and sorted(set(axes[name])) == axes[name]
+    depths = spec.depth[1] - spec.depth[0] + 1
+    counts = [len(v) for a, v in axes.items() if a != "depth" or len(v) < depths]
+    assert max(counts) - min(counts) <= 1
+    # The shortest that could have one value more would burst the budget.
+    assert grid_size(spec) // min(counts) * (min(counts) + 1) > points
+
+
+def test_a_cube():
+    assert [len(v) for v in grid_axes(SweepSpec(points=64, search="grid")).values()] == [4, 4, 4]
+
+
+def test_fixed_axes_have_one_value():
+    axes = grid_axes(SweepSpec(points=20, search="grid", sigma_b=(0.2, 0.2), depth=(10, 10)))
+    assert axes["sigma_b"] == [0.2] and axes["depth"] == [10] and len(axes["sigma_w"]) == 20
+
+
+@pytest.mark.parametrize("more", [64, 100, 150, 300, 1000])
+def test_a_raised_budget_refines_the_grid(more):
+    spec = SweepSpec(points=64, search="grid")
+    first, finer = grid_axes(spec), grid_axes(replace(spec, points=more))
+    assert all(set(first[a]) <= set(finer[a]) for a in AXES)
+    assert np.prod([len(v) for v in finer.values()]) <= more
+    assert (finer != first) == (more >= 4 * 4 * 7)
+
+
+def test_seeds_are_distinct_over_points_and_replicas():
+    spec = SweepSpec(points=10, replicas=3, seed=5)
+    every = [s for i in range(10) for s in seeds(spec, i)]
+    assert every == list(range(5, 35))
+
+
+def test_packs_fill_time_but_leave_the_search_rounds_to_learn_in():
+    spec = SweepSpec(points=64)
+    assert 1 <= suggested_pack(replace(spec, images=1437), 64, 2) <= 4
+    assert suggested_pack(spec, 784, 2) == 1  # seconds each
+    assert suggested_pack(SweepSpec(points=10_000, probe="direct", images=100, search="sobol"), 64, 2) == 64
+    assert seconds_per_point(spec, 784) > 20 * seconds_per_point(spec, 64)

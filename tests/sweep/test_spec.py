@@ -1,0 +1,94 @@
+import json
+import math
+from dataclasses import fields, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from probes.measure import PROBES, STATISTICS, TRAIN, ProbeSettings
+from probes.meanfield import KERNELS
+from probes.networks import ACTIVATIONS
+from probes.point import MAX_DEPTH, MAX_SIGMA
+from sweep.spec import CHOICES, RANGES, Range, SpecError, SweepSpec
+
+
+def test_defaults_are_those_of_the_contract():
+    spec = SweepSpec()
+    assert (spec.points, spec.sigma_w, spec.sigma_b, spec.depth) == (64, (0.5, 2.5), (0.05, 1.0), (5, 60))
+    assert (spec.dataset, spec.probe, spec.search, spec.train) == ("digits", "both", "boundary", "none")
+
+
+def test_what_the_probes_know_and_what_the_spec_allows_agree():
+    """The spec must refuse bad input without importing torch, so it states the choices again."""
+    assert CHOICES["activation"] == tuple(ACTIVATIONS) == tuple(KERNELS)
+    assert (CHOICES["probe"], CHOICES["statistic"], CHOICES["train"]) == (PROBES, STATISTICS, TRAIN)
+    assert RANGES["sigma_w"].high == RANGES["sigma_b"].high == MAX_SIGMA and RANGES["depth"].high == MAX_DEPTH
+    defaults = {f.name: f.default for f in fields(ProbeSettings)}
+    for name in ("penalty", "images", "epochs", "train_images", "activation", "probe", "train"):
+        assert getattr(SweepSpec(), name) == defaults[name]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"points": 0},
+        {"points": 2.5},
+        {"points": True},
+        {"sigma_w": (1.0,)},
+        {"sigma_w": 1.0},
+        {"sigma_w": (2.0, 1.0)},
+        {"sigma_w": (0.0, 1.0)},
+        {"sigma_w": (0.5, math.nan)},
+        {"sigma_b": (-0.1, 1.0)},
+        {"depth": (5, 5.5)},
+        {"depth": (1, 10**9)},
+        {"dataset": ""},
+        {"dataset": "a\0b"},
+        {"search": "best"},
+        {"probe": None},
+        {"seed": -1},
+        {"seed": 2**40},
+        {"gpus_per_trial": 1.5},
+        {"cpus_per_trial": 0},
+        {"probe": "direct", "statistic": "cascade_horizon"},
+        {"sigma_w": (1.0, 1.0), "sigma_b": (0.1, 0.1), "depth": (5, 7), "points": 4},
+    ],
+)
+def test_bad_input_names_the_argument(bad):
+    with pytest.raises(SpecError) as caught:
+        SweepSpec(**bad)
+    assert str(caught.value).startswith("`") and "must be" in str(caught.value)
+    assert any(f"`{name}`" in str(caught.value) for name in bad)
+
+
+@given(st.floats(0.001, 20), st.floats(0.001, 20), st.integers(1, 2000), st.integers(0, 2**31 - 1))
+def test_save_and_read_is_the_identity(tmp_path_factory, a, b, depth, seed):
+    path = tmp_path_factory.mktemp("spec") / "spec.json"
+    spec = SweepSpec(sigma_w=(min(a, b), max(a, b)), depth=(1, depth), points=1, seed=seed, probe_steps=7)
+    spec.save(path)
+    assert SweepSpec.read(path) == spec
+
+
+def test_a_saved_spec_that_was_tampered_with_is_refused(tmp_path):
+    path = tmp_path / "spec.json"
+    for text in ("", "{", "[]", "null", json.dumps({"points": 5, "colour": "red"}), json.dumps({"points": -5})):
+        path.write_text(text)
+        with pytest.raises(SpecError):
+            SweepSpec.read(path)
+    with pytest.raises(SpecError, match="is no sweep"):
+        SweepSpec.read(tmp_path / "nowhere" / "spec.json")
+
+
+def test_raising_the_budget_keeps_the_first_one():
+    assert replace(SweepSpec(points=10), points=20).first_points == 10
+
+
+@given(st.one_of(st.floats(), st.integers(), st.text(), st.none(), st.lists(st.integers())))
+def test_a_range_converts_or_raises_value_error(value):
+    allowed = Range(1, 10)
+    try:
+        found = allowed.convert(value)
+    except (ValueError, TypeError, OverflowError):
+        return
+    assert isinstance(found, int) and 1 <= found <= 10

@@ -1,0 +1,148 @@
+import pytest
+
+from sweep.spec import SweepSpec
+from sweep.study import JOURNAL, SweepStudy, running_trials
+
+
+def rows_of(points, margin=None, status="ok"):
+    return [
+        {
+            "sigma_w": p.sigma_w,
+            "sigma_b": p.sigma_b,
+            "depth": p.depth,
+            "seed": p.seed,
+            "status": status,
+            "margin": (0.5 - abs(p.sigma_w - 1.3)) if margin is None else margin,
+            "margin_censored": False,
+        }
+        for p in points
+    ]
+
+
+def drain(study, pack=4, lose=()):
+    """Measure until nothing is left; every pack whose number is in ``lose`` is never told."""
+    rows, number = [], 0
+    while points := study.ask(pack):
+        if number not in lose:
+            new = rows_of(points)
+            study.tell(new)
+            rows += new
+        number += 1
+    return rows
+
+
+def places(rows):
+    return {(r["sigma_w"], r["sigma_b"], r["depth"]) for r in rows}
+
+
+@pytest.mark.parametrize("search", ["boundary", "sobol", "grid", "random", "tpe"])
+def test_hands_out_exactly_the_budget_each_place_once(tmp_path, search):
+    study = SweepStudy(SweepSpec(points=27, search=search), tmp_path)
+    rows = drain(study)
+    assert len(rows) == len(places(rows)) == 27
+    assert study.ask(4) == []
+
+
+@pytest.mark.parametrize("search", ["boundary", "sobol", "grid", "random", "tpe"])
+def test_a_stopped_sweep_asks_for_exactly_what_is_missing(tmp_path, search):
+    spec = SweepSpec(points=27, search=search)
+    first = drain(SweepStudy(spec, tmp_path), lose={1, 3})
+    again = SweepStudy(spec, tmp_path, first)
+    second = drain(again)
+    assert len(first) == 19 and len(second) == 8
+    assert len(places(first + second)) == 27 and not places(first) & places(second)
+
+
+@pytest.mark.parametrize("search", ["boundary", "sobol", "grid"])
+def test_points_under_way_are_asked_for_again_not_replaced(tmp_path, search):
+    spec = SweepSpec(points=20, search=search)
+    study = SweepStudy(spec, tmp_path)
+    rows = rows_of(study.ask(4))
+    study.tell(rows)
+    lost = study.ask(4)
+    again = SweepStudy(spec, tmp_path, rows)
+    assert again.ask(4) == lost
+
+
+def test_rows_stored_but_not_told_are_not_measured_again(tmp_path):
+    """Killed between writing the part and telling the study."""
+    spec = SweepSpec(points=12)
+    study = SweepStudy(spec, tmp_path)
+    rows = rows_of(study.ask(4))
+    again = SweepStudy(spec, tmp_path, rows)
+    more = drain(again)
+    assert len(more) == 8 and not places(rows) & places(more)
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "garbage", "half a line", "garbage inside"])
+@pytest.mark.parametrize("search", ["boundary", "sobol", "grid"])
+def test_the_study_is_rebuilt_from_the_rows(tmp_path, damage, search):
+    spec = SweepSpec(points=27, search=search)
+    rows = drain(SweepStudy(spec, tmp_path), lose={2, 3})
+    path = tmp_path / JOURNAL
+    data = path.read_bytes()
+    if damage == "missing":
+        path.unlink()
+    else:
+        half = len(data) // 2
+        path.write_bytes(
+            {
+                "empty": b"",
+                "garbage": b"\xff" * 999,
+                "half a line": data[:-10],
+                "garbage inside": data[:half] + b"\x00{{\n" + data[half:],
+            }[damage]
+        )
+    more = drain(SweepStudy(spec, tmp_path, rows))
+    assert len(places(rows + more)) == len(rows + more) == 27
+
+
+def test_a_stale_journal_lock_does_not_hold_anything_up(tmp_path):
+    spec = SweepSpec(points=8)
+    rows = drain(SweepStudy(spec, tmp_path), lose={1})
+    (tmp_path / f"{JOURNAL}.lock").symlink_to(tmp_path / JOURNAL)
+    assert len(drain(SweepStudy(spec, tmp_path, rows))) == 4
+
+
+@pytest.mark.parametrize("search", ["boundary", "sobol", "grid", "random"])
+def test_the_budget_can_be_raised(tmp_path, search):
+    rows = drain(SweepStudy(SweepSpec(points=8, search=search), tmp_path))
+    raised = SweepSpec(points=30, first_points=8, search=search)
+    study = SweepStudy(raised, tmp_path, rows)
+    every = rows + drain(study)
+    expected = 27 if search == "grid" else 30  # 2 x 2 x 2 halved to 3 x 3 x 3
+    assert len(every) == len(places(every)) == study.budget == expected
+
+
+def test_replicas_stay_together_and_have_seeds_of_their_own(tmp_path):
+    study = SweepStudy(SweepSpec(points=6, replicas=3, seed=10), tmp_path)
+    points = study.ask(7)
+    assert len(points) == 6 and len(places(rows_of(points))) == 2
+    assert [p.seed for p in points] == list(range(10, 16))
+    study.tell(rows_of(points))
+    assert len(drain(study, pack=1)) == 12
+
+
+def test_every_depth_of_a_line_is_found(tmp_path):
+    spec = SweepSpec(points=12, sigma_w=(1.3, 1.3), sigma_b=(0.1, 0.1), depth=(5, 16))
+    for i, search in enumerate(("boundary", "random", "sobol")):
+        folder = tmp_path / str(i)
+        folder.mkdir()
+        rows = drain(SweepStudy(SweepSpec(**{**spec.__dict__, "search": search}), folder))
+        assert {r["depth"] for r in rows} == set(range(5, 17)) and len(rows) == 12
+
+
+def test_failed_points_are_not_asked_for_again(tmp_path):
+    spec = SweepSpec(points=6)
+    study = SweepStudy(spec, tmp_path)
+    rows = rows_of(study.ask(6), margin=float("nan"), status="failed")
+    study.tell(rows)
+    assert study.ask(1) == [] and SweepStudy(spec, tmp_path, rows).ask(1) == []
+
+
+def test_running_trials_are_counted(tmp_path):
+    assert running_trials(tmp_path) == 0
+    study = SweepStudy(SweepSpec(points=10), tmp_path)
+    points = study.ask(6)
+    study.tell(rows_of(points[:2]))
+    assert running_trials(tmp_path) == 4
