@@ -97,7 +97,12 @@ def train_decoders(decoders: Iterable[Decoder], *, steps: int, batch: int = 64) 
         weight = torch.stack([d.weight for d in group])
         bias = torch.stack([d.bias for d in group])[:, None]
         train_stack(
-            weight, bias, torch.stack([d.x for d in group]), torch.stack([d.y for d in group]), steps=steps, batch=batch
+            weight,
+            bias,
+            torch.stack([d.x for d in group]),
+            torch.stack([d.y for d in group]),
+            steps=steps,
+            batch=batch,
         )
         for d, w, b in zip(group, weight, bias[:, 0], strict=True):
             d.weight, d.bias = w, b
@@ -116,9 +121,7 @@ def _stacks(decoders: Iterable[Decoder]) -> Iterator[list[Decoder]]:
     yield from waiting.values()
 
 
-def reconstruct(
-    decoders: list[tuple[torch.Tensor, torch.Tensor]], activations: list[torch.Tensor]
-) -> torch.Tensor:
+def reconstruct(decoders: list[tuple[torch.Tensor, torch.Tensor]], activations: list[torch.Tensor]) -> torch.Tensor:
     """Chain the decoders of one network back to the image from every layer.
 
     Parameters
@@ -131,6 +134,7 @@ def reconstruct(
     Returns
     -------
     Reconstructions ``[L, images, pixels]``.
+
     """
     # From the last layer down, what started deeper passes through the same decoder as one batch.
     images = len(activations[-1])

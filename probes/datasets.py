@@ -68,6 +68,7 @@ def load_images(
     ------
     DatasetError
         One line that says what is wrong with which file.
+
     """
     if name == "digits":
         arrays = _digits()
@@ -135,7 +136,10 @@ def _packed_mnist(raw: Path) -> Arrays:
 
     out: list[torch.Tensor] = []
     for part in ("train", "t10k"):
-        out += [read(f"{part}-images-idx3-ubyte.gz", 16).float() / 255, read(f"{part}-labels-idx1-ubyte.gz", 8)]
+        out += [
+            read(f"{part}-images-idx3-ubyte.gz", 16).float() / 255,
+            read(f"{part}-labels-idx1-ubyte.gz", 8),
+        ]
     return out[0], out[1], out[2], out[3]
 
 
@@ -181,9 +185,7 @@ def _npz(path: Path) -> Arrays:
                 f"{label} of {str(path)!r} must be {n} integers, got {array.dtype} of shape {list(array.shape)}"
             )
         if array.min() < 0 or array.max() >= 10_000:
-            raise DatasetError(
-                f"{label} of {str(path)!r} must be from 0 to 9999, got {array.min()} to {array.max()}"
-            )
+            raise DatasetError(f"{label} of {str(path)!r} must be from 0 to 9999, got {array.min()} to {array.max()}")
         labels.append(torch.from_numpy(array.reshape(n).astype(np.int64)))
     return train, labels[0], test, labels[1]
 

@@ -88,9 +88,7 @@ class ErfKernel(Kernel):
 
     def __init__(self) -> None:
         scale = 2 / math.sqrt(math.pi)
-        super().__init__(
-            erf, lambda x: scale * np.exp(-x * x), lambda x: -2 * scale * x * np.exp(-x * x)
-        )
+        super().__init__(erf, lambda x: scale * np.exp(-x * x), lambda x: -2 * scale * x * np.exp(-x * x))
 
     def second_moment(self, q: float) -> float:
         """Closed form of E[erf^2]."""
@@ -206,6 +204,7 @@ def mean_field(sigma_w: float, sigma_b: float, activation: str = "tanh") -> Mean
     ------
     ValueError
         ``sigma_w`` not positive, ``sigma_b`` negative, either not finite, or ``activation`` unknown.
+
     """
     if not (math.isfinite(sigma_w) and sigma_w > 0):
         raise ValueError(f"`sigma_w` must be positive, got {sigma_w}")
@@ -268,6 +267,7 @@ def critical_sigma_w(sigma_b: Any, activation: str = "tanh") -> Any:
     ------
     ValueError
         A negative or non-finite ``sigma_b``, an unknown ``activation``, or no critical line there.
+
     """
     values = np.vectorize(lambda b: _critical(float(b), activation), otypes=[float])(sigma_b)
     return float(values) if np.ndim(sigma_b) == 0 else values

@@ -64,6 +64,7 @@ class ProbeSettings:
     ------
     ValueError
         A value that is not allowed.
+
     """
 
     probe: str = "both"
@@ -123,17 +124,13 @@ class Prober:
     ``images`` and ``settings`` as documented there; ``device`` is a torch device.
     """
 
-    def __init__(
-        self, images: Images, settings: ProbeSettings, device: torch.device | str = "cpu"
-    ) -> None:
+    def __init__(self, images: Images, settings: ProbeSettings, device: torch.device | str = "cpu") -> None:
         self.images, self.settings, self.device = images, settings, torch.device(device)
         self.width = settings.width or images.pixels
         train, held_out = images.train[: settings.images], images.test[:HELD_OUT_IMAGES]
         self._count = len(train)
         self._inputs = torch.cat([train, held_out]).to(self.device)
-        self._direct = direct.DirectDecoder(
-            self._inputs[: self._count], self._inputs[self._count :], settings.penalty
-        )
+        self._direct = direct.DirectDecoder(self._inputs[: self._count], self._inputs[self._count :], settings.penalty)
         self._reconstructed = slice(self._count, self._count + min(CASCADE_IMAGES, len(held_out)))
         self._targets = self._inputs[self._reconstructed]
         mean = self._inputs[: self._count].mean(0).expand_as(self._targets)

@@ -46,9 +46,7 @@ def draw_layer(
     return weight.to(device), bias.to(device)
 
 
-def forward(
-    point: Point, images: torch.Tensor, width: int, activation: str
-) -> Iterator[tuple[int, torch.Tensor]]:
+def forward(point: Point, images: torch.Tensor, width: int, activation: str) -> Iterator[tuple[int, torch.Tensor]]:
     """Yield (layer, activations ``[images, width]``) for layer 1, 2, ... without end, on the images' device.
 
     Ends early, without yielding it, at a layer whose activations are not finite or exceed

@@ -65,13 +65,14 @@ def train_pack(
     ------
     ValueError
         Points of different depths.
+
     """
     depths = {p.depth for p in points}
     if len(depths) != 1:
         raise ValueError(f"`points` must share one depth, got {sorted(depths)}")
     phi = ACTIVATIONS[activation]
     widths = [images.pixels, *[width] * depths.pop()]
-    layers = [_stacked(points, i + 1, *widths[i : i + 2], device) for i in range(len(widths) - 1)]
+    layers = [_stacked(points, i + 1, widths[i], widths[i + 1], device) for i in range(len(widths) - 1)]
     layers.append(_stacked(points, READOUT, width, images.classes, device))
     parameters = [p for layer in layers for p in layer]
     sgd = torch.optim.SGD(parameters, lr=LEARNING_RATE)
@@ -100,8 +101,7 @@ def train_pack(
         accuracy.append((right.sum(0) / len(x_test)).cpu().numpy())
         loss.append(torch.nan_to_num(total / len(x), nan=torch.inf).cpu().numpy())
     return [
-        TrainingCurve(a.astype(np.float64), b)
-        for a, b in zip(np.stack(accuracy, 1), np.stack(loss, 1), strict=True)
+        TrainingCurve(a.astype(np.float64), b) for a, b in zip(np.stack(accuracy, 1), np.stack(loss, 1), strict=True)
     ]
 
 

@@ -79,6 +79,7 @@ class LevelSet:
         Known part of the function, ``[n, axes] -> [n]``; the process models the rest.
     seed:
         Of the initial design and of the candidates. The same seed and history give the same points.
+
     """
 
     def __init__(
@@ -110,9 +111,7 @@ class LevelSet:
         """Observations before the model is trusted to choose points."""
         return 4 * len(self.axes)
 
-    def tell(
-        self, points: np.ndarray, values: Sequence[float], censored: Sequence[bool] | None = None
-    ) -> None:
+    def tell(self, points: np.ndarray, values: Sequence[float], censored: Sequence[bool] | None = None) -> None:
         """Add observations ``[n, axes]``, ``[n]``; a censored value is a lower bound. Non-finite ones are ignored."""
         points = np.atleast_2d(np.asarray(points, dtype=float))
         y = np.asarray(values, dtype=float)

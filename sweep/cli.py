@@ -146,7 +146,11 @@ def status_command(directory: str, as_json: bool) -> None:
 @directory
 @click.option("--table", type=click.Choice(TABLES), default="points", show_default=True, help="Which table.")
 @click.option(
-    "--format", "kind", type=click.Choice(("csv", "parquet", "json")), default=None, help="Default: by -o, or csv."
+    "--format",
+    "kind",
+    type=click.Choice(("csv", "parquet", "json")),
+    default=None,
+    help="Default: by -o, or csv.",
 )
 @click.option("-o", "--output", metavar="FILE", help="Default: standard output.")
 @bad_input_is_usage
@@ -192,9 +196,7 @@ def probe_command(sigma_w: float, sigma_b: float, depth: int, as_json: bool, **f
     \b
     Example: sweep probe --sigma-w 1.3 --sigma-b 0.2 --depth 30
     """
-    spec = SweepSpec(
-        points=1, sigma_w=(sigma_w, sigma_w), sigma_b=(sigma_b, sigma_b), depth=(depth, depth), **fields
-    )
+    spec = SweepSpec(points=1, sigma_w=(sigma_w, sigma_w), sigma_b=(sigma_b, sigma_b), depth=(depth, depth), **fields)
     from . import single
 
     measurement = single.probe(spec)
@@ -205,7 +207,13 @@ def probe_command(sigma_w: float, sigma_b: float, depth: int, as_json: bool, **f
 @main.command("theory")
 @click.option("--sigma-b", type=Number(RANGES["sigma_b"]), nargs=2, required=True, metavar="LO HI", help="Range.")
 @click.option("--sigma-w", type=Number(RANGES["sigma_w"]), default=None, help="Give q*, chi_1, c*, xi_c there.")
-@click.option("--activation", type=click.Choice(CHOICES["activation"]), default="tanh", show_default=True, help="Of the layers.")
+@click.option(
+    "--activation",
+    type=click.Choice(CHOICES["activation"]),
+    default="tanh",
+    show_default=True,
+    help="Of the layers.",
+)
 @json_option
 @bad_input_is_usage
 def theory_command(sigma_b: tuple[float, float], sigma_w: float | None, activation: str, as_json: bool) -> None:

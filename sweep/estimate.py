@@ -40,6 +40,7 @@ class PhaseModel:
         Of the sweep.
     points:
         Its ``points`` table; rows without a margin are left out.
+
     """
 
     spec: SweepSpec
@@ -53,15 +54,21 @@ class PhaseModel:
         if not self.enough:
             return
         self._model = LevelSet(
-            [Axis(a, *getattr(self.spec, a), integer=a == "depth") for a in self.free],
+            [self._axis(a) for a in self.free],
             trend=self._trend if self.by_horizon and "depth" in self.free else None,
             seed=self.spec.seed,
         )
         # The same order whatever order the points were measured in: the fit is then the same, too.
         measured = measured.sort_values([*AXES, "seed"])
         self._model.tell(
-            measured[self.free].to_numpy(float), measured["margin"].to_numpy(), measured["margin_censored"].to_numpy(bool)
+            measured[self.free].to_numpy(float),
+            measured["margin"].tolist(),
+            measured["margin_censored"].tolist(),
         )
+
+    def _axis(self, name: str) -> Axis:
+        low, high = getattr(self.spec, name)
+        return Axis(name, low, high, integer=name == "depth")
 
     def _trend(self, points: np.ndarray) -> np.ndarray:
         return -np.log(points[:, self.free.index("depth")])

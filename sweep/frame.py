@@ -50,7 +50,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "direct_horizon_censored": "whether it does not within that",
         "cascade_horizon": "layer where cascade_retained falls below its threshold",
         "cascade_horizon_censored": "whether it does not within the depth",
-        "cascade_cutoff": "published cutoff of the median relative entropy: last layer that differs from the final value",
+        "cascade_cutoff": "published cutoff of the median relative entropy: last layer that differs from the last",
         "chi_1": "mean field slope of the correlation map at 1",
         "xi_c": "mean field depth scale of correlations, layers",
         "probe_steps": "Adam steps of the cascade",
@@ -195,6 +195,7 @@ def load(directory: str | Path) -> Results:
         There is no sweep there.
     StoreError
         Its storage cannot be used.
+
     """
     path = Path(directory)
     spec = SweepSpec.read(path / SPEC_FILE)

@@ -57,7 +57,11 @@ def _interval(name: str, help: str, default: tuple[float, float]) -> Callable[[F
 
 def _choice(name: str, help: str, default: str | None) -> Callable[[F], F]:
     return click.option(
-        "--" + name, type=click.Choice(CHOICES[name]), default=default, show_default=default is not None, help=help
+        "--" + name,
+        type=click.Choice(CHOICES[name]),
+        default=default,
+        show_default=default is not None,
+        help=help,
     )
 
 
@@ -81,7 +85,11 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
         "test_images, test_labels.",
     ),
     "data_dir": click.option(
-        "--data-dir", default="data", show_default=True, metavar="DIR", help="Where torchvision's data sets are."
+        "--data-dir",
+        default="data",
+        show_default=True,
+        metavar="DIR",
+        help="Where torchvision's data sets are.",
     ),
     "download": click.option(
         "--download/--no-download", default=False, show_default=True, help="Whether they may be fetched."
@@ -93,7 +101,9 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
     "activation": _choice("activation", "Of the hidden layers.", "tanh"),
     "probe": _choice("probe", "What is measured.", "both"),
     "statistic": _choice(
-        "statistic", "What drives the search; default: direct_horizon, or cascade_horizon with --probe cascade.", None
+        "statistic",
+        "What drives the search; default: direct_horizon, or cascade_horizon with --probe cascade.",
+        None,
     ),
     "threshold": _number(
         "threshold",
@@ -101,7 +111,10 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
         default=None,
     ),
     "penalty": _number(
-        "penalty", "Noise floor of the direct probe, a variance of activations.", default=1e-2, show_default=True
+        "penalty",
+        "Noise floor of the direct probe, a variance of activations.",
+        default=1e-2,
+        show_default=True,
     ),
     "probe_steps": _number(
         "probe_steps",
@@ -117,7 +130,10 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
     "pack": _number("pack", "Points per trial; auto: from their cost.", auto=True, default=AUTO),
     "cpus_per_trial": _number("cpus_per_trial", "Cores per trial.", default=1.0, show_default=True),
     "gpus_per_trial": _number(
-        "gpus_per_trial", "GPUs per trial, fractions allowed; auto: a share where there are any.", auto=True, default=AUTO
+        "gpus_per_trial",
+        "GPUs per trial, fractions allowed; auto: a share where there are any.",
+        auto=True,
+        default=AUTO,
     ),
     "address": click.option("--address", metavar="ADDRESS", help="Ray cluster to join (auto: the one here)."),
     "storage": click.option("--storage", metavar="URI", help="Where results go; default: the sweep's directory."),

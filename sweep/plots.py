@@ -14,6 +14,7 @@ from matplotlib.patches import Patch
 
 from .estimate import PhaseModel, theory_line
 from .frame import Results
+from .spec import SweepSpec
 
 __all__ = ["phase_diagram", "save"]
 
@@ -58,7 +59,13 @@ def phase_diagram(results: Results) -> Figure:
         _profile(axes, results)
     if len(free) and not phase.enough:
         axes.text(
-            0.5, 0.98, "too few points for a boundary", transform=axes.transAxes, ha="center", va="top", style="italic"
+            0.5,
+            0.98,
+            "too few points for a boundary",
+            transform=axes.transAxes,
+            ha="center",
+            va="top",
+            style="italic",
         )
     axes.set_title(_title(results), fontsize=10, loc="left")
     return figure
@@ -79,8 +86,13 @@ def _title(results: Results) -> str:
     return " · ".join(parts)
 
 
+def _span(spec: SweepSpec, axis: str) -> tuple[float, float]:
+    low, high = getattr(spec, axis)
+    return float(low), float(high)
+
+
 def _grid(results: Results, x: str, y: str) -> tuple[np.ndarray, np.ndarray]:
-    spans = [np.linspace(*getattr(results.spec, a), _STEPS) for a in (x, y)]
+    spans = [np.linspace(*_span(results.spec, a), _STEPS) for a in (x, y)]
     gx, gy = np.meshgrid(*spans)
     return gx, gy
 
@@ -103,9 +115,7 @@ def _plane(figure: Figure, axes: Axes, results: Results, x: str, y: str) -> None
     for style, (d, rows) in zip(_STYLES, boundary.groupby("depth"), strict=False):
         for end in ("lower", "upper"):
             axes.plot(rows[end], rows["sigma_b"], color="white", lw=1.6, ls=style)
-            axes.fill_betweenx(
-                rows["sigma_b"], rows[f"{end}_5"], rows[f"{end}_95"], color="white", alpha=0.22, lw=0
-            )
+            axes.fill_betweenx(rows["sigma_b"], rows[f"{end}_5"], rows[f"{end}_95"], color="white", alpha=0.22, lw=0)
         if rows[["lower", "upper"]].notna().any(axis=None):
             handles.append(Line2D([], [], color="0.55", lw=1.6, ls=style, label=f"boundary, depth {d}"))
     if len(handles):
@@ -164,14 +174,22 @@ def _legend(figure: Figure, handles: list[Line2D | Patch]) -> None:
         Line2D([], [], color="black", mec="white", marker="o", ls="", ms=5, label="not"),
     ]
     figure.legend(
-        handles=[*handles, *marks], loc="outside lower center", ncols=4, fontsize=8, frameon=False, handlelength=2.6
+        handles=[*handles, *marks],
+        loc="outside lower center",
+        ncols=4,
+        fontsize=8,
+        frameon=False,
+        handlelength=2.6,
     )
 
 
 def _marks(axes: Axes, points: pd.DataFrame, x: str, y: str, phase: PhaseModel) -> None:
     """Measured points: white where predicted trainable at their own depth, black where not; failed ones crossed."""
     measured = points[points["status"] != "failed"]
-    for chosen, face, edge in ((measured["margin"] > 0, "white", "black"), (measured["margin"] <= 0, "black", "white")):
+    for chosen, face, edge in (
+        (measured["margin"] > 0, "white", "black"),
+        (measured["margin"] <= 0, "black", "white"),
+    ):
         part = measured[chosen]
         axes.scatter(part[x], part[y], s=20, c=face, edgecolors=edge, linewidths=0.8, zorder=3, clip_on=False)
     failed = points[points["status"] == "failed"]
@@ -183,16 +201,24 @@ def _line(axes: Axes, measured: pd.DataFrame, phase: PhaseModel, x: str) -> None
     spec = phase.spec
     axes.axhline(0, color="0.5", lw=0.8)
     if phase.enough:
-        grid = np.linspace(*getattr(spec, x), 200)
+        grid = np.linspace(*_span(spec, x), 200)
         fixed = {a: getattr(spec, a)[0] for a in ("sigma_w", "sigma_b", "depth")} | {x: grid}
         mean, deviation = phase.margin(**fixed)
         axes.fill_between(
-            grid, mean - 1.645 * deviation, mean + 1.645 * deviation, color=_MAP(0.3), alpha=0.3, lw=0,
+            grid,
+            mean - 1.645 * deviation,
+            mean + 1.645 * deviation,
+            color=_MAP(0.3),
+            alpha=0.3,
+            lw=0,
             label="90 % interval",
         )
         axes.plot(grid, mean, color=_MAP(0.1), lw=2, label="estimate")
     censored = measured["margin_censored"].fillna(False).astype(bool)
-    for part, marker, label in ((measured[~censored], "o", "measured"), (measured[censored], "^", "at least")):
+    for part, marker, label in (
+        (measured[~censored], "o", "measured"),
+        (measured[censored], "^", "at least"),
+    ):
         if len(part):
             axes.plot(part[x], part["margin"], marker, ms=4, color="black", label=label)
     if x == "sigma_w":
@@ -209,8 +235,14 @@ def _profile(axes: Axes, results: Results) -> None:
     for name, style in (("direct_retained", "-"), ("cascade_retained", "--")):
         for i, (_, rows) in enumerate(profiles.groupby("seed")):
             if rows[name].notna().any():
-                axes.plot(rows["layer"], rows[name], style, color=_MAP(0.1 if style == "-" else 0.6), lw=1.5,
-                          label=name if i == 0 else None)
+                axes.plot(
+                    rows["layer"],
+                    rows[name],
+                    style,
+                    color=_MAP(0.1 if style == "-" else 0.6),
+                    lw=1.5,
+                    label=name if i == 0 else None,
+                )
     axes.axhline(0, color="0.5", lw=0.8)
     axes.set(xlabel="layer", ylabel="retained information (1 perfect, 0 the mean image)")
     if axes.get_legend_handles_labels()[0]:

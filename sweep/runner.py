@@ -1,6 +1,5 @@
 """Run a sweep: Ray, the Tuner, resources, the lock, resume."""
 
-import fcntl
 import json
 import logging
 import math
@@ -8,8 +7,6 @@ import os
 import platform
 import shutil
 import signal
-import socket
-import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -21,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from .design import grid_size, suggested_pack
 from .frame import SPEC_FILE, Results, load, row
+from .lock import locked
 from .progress import Progress
 from .settings import probe_settings, sweep_images
 from .spec import SpecError, SweepSpec
@@ -30,12 +28,21 @@ from .study import SweepStudy
 if TYPE_CHECKING:
     from probes import Images, Point
 
-__all__ = ["LOCK_FILE", "check_memory", "default_directory", "is_running", "resume", "run"]
+__all__ = ["check_memory", "default_directory", "resume", "run"]
 
-LOCK_FILE = "sweep.lock"
 VERSIONS_FILE = "versions.json"
 TUNE_FOLDER = "tune"
-_PACKAGES = ("trainability-sweep", "ray", "optuna", "torch", "torchvision", "numpy", "pandas", "scikit-learn", "pyarrow")
+_PACKAGES = (
+    "trainability-sweep",
+    "ray",
+    "optuna",
+    "torch",
+    "torchvision",
+    "numpy",
+    "pandas",
+    "scikit-learn",
+    "pyarrow",
+)
 _OBJECT_STORE_BYTES = 80 * 2**20  # the smallest that Ray allows; images beside it are added
 
 
@@ -48,6 +55,7 @@ def run(spec: SweepSpec, directory: str | Path, *, quiet: bool = True) -> Result
         Bad input: the data set, a sweep that is there already, a directory that cannot be written.
     KeyboardInterrupt
         After Ctrl-C or SIGTERM, when what had been measured is stored.
+
     """
     path = Path(directory)
     images = sweep_images(spec)
@@ -73,6 +81,7 @@ def resume(directory: str | Path, *, quiet: bool = True, **changes: Any) -> Resu
     ------
     SpecError
         No sweep there, another driver is at it, or a change that is not allowed.
+
     """
     path = Path(directory)
     old = SweepSpec.read(path / SPEC_FILE)
@@ -121,38 +130,6 @@ def check_memory(spec: SweepSpec, images: "Images") -> None:
         )
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold the sweep's lock; it goes with the process, however that ends."""
-    file = (path / LOCK_FILE).open("a+")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.seek(0)
-        holder = file.read().strip() or "another process"
-        file.close()
-        raise SpecError(f"{str(path)!r} is being run by {holder}") from None
-    try:
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
-        yield
-    finally:
-        file.close()
-
-
-def is_running(path: Path) -> bool:
-    """Whether a driver on this machine is at the sweep."""
-    try:
-        with (path / LOCK_FILE).open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return False
-
-
 @dataclass
 class _Resources:
     """What the cluster grants: trials at once, and what each takes."""
@@ -163,7 +140,7 @@ class _Resources:
 
 
 def _run(spec: SweepSpec, path: Path, images: "Images", quiet: bool) -> Results:
-    with _locked(path):
+    with locked(path):
         store = Store(spec.storage or path)
         rows = store.read(["status", "margin", "margin_censored"]).to_pylist()
         study = SweepStudy(spec, path, rows)
@@ -174,9 +151,7 @@ def _run(spec: SweepSpec, path: Path, images: "Images", quiet: bool) -> Results:
     return load(path)
 
 
-def _tune(
-    spec: SweepSpec, path: Path, images: "Images", store: Store, study: SweepStudy, progress: Progress
-) -> None:
+def _tune(spec: SweepSpec, path: Path, images: "Images", store: Store, study: SweepStudy, progress: Progress) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # every row is in a part file already
@@ -213,9 +188,7 @@ def _tune(
             progress.watch(searcher, resources.concurrency, pack)
             threads = max(1, math.floor(resources.cpus))
             trainable = tune.with_resources(
-                tune.with_parameters(
-                    PackTrainable, images=images, settings=probe_settings(spec), threads=threads
-                ),
+                tune.with_parameters(PackTrainable, images=images, settings=probe_settings(spec), threads=threads),
                 {"CPU": resources.cpus, "GPU": resources.gpus},
             )
             tuner = tune.Tuner(
@@ -322,7 +295,3 @@ def default_directory() -> Path:
     from datetime import datetime
 
     return Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S")
-
-
-if sys.platform == "win32":  # pragma: no cover
-    raise ImportError("sweep.runner needs a POSIX system (fcntl)")

@@ -43,6 +43,7 @@ class BoundarySampler(BaseSampler):
         Known part of the objective as a function of the parameters (a dict of name -> value).
     seed:
         Of everything random; by default, another one each time.
+
     """
 
     def __init__(
@@ -108,9 +109,7 @@ class BoundarySampler(BaseSampler):
         """Reseed the random part; boundary points differ between workers through what is pending."""
         self._independent.reseed_rng()
 
-    def after_trial(
-        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
-    ) -> None:
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         """Forget the point; the trial's outcome is read from the study when the next one is asked for."""
         self._handed_out.pop(trial.number, None)
         self._independent.after_trial(study, trial, state, values)

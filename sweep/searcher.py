@@ -26,6 +26,7 @@ class PackSearcher(Searcher):
         Stores rows for good; called before the study is told.
     failed:
         Points and an error -> rows, for a trial that never came back.
+
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class PackSearcher(Searcher):
         self._study, self._pack, self._record, self._failed = study, pack, record, failed
         self.running: dict[str, list[Point]] = {}
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+    def suggest(self, trial_id: str) -> dict[str, Any] | str:  # type: ignore[override]  # FINISHED is a str
         """The next pack, or the end."""
         points = self._study.ask(self._pack)
         if not points:

@@ -32,10 +32,9 @@ def sweep_images(spec: SweepSpec) -> Images:
     ------
     SpecError
         It cannot be loaded.
+
     """
     try:
-        return load_images(
-            spec.dataset, data_dir=spec.data_dir, download=spec.download, resize=spec.resize
-        )
+        return load_images(spec.dataset, data_dir=spec.data_dir, download=spec.download, resize=spec.resize)
     except DatasetError as error:
         raise SpecError(f"`dataset` {error}") from None

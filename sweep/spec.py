@@ -90,6 +90,7 @@ class SweepSpec:
     ------
     SpecError
         A value that is not allowed.
+
     """
 
     points: int = 64
@@ -143,7 +144,16 @@ class SweepSpec:
 
     @staticmethod
     def _optional(name: str) -> bool:
-        return name in ("resize", "width", "statistic", "threshold", "probe_steps", "concurrency", "pack", "gpus_per_trial")
+        return name in (
+            "resize",
+            "width",
+            "statistic",
+            "threshold",
+            "probe_steps",
+            "concurrency",
+            "pack",
+            "gpus_per_trial",
+        )
 
     @staticmethod
     def _interval(name: str, value: Any) -> tuple[Any, Any]:
@@ -162,7 +172,9 @@ class SweepSpec:
         if len(self.free_axes) == self.free_axes.count("depth"):
             distinct = self.depth[1] - self.depth[0] + 1
             if self.points > distinct and self.search != "grid":
-                raise SpecError(f"`points` must be at most {distinct}, the distinct points there are, got {self.points}")
+                raise SpecError(
+                    f"`points` must be at most {distinct}, the distinct points there are, got {self.points}"
+                )
         for name in ("cpus_per_trial", "gpus_per_trial"):
             value = getattr(self, name)
             if value is not None and value > 1 and value != int(value):
@@ -185,6 +197,7 @@ class SweepSpec:
         ------
         SpecError
             The file is missing, damaged or holds what is not allowed.
+
         """
         try:
             data = json.loads(path.read_text())

@@ -90,6 +90,7 @@ class SweepStudy:
         Where the journal is or will be.
     rows:
         Rows that part files hold already.
+
     """
 
     def __init__(self, spec: SweepSpec, directory: Path, rows: Iterable[Row] = ()) -> None:
@@ -115,7 +116,11 @@ class SweepStudy:
             try:
                 storage = JournalStorage(JournalFileBackend(str(path)))
                 return optuna.create_study(
-                    study_name=_NAME, storage=storage, sampler=sampler, load_if_exists=True, direction="minimize"
+                    study_name=_NAME,
+                    storage=storage,
+                    sampler=sampler,
+                    load_if_exists=True,
+                    direction="minimize",
                 )
             except Exception:
                 if attempt or not path.exists():
@@ -158,9 +163,7 @@ class SweepStudy:
         if inside:
             state = TrialState.FAIL if value is None else TrialState.COMPLETE
             self._study.add_trial(
-                create_trial(
-                    state=state, value=value, params=params, distributions=self._space, user_attrs=attributes
-                )
+                create_trial(state=state, value=value, params=params, distributions=self._space, user_attrs=attributes)
             )
 
     @property

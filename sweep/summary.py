@@ -24,6 +24,7 @@ def draw(results: Results, output: str | Path | None = None) -> Path:
     ------
     SpecError
         Another ending than PNG, PDF or SVG, or a file that cannot be written.
+
     """
     from .plots import phase_diagram, save
 
@@ -40,7 +41,7 @@ def draw(results: Results, output: str | Path | None = None) -> Path:
 def status(path: Path) -> dict[str, Any]:
     """Counts of rows (points times replicas), the critical line so far, the last error."""
     from .design import grid_size
-    from .runner import is_running
+    from .lock import is_running
     from .study import running_trials
 
     results = load(path)

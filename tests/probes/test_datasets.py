@@ -10,7 +10,9 @@ from probes.datasets import DatasetError, load_images
 
 def arrays(n=20, m=10, shape=(6, 6), dtype=np.uint8):
     random = np.random.default_rng(0)
-    make = {np.uint8: lambda s: random.integers(0, 256, s, dtype=np.uint8)}.get(dtype, lambda s: random.random(s).astype(dtype))
+    make = {np.uint8: lambda s: random.integers(0, 256, s, dtype=np.uint8)}.get(
+        dtype, lambda s: random.random(s).astype(dtype)
+    )
     return {
         "train_images": make((n, *shape)),
         "train_labels": random.integers(0, 3, n),
@@ -86,7 +88,10 @@ def test_npz_outside_the_unit_interval_is_mapped_there(saved):
         ({"train_labels": np.zeros(19, int)}, "20 integers"),
         ({"train_labels": np.zeros(20)}, "20 integers"),
         ({"train_labels": np.full(20, -1)}, "from 0 to 9999"),
-        ({"train_images": arrays()["train_images"][:1], "train_labels": np.zeros(1, int)}, "1 training images"),
+        (
+            {"train_images": arrays()["train_images"][:1], "train_labels": np.zeros(1, int)},
+            "1 training images",
+        ),
         ({"train_images": np.empty((0, 6, 6), np.uint8), "train_labels": np.zeros(0, int)}, "shape"),
         ({"train_labels": np.array([{}] * 20, object)}, "not a readable"),
     ],
@@ -121,7 +126,18 @@ def test_a_missing_download_says_how_to_get_it(tmp_path, name):
 def test_mnist_as_downloaded(shared):
     images = load_images("mnist", data_dir=shared / "data")
     assert images.train.shape == (60_000, 784) and images.test.shape == (10_000, 784)
-    assert torch.bincount(images.train_labels).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert torch.bincount(images.train_labels).tolist() == [
+        5923,
+        6742,
+        5958,
+        6131,
+        5842,
+        5421,
+        5918,
+        6265,
+        5851,
+        5949,
+    ]
     assert float(images.train.mean()) == pytest.approx(0.1307, abs=1e-4)
 
 

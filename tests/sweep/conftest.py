@@ -53,8 +53,10 @@ def make_sweep(tmp_path):
         rng = np.random.default_rng(0)
         for i in range(count):
             point = Point(
-                float(rng.uniform(*spec.sigma_w)), float(rng.uniform(*spec.sigma_b)),
-                int(rng.integers(spec.depth[0], spec.depth[1] + 1)), i,
+                float(rng.uniform(*spec.sigma_w)),
+                float(rng.uniform(*spec.sigma_b)),
+                int(rng.integers(spec.depth[0], spec.depth[1] + 1)),
+                i,
             )
             m = made_up(point, cap, "failed" if i < failed else "ok")
             store.write([row(m, pack=1, device="cpu", hostname="here")])

@@ -139,7 +139,12 @@ def test_draws_agree_with_the_mean_and_deviation():
 
 @pytest.mark.parametrize(
     "bad",
-    [lambda: Axis("x", 1, 1), lambda: Axis("x", 0, 1, log=True), lambda: Axis("x", 0, np.inf), lambda: LevelSet([])],
+    [
+        lambda: Axis("x", 1, 1),
+        lambda: Axis("x", 0, 1, log=True),
+        lambda: Axis("x", 0, np.inf),
+        lambda: LevelSet([]),
+    ],
 )
 def test_bad_axes(bad):
     with pytest.raises(ValueError, match="must"):

@@ -53,8 +53,12 @@ def test_curves_become_the_truth_table(tmp_path, make_sweep):
 
     results = make_sweep(count=2)
     m = Measurement(
-        Point(1.0, 0.1, 9, 99), "ok", "", {"margin": 0.1, "margin_censored": False, "accuracy": 0.7, "trainable": True},
-        {}, {"accuracy": np.array([0.5, 0.7]), "loss": np.array([2.0, np.inf])},
+        Point(1.0, 0.1, 9, 99),
+        "ok",
+        "",
+        {"margin": 0.1, "margin_censored": False, "accuracy": 0.7, "trainable": True},
+        {},
+        {"accuracy": np.array([0.5, 0.7]), "loss": np.array([2.0, np.inf])},
     )
     results.store.write([row(m)])
     truth = sweep.load(results.path).truth

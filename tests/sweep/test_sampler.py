@@ -40,7 +40,10 @@ def test_steps_and_integers_are_respected():
 
 
 def test_running_trials_count_as_pending():
-    space = {"x": optuna.distributions.FloatDistribution(0, 1), "y": optuna.distributions.FloatDistribution(0, 1)}
+    space = {
+        "x": optuna.distributions.FloatDistribution(0, 1),
+        "y": optuna.distributions.FloatDistribution(0, 1),
+    }
     study = optuna.create_study(sampler=BoundarySampler(search_space=space, seed=0))
     for _ in range(16):
         trial = study.ask(space)
@@ -73,7 +76,10 @@ def test_several_workers_on_one_study():
 
 
 def test_fixed_parameters_are_left_out():
-    space = {"x": optuna.distributions.FloatDistribution(1, 1), "y": optuna.distributions.IntDistribution(3, 3)}
+    space = {
+        "x": optuna.distributions.FloatDistribution(1, 1),
+        "y": optuna.distributions.IntDistribution(3, 3),
+    }
     study = optuna.create_study(sampler=BoundarySampler(search_space=space))
     assert study.ask(space).params == {"x": 1, "y": 3}
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probes.measure import PROBES, STATISTICS, TRAIN, ProbeSettings
 from probes.meanfield import KERNELS
+from probes.measure import PROBES, STATISTICS, TRAIN, ProbeSettings
 from probes.networks import ACTIVATIONS
 from probes.point import MAX_DEPTH, MAX_SIGMA
 from sweep.spec import CHOICES, RANGES, Range, SpecError, SweepSpec
@@ -72,7 +72,14 @@ def test_save_and_read_is_the_identity(tmp_path_factory, a, b, depth, seed):
 
 def test_a_saved_spec_that_was_tampered_with_is_refused(tmp_path):
     path = tmp_path / "spec.json"
-    for text in ("", "{", "[]", "null", json.dumps({"points": 5, "colour": "red"}), json.dumps({"points": -5})):
+    for text in (
+        "",
+        "{",
+        "[]",
+        "null",
+        json.dumps({"points": 5, "colour": "red"}),
+        json.dumps({"points": -5}),
+    ):
         path.write_text(text)
         with pytest.raises(SpecError):
             SweepSpec.read(path)

@@ -1,0 +1,53 @@
+"""One driver to a sweep."""
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .spec import SpecError
+
+__all__ = ["is_running", "locked"]
+
+LOCK_FILE = "sweep.lock"
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the sweep's lock; it goes with the process, however that ends.
+
+    Raises
+    ------
+    SpecError
+        Another driver holds it.
+
+    """
+    file = (path / LOCK_FILE).open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.seek(0)
+        holder = file.read().strip() or "another process"
+        file.close()
+        raise SpecError(f"{str(path)!r} is being run by {holder}") from None
+    try:
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        yield
+    finally:
+        file.close()
+
+
+def is_running(path: Path) -> bool:
+    """Whether a driver on this machine is at the sweep."""
+    try:
+        with (path / LOCK_FILE).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False

@@ -1,0 +1,405 @@
+"""The command line is a contract: bad input is exit code 2, one clear line, nothing written."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from sweep.cli import main
+from sweep.spec import CHOICES, RANGES
+
+NUMBERS = {
+    "--points": "points",
+    "--replicas": "replicas",
+    "--images": "images",
+    "--train-images": "train_images",
+    "--resize": "resize",
+    "--width": "width",
+    "--threshold": "threshold",
+    "--penalty": "penalty",
+    "--probe-steps": "probe_steps",
+    "--epochs": "epochs",
+    "--concurrency": "concurrency",
+    "--pack": "pack",
+    "--cpus-per-trial": "cpus_per_trial",
+    "--gpus-per-trial": "gpus_per_trial",
+    "--seed": "seed",
+}
+AXES = {"--sigma-w": "sigma_w", "--sigma-b": "sigma_b", "--depth": "depth"}
+CHOSEN = {f"--{name}": allowed for name, allowed in CHOICES.items()}
+PROBE_NUMBERS = ("--images", "--width", "--penalty", "--threshold", "--probe-steps", "--seed")
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(main, [str(a) for a in arguments])
+
+
+def refuses(result):
+    """Exit code 2; after click's usage hint one line that says what is wrong; no traceback."""
+    assert result.exit_code == 2, (result.output, result.exception)
+    assert isinstance(result.exception, SystemExit)
+    errors = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert len(errors) == 1 and len(errors[0]) > 20
+    assert "Traceback" not in result.output and not result.stdout
+    return errors[0]
+
+
+def bad_numbers(allowed):
+    outside = [
+        -1,
+        allowed.low - 1,
+        allowed.high * 2 + 1,
+        "1e999",
+        "nan",
+        "-inf",
+        "abc",
+        "",
+        "0x10",
+        "1,5",
+        "--",
+        "９e9",
+    ]
+    if allowed.above:
+        outside.append(0)
+    if allowed.whole:
+        outside += ["2.5", "1e3", 10**30]
+    return st.sampled_from([str(v) for v in outside])
+
+
+@st.composite
+def malformed(draw):
+    """Arguments of ``sweep run`` with one thing wrong, and the option that is."""
+    kind = draw(st.sampled_from(("number", "axis", "reversed", "choice", "dataset", "unknown", "arity", "both")))
+    if kind == "number":
+        option = draw(st.sampled_from(sorted(NUMBERS)))
+        return [option, draw(bad_numbers(RANGES[NUMBERS[option]]))]
+    if kind in ("axis", "reversed"):
+        option = draw(st.sampled_from(sorted(AXES)))
+        if kind == "reversed":
+            return [option, "9", "3"]
+        good, bad = "3", draw(bad_numbers(RANGES[AXES[option]]))
+        return [option, *draw(st.permutations([good, bad]))]
+    if kind == "choice":
+        return [
+            draw(st.sampled_from(sorted(CHOSEN))),
+            draw(st.sampled_from(("", "BEST", "tanh2", "none,all", "\u2603"))),
+        ]
+    if kind == "dataset":
+        return [
+            "--dataset",
+            draw(st.sampled_from(("", "imagenet", "x.npz", "/dev/null/y.npz", "../a.npy", "mnist", "a\nb"))),
+        ]
+    if kind == "unknown":
+        return [draw(st.sampled_from(("--colour", "--sigma", "extra", "--points=", "-z")))]
+    if kind == "arity":
+        return draw(st.sampled_from((["--sigma-w", "1"], ["--points"], ["--depth", "5"])))
+    return ["--probe", "direct", "--statistic", "cascade_horizon"]
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(arguments=malformed())
+@example(arguments=["--width", "16384", "--depth", "2000", "2000"])
+@example(arguments=["--sigma-w", "1", "1", "--sigma-b", "1", "1", "--depth", "5", "9", "--points", "6"])
+@example(arguments=["--gpus-per-trial", "1.5"])
+@example(arguments=["--storage", "nonsense://x"])
+@example(arguments=["--config", "missing.toml"])
+def test_malformed_command_lines(arguments, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    out = tmp_path / "out"
+    refuses(invoke("run", "--out", out, *arguments))
+    assert [p for p in tmp_path.iterdir() if p.name != "out"] == []
+    assert not (out / "spec.json").exists()
+
+
+toml_values = st.one_of(
+    st.sampled_from(("true", "[]", "{}", "[1, 2, 3]", "'x'", "-7", "nan", "1e400", "[[1, 2]]", "1979-05-27", "''"))
+)
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    text=st.one_of(
+        st.builds(lambda o, v: f"{o[2:]} = {v}", st.sampled_from(sorted([*NUMBERS, *AXES])), toml_values),
+        st.builds(lambda o, v: f"{o[2:]} = {v}", st.sampled_from(sorted(CHOSEN)), toml_values),
+        st.sampled_from(
+            (
+                "colour = 1",
+                "points = ",
+                "[points]",
+                "points = 4\npoints = 5",
+                "=",
+                "[" * 3000,
+                "out = 'x'\nout2 = 1",
+            )
+        ),
+    )
+)
+def test_malformed_configs(text, tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    refuses(invoke("run", "--out", tmp_path / "out", "--config", path))
+    assert not (tmp_path / "out").exists()
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.binary(max_size=300))
+@example(data=b"colour = \xff")
+def test_random_bytes_as_config_and_as_npz(data, tmp_path):
+    config, npz = tmp_path / "config.toml", tmp_path / "set.npz"
+    for path, option in ((config, "--config"), (npz, "--dataset")):
+        path.write_bytes(b"?" + data)  # neither TOML nor zip begins so
+        refuses(invoke("probe", "--sigma-w", 1, "--sigma-b", 0, "--depth", 1, option, path))
+
+
+shapes = st.sampled_from(((0,), (5,), (0, 4), (5, 0), (1, 4), (6, 4), (6, 2, 2), (6, 2, 2, 3), (6, 1), (6, 2, 2, 2, 2)))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    train=shapes,
+    test=shapes,
+    kind=st.sampled_from(("u1", "f4", "f8", "i8", "c16", "U3", "?")),
+    labels=st.sampled_from((-1, 0, 3, 10**6)),
+    fill=st.sampled_from(("random", "same", "nan", "inf", "huge")),
+)
+def test_any_npz_is_measured_or_refused(train, test, kind, labels, fill, tmp_path):
+    random = np.random.default_rng(0)
+
+    def images(shape):
+        x = random.integers(0, 200, shape)
+        if fill == "same":
+            x[...] = 7
+        x = x.astype(kind)
+        if np.dtype(kind).kind == "f" and x.size and fill in ("nan", "inf", "huge"):
+            x.flat[0] = {"nan": np.nan, "inf": np.inf, "huge": 3e38}[fill]
+        return x
+
+    path = tmp_path / "set.npz"
+    np.savez(
+        path,
+        train_images=images(train),
+        train_labels=np.full(train[0], labels),
+        test_images=images(test),
+        test_labels=np.full(test[0], labels),
+    )
+    result = invoke(
+        "probe",
+        "--sigma-w",
+        1.2,
+        "--sigma-b",
+        0.1,
+        "--depth",
+        2,
+        "--probe-steps",
+        2,
+        "--dataset",
+        path,
+        "--json",
+    )
+    if result.exit_code:
+        refuses(result)
+    else:
+        assert json.loads(result.stdout)["status"] in ("ok", "diverged")
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    sigma_w=st.sampled_from((1e-9, 0.5, 1.3, 20)),
+    sigma_b=st.sampled_from((0, 1e-9, 0.2, 20)),
+    depth=st.sampled_from((1, 2, 9)),
+    activation=st.sampled_from(CHOICES["activation"]),
+    probe=st.sampled_from(CHOICES["probe"]),
+    images=st.sampled_from((16, 65, 10_000_000)),
+    width=st.sampled_from((1, 3, 64)),
+    steps=st.sampled_from((1, 4)),
+    seed=st.sampled_from((0, 2**31 - 1)),
+    penalty=st.sampled_from((1e-9, 1e3)),
+    threshold=st.sampled_from((0.001, 0.999)),
+    resize=st.sampled_from((2, 5)),
+)
+def test_valid_points_at_the_edges_are_measured(
+    sigma_w, sigma_b, depth, activation, probe, images, width, steps, seed, penalty, threshold, resize
+):
+    result = invoke(
+        "probe",
+        "--sigma-w",
+        sigma_w,
+        "--sigma-b",
+        sigma_b,
+        "--depth",
+        depth,
+        "--activation",
+        activation,
+        "--probe",
+        probe,
+        "--images",
+        images,
+        "--width",
+        width,
+        "--probe-steps",
+        steps,
+        "--seed",
+        seed,
+        "--penalty",
+        penalty,
+        "--threshold",
+        threshold,
+        "--resize",
+        resize,
+        "--json",
+    )
+    assert result.exit_code == 0, (result.output, result.exception)
+    found = json.loads(result.stdout)
+    assert found["status"] in ("ok", "diverged") and found["margin"] is not None
+    assert all(len(v) == depth and None not in v for v in found["profiles"].values())
+
+
+def test_a_point_is_printed_for_people():
+    result = invoke("probe", "--sigma-w", 1.3, "--sigma-b", 0.2, "--depth", 40, "--probe-steps", 20)
+    assert result.exit_code == 0 and "direct_retained" in result.stdout and "█" in result.stdout
+    assert "predicted" in result.stdout
+
+
+def test_resume_and_the_readers_refuse_what_is_no_sweep(tmp_path):
+    for command in ("resume", "status", "results", "plot"):
+        assert "is no sweep" in refuses(invoke(command, tmp_path / "nowhere"))
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("out", ["/dev/null/x", "/proc/nothing/x"])
+def test_an_out_that_cannot_be_written(out):
+    assert "`out`" in refuses(invoke("run", "--points", 1, "--out", out))
+
+
+def test_an_existing_sweep_is_not_overwritten(make_sweep):
+    results = make_sweep()
+    before = (results.path / "spec.json").read_bytes()
+    assert "sweep resume" in refuses(invoke("run", "--out", results.path))
+    assert (results.path / "spec.json").read_bytes() == before
+
+
+def test_the_budget_can_only_be_raised(make_sweep):
+    assert "at least 64" in refuses(invoke("resume", make_sweep().path, "--points", 10))
+
+
+@pytest.mark.parametrize("ending", ["jpg", "", "html"])
+def test_pictures_of_another_kind_are_refused(make_sweep, ending):
+    assert "must end in .png" in refuses(invoke("plot", make_sweep().path, "-o", f"x.{ending}"))
+
+
+@pytest.mark.parametrize("command", ["plot", "results"])
+def test_an_output_that_cannot_be_written(make_sweep, command):
+    assert "cannot be written" in refuses(invoke(command, make_sweep().path, "-o", "/dev/null/x.png"))
+
+
+def test_status(make_sweep):
+    results = make_sweep(failed=2)
+    found = json.loads(invoke("status", results.path, "--json").stdout)
+    assert {"total", "done", "failed", "running", "critical_line"} <= found.keys()
+    assert (found["total"], found["done"], found["failed"], found["running"]) == (64, 62, 2, 0)
+    assert found["last_error"] == "RuntimeError: <b>no & luck</b>"
+    assert found["critical_line"][0].keys() == {"sigma_b", "sigma_w", "lower", "upper"}
+    assert "62 of 64 done" in invoke("status", results.path).stdout
+
+
+def test_status_of_a_sweep_that_has_just_begun(make_sweep):
+    found = json.loads(invoke("status", make_sweep(count=0).path, "--json").stdout)
+    assert found["critical_line"] == [] and found["done"] == 0
+
+
+@pytest.mark.parametrize("table", ["points", "profiles", "truth", "boundary"])
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_results(make_sweep, table, kind):
+    result = invoke("results", make_sweep().path, "--table", table, "--format", kind)
+    assert result.exit_code == 0
+    if kind == "json":
+        assert isinstance(json.loads(result.stdout), list)
+    else:
+        assert "sigma_b" in result.stdout.splitlines()[0]
+
+
+def test_plot_by_ending(make_sweep, tmp_path):
+    path = make_sweep().path
+    for ending, magic in (("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml")):
+        target = tmp_path / f"x.{ending}"
+        assert invoke("plot", path, "-o", target).exit_code == 0
+        assert target.read_bytes().startswith(magic)
+    assert invoke("plot", path).exit_code == 0 and (path / "phase_diagram.png").exists()
+
+
+def test_theory():
+    rows = json.loads(invoke("theory", "--sigma-b", 0.2236068, 0.2236068, "--sigma-w", 1.3, "--json").stdout)
+    assert len(rows) == 1 and rows[0]["critical_sigma_w"] == pytest.approx(1.3270096628, abs=1e-6)
+    assert rows[0].keys() == {"sigma_b", "critical_sigma_w", "sigma_w", "q_star", "chi_1", "c_star", "xi_c"}
+    text = invoke("theory", "--sigma-b", 0, 1, "--activation", "relu").stdout
+    assert "1.41421" in text
+    assert invoke("theory", "--sigma-b", 0, 1, "--activation", "relu", "--sigma-w", 3).stdout.count("inf") > 5
+    refuses(invoke("theory", "--sigma-b", 1, 0))
+    refuses(invoke("theory", "--sigma-b", "nan", 1))
+    refuses(invoke("theory", "--sigma-b", 0, 1, "--sigma-w", 0))
+
+
+def test_config_is_overridden_by_the_command_line(tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text("probe-steps = 3\nimages = 100\nactivation = 'erf'\ndownload = false\n")
+    base = ("probe", "--sigma-w", 1.3, "--sigma-b", 0.2, "--depth", 2, "--json", "--config", path)
+    assert json.loads(invoke(*base).stdout)["probe_steps"] == 3
+    assert json.loads(invoke(*base, "--probe-steps", 5).stdout)["probe_steps"] == 5
+
+
+def commands():
+    return sorted(main.commands)
+
+
+@pytest.mark.parametrize("name", commands())
+def test_every_command_has_help_and_an_example(name):
+    command = main.commands[name]
+    assert command.help and f"Example: sweep {name}" in command.help
+    assert len(command.help.splitlines()[0]) < 90
+    for parameter in command.params:
+        assert not isinstance(parameter, click.Option) or parameter.help, parameter.name
+
+
+def test_the_examples_in_the_help_parse():
+    for command in main.commands.values():
+        words = re.search(r"Example: sweep (.+)", command.help).group(1).split()
+        with click.Context(main) as parent:
+            command.make_context(words[0], words[1:], parent=parent)
+
+
+def test_help_is_instant_and_imports_nothing_heavy():
+    code = "import sweep.cli, sys; print({'ray', 'torch', 'optuna', 'numpy', 'matplotlib'} & set(sys.modules) or [])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["-h"], ["run", "--help"]])
+def test_python_m_sweep(arguments):
+    out = subprocess.run([sys.executable, "-m", "sweep", *arguments], capture_output=True, text=True, check=True)
+    assert "sweep" in out.stdout and not out.stderr
+
+
+@pytest.mark.parametrize("command", [["plot"], ["status"], ["results"]])
+def test_readers_load_neither_ray_nor_torch(make_sweep, command):
+    path = make_sweep().path
+    code = f"""
+import sys
+from sweep.cli import main
+try:
+    main({[*command, str(path)]!r})
+except SystemExit:
+    pass
+print(sorted({{'ray', 'torch'}} & set(sys.modules)), file=sys.stderr)
+"""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert out.stderr.strip().splitlines()[-1] == "[]"
