@@ -74,22 +74,6 @@ class Progress:
         self._done += len(rows) - failed
         self._new += len(rows)
 
-    def callback(self, searcher: "PackSearcher") -> Any:
-        """A Tune callback that keeps the line fresh and hands errors to the searcher."""
-        from ray.tune import Callback
-
-        progress = self
-
-        class Watch(Callback):
-            def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-                progress.refresh()
-
-            def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-                error = trial.get_error()
-                searcher.give_up(trial.trial_id, f"{type(error).__name__}: {error}")
-
-        return Watch()
-
     def refresh(self) -> None:
         """Redraw if it is time to."""
         wait = _REDRAW if self._stream.isatty() else _LOG

@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import signal
+import socket
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -43,6 +44,7 @@ _PACKAGES = (
     "scikit-learn",
     "pyarrow",
 )
+_TRIALS_PER_CORE = 8  # each is a process of half a gigabyte
 _OBJECT_STORE_BYTES = 80 * 2**20  # the smallest that Ray allows; images beside it are added
 
 
@@ -58,10 +60,13 @@ def run(spec: SweepSpec, directory: str | Path, *, quiet: bool = True) -> Result
 
     """
     path = Path(directory)
+    spec = _with_absolute_paths(spec)
     images = sweep_images(spec)
     check_memory(spec, images)
+    _check_local(spec)
     if (path / SPEC_FILE).exists():
         raise SpecError(f"`out` {str(path)!r} holds a sweep already; go on with it by `sweep resume {path}`")
+    new = not path.exists()
     try:
         path.mkdir(parents=True, exist_ok=True)
         Store(spec.storage or path).create()
@@ -71,7 +76,38 @@ def run(spec: SweepSpec, directory: str | Path, *, quiet: bool = True) -> Result
         raise SpecError(f"`{'storage' if spec.storage else 'out'}` {error}") from None
     except OSError as error:
         raise SpecError(f"`out` {str(path)!r} cannot be written: {error.strerror or error}") from None
-    return _run(spec, path, images, quiet)
+    try:
+        return _run(spec, path, images, quiet)
+    except SpecError:  # what only the cluster could tell; nothing was measured
+        for leftover in (SPEC_FILE, VERSIONS_FILE):
+            (path / leftover).unlink(missing_ok=True)
+        if new:
+            shutil.rmtree(path, ignore_errors=True)
+        raise
+
+
+def _with_absolute_paths(spec: SweepSpec) -> SweepSpec:
+    """So that the sweep can be resumed from anywhere."""
+    return replace(
+        spec,
+        dataset=str(Path(spec.dataset).absolute()) if spec.dataset.endswith(".npz") else spec.dataset,
+        data_dir=str(Path(spec.data_dir).absolute()),
+        storage=str(Path(spec.storage).absolute()) if spec.storage and "://" not in spec.storage else spec.storage,
+    )
+
+
+def _check_local(spec: SweepSpec) -> None:
+    """Refuse more than a private Ray on this machine should be asked for."""
+    if spec.address not in (None, "local"):
+        return
+    cores = len(os.sched_getaffinity(0))
+    if spec.cpus_per_trial > cores:
+        raise SpecError(f"`cpus_per_trial` must be at most {cores}, the cores here, got {spec.cpus_per_trial:g}")
+    if spec.concurrency and spec.concurrency > _TRIALS_PER_CORE * cores:
+        raise SpecError(
+            f"`concurrency` must be at most {_TRIALS_PER_CORE * cores} here, {_TRIALS_PER_CORE} a core, "
+            f"got {spec.concurrency}"
+        )
 
 
 def resume(directory: str | Path, *, quiet: bool = True, **changes: Any) -> Results:
@@ -89,6 +125,7 @@ def resume(directory: str | Path, *, quiet: bool = True, **changes: Any) -> Resu
     if spec.points < old.points:
         raise SpecError(f"`points` must be at least {old.points}, the budget of this sweep, got {spec.points}")
     images = sweep_images(spec)
+    _check_local(spec)
     try:
         Store(spec.storage or path).create()
         if spec != old:
@@ -170,7 +207,7 @@ def _tune(spec: SweepSpec, path: Path, images: "Images", store: Store, study: Sw
     resources = _start_ray(spec, images)
     try:
         with _terminated_is_interrupted():
-            from .searcher import PackSearcher
+            from .searcher import PackSearcher, Watch
             from .trainable import PackTrainable
 
             counted = replace(
@@ -187,8 +224,11 @@ def _tune(spec: SweepSpec, path: Path, images: "Images", store: Store, study: Sw
             searcher = PackSearcher(study, pack, record, _failed_rows)
             progress.watch(searcher, resources.concurrency, pack)
             threads = max(1, math.floor(resources.cpus))
+            device = "cuda" if resources.gpus else "cpu"
             trainable = tune.with_resources(
-                tune.with_parameters(PackTrainable, images=images, settings=probe_settings(spec), threads=threads),
+                tune.with_parameters(
+                    PackTrainable, images=images, settings=probe_settings(spec), threads=threads, device=device
+                ),
                 {"CPU": resources.cpus, "GPU": resources.gpus},
             )
             tuner = tune.Tuner(
@@ -205,7 +245,7 @@ def _tune(spec: SweepSpec, path: Path, images: "Images", store: Store, study: Sw
                     name=TUNE_FOLDER,
                     storage_path=str(path.absolute()),
                     verbose=0,
-                    callbacks=[progress.callback(searcher)],
+                    callbacks=[Watch(searcher, progress.refresh)],
                     checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                     failure_config=tune.FailureConfig(max_failures=1),
                 ),
@@ -239,6 +279,7 @@ def _start_ray(spec: SweepSpec, images: "Images") -> _Resources:
                 **common,
             )
         else:
+            _check_reachable(spec.address)
             try:
                 ray.init(address=spec.address, log_to_driver=False, logging_level=logging.ERROR)
             except Exception as error:
@@ -265,6 +306,17 @@ def _start_ray(spec: SweepSpec, images: "Images") -> _Resources:
     return _Resources(concurrency, spec.cpus_per_trial, share)
 
 
+def _check_reachable(address: str) -> None:
+    """Refuse an address where nobody listens: Ray itself would go on trying for many minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return  # `auto`, or for Ray to judge
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise SpecError(f"`address` {address!r} cannot be joined: {error}") from None
+
+
 @contextmanager
 def _terminated_is_interrupted() -> Iterator[None]:
     """SIGTERM raises KeyboardInterrupt, like Ctrl-C."""
@@ -285,7 +337,9 @@ def _terminated_is_interrupted() -> Iterator[None]:
 def _failed_rows(points: "list[Point]", error: str) -> list[dict[str, Any]]:
     from probes.point import Measurement
 
-    text = " ".join(error.split())[-500:]
+    text = " ".join(error.split())
+    if len(text) > 500:  # a dead process is named at the beginning, an exception at the end
+        text = f"{text[:250]} ... {text[-250:]}"
     extra = {"pack": len(points), "device": "", "hostname": ""}
     return [row(Measurement(p, "failed", text), **extra) for p in points]
 

@@ -2,18 +2,27 @@
 
 from collections.abc import Callable
 from dataclasses import astuple
+from pathlib import Path
 from typing import Any
 
+from ray.tune import Callback
 from ray.tune.search import Searcher
 
 from probes.point import Point
 
 from .study import Row, SweepStudy
 
-__all__ = ["PackSearcher"]
+__all__ = ["PackSearcher", "Watch"]
 
 
-class PackSearcher(Searcher):
+class _NeverSaved:
+    """Tune pickles what it is given, to restore a run from. We never do: the parts and the study are the state."""
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        return object, ()
+
+
+class PackSearcher(_NeverSaved, Searcher):
     """Suggests ``{"points": [(sigma_w, sigma_b, depth, seed), ...]}``; takes the rows of a finished trial.
 
     Parameters
@@ -68,14 +77,38 @@ class PackSearcher(Searcher):
         self._study.tell(list[Row](rows))
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: the study and the part files are the state."""
+        """Nothing."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing: the study and the part files are the state."""
+        """Nothing."""
 
     def get_state(self) -> dict[str, Any]:
-        """Nothing: the study and the part files are the state."""
+        """Nothing."""
         return {}
 
     def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
-        """Nothing: the study and the part files are the state."""
+        """Nothing."""
+
+
+class Watch(_NeverSaved, Callback):
+    """Keeps the progress fresh, and gives up trials that failed for good."""
+
+    def __init__(self, searcher: PackSearcher, refresh: Callable[[], None]) -> None:
+        self._searcher, self._refresh = searcher, refresh
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Called several times a second."""
+        self._refresh()
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Called when there are no retries left."""
+        self._searcher.give_up(trial.trial_id, _last_error(trial))
+
+
+def _last_error(trial: Any) -> str:
+    """What Tune noted of the last failure; its own accessor looks where nothing has been copied to yet."""
+    try:
+        text = Path(trial.error_file).read_text()
+    except (OSError, TypeError):
+        return "the trial failed and left no word why"
+    return text.rpartition("Failure # ")[2].partition("\n")[2]

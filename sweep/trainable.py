@@ -23,11 +23,11 @@ class PackTrainable(tune.Trainable):
         images: Images | None = None,
         settings: ProbeSettings | None = None,
         threads: int = 1,
+        device: str = "cpu",
     ) -> None:
         """Make the prober; ``images`` come from the object store, once a node."""
         assert images is not None and settings is not None
         torch.set_num_threads(threads)
-        device = "cuda" if torch.cuda.is_available() else "cpu"
         self._prober = Prober(images, settings, device)
         self._points = config["points"]
 

@@ -1,8 +1,16 @@
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 import pytest
 import torch
+
+from probes import Point
+from sweep.frame import SPEC_FILE, load, row
+from sweep.spec import SweepSpec
+from sweep.store import Store
+
+from .landscape import made_up
 
 matplotlib.use("Agg")
 SHARED = Path(__file__).parents[2] / "shared"
@@ -32,3 +40,29 @@ def digits():
     from probes import load_images
 
     return load_images("digits")
+
+
+@pytest.fixture
+def make_sweep(tmp_path):
+    """A sweep directory as a finished sweep leaves it, on the made-up landscape."""
+
+    def make(spec=None, count=64, cap=np.inf, failed=0, folder="made-up"):
+        spec = spec or SweepSpec(points=max(count, 1))
+        path = tmp_path / folder
+        path.mkdir()
+        spec.save(path / SPEC_FILE)
+        store = Store(path)
+        store.create()
+        rng = np.random.default_rng(0)
+        for i in range(count):
+            point = Point(
+                float(rng.uniform(*spec.sigma_w)),
+                float(rng.uniform(*spec.sigma_b)),
+                int(rng.integers(spec.depth[0], spec.depth[1] + 1)),
+                i,
+            )
+            m = made_up(point, cap, "failed" if i < failed else "ok")
+            store.write([row(m, pack=1, device="cpu", hostname="here")])
+        return load(path)
+
+    return make

@@ -3,7 +3,7 @@ import pytest
 
 from sweep.spec import SweepSpec
 
-from .conftest import true_critical
+from ..landscape import true_critical
 
 
 def crossing(depth, sigma_b, sign):

@@ -8,7 +8,7 @@ from sweep.searcher import PackSearcher
 from sweep.spec import SweepSpec
 from sweep.study import SweepStudy
 
-from .conftest import made_up
+from ..landscape import made_up
 
 
 @pytest.fixture

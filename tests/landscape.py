@@ -1,10 +1,8 @@
-import numpy as np
-import pytest
+"""A made-up phase diagram with a known critical line, to test estimates, tables and pictures on."""
 
-from probes import Measurement, Point
-from sweep.frame import SPEC_FILE, load, row
-from sweep.spec import SweepSpec
-from sweep.store import Store
+import numpy as np
+
+from probes import Measurement
 
 
 def true_critical(sigma_b):
@@ -37,29 +35,3 @@ def made_up(point, cap=np.inf, status="ok"):
     }
     profile = np.linspace(1, 0.3, point.depth)
     return Measurement(point, status, "", values, {"direct_retained": profile})
-
-
-@pytest.fixture
-def make_sweep(tmp_path):
-    """A sweep directory as a finished sweep leaves it, on the made-up landscape."""
-
-    def make(spec=None, count=64, cap=np.inf, failed=0, folder="made-up"):
-        spec = spec or SweepSpec(points=max(count, 1))
-        path = tmp_path / folder
-        path.mkdir()
-        spec.save(path / SPEC_FILE)
-        store = Store(path)
-        store.create()
-        rng = np.random.default_rng(0)
-        for i in range(count):
-            point = Point(
-                float(rng.uniform(*spec.sigma_w)),
-                float(rng.uniform(*spec.sigma_b)),
-                int(rng.integers(spec.depth[0], spec.depth[1] + 1)),
-                i,
-            )
-            m = made_up(point, cap, "failed" if i < failed else "ok")
-            store.write([row(m, pack=1, device="cpu", hostname="here")])
-        return load(path)
-
-    return make
