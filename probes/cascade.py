@@ -134,7 +134,6 @@ def reconstruct(decoders: list[tuple[torch.Tensor, torch.Tensor]], activations: 
     Returns
     -------
     Reconstructions ``[L, images, pixels]``.
-
     """
     # From the last layer down, what started deeper passes through the same decoder as one batch.
     images = len(activations[-1])

@@ -68,7 +68,6 @@ def load_images(
     ------
     DatasetError
         One line that says what is wrong with which file.
-
     """
     if name == "digits":
         arrays = _digits()

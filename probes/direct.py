@@ -35,7 +35,6 @@ class DirectDecoder:
         ``[N, pixels]`` to fit on and ``[M, pixels]`` to judge by.
     penalty:
         Ridge penalty, positive.
-
     """
 
     def __init__(self, images: torch.Tensor, held_out: torch.Tensor, penalty: float) -> None:

@@ -75,7 +75,6 @@ def horizon(layers: Sequence[int], retained: Sequence[float], threshold: float) 
     -------
     (depth, censored):
         The interpolated depth; or the last layer given and True where the profile never falls below.
-
     """
     previous_layer, previous = 0, 1.0
     for layer, value in zip(layers, retained, strict=True):

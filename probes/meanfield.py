@@ -204,7 +204,6 @@ def mean_field(sigma_w: float, sigma_b: float, activation: str = "tanh") -> Mean
     ------
     ValueError
         ``sigma_w`` not positive, ``sigma_b`` negative, either not finite, or ``activation`` unknown.
-
     """
     if not (math.isfinite(sigma_w) and sigma_w > 0):
         raise ValueError(f"`sigma_w` must be positive, got {sigma_w}")
@@ -267,7 +266,6 @@ def critical_sigma_w(sigma_b: Any, activation: str = "tanh") -> Any:
     ------
     ValueError
         A negative or non-finite ``sigma_b``, an unknown ``activation``, or no critical line there.
-
     """
     values = np.vectorize(lambda b: _critical(float(b), activation), otypes=[float])(sigma_b)
     return float(values) if np.ndim(sigma_b) == 0 else values

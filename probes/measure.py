@@ -64,7 +64,6 @@ class ProbeSettings:
     ------
     ValueError
         A value that is not allowed.
-
     """
 
     probe: str = "both"

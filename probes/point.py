@@ -22,7 +22,6 @@ class Point:
     ValueError
         A value outside its range: ``0 < sigma_w <= 20``, ``0 <= sigma_b <= 20``, ``1 <= depth <= 2000``,
         ``0 <= seed < 2**53``.
-
     """
 
     sigma_w: float
@@ -57,7 +56,6 @@ class Measurement:
         Statistic -> float64 array of shape ``[depth]``: its value after each layer 1..depth.
     curves:
         ``accuracy`` and ``loss`` per epoch, shape ``[epochs]``, where the network was trained.
-
     """
 
     point: Point

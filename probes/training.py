@@ -65,7 +65,6 @@ def train_pack(
     ------
     ValueError
         Points of different depths.
-
     """
     depths = {p.depth for p in points}
     if len(depths) != 1:

@@ -79,7 +79,6 @@ class LevelSet:
         Known part of the function, ``[n, axes] -> [n]``; the process models the rest.
     seed:
         Of the initial design and of the candidates. The same seed and history give the same points.
-
     """
 
     def __init__(

@@ -40,7 +40,6 @@ class PhaseModel:
         Of the sweep.
     points:
         Its ``points`` table; rows without a margin are left out.
-
     """
 
     spec: SweepSpec

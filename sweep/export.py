@@ -24,7 +24,6 @@ def write_table(frame: pd.DataFrame, kind: str | None, output: str | None) -> No
     ------
     SpecError
         The file cannot be written.
-
     """
     kind = kind or _KINDS.get(Path(output or "").suffix.lower(), "csv")
     buffer = io.BytesIO()

@@ -195,7 +195,6 @@ def load(directory: str | Path) -> Results:
         There is no sweep there.
     StoreError
         Its storage cannot be used.
-
     """
     path = Path(directory)
     spec = SweepSpec.read(path / SPEC_FILE)

@@ -21,10 +21,12 @@ def locked(path: Path) -> Iterator[None]:
     Raises
     ------
     SpecError
-        Another driver holds it.
-
+        Another driver holds it, or the directory cannot be written.
     """
-    file = (path / LOCK_FILE).open("a+")
+    try:
+        file = (path / LOCK_FILE).open("a+")
+    except OSError as error:
+        raise SpecError(f"{str(path)!r} cannot be written: {error.strerror or error}") from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

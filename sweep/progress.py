@@ -5,13 +5,10 @@ import sys
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from .spec import SweepSpec
 from .store import Store
-
-if TYPE_CHECKING:
-    from .searcher import PackSearcher
 
 __all__ = ["Progress", "duration"]
 
@@ -41,11 +38,10 @@ class Progress:
         self._stream = stream or sys.stderr
         self._done = sum(r["status"] != "failed" for r in rows)
         self._failed = len(rows) - self._done
-        self._new = 0
+        self._new = self._running = 0
         self._started: float | None = None
         self._drawn = self._next_estimate = -math.inf
         self._critical = ""
-        self._searcher: PackSearcher | None = None
 
     def __enter__(self) -> "Progress":
         return self
@@ -62,9 +58,9 @@ class Progress:
             end = "\r" if self._stream.isatty() else "\n"
             print(f"{text} ...", end=end, file=self._stream, flush=True)
 
-    def watch(self, searcher: "PackSearcher", concurrency: int, pack: int) -> None:
+    def start(self, concurrency: int, pack: int) -> None:
         """Begin."""
-        self._searcher, self._started = searcher, time.monotonic()
+        self._started = time.monotonic()
         self.note(f"{self._total} points, {concurrency} trial{'s' * (concurrency > 1)} at once, {pack} points a pack")
 
     def measured(self, rows: Sequence[dict[str, Any]]) -> None:
@@ -74,14 +70,16 @@ class Progress:
         self._done += len(rows) - failed
         self._new += len(rows)
 
-    def refresh(self) -> None:
-        """Redraw if it is time to."""
+    def refresh(self, running: int) -> None:
+        """Redraw if it is time to; ``running`` points are under way."""
+        self._running = running
         wait = _REDRAW if self._stream.isatty() else _LOG
         if not self._quiet and time.monotonic() - self._drawn >= wait:
             self._show()
 
     def _show(self, final: bool = False) -> None:
         if final:
+            self._running = 0
             self._critical = ""  # the summary has the last word on it
         else:
             self._estimate()
@@ -96,13 +94,12 @@ class Progress:
         elapsed = time.monotonic() - (self._started or time.monotonic())
         rate = self._new / elapsed if elapsed > 0 else 0.0
         left = self._total - self._done - self._failed
-        running = sum(len(p) for p in self._searcher.running.values()) if self._searcher else 0
         share = (self._done + self._failed) / max(1, self._total)
         bar = "█" * round(20 * share) + "░" * (20 - round(20 * share))
         eta = duration(left / rate) if rate and left else ("0 s" if not left else "?")
         parts = [
             f"{bar} {self._done}/{self._total} done",
-            f"{running} running",
+            f"{self._running} running",
             f"{self._failed} failed",
             f"{rate:.1f} points/s",
             f"ETA {eta}",

@@ -43,7 +43,6 @@ class BoundarySampler(BaseSampler):
         Known part of the objective as a function of the parameters (a dict of name -> value).
     seed:
         Of everything random; by default, another one each time.
-
     """
 
     def __init__(

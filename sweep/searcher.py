@@ -35,7 +35,6 @@ class PackSearcher(_NeverSaved, Searcher):
         Stores rows for good; called before the study is told.
     failed:
         Points and an error -> rows, for a trial that never came back.
-
     """
 
     def __init__(
@@ -47,14 +46,19 @@ class PackSearcher(_NeverSaved, Searcher):
     ) -> None:
         super().__init__()
         self._study, self._pack, self._record, self._failed = study, pack, record, failed
-        self.running: dict[str, list[Point]] = {}
+        self._running: dict[str, list[Point]] = {}
+
+    @property
+    def in_progress(self) -> int:
+        """Points under way."""
+        return sum(len(points) for points in self._running.values())
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:  # type: ignore[override]  # FINISHED is a str
         """The next pack, or the end."""
         points = self._study.ask(self._pack)
         if not points:
             return Searcher.FINISHED
-        self.running[trial_id] = points
+        self._running[trial_id] = points
         return {"points": [astuple(p) for p in points]}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
@@ -64,12 +68,12 @@ class PackSearcher(_NeverSaved, Searcher):
         study, for the next time. One that failed is left to `give_up`, which knows why.
         """
         if result and (rows := result.get("rows")):
-            del self.running[trial_id]
+            del self._running[trial_id]
             self._take(rows)
 
     def give_up(self, trial_id: str, error: str) -> None:
         """Store the points of a trial that failed for good as rows with its error."""
-        if points := self.running.pop(trial_id, []):
+        if points := self._running.pop(trial_id, []):
             self._take(self._failed(points, error))
 
     def _take(self, rows: list[dict[str, Any]]) -> None:

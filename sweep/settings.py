@@ -32,7 +32,6 @@ def sweep_images(spec: SweepSpec) -> Images:
     ------
     SpecError
         It cannot be loaded.
-
     """
     try:
         return load_images(spec.dataset, data_dir=spec.data_dir, download=spec.download, resize=spec.resize)

@@ -21,7 +21,7 @@ def probe(spec: SweepSpec) -> "Measurement":
     from probes import Point
     from probes.measure import measure
 
-    from .runner import check_memory
+    from .resources import check_memory
 
     images = sweep_images(spec)
     check_memory(spec, images)

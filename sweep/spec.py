@@ -90,7 +90,6 @@ class SweepSpec:
     ------
     SpecError
         A value that is not allowed.
-
     """
 
     points: int = 64
@@ -197,7 +196,6 @@ class SweepSpec:
         ------
         SpecError
             The file is missing, damaged or holds what is not allowed.
-
         """
         try:
             data = json.loads(path.read_text())

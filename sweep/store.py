@@ -30,7 +30,6 @@ class Store:
     ------
     StoreError
         The URI is malformed or its filesystem unknown.
-
     """
 
     def __init__(self, uri: str | Path) -> None:
@@ -51,7 +50,6 @@ class Store:
         ------
         StoreError
             It cannot be made or written to.
-
         """
         try:
             self._fs.create_dir(self._root, recursive=True)

@@ -90,7 +90,6 @@ class SweepStudy:
         Where the journal is or will be.
     rows:
         Rows that part files hold already.
-
     """
 
     def __init__(self, spec: SweepSpec, directory: Path, rows: Iterable[Row] = ()) -> None:

@@ -24,7 +24,6 @@ def draw(results: Results, output: str | Path | None = None) -> Path:
     ------
     SpecError
         Another ending than PNG, PDF or SVG, or a file that cannot be written.
-
     """
     from .plots import phase_diagram, save
 

@@ -19,7 +19,6 @@ def rows(sigma_b: tuple[float, float], sigma_w: float | None, activation: str) -
     ------
     SpecError
         A reversed range.
-
     """
     low, high = sigma_b
     if low > high:

@@ -1,0 +1,128 @@
+"""What a machine or a cluster can give to a sweep; starting or joining Ray."""
+
+import logging
+import math
+import os
+import socket
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .design import grid_size
+from .settings import probe_settings
+from .spec import SpecError, SweepSpec
+
+if TYPE_CHECKING:
+    from probes import Images
+
+__all__ = ["Resources", "check_here", "check_memory", "start_ray"]
+
+_TRIALS_PER_CORE = 8  # each is a process of half a gigabyte
+_OBJECT_STORE_BYTES = 80 * 2**20  # the smallest that Ray allows; images beside it are added
+_RAY_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+
+
+@dataclass
+class Resources:
+    """What the cluster grants: trials at once, and what each takes."""
+
+    concurrency: int
+    cpus: float
+    gpus: float
+
+
+def check_here(spec: SweepSpec) -> None:
+    """Refuse more than a private Ray on this machine should be asked for."""
+    if spec.address not in (None, "local"):
+        return
+    cores = len(os.sched_getaffinity(0))
+    if spec.cpus_per_trial > cores:
+        raise SpecError(f"`cpus_per_trial` must be at most {cores}, the cores here, got {spec.cpus_per_trial:g}")
+    if spec.concurrency and spec.concurrency > _TRIALS_PER_CORE * cores:
+        raise SpecError(
+            f"`concurrency` must be at most {_TRIALS_PER_CORE * cores} here, {_TRIALS_PER_CORE} a core, "
+            f"got {spec.concurrency}"
+        )
+
+
+def check_memory(spec: SweepSpec, images: "Images") -> None:
+    """Refuse what can only end in the kernel's out-of-memory killer (on this machine; a cluster is not judged)."""
+    if spec.address:
+        return
+    from probes.measure import peak_bytes
+
+    needed = peak_bytes(probe_settings(spec), images, spec.depth[1])
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > there:
+        raise SpecError(
+            f"`width` {spec.width or images.pixels} with `depth` up to {spec.depth[1]} takes {needed / 2**30:.0f} GiB; "
+            f"this machine has {there / 2**30:.0f} GiB"
+        )
+
+
+def start_ray(spec: SweepSpec, images: "Images") -> Resources:
+    """Start a private Ray, or join the cluster at ``spec.address``.
+
+    Raises
+    ------
+    SpecError
+        The cluster cannot be joined, or has less than one trial needs.
+    """
+    import ray
+
+    for name, value in _RAY_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if spec.address in (None, "local"):
+            cores = len(os.sched_getaffinity(0))
+            bytes_of_images = sum(t.numel() * t.element_size() for t in (images.train, images.test))
+            ray.init(
+                address="local",
+                num_cpus=max(cores, math.ceil((spec.concurrency or 1) * spec.cpus_per_trial)),
+                object_store_memory=_OBJECT_STORE_BYTES + 2 * bytes_of_images,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+        else:
+            _check_reachable(spec.address)
+            try:
+                ray.init(address=spec.address, log_to_driver=False, logging_level=logging.ERROR)
+            except Exception as error:  # of many kinds, none of them ours
+                reason = " ".join(str(error).split())
+                raise SpecError(f"`address` {spec.address!r} cannot be joined: {reason[:300]}") from None
+    there = ray.cluster_resources()
+    try:
+        return _granted(spec, there.get("CPU", 0.0), there.get("GPU", 0.0))
+    except SpecError:
+        ray.shutdown()
+        raise
+
+
+def _granted(spec: SweepSpec, cpus: float, gpus: float) -> Resources:
+    """What each trial gets of a cluster, and how many trials fit."""
+    share = spec.gpus_per_trial
+    if share is None:
+        share = min(1.0, gpus / max(1.0, cpus / spec.cpus_per_trial)) if gpus else 0.0
+        if 0 < share < 1:
+            share = 1 / math.floor(1 / share)  # whole trials to a device
+    for name, wanted, there in (("cpus_per_trial", spec.cpus_per_trial, cpus), ("gpus_per_trial", share, gpus)):
+        if wanted > there:
+            raise SpecError(f"`{name}` must be at most {there:g}, what Ray has, got {wanted:g}")
+    fit = math.floor(cpus / spec.cpus_per_trial + 1e-9)
+    if share:
+        fit = min(fit, math.floor(gpus / share + 1e-9))
+    points = grid_size(spec) if spec.search == "grid" else spec.points
+    return Resources(spec.concurrency or min(fit, points * spec.replicas), spec.cpus_per_trial, share)
+
+
+def _check_reachable(address: str) -> None:
+    """Refuse an address where nobody listens: Ray itself would go on trying for many minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return  # `auto`, or for Ray to judge
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise SpecError(f"`address` {address!r} cannot be joined: {error}") from None
