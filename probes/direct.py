@@ -51,12 +51,23 @@ class DirectDecoder:
         h, h_held_out = activations[:n] - mean, activations[n:] - mean
         # The sums are safe in float32; the inverse is not, where a wide spectrum meets a small penalty.
         covariance = (h.T @ h).div_(n)
-        penalised = covariance.double()
-        rounding = 4 * torch.finfo(covariance.dtype).eps * penalised.trace()  # noise of the sums, too
-        penalised.diagonal().add_(self._penalty + rounding)
-        inverse = torch.cholesky_inverse(torch.linalg.cholesky(penalised))
+        inverse = torch.cholesky_inverse(_factor(covariance.double(), self._penalty))
         decoder = (inverse @ (h.T @ self._x).div_(n).double()).to(h.dtype)
         error = (self._x_held_out - h_held_out @ decoder).double().square().mean()
         leverage = h_held_out[:_VARIANCE_IMAGES] @ inverse.to(h.dtype)
         v = float((leverage @ covariance).mul_(leverage).sum()) / len(leverage) / n
         return 1 - float(error / self._variance) / (1 + v)
+
+
+def _factor(covariance: torch.Tensor, penalty: float) -> torch.Tensor:
+    """Cholesky factor of ``covariance + penalty``, where the noise of the float32 sums counts as noise, too.
+
+    That noise is a few units in the last place of the largest variance; where a factor says it is more, it is.
+    """
+    identity = torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
+    rounding = 4 * torch.finfo(torch.float32).eps * covariance.trace()
+    while True:
+        factor, failed = torch.linalg.cholesky_ex(covariance + (penalty + rounding) * identity)
+        if not failed:
+            return factor
+        rounding *= 10

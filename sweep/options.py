@@ -1,5 +1,6 @@
 """Click options shared by commands: one table, made into decorators."""
 
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -201,5 +202,8 @@ def config_option(command: F) -> F:
 
 
 def usage_error(error: SpecError) -> click.UsageError:
-    """A `SpecError` as click reports bad input: exit code 2."""
-    return click.UsageError(str(error), click.get_current_context(silent=True))
+    """A `SpecError` as click reports bad input: exit code 2, and the argument as it is spelled on the command line."""
+    text = str(error)
+    if found := re.match(r"`(\w+)` (.*)", text, re.DOTALL):
+        text = f"Invalid value for '--{found[1].replace('_', '-')}': {found[2]}"
+    return click.UsageError(text, click.get_current_context(silent=True))

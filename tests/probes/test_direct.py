@@ -48,3 +48,11 @@ def test_huge_activations_are_survived():
     x = gaussian(300, 10, "x")
     decoder = DirectDecoder(x[:200], x[200:], 1e-2)
     assert decoder.retained(1e11 * x) == pytest.approx(1, abs=0.01)
+
+
+def test_degenerate_activations_with_hardly_a_penalty_are_survived():
+    x = gaussian(1437 + 360, 4, "x")
+    decoder = DirectDecoder(x[:1437], x[1437:], 1e-9)
+    for scale in (1.0, 400.0, 1e6):
+        h = scale * (1 + 1e-3 * x @ gaussian(4, 3, "w"))
+        assert 0 <= decoder.retained(torch.cat([h, h, 1e-4 * h], 1)) <= 1

@@ -277,7 +277,7 @@ def test_resume_and_the_readers_refuse_what_is_no_sweep(tmp_path):
 
 @pytest.mark.parametrize("out", ["/dev/null/x", "/proc/nothing/x"])
 def test_an_out_that_cannot_be_written(out):
-    assert "`out`" in refuses(invoke("run", "--points", 1, "--out", out))
+    assert "'--out'" in refuses(invoke("run", "--points", 1, "--out", out))
 
 
 def test_an_existing_sweep_is_not_overwritten(make_sweep):
