@@ -91,7 +91,10 @@ def start_ray(spec: SweepSpec, images: "Images") -> Resources:
                 ray.init(address=spec.address, log_to_driver=False, logging_level=logging.ERROR)
             except Exception as error:  # of many kinds, none of them ours
                 reason = " ".join(str(error).split())
-                raise SpecError(f"`address` {spec.address!r} cannot be joined: {reason[:300]}") from None
+                raise SpecError(
+                    f"`address` {spec.address!r} cannot be joined: {reason[:300]} "
+                    "(driver and nodes must agree on RAY_AUTH_MODE, see cluster/README.md)"
+                ) from None
     there = ray.cluster_resources()
     try:
         return _granted(spec, there.get("CPU", 0.0), there.get("GPU", 0.0))
