@@ -18,6 +18,7 @@ MIN_IMAGES = 2  # a standard deviation needs two
 _LUMA = torch.tensor([0.299, 0.587, 0.114])  # ITU-R 601
 _NOISE_SIZE, _NOISE_IMAGES = 16, (4096, 1024)
 _DIGITS_TRAIN = 1437  # of 1797: four fifths
+_MOST_BYTES = 2**33  # of resized images
 
 
 class DatasetError(ValueError):
@@ -57,7 +58,7 @@ def load_images(
     name:
         One of `DATASETS`, or the path of an ``.npz`` with ``train_images``, ``train_labels``,
         ``test_images``, ``test_labels``; images uint8 (divided by 255) or float (left alone within [0, 1], otherwise
-        mapped there by the training images' range), of shape ``[N, pixels]``, ``[N, height, width]`` or
+        mapped there by the range of all images), of shape ``[N, pixels]``, ``[N, height, width]`` or
         ``[N, height, width, channels]``.
     data_dir, download:
         Where torchvision's sets are, and whether they may be fetched.
@@ -72,6 +73,7 @@ def load_images(
     if name == "digits":
         arrays = _digits()
     elif name == "noise":
+        _check_size(name, sum(_NOISE_IMAGES), 1, resize or _NOISE_SIZE)
         arrays = _noise(resize or _NOISE_SIZE)
     elif name in _TORCHVISION:
         arrays = _torchvision(name, Path(data_dir), download)
@@ -171,9 +173,11 @@ def _npz(path: Path) -> Arrays:
     else:
         if not all(np.isfinite(a).all() for a in images):
             raise DatasetError(f"the images of {str(path)!r} must be finite, got NaN or infinity")
-        low, high = float(images[0].min()), float(images[0].max())
+        low, high = (float(f([f(a) for a in images])) for f in (np.min, np.max))
         if low < 0 or high > 1:
             span = high - low or 1.0
+            if not np.isfinite(span):
+                raise DatasetError(f"the images of {str(path)!r} span {low:g} to {high:g}, more than a float holds")
             images = [(a.astype(np.float64) - low) / span for a in images]
         train, test = (torch.from_numpy(np.asarray(a, dtype=np.float32)) for a in images)
     labels = []
@@ -201,6 +205,9 @@ def _prepare(
     for label, part in (("training", train), ("test", test)):
         if len(part) < MIN_IMAGES:
             raise DatasetError(f"{name!r} has {len(part)} {label} images; at least {MIN_IMAGES} are needed")
+    for label, part, its_labels in (("training", train, train_labels), ("test", test, test_labels)):
+        if len(part) != len(its_labels):
+            raise DatasetError(f"{name!r} has {len(part)} {label} images and {len(its_labels)} labels for them")
     if resize is not None:
         train, test = (_resized(name, part, resize) for part in (train, test))
     shape = tuple(train.shape[1:])
@@ -222,6 +229,14 @@ def _prepare(
     )
 
 
+def _check_size(name: str, count: int, channels: int, size: int) -> None:
+    if (needed := 4 * count * channels * size**2) > _MOST_BYTES:
+        raise DatasetError(
+            f"{count} images of {name!r} at {size} x {size} take {needed / 2**30:.0f} GiB; "
+            f"at most {_MOST_BYTES / 2**30:.0f} GiB are allowed: choose a smaller --resize"
+        )
+
+
 def _resized(name: str, images: torch.Tensor, size: int) -> torch.Tensor:
     """Average pooling on the way down, bilinear on the way up; ``[N, size, size(, channels)]``."""
     from torch.nn.functional import adaptive_avg_pool2d, interpolate
@@ -231,6 +246,7 @@ def _resized(name: str, images: torch.Tensor, size: int) -> torch.Tensor:
         if side * side != images.shape[1]:
             raise DatasetError(f"--resize needs square images; those of {name!r} are flat, {images.shape[1]} numbers")
         images = images.view(len(images), side, side)
+    _check_size(name, len(images), images.shape[3] if images.ndim == 4 else 1, size)
     channels_first = images.unsqueeze(1) if images.ndim == 3 else images.movedim(3, 1)
     if size <= min(channels_first.shape[2:]):
         out = adaptive_avg_pool2d(channels_first, size)

@@ -44,7 +44,7 @@ def _gauss_legendre(half_width: float, panels: int, order: int) -> tuple[np.ndar
 
 
 _Z, _W = _gauss_legendre(9.0, 200, 8)  # simple averages; fine enough for sigma_w in the tens
-_Z2, _W2 = _gauss_legendre(9.0, 18, 8)  # each side of a double average; 1e-9 for sigma_w up to 3
+_Z2, _W2 = _gauss_legendre(9.0, 18, 8)  # each side of a double average; c* to 1e-9 for sigma_w up to 3, 1 % at 20
 
 
 class Kernel:

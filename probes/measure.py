@@ -110,7 +110,7 @@ class _Walk:
     """One point on its way through the layers: what has been seen of it so far."""
 
     point: Point
-    diverged: bool = False
+    ended: int | None = None  # the layer where activations left the finite range, if one did
     layers: list[int] = field(default_factory=list)  # that the direct probe decoded
     retained: list[float] = field(default_factory=list)
     decoders: list[cascade.Decoder] = field(default_factory=list)
@@ -175,7 +175,7 @@ class Prober:
         """Take one point through its layers: decode directly on the way, yield the cascade's decoders."""
         directly, depth = self.settings.probe != "cascade", walk.point.depth
         reach = REACH * depth if directly else depth
-        target, next_decoded = self._inputs, 1
+        target, last, next_decoded = self._inputs, 0, 1
         for layer, x in forward(walk.point, self._inputs, self.width, self.settings.activation):
             if self._cascading and layer <= depth:
                 weight, bias = cascade.initial_decoder(walk.point.seed, layer, x.shape[1], target.shape[1])
@@ -183,7 +183,7 @@ class Prober:
                     weight.to(self.device), bias.to(self.device), x[: self._count], target[: self._count]
                 )
                 walk.decoders.append(decoder)
-                walk.activations.append(x[self._reconstructed])
+                walk.activations.append(x[self._reconstructed].clone())  # a view would keep all of x
                 yield decoder
             if directly and layer == next_decoded:
                 walk.layers.append(layer)
@@ -192,8 +192,8 @@ class Prober:
             lost = directly and min(walk.retained) < self.settings.threshold_of("direct_retained")
             if layer >= reach or (layer >= depth and lost):
                 return
-            target = x
-        walk.diverged = layer_count(walk) < depth
+            target, last = x, layer
+        walk.ended = last + 1
 
     def _evaluate(self, walk: _Walk) -> Measurement:
         point, settings = walk.point, self.settings
@@ -213,16 +213,16 @@ class Prober:
             values["margin_censored"] = False
         if not all(math.isfinite(v) for k, v in values.items() if k != "xi_c"):
             raise ArithmeticError(f"a statistic is not finite: {values}")
-        return Measurement(point, "diverged" if walk.diverged else "ok", "", values, profiles)
+        diverged = walk.ended is not None and walk.ended <= point.depth
+        return Measurement(point, "diverged" if diverged else "ok", "", values, profiles)
 
     def _evaluate_direct(
         self, walk: _Walk, values: dict[str, float | int | bool], profiles: dict[str, np.ndarray]
     ) -> None:
         depth = walk.point.depth
         layers, retained = walk.layers, walk.retained
-        if walk.diverged:  # from there on, nothing is retained
-            layers = layers + [len(layers) + 1]
-            retained = retained + [0.0]
+        if walk.ended is not None:  # from there on, nothing is retained
+            layers, retained = [*layers, walk.ended], [*retained, 0.0]
         profile = np.zeros(depth)
         seen = retained[:depth]
         profile[: len(seen)] = seen
@@ -290,11 +290,6 @@ class Prober:
         near = UNCERTAIN if self.settings.by_horizon else UNCERTAIN_SCORE
         anchor = derive(m.point.seed, f"anchor {m.point}") % ANCHORS == 0
         return abs(m.values["margin"]) < near or anchor
-
-
-def layer_count(walk: _Walk) -> int:
-    """Layers that a walk has seen with finite activations."""
-    return max(len(walk.decoders), walk.layers[-1] if walk.layers else 0)
 
 
 def measure(

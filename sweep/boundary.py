@@ -31,7 +31,8 @@ _CANDIDATES = 1024
 _EXPLORE_EVERY = 4
 _REFIT_GROWTH = 1.15  # fit the kernel anew when there are this many times more observations
 _CENSORING_ROUNDS = 5  # of filling in what lies beyond a bound; more change little
-_FIT_AT_MOST = 400  # observations that the kernel is fitted to; all are conditioned on
+_FIT_AT_MOST = 400  # observations that the kernel is fitted to
+_CONDITION_AT_MOST = 2000  # observations that the model is conditioned on: the newest
 
 
 @dataclass(frozen=True)
@@ -167,8 +168,10 @@ class LevelSet:
         return self._natural(sobol.random(1))[0]
 
     def _kernel(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        difference = (a[:, None] - b[None]) / self._length
-        r = np.sqrt(5 * np.einsum("ijk,ijk->ij", difference, difference))
+        squares = np.zeros((len(a), len(b)))
+        for i, length in enumerate(self._length):
+            squares += (np.subtract.outer(a[:, i], b[:, i]) / length) ** 2
+        r = np.sqrt(5 * squares)
         return self._signal * (1 + r + r * r / 3) * np.exp(-r)
 
     def _condition(self) -> None:
@@ -177,8 +180,9 @@ class LevelSet:
             return
         if not len(self):
             raise ValueError("the model has no observations yet")
-        x = self._unit(self._points)
-        y = self._values - self._trend(self._points)
+        newest = slice(max(0, len(self) - _CONDITION_AT_MOST), None)
+        points, censored = self._points[newest], self._censored[newest]
+        x, y = self._unit(points), self._values[newest] - self._trend(points)
         self._offset, self._scale = float(y.mean()), float(y.std()) or 1.0
         y = (y - self._offset) / self._scale
         if len(self) >= max(self.initial, self._fitted_at * _REFIT_GROWTH):
@@ -186,7 +190,7 @@ class LevelSet:
         covariance = self._kernel(x, x)
         covariance[np.diag_indices_from(covariance)] += self._noise + 1e-8
         self._factor = cho_factor(covariance, lower=True)
-        self._x, self._y = x, self._uncensored(y)
+        self._x, self._y = x, self._uncensored(y, censored)
         self._alpha = cho_solve(self._factor, self._y)
         self._ready = True
 
@@ -212,15 +216,13 @@ class LevelSet:
         self._noise = float(fitted.k2.noise_level)
         self._fitted_at = len(self)
 
-    def _uncensored(self, y: np.ndarray) -> np.ndarray:
+    def _uncensored(self, y: np.ndarray, censored: np.ndarray) -> np.ndarray:
         """Replace each censored value by its expectation above its bound, given all the others."""
-        censored = self._censored
         if not censored.any() or censored.all():
             return y
         precision = cho_solve(self._factor, np.eye(len(y)))
         variance = 1 / np.diag(precision)
-        hidden = np.flatnonzero(self._censored)
-        seen = np.flatnonzero(~self._censored)
+        hidden, seen = np.flatnonzero(censored), np.flatnonzero(~censored)
         # Given what was seen in full; then one by one given all others, each above its bound.
         block = np.linalg.solve(precision[np.ix_(hidden, hidden)], precision[np.ix_(hidden, seen)] @ y[seen])
         filled = y.copy()

@@ -11,12 +11,11 @@ import click
 
 from . import __version__
 from .options import Number, config_option, options, usage_error
-from .spec import CHOICES, RANGES, SpecError, SweepSpec
+from .spec import CHOICES, RANGES, TABLES, SpecError, SweepSpec
 
 __all__ = ["main"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-TABLES = ("points", "profiles", "truth", "boundary")
 
 _RUN = (
     *("points", "sigma_w", "sigma_b", "depth", "replicas"),
@@ -37,7 +36,7 @@ directory = click.argument("directory", metavar="DIR", type=click.Path())
 
 
 def bad_input_is_usage(command: F) -> F:
-    """Report a `SpecError` as a usage error, a closed pipe as nothing."""
+    """Report bad input, and storage that cannot be used, as a usage error; Ctrl-C is exit code 130."""
 
     @wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -45,6 +44,14 @@ def bad_input_is_usage(command: F) -> F:
             return command(*args, **kwargs)
         except SpecError as error:
             raise usage_error(error) from None
+        except KeyboardInterrupt:
+            sys.exit(130)
+        except OSError as error:
+            from .store import StoreError
+
+            if isinstance(error, StoreError):
+                raise click.UsageError(str(error), click.get_current_context()) from None
+            raise
 
     return wrapped  # type: ignore[return-value]
 
@@ -119,11 +126,14 @@ def _drive(work: Callable[[], Any], path: Path, quiet: bool, as_json: bool) -> N
     from . import summary
 
     picture = summary.draw(results)
+    found = summary.status(path)
     if as_json:
-        click.echo(json.dumps({**summary.status(path), "directory": str(path)}))
+        click.echo(json.dumps({**found, "directory": str(path)}))
     elif not quiet:
         click.echo(summary.table(results, time.monotonic() - started, picture))
-    sys.exit(1 if (results.points["status"] == "failed").any() else 0)
+    if missing := found["total"] - found["done"] - found["failed"]:
+        click.echo(f"{missing} points are missing; go on with: sweep resume {path}", err=True)
+    sys.exit(1 if missing > 0 or found["failed"] else 0)
 
 
 @main.command("status")

@@ -14,20 +14,16 @@ from probes.meanfield import critical_sigma_w
 from probes.point import REACH
 
 from .boundary import Axis, LevelSet
+from .frame import COLUMNS
 from .spec import AXES, SweepSpec
 
-__all__ = ["BOUNDARY_COLUMNS", "PhaseModel", "theory_line"]
+__all__ = ["PhaseModel", "theory_line"]
 
 MIN_POINTS = 10  # measured points before anything is estimated
 _SIGMA_W_STEPS = 241
 _SIGMA_B_STEPS = 20
 _DRAWS = 200
 _DEPTHS = 4
-
-BOUNDARY_COLUMNS = (
-    *("depth", "sigma_b", "lower", "lower_5", "lower_95", "upper", "upper_5", "upper_95"),
-    *("trainable_share", "critical", "critical_5", "critical_95", "theory"),
-)
 
 
 @dataclass
@@ -48,17 +44,16 @@ class PhaseModel:
     def __post_init__(self) -> None:
         measured = self.points[np.isfinite(self.points["margin"])] if len(self.points) else self.points
         self.free = self.spec.free_axes
-        self.by_horizon = (self.spec.statistic or "direct_horizon").endswith("_horizon")
         self.enough = len(measured) >= MIN_POINTS and bool(self.free)
         if not self.enough:
             return
         self._model = LevelSet(
             [self._axis(a) for a in self.free],
-            trend=self._trend if self.by_horizon and "depth" in self.free else None,
+            trend=self._trend if self.spec.by_horizon and "depth" in self.free else None,
             seed=self.spec.seed,
         )
-        # The same order whatever order the points were measured in: the fit is then the same, too.
-        measured = measured.sort_values([*AXES, "seed"])
+        # The same order whatever order the points were measured in (and none, should there be too many for the model).
+        measured = measured.sort_values([*AXES, "seed"]).sample(frac=1, random_state=0)
         self._model.tell(
             measured[self.free].to_numpy(float),
             measured["margin"].tolist(),
@@ -112,7 +107,7 @@ class PhaseModel:
         rows = []
         if self.enough and "sigma_w" in self.free:
             deepest = self.spec.depth[1]
-            cap = math.log(REACH) if self.by_horizon else math.inf
+            cap = {"direct_horizon": math.log(REACH), "cascade_horizon": 0.0}.get(str(self.spec.statistic), math.inf)
             for b in self.sigma_b:
                 draws = np.minimum(self._draws(b, deepest), cap)
                 top = draws >= draws.max(1, keepdims=True) - 1e-9
@@ -128,7 +123,7 @@ class PhaseModel:
         their 90 % intervals; NaN where at least half of the draws have no such crossing within the range.
         """
         if not self.enough or "sigma_w" not in self.free:
-            return pd.DataFrame(columns=list(BOUNDARY_COLUMNS), dtype=float)
+            return pd.DataFrame(columns=list(COLUMNS["boundary"]), dtype=float)
         critical = self.critical_line().set_index("sigma_b")
         theory = theory_line(self.sigma_b, self.spec.activation)
         rows = []
@@ -139,7 +134,7 @@ class PhaseModel:
                 lower, upper = ends[0], self.spec.sigma_w[0] + self.spec.sigma_w[1] - ends[1][[0, 2, 1]]
                 c = critical.loc[b, ["sigma_w", "lower", "upper"]].to_numpy(float)
                 rows.append((depth, b, *lower, *upper, float((draws >= 0).mean()), *c, t))
-        return pd.DataFrame(rows, columns=list(BOUNDARY_COLUMNS)).astype({"depth": int})
+        return pd.DataFrame(rows, columns=list(COLUMNS["boundary"])).astype({"depth": int})
 
 
 def theory_line(sigma_b: np.ndarray, activation: str) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .spec import SweepSpec
+from .spec import TABLES, SweepSpec
 from .store import Store
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["COLUMNS", "TABLES", "Results", "load", "row"]
 
 SPEC_FILE = "spec.json"
-TABLES = ("points", "profiles", "truth", "boundary")
 
 _POINT = {
     "sigma_w": "standard deviation of the weights, times sqrt(fan_in)",
@@ -43,7 +42,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         **_POINT,
         "status": "ok; diverged (activations left the finite range); failed (see error)",
         "error": "why a point failed, else empty",
-        "margin": "log(horizon / depth), or score minus threshold: positive = predicted trainable",
+        "margin": "log(horizon / depth), or score minus threshold: 0 or more = predicted trainable",
         "margin_censored": "whether the margin is only a lower bound",
         **{name: f"{text}; after the last layer" for name, text in _PROFILES.items()},
         "direct_horizon": "layer where direct_retained falls below its threshold, at least 0 (followed to 3 x depth)",
@@ -58,6 +57,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "pack": "points measured together",
         "device": "torch device",
         "hostname": "of the node",
+        "finished": "when the driver stored it, seconds since 1970 UTC",
         "accuracy": "best test accuracy over the epochs of training",
         "trainable": "whether it is above half way from chance to 1",
         "train_seconds": "time of training; that of a pack shared out evenly, seconds",

@@ -29,7 +29,7 @@ def locked(path: Path) -> Iterator[None]:
         raise SpecError(f"{str(path)!r} cannot be written: {error.strerror or error}") from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         file.seek(0)
         holder = file.read().strip() or "another process"
         file.close()
@@ -48,8 +48,8 @@ def is_running(path: Path) -> bool:
     try:
         with (path / LOCK_FILE).open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
+    except BlockingIOError:
         return True
+    except OSError:
+        return False
     return False

@@ -164,14 +164,18 @@ def _read_config(ctx: click.Context, param: click.Parameter, value: str | None) 
     except (ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise click.BadParameter(f"{value!r} is not valid TOML: {reason}", ctx, param) from None
-    known = {p.name: p for p in ctx.command.params if isinstance(p, click.Option) and p.name != param.name}
+    known = {
+        p.opts[0].lstrip("-").replace("-", "_"): p
+        for p in ctx.command.params
+        if isinstance(p, click.Option) and p is not param
+    }
     defaults: dict[str, Any] = {}
     for key, item in data.items():
         name = key.replace("-", "_")
         if name not in known:
-            allowed = ", ".join(sorted(n.replace("_", "-") for n in known if n))
+            allowed = ", ".join(sorted(n.replace("_", "-") for n in known))
             raise click.BadParameter(f"{value!r} sets {key!r}, which is none of {allowed}", ctx, param)
-        defaults[name] = _as_argument(known[name], key, item, ctx, param)
+        defaults[str(known[name].name)] = _as_argument(known[name], key, item, ctx, param)
     ctx.default_map = {**(ctx.default_map or {}), **defaults}
 
 

@@ -51,7 +51,7 @@ def phase_diagram(results: Results) -> Figure:
         if phase.enough:
             draw = _plane if (x, y) == ("sigma_w", "sigma_b") else _depth_plane
             draw(figure, axes, results, x, y)
-        _marks(axes, points, x, y, phase)
+        _marks(axes, points, x, y)
         axes.set(xlabel=LABELS[x], ylabel=LABELS[y], xlim=getattr(results.spec, x), ylim=getattr(results.spec, y))
     elif free:
         _line(axes, measured, phase, free[0])
@@ -79,7 +79,7 @@ def _title(results: Results) -> str:
     fixed = [f"{a} = {getattr(spec, a)[0]:g}" for a in ("sigma_w", "sigma_b", "depth") if a not in spec.free_axes]
     parts = [
         f"{name}, {spec.activation}",
-        spec.statistic or ("cascade_horizon" if spec.probe == "cascade" else "direct_horizon"),
+        str(spec.statistic),
         *fixed,
         f"{len(results.points)} points" + (f", {failed} failed" if failed else ""),
     ]
@@ -103,7 +103,7 @@ def _plane(figure: Figure, axes: Axes, results: Results, x: str, y: str) -> None
     w, b = _grid(results, x, y)
     depth = float(spec.depth[1])
     margin = phase.margin(w.ravel(), b.ravel(), depth)[0].reshape(w.shape)
-    if phase.by_horizon:
+    if spec.by_horizon:
         shown = depth * np.exp(margin)
         low, high = max(0.5, float(shown.min())), float(shown.max())
         _colours(figure, axes, w, b, shown, LogNorm(low, max(high, low * 1.1)), "horizon (layers)")
@@ -183,12 +183,12 @@ def _legend(figure: Figure, handles: list[Line2D | Patch]) -> None:
     )
 
 
-def _marks(axes: Axes, points: pd.DataFrame, x: str, y: str, phase: PhaseModel) -> None:
+def _marks(axes: Axes, points: pd.DataFrame, x: str, y: str) -> None:
     """Measured points: white where predicted trainable at their own depth, black where not; failed ones crossed."""
     measured = points[points["status"] != "failed"]
     for chosen, face, edge in (
-        (measured["margin"] > 0, "white", "black"),
-        (measured["margin"] <= 0, "black", "white"),
+        (measured["margin"] >= 0, "white", "black"),
+        (measured["margin"] < 0, "black", "white"),
     ):
         part = measured[chosen]
         axes.scatter(part[x], part[y], s=20, c=face, edgecolors=edge, linewidths=0.8, zorder=3, clip_on=False)

@@ -114,8 +114,11 @@ class Progress:
         from .frame import load_points
 
         started = time.monotonic()
-        line = PhaseModel(self._spec, load_points(self._store)).critical_line()
-        if len(line):
+        try:
+            line = PhaseModel(self._spec, load_points(self._store)).critical_line()
+        except Exception:  # an ornament: whatever is wrong with it must not stop the sweep
+            line = None
+        if line is not None and len(line):
             middle = line.iloc[len(line) // 2]
             self._critical = (
                 f"critical σw({middle.sigma_b:.2f}) = {middle.sigma_w:.2f} [{middle.lower:.2f}, {middle.upper:.2f}]"

@@ -5,6 +5,7 @@ import math
 import os
 import socket
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,11 +32,16 @@ class Resources:
     gpus: float
 
 
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def check_here(spec: SweepSpec) -> None:
     """Refuse more than a private Ray on this machine should be asked for."""
     if spec.address not in (None, "local"):
         return
-    cores = len(os.sched_getaffinity(0))
+    cores = _cores()
     if spec.cpus_per_trial > cores:
         raise SpecError(f"`cpus_per_trial` must be at most {cores}, the cores here, got {spec.cpus_per_trial:g}")
     if spec.concurrency and spec.concurrency > _TRIALS_PER_CORE * cores:
@@ -47,7 +53,7 @@ def check_here(spec: SweepSpec) -> None:
 
 def check_memory(spec: SweepSpec, images: "Images") -> None:
     """Refuse what can only end in the kernel's out-of-memory killer (on this machine; a cluster is not judged)."""
-    if spec.address:
+    if spec.address not in (None, "local"):
         return
     from probes.measure import peak_bytes
 
@@ -75,11 +81,10 @@ def start_ray(spec: SweepSpec, images: "Images") -> Resources:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if spec.address in (None, "local"):
-            cores = len(os.sched_getaffinity(0))
             bytes_of_images = sum(t.numel() * t.element_size() for t in (images.train, images.test))
             ray.init(
                 address="local",
-                num_cpus=max(cores, math.ceil((spec.concurrency or 1) * spec.cpus_per_trial)),
+                num_cpus=max(_cores(), math.ceil((spec.concurrency or 1) * spec.cpus_per_trial)),
                 object_store_memory=_OBJECT_STORE_BYTES + 2 * bytes_of_images,
                 include_dashboard=False,
                 log_to_driver=False,
@@ -95,29 +100,30 @@ def start_ray(spec: SweepSpec, images: "Images") -> Resources:
                     f"`address` {spec.address!r} cannot be joined: {reason[:300]} "
                     "(driver and nodes must agree on RAY_AUTH_MODE, see cluster/README.md)"
                 ) from None
-    there = ray.cluster_resources()
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     try:
-        return _granted(spec, there.get("CPU", 0.0), there.get("GPU", 0.0))
+        return _granted(spec, [(n.get("CPU", 0.0), n.get("GPU", 0.0)) for n in nodes])
     except SpecError:
         ray.shutdown()
         raise
 
 
-def _granted(spec: SweepSpec, cpus: float, gpus: float) -> Resources:
-    """What each trial gets of a cluster, and how many trials fit."""
+def _granted(spec: SweepSpec, nodes: Sequence[tuple[float, float]]) -> Resources:
+    """What each trial gets of nodes with so many (cores, GPUs), and how many trials fit."""
+    cores = spec.cpus_per_trial
     share = spec.gpus_per_trial
     if share is None:
-        share = min(1.0, gpus / max(1.0, cpus / spec.cpus_per_trial)) if gpus else 0.0
+        cpus, gpus = (sum(n[i] for n in nodes) for i in (0, 1))
+        share = min(1.0, gpus / max(1.0, cpus / cores)) if gpus else 0.0
         if 0 < share < 1:
             share = 1 / math.floor(1 / share)  # whole trials to a device
-    for name, wanted, there in (("cpus_per_trial", spec.cpus_per_trial, cpus), ("gpus_per_trial", share, gpus)):
+    for i, name, wanted in ((0, "cpus_per_trial", cores), (1, "gpus_per_trial", share)):
+        there = max((n[i] for n in nodes), default=0.0)
         if wanted > there:
-            raise SpecError(f"`{name}` must be at most {there:g}, what Ray has, got {wanted:g}")
-    fit = math.floor(cpus / spec.cpus_per_trial + 1e-9)
-    if share:
-        fit = min(fit, math.floor(gpus / share + 1e-9))
+            raise SpecError(f"`{name}` must be at most {there:g}, what the largest node has, got {wanted:g}")
+    fit = sum(math.floor(min(cpus / cores, gpus / share if share else math.inf) + 1e-9) for cpus, gpus in nodes)
     points = grid_size(spec) if spec.search == "grid" else spec.points
-    return Resources(spec.concurrency or min(fit, points * spec.replicas), spec.cpus_per_trial, share)
+    return Resources(spec.concurrency or max(1, min(fit, points * spec.replicas)), cores, share)
 
 
 def _check_reachable(address: str) -> None:

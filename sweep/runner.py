@@ -8,6 +8,7 @@ import platform
 import shutil
 import signal
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
 
     from .searcher import PackSearcher
 
-__all__ = ["default_directory", "resume", "run"]
+__all__ = ["CHANGEABLE", "default_directory", "resume", "run"]
+
+CHANGEABLE = ("points", "concurrency", "pack", "cpus_per_trial", "gpus_per_trial", "address")
 
 VERSIONS_FILE = "versions.json"
 TUNE_FOLDER = ".tune"
@@ -71,16 +74,19 @@ def run(spec: SweepSpec, directory: str | Path, *, quiet: bool = True) -> Result
     images = sweep_images(spec)
     check_here(spec)
     check_memory(spec, images)
-    new = not path.exists()
     try:
+        new = not path.exists()
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SpecError(f"`out` {str(path)!r} cannot be written: {error.strerror or error}") from None
+    except (OSError, ValueError) as error:
+        raise SpecError(f"`out` {str(path)!r} cannot be written: {getattr(error, 'strerror', error)}") from None
     with locked(path):
         if (path / SPEC_FILE).exists():
             raise SpecError(f"`out` {str(path)!r} holds a sweep already; go on with it by `sweep resume {path}`")
+        store = _create_store(spec, path)
+        if store.read([]).num_rows or store.damaged:
+            place = spec.storage or str(path)
+            raise SpecError(f"`{_place_of(spec)}` {place!r} holds the results of another sweep")
         try:
-            _create_store(spec, path)
             _write(path / SPEC_FILE, spec.save)
             _write(path / VERSIONS_FILE, lambda p: p.write_text(json.dumps(_versions(), indent=1) + "\n"))
             _measure(spec, path, images, quiet)
@@ -93,11 +99,17 @@ def run(spec: SweepSpec, directory: str | Path, *, quiet: bool = True) -> Result
     return load(path)
 
 
-def _create_store(spec: SweepSpec, path: Path) -> None:
+def _place_of(spec: SweepSpec) -> str:
+    return "storage" if spec.storage else "out"
+
+
+def _create_store(spec: SweepSpec, path: Path) -> Store:
     try:
-        Store(spec.storage or path).create()
+        store = Store(spec.storage or path)
+        store.create()
     except StoreError as error:
-        raise SpecError(f"`{'storage' if spec.storage else 'out'}` {error}") from None
+        raise SpecError(f"`{_place_of(spec)}` {error}") from None
+    return store
 
 
 def _with_absolute_paths(spec: SweepSpec) -> SweepSpec:
@@ -111,7 +123,7 @@ def _with_absolute_paths(spec: SweepSpec) -> SweepSpec:
 
 
 def resume(directory: str | Path, *, quiet: bool = True, **changes: Any) -> Results:
-    """Go on with the sweep in ``directory``; ``changes`` are fields of its spec (a higher ``points``, resources).
+    """Go on with the sweep in ``directory``; ``changes`` are `CHANGEABLE` fields of its spec.
 
     Raises
     ------
@@ -120,6 +132,8 @@ def resume(directory: str | Path, *, quiet: bool = True, **changes: Any) -> Resu
     """
     path = Path(directory)
     old = SweepSpec.read(path / SPEC_FILE)
+    if fixed := sorted(set(changes) - set(CHANGEABLE)):
+        raise SpecError(f"`{fixed[0]}` of a sweep cannot be changed; what can: {', '.join(CHANGEABLE)}")
     spec = replace(old, **changes)
     if spec.points < old.points:
         raise SpecError(f"`points` must be at least {old.points}, the budget of this sweep, got {spec.points}")
@@ -176,7 +190,7 @@ def _tune(spec: SweepSpec, path: Path, images: "Images", store: Store, study: Sw
         progress.start(resources.concurrency, pack)
 
         def record(new: list[dict[str, Any]]) -> None:
-            store.write(new)
+            store.write([{**r, "finished": time.time()} for r in new])
             progress.measured(new)
 
         from .searcher import PackSearcher

@@ -88,11 +88,14 @@ class BoundarySampler(BaseSampler):
         with self._lock:
             model = self._updated_model(study, search_space)
             names = [a.name for a in model.axes]
-            pending = []
-            for t in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            pending: list[list[float]] = []
+            # A failed trial says nothing, but its place is not to be tried again: as good as pending for ever.
+            for t in study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.FAIL)):
                 params = {**self._handed_out.get(t.number, {}), **t.params}
                 if t.number != trial.number and all(n in params for n in names):
-                    pending.append([params[n] for n in names])
+                    place = [float(params[n]) for n in names]
+                    if t.state == TrialState.RUNNING or place not in pending:
+                        pending.append(place)
             point = model.ask(1, np.array(pending) if pending else None)[0]
             chosen = {n: _on_grid(v, search_space[n]) for n, v in zip(names, point, strict=True)}
             self._handed_out[trial.number] = chosen

@@ -54,7 +54,7 @@ def as_text(m: "Measurement") -> str:
             beyond = " or more" if m.values.get(f"{name}_censored") else ""
             shown = f"{value:.4g}" if isinstance(value, float) else str(value)
             lines.append(f"{name:>25}  {shown}{beyond}")
-    verdict = "trainable" if m.values["margin"] > 0 else "not trainable"
+    verdict = "trainable" if m.values["margin"] >= 0 else "not trainable"
     lines.append(f"{'predicted':>25}  {verdict}")
     return "\n".join(lines)
 

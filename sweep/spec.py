@@ -66,7 +66,7 @@ RANGES = {
     "epochs": Range(1, 100_000),
     "concurrency": Range(1, 10_000),
     "pack": Range(1, 1024),
-    "cpus_per_trial": Range(0, 1024, whole=False, above=True),
+    "cpus_per_trial": Range(0.001, 1024, whole=False),
     "gpus_per_trial": Range(0, 64, whole=False),
     "seed": Range(0, 2**31 - 1),
 }
@@ -78,6 +78,7 @@ CHOICES = {
     "train": ("none", "boundary", "all"),
 }
 AXES = ("sigma_w", "sigma_b", "depth")
+TABLES = ("points", "profiles", "truth", "boundary")
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class SweepSpec:
     width: int | None = None
     activation: str = "tanh"
     probe: str = "both"
-    statistic: str | None = None
+    statistic: str | None = None  # resolved when the spec is made
     threshold: float | None = None
     penalty: float = 1e-2
     probe_steps: int | None = None
@@ -123,6 +124,9 @@ class SweepSpec:
     first_points: int | None = None  # the budget that the sweep began with: a grid is refined, not redrawn
 
     def __post_init__(self) -> None:
+        if self.statistic is None:
+            chosen = "cascade_horizon" if self.probe == "cascade" else "direct_horizon"
+            object.__setattr__(self, "statistic", chosen)
         for name in (f.name for f in fields(self)):
             value = getattr(self, name)
             if name in AXES:
@@ -146,7 +150,6 @@ class SweepSpec:
         return name in (
             "resize",
             "width",
-            "statistic",
             "threshold",
             "probe_steps",
             "concurrency",
@@ -166,7 +169,7 @@ class SweepSpec:
         return low, high
 
     def _check_together(self) -> None:
-        if self.statistic and self.probe not in ("both", self.statistic.partition("_")[0]):
+        if self.probe not in ("both", str(self.statistic).partition("_")[0]):
             raise SpecError(f"`statistic` must be one that probe {self.probe!r} measures, got {self.statistic!r}")
         if len(self.free_axes) == self.free_axes.count("depth"):
             distinct = self.depth[1] - self.depth[0] + 1
@@ -178,6 +181,13 @@ class SweepSpec:
             value = getattr(self, name)
             if value is not None and value > 1 and value != int(value):
                 raise SpecError(f"`{name}` must be a whole number where it is above 1, got {value:g}")
+        if self.gpus_per_trial and self.gpus_per_trial < 0.001:
+            raise SpecError(f"`gpus_per_trial` must be 0 or at least 0.001, got {self.gpus_per_trial:g}")
+
+    @property
+    def by_horizon(self) -> bool:
+        """Whether the margin is log(horizon / depth), rather than a score minus its threshold."""
+        return str(self.statistic).endswith("_horizon")
 
     @property
     def free_axes(self) -> list[str]:
@@ -201,8 +211,8 @@ class SweepSpec:
             data = json.loads(path.read_text())
         except FileNotFoundError:
             raise SpecError(f"{str(path.parent)!r} is no sweep: it holds no {path.name}") from None
-        except (OSError, ValueError) as error:
-            raise SpecError(f"{str(path)!r} cannot be read: {error}") from None
+        except (OSError, ValueError, RecursionError) as error:
+            raise SpecError(f"{str(path)!r} cannot be read: {' '.join(str(error).split())}") from None
         names = {f.name for f in fields(cls)}
         unknown = set(data) - names if isinstance(data, dict) else {"(not a table)"}
         if unknown:

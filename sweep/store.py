@@ -83,8 +83,16 @@ class Store:
         """All rows, each point once, with the columns asked for (those that any part has) or all.
 
         Parts that cannot be read are listed in `damaged`.
+
+        Raises
+        ------
+        StoreError
+            The storage itself cannot be read.
         """
-        found = self._fs.get_file_info(fs.FileSelector(self._root, allow_not_found=True))
+        try:
+            found = self._fs.get_file_info(fs.FileSelector(self._root, allow_not_found=True))
+        except (OSError, pa.ArrowException) as error:
+            raise StoreError(f"{self._root!r} cannot be read: {' '.join(str(error).split())}") from error
         self.damaged = []
         tables = []
         for path in sorted(f.path for f in found if f.is_file and f.path.endswith(".parquet")):

@@ -6,6 +6,7 @@ when a sweep was stopped are still running trials of the study; they are the fir
 """
 
 import contextlib
+import itertools
 import logging
 import math
 import warnings
@@ -14,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, GridSampler, QMCSampler, RandomSampler, TPESampler
@@ -31,7 +33,7 @@ __all__ = ["JOURNAL", "SweepStudy", "running_trials", "search_space"]
 
 JOURNAL = "study.journal"
 _NAME = "sweep"
-_FRUITLESS = 20  # repetitions that a sampler may suggest in a row before an unused depth is taken instead
+_FRUITLESS = 20  # repetitions that a sampler may suggest in a row before another place is taken instead
 
 Row = Mapping[str, Any]
 Place = tuple[float, float, int]  # sigma_w, sigma_b, depth
@@ -64,18 +66,18 @@ class _Sobol(QMCSampler):
         return self._known_space
 
 
-def _sampler(spec: SweepSpec) -> BaseSampler:
+def _sampler(spec: SweepSpec, trials: int) -> BaseSampler:
+    """The sampler of a study that holds so many trials: a stream of random numbers never starts over."""
     space, seed = search_space(spec), spec.seed
     if spec.search == "random":
-        return RandomSampler(seed=seed)
+        return RandomSampler(seed=seed + trials)
     if spec.search == "tpe":
-        return TPESampler(seed=seed, constant_liar=True)
+        return TPESampler(seed=seed + trials, constant_liar=True)
     if spec.search == "sobol":
         return _Sobol(space, seed)
     if spec.search == "grid":
         return _Grid(grid_axes(spec), seed=seed)
-    by_horizon = (spec.statistic or "direct_horizon").endswith("_horizon")
-    trend = (lambda p: -math.log(p["depth"])) if by_horizon and "depth" in spec.free_axes else None
+    trend = (lambda p: -math.log(p["depth"])) if spec.by_horizon and "depth" in spec.free_axes else None
     return BoundarySampler(search_space=space, trend=trend, seed=seed)
 
 
@@ -108,19 +110,14 @@ class SweepStudy:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         logging.getLogger("optuna").setLevel(logging.ERROR)
         _mend(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            sampler = _sampler(self.spec)
         for attempt in range(2):
             try:
                 storage = JournalStorage(JournalFileBackend(str(path)))
-                return optuna.create_study(
-                    study_name=_NAME,
-                    storage=storage,
-                    sampler=sampler,
-                    load_if_exists=True,
-                    direction="minimize",
-                )
+                study = optuna.create_study(study_name=_NAME, storage=storage, load_if_exists=True)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                    study.sampler = _sampler(self.spec, len(study.get_trials(deepcopy=False)))
+                return study
             except Exception:
                 if attempt or not path.exists():
                     raise
@@ -138,6 +135,8 @@ class SweepStudy:
                     continue
             place = _place(trial.params)
             if place in self._numbers:
+                if trial.state == TrialState.RUNNING:
+                    self._study.tell(trial.number, state=TrialState.FAIL)
                 continue
             self._numbers[place] = trial.number
             missing = self._missing(place, trial.number)
@@ -185,25 +184,36 @@ class SweepStudy:
 
     def _new_place(self) -> Place | None:
         """Ask the sampler for a point that was not asked for before."""
-        tries = max(2 * self.budget, _FRUITLESS) if self.spec.search == "grid" else _FRUITLESS
-        for _ in range(tries):
+        # A Sobol sequence whose study was lost begins again with what was measured already.
+        for _ in range(max(self.budget, _FRUITLESS) if self.spec.search == "sobol" else _FRUITLESS):
             trial = self._study.ask(self._space)
             place = _place(trial.params)
             if place not in self._numbers:
-                self._numbers[place] = trial.number
-                return place
+                break
             self._study.tell(trial, state=TrialState.FAIL)
-        if self.spec.search == "grid":
-            return None
-        depths = [d for d in range(self.spec.depth[0], self.spec.depth[1] + 1) if (*place[:2], d) not in self._numbers]
-        if not depths:
-            return None
-        nearest = min(depths, key=lambda d: abs(d - place[2]))
-        self._study.enqueue_trial({"sigma_w": place[0], "sigma_b": place[1], "depth": nearest})
-        trial = self._study.ask(self._space)
-        place = _place(trial.params)
+        else:
+            if (unused := self._unused_place(place)) is None:
+                return None
+            self._study.enqueue_trial(dict(zip(AXES, unused, strict=True)))
+            trial = self._study.ask(self._space)
+            place = _place(trial.params)
         self._numbers[place] = trial.number
         return place
+
+    def _unused_place(self, near: Place) -> Place | None:
+        """A place that was not asked for yet: of the grid, anywhere, or at another depth; None if there is none."""
+        if self.spec.search == "grid":
+            axes = grid_axes(self.spec)
+            cells = itertools.product(axes["sigma_w"], axes["sigma_b"], map(int, axes["depth"]))
+            return next((c for c in cells if c not in self._numbers), None)
+        random = np.random.default_rng([self.spec.seed, len(self._numbers)])
+        low, high = self.spec.depth
+        sigmas = [float(random.uniform(*getattr(self.spec, a))) for a in ("sigma_w", "sigma_b")]
+        anywhere = (sigmas[0], sigmas[1], int(random.integers(low, high + 1)))
+        if anywhere not in self._numbers:
+            return anywhere
+        depths = [d for d in range(low, high + 1) if (*near[:2], d) not in self._numbers]
+        return (*near[:2], min(depths, key=lambda d: abs(d - near[2]))) if depths else None
 
     def tell(self, rows: Iterable[Row]) -> None:
         """Take in measured rows; a point whose replicas are all there finishes its trial."""
@@ -225,11 +235,14 @@ class SweepStudy:
     def _finish(self, place: Place) -> None:
         number = self._numbers.get(place, -1)
         if number < 0:
-            return
+            return  # adopted from a part
+        storage = self._study._storage
+        trial_id = storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
+        if storage.get_trial(trial_id).state.is_finished():
+            return  # measured again because its part was lost
         value, attributes = self._outcome(place)
-        trial_id = self._study._storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
         for key, item in attributes.items():
-            self._study._storage.set_trial_user_attr(trial_id, key, item)
+            storage.set_trial_user_attr(trial_id, key, item)
         self._study.tell(number, value, state=TrialState.FAIL if value is None else None, skip_if_finished=True)
 
 

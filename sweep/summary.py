@@ -47,14 +47,15 @@ def status(path: Path) -> dict[str, Any]:
     spec, points = results.spec, results.points
     failed = points[points["status"] == "failed"]
     budget = grid_size(spec) if spec.search == "grid" else spec.points
-    running = running_trials(path) * spec.replicas if is_running(path) else 0
+    total = budget * spec.replicas
+    running = min(running_trials(path) * spec.replicas, total - len(points)) if is_running(path) else 0
     return {
-        "total": budget * spec.replicas,
+        "total": total,
         "done": len(points) - len(failed),
         "failed": len(failed),
         "running": running,
         "diverged": int((points["status"] == "diverged").sum()),
-        "last_error": str(failed["error"].iloc[-1]) if len(failed) else None,
+        "last_error": str(failed.sort_values("finished")["error"].iloc[-1]) if len(failed) else None,
         "damaged": results.store.damaged,
         "critical_line": results.phase.critical_line().to_dict("records"),
     }
@@ -90,7 +91,7 @@ def table(results: Results, seconds: float, picture: Path) -> str:
     ]
     trained = points["trainable"].dropna()
     if len(trained):
-        agree = (points.loc[trained.index, "margin"] > 0) == trained.astype(bool)
+        agree = (points.loc[trained.index, "margin"] >= 0) == trained.astype(bool)
         lines.append(f"{len(trained)} trained: the probe was right about {int(agree.sum())} of them")
     lines += _boundary_lines(results)
     lines += ["", f"results   {results.path}", f"picture   {picture}"]

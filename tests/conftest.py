@@ -62,7 +62,7 @@ def make_sweep(tmp_path):
                 i,
             )
             m = made_up(point, cap, "failed" if i < failed else "ok")
-            store.write([row(m, pack=1, device="cpu", hostname="here")])
+            store.write([row(m, pack=1, device="cpu", hostname="here", finished=1e9 + i)])
         return load(path)
 
     return make

@@ -85,6 +85,8 @@ def test_npz_outside_the_unit_interval_is_mapped_there(saved):
         ({"train_images": np.zeros((20, 5, 5), np.uint8)}, "differ in image shape"),
         ({"train_images": np.zeros((20, 6, 6), np.uint8)}, "all the same"),
         ({"train_images": np.full((20, 6, 6), np.nan), "test_images": np.ones((10, 6, 6))}, "finite"),
+        ({"train_images": np.full((20, 6, 6), 1e308), "test_images": -np.ones((10, 6, 6))}, "all the same"),
+        ({"train_images": np.resize([1.7e308, -1.7e308], (20, 6, 6)), "test_images": np.ones((10, 6, 6))}, "span"),
         ({"train_labels": np.zeros(19, int)}, "20 integers"),
         ({"train_labels": np.zeros(20)}, "20 integers"),
         ({"train_labels": np.full(20, -1)}, "from 0 to 9999"),
@@ -149,6 +151,16 @@ def test_torchvision_reads_the_same_as_we_do_from_the_packed_files(shared, tmp_p
     assert torch.equal(
         load_images("mnist", data_dir=tmp_path).test, load_images("mnist", data_dir=shared / "data").test
     )
+
+
+def test_a_download_with_the_wrong_labels_says_so(shared, tmp_path):
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for packed in (shared / "data" / "MNIST" / "raw").glob("*.gz"):
+        (raw / packed.name).write_bytes(packed.read_bytes())
+    (raw / "train-labels-idx1-ubyte.gz").write_bytes((raw / "t10k-labels-idx1-ubyte.gz").read_bytes())
+    with pytest.raises(DatasetError, match="60000 training images and 10000 labels"):
+        load_images("mnist", data_dir=tmp_path)
 
 
 def test_a_truncated_download_says_so(shared, tmp_path):

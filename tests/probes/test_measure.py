@@ -105,6 +105,19 @@ def test_divergence_is_a_measurement(digits, probe):
         assert m.values["direct_horizon"] < 20
 
 
+def test_the_horizon_of_a_network_that_diverges_does_not_depend_on_the_depth_asked(digits):
+    settings = ProbeSettings("direct", activation="relu")
+    shallow, deep = measure([Point(20.0, 0.5, 5), Point(20.0, 0.5, 40)], digits, settings)
+    assert (shallow.status, deep.status) == ("ok", "diverged")
+    assert not shallow.values["direct_horizon_censored"]
+    assert shallow.values["direct_horizon"] == pytest.approx(deep.values["direct_horizon"], rel=0.02)
+
+
+def test_a_cascade_that_survives_its_whole_depth_predicts_trainable(digits):
+    (m,) = measure([Point(1.3, 0.1, 3)], digits, ProbeSettings("cascade"))
+    assert m.values["cascade_horizon_censored"] and m.values["margin"] == 0  # 0 or more: trainable
+
+
 def test_a_point_that_raises_spares_the_others(digits, monkeypatch):
     from probes import measure as module
 

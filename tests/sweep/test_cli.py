@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sweep.cli import main
-from sweep.spec import CHOICES, RANGES
+from sweep.spec import CHOICES, RANGES, SweepSpec
 
 NUMBERS = {
     "--points": "points",
@@ -275,9 +275,22 @@ def test_resume_and_the_readers_refuse_what_is_no_sweep(tmp_path):
     assert not (tmp_path / "nowhere").exists()
 
 
-@pytest.mark.parametrize("out", ["/dev/null/x", "/proc/nothing/x"])
+@pytest.mark.parametrize("out", ["/dev/null/x", "/proc/nothing/x", "x" * 300])
 def test_an_out_that_cannot_be_written(out):
     assert "'--out'" in refuses(invoke("run", "--points", 1, "--out", out))
+
+
+def test_storage_that_cannot_be_read(tmp_path):
+    path = tmp_path / "sweep"
+    path.mkdir()
+    SweepSpec(storage="nonsense://x", points=20).save(path / "spec.json")
+    for command in ("status", "results", "plot", "resume"):
+        refuses(invoke(command, path))
+
+
+@pytest.mark.parametrize("size", [512, 10**9])
+def test_images_larger_than_memory(size):
+    refuses(invoke("probe", "--sigma-w", 1, "--sigma-b", 0, "--depth", 1, "--dataset", "noise", "--resize", size))
 
 
 def test_an_existing_sweep_is_not_overwritten(make_sweep):
@@ -350,8 +363,8 @@ def test_theory():
 
 def test_config_is_overridden_by_the_command_line(tmp_path):
     path = tmp_path / "config.toml"
-    path.write_text("probe-steps = 3\nimages = 100\nactivation = 'erf'\ndownload = false\n")
-    base = ("probe", "--sigma-w", 1.3, "--sigma-b", 0.2, "--depth", 2, "--json", "--config", path)
+    path.write_text("json = true\nprobe-steps = 3\nimages = 100\nactivation = 'erf'\ndownload = false\n")
+    base = ("probe", "--sigma-w", 1.3, "--sigma-b", 0.2, "--depth", 2, "--config", path)
     assert json.loads(invoke(*base).stdout)["probe_steps"] == 3
     assert json.loads(invoke(*base, "--probe-steps", 5).stdout)["probe_steps"] == 5
 

@@ -8,30 +8,37 @@ from sweep.spec import SpecError, SweepSpec
 
 
 def test_a_core_to_a_trial():
-    found = _granted(SweepSpec(), 8, 0)
+    found = _granted(SweepSpec(), [(8, 0)])
     assert (found.concurrency, found.cpus, found.gpus) == (8, 1, 0)
-    assert _granted(SweepSpec(cpus_per_trial=0.5), 8, 0).concurrency == 16
-    assert _granted(SweepSpec(points=3), 8, 0).concurrency == 3
-    assert _granted(SweepSpec(concurrency=5), 8, 0).concurrency == 5
+    assert _granted(SweepSpec(cpus_per_trial=0.5), [(8, 0)]).concurrency == 16
+    assert _granted(SweepSpec(points=3), [(8, 0)]).concurrency == 3
+    assert _granted(SweepSpec(concurrency=5), [(8, 0)]).concurrency == 5
 
 
 @pytest.mark.parametrize(
     ("cpus", "gpus", "share", "trials"), [(8, 1, 1 / 8, 8), (12, 8, 1.0, 8), (64, 8, 1 / 8, 64), (7, 2, 1 / 3, 6)]
 )
 def test_gpus_are_shared_where_there_are_any(cpus, gpus, share, trials):
-    found = _granted(SweepSpec(), cpus, gpus)
+    found = _granted(SweepSpec(), [(cpus, gpus)])
     assert found.gpus == pytest.approx(share) and found.concurrency == trials
     assert found.gpus * found.concurrency <= gpus + 1e-9
 
 
+def test_a_trial_must_fit_on_a_node():
+    assert _granted(SweepSpec(cpus_per_trial=3), [(4, 0), (8, 0), (2, 0)]).concurrency == 3
+    with pytest.raises(SpecError, match="at most 4"):
+        _granted(SweepSpec(cpus_per_trial=8), [(4, 0)] * 4)
+    assert _granted(SweepSpec(), [(8, 0), (4, 2)]).gpus == pytest.approx(1 / 6)
+
+
 def test_no_gpu_if_none_is_wanted():
-    assert _granted(SweepSpec(gpus_per_trial=0), 8, 4).gpus == 0
+    assert _granted(SweepSpec(gpus_per_trial=0), [(8, 4)]).gpus == 0
 
 
 @pytest.mark.parametrize("spec", [{"cpus_per_trial": 16}, {"gpus_per_trial": 1}])
 def test_more_than_there_is(spec):
-    with pytest.raises(SpecError, match="what Ray has"):
-        _granted(SweepSpec(**spec), 8, 0)
+    with pytest.raises(SpecError, match="what the largest node has"):
+        _granted(SweepSpec(**spec), [(8, 0)])
 
 
 def test_more_than_this_machine_should_be_asked_for():

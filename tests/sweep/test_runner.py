@@ -15,6 +15,7 @@ import pytest
 import sweep
 from probes import critical_sigma_w
 from sweep.lock import LOCK_FILE
+from sweep.spec import SpecError, SweepSpec
 
 SMALL = ["--probe", "direct", "--images", "200", "--depth", "3", "12"]
 KEY = ["sigma_w", "sigma_b", "depth", "seed"]
@@ -71,7 +72,7 @@ def test_the_main_job(tmp_path):
     report = json.loads(more.stdout)
     assert (report["total"], report["done"], report["failed"], report["running"]) == (70, 70, 0, 0)
     assert results.points.merge(sweep.load(path).points, on=KEY)["margin_x"].notna().sum() == 64
-    assert not (path / "tune").exists()
+    assert not (path / ".tune").exists()
 
 
 @pytest.mark.slow
@@ -224,7 +225,30 @@ def test_a_finished_sweep_resumes_to_nothing_without_ray(make_sweep):
     results = make_sweep()
     done = run("resume", results.path, "--json")
     assert done.returncode == 0 and json.loads(done.stdout)["done"] == 64
-    assert not (results.path / "tune").exists() and (results.path / LOCK_FILE).exists()
+    assert not (results.path / ".tune").exists() and (results.path / LOCK_FILE).exists()
+
+
+def test_what_is_not_ours_is_left_alone(make_sweep, tmp_path):
+    results = make_sweep()
+    for changes in ({"probe": "cascade"}, {"sigma_w": (1.0, 2.0)}, {"storage": "x"}, {"nonsense": 1}):
+        with pytest.raises(SpecError, match="cannot be changed"):
+            sweep.resume(results.path, **changes)
+    (results.path / "spec.json").unlink()
+    before = read_parts(results.path)
+    for arguments in (["--out", results.path], ["--out", tmp_path / "new", "--storage", results.path]):
+        done = run("run", "--points", 1, *arguments)
+        assert done.returncode == 2 and "results of another sweep" in done.stderr, done.stderr
+    assert read_parts(results.path) == before
+
+
+def test_a_sweep_that_ends_short_says_so(make_sweep, monkeypatch, capsys):
+    from sweep import cli, runner
+
+    results = make_sweep(SweepSpec(points=64), count=60)
+    monkeypatch.setattr(runner, "_tune", lambda *a: None)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["resume", str(results.path), "--quiet"])
+    assert ended.value.code == 1 and "4 points are missing" in capsys.readouterr().err
 
 
 def test_failed_rows_are_exit_code_1(make_sweep):

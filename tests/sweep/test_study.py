@@ -146,3 +146,52 @@ def test_running_trials_are_counted(tmp_path):
     points = study.ask(6)
     study.tell(rows_of(points[:2]))
     assert running_trials(tmp_path) == 4
+
+
+@pytest.mark.parametrize("fail", [2, 13])
+@pytest.mark.parametrize("depth", [(10, 10), (5, 60)])
+def test_a_failed_point_neither_stalls_nor_repeats_the_search(tmp_path, fail, depth):
+    study = SweepStudy(SweepSpec(points=24, depth=depth), tmp_path)
+    rows = []
+    while points := study.ask(1):
+        bad = len(rows) == fail
+        rows += (new := rows_of(points, margin=float("nan") if bad else None, status="failed" if bad else "ok"))
+        study.tell(new)
+    assert len({(r["sigma_w"], r["sigma_b"]) for r in rows}) == 24
+
+
+@pytest.mark.parametrize("search", ["boundary", "random"])
+def test_a_sweep_whose_every_point_fails_still_covers_the_plane(tmp_path, search):
+    study = SweepStudy(SweepSpec(points=24, search=search), tmp_path)
+    rows = []
+    while points := study.ask(2):
+        rows += (new := rows_of(points, margin=float("nan"), status="failed"))
+        study.tell(new)
+    assert len({(r["sigma_w"], r["sigma_b"]) for r in rows}) == 24
+
+
+@pytest.mark.parametrize("search", ["boundary", "sobol", "grid", "random"])
+def test_a_point_whose_part_was_lost_is_measured_again(tmp_path, search):
+    spec = SweepSpec(points=12, search=search)
+    rows = drain(SweepStudy(spec, tmp_path))
+    kept = rows[:7]
+    again = drain(SweepStudy(spec, tmp_path, kept))
+    assert places(again) == places(rows[7:])
+
+
+def test_a_grid_cell_whose_trial_was_never_completed_is_not_lost(tmp_path):
+    """Killed between the creation of a trial and its parameters: the sampler counts the cell as visited."""
+    spec = SweepSpec(points=27, search="grid")
+    study = SweepStudy(spec, tmp_path)
+    rows = rows_of(study.ask(9))
+    study.tell(rows)
+    for _ in range(3):
+        study._study.ask()
+    assert len(places(rows + drain(SweepStudy(spec, tmp_path, rows)))) == 27
+
+
+def test_a_resumed_random_search_draws_on(tmp_path):
+    rows = []
+    for points in range(8, 49, 8):
+        rows += drain(SweepStudy(SweepSpec(points=points, first_points=8, search="random"), tmp_path, rows))
+    assert len({(r["sigma_w"], r["sigma_b"]) for r in rows}) == 48
