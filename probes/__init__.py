@@ -1,4 +1,4 @@
-"""Probes of the trainability of random deep networks: numerics only (torch, numpy, scipy).
+"""Probes of the trainability of random deep networks: numerics only (torch, numpy).
 
 Start at ``probes.measure.measure(points, images, settings)``. Nothing is imported before it is used: mean field
 theory needs no torch.

@@ -18,7 +18,7 @@ MIN_IMAGES = 2  # a standard deviation needs two
 _LUMA = torch.tensor([0.299, 0.587, 0.114])  # ITU-R 601
 _NOISE_SIZE, _NOISE_IMAGES = 16, (4096, 1024)
 _DIGITS_TRAIN = 1437  # of 1797: four fifths
-_MOST_BYTES = 2**33  # of resized images
+_MOST_BYTES = 2**32  # of resized images
 
 
 class DatasetError(ValueError):

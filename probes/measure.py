@@ -120,7 +120,12 @@ class _Walk:
 class Prober:
     """Measures packs of points; built once per process and device, then reused.
 
-    ``images`` and ``settings`` as documented there; ``device`` is a torch device.
+    Parameters
+    ----------
+    images, settings:
+        What is shown to the networks, and how they are measured.
+    device:
+        Where everything but the drawing of random numbers happens.
     """
 
     def __init__(self, images: Images, settings: ProbeSettings, device: torch.device | str = "cpu") -> None:
@@ -153,6 +158,7 @@ class Prober:
         started = time.perf_counter()
         walks = [_Walk(p) for p in points]
         with torch.no_grad():
+            # Consuming the walks is what runs them, also where they have no decoders to train.
             cascade.train_decoders(self._walk_all(walks), steps=self.steps, batch=BATCH)
             found = [self._evaluate(w) for w in walks]
         seconds = time.perf_counter() - started

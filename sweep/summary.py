@@ -68,7 +68,7 @@ def status_text(found: dict[str, Any]) -> str:
         lines.append(f"{found['diverged']} of the networks diverged (measured: they retain nothing)")
     if found["last_error"]:
         lines.append(f"last error: {found['last_error']}")
-    lines += [f"set aside, not readable: {name}" for name in found["damaged"]]
+    lines += [f"not readable, left out: {name}" for name in found["damaged"]]
     if found["critical_line"]:
         lines += ["critical line:", f"{'sigma_b':>9}{'sigma_w':>9}   90 % interval"]
         lines += [

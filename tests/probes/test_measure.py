@@ -183,6 +183,6 @@ def test_a_prober_can_be_reused(digits, alone):
 
 
 def test_the_probes_import_nothing_of_the_orchestration():
-    code = "import probes.measure, sys; print({'ray', 'optuna', 'click', 'pandas', 'sweep'} & set(sys.modules) or None)"
+    code = "import probes.measure, sys; print({'ray', 'optuna', 'scipy', 'pandas', 'sweep'} & set(sys.modules) or None)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "None"
