@@ -10,7 +10,7 @@ import click
 
 from .spec import CHOICES, RANGES, Range, SpecError
 
-__all__ = ["AUTO", "Number", "config_option", "options"]
+__all__ = ["AUTO", "Number", "config_option", "options", "usage_error"]
 
 AUTO = "auto"
 F = TypeVar("F", bound=Callable[..., Any])

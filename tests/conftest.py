@@ -1,9 +1,11 @@
+import os
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from probes import Point
 from sweep.frame import SPEC_FILE, load, row
@@ -13,6 +15,10 @@ from sweep.store import Store
 from .landscape import made_up
 
 matplotlib.use("Agg")
+# The same examples every time; HYPOTHESIS_PROFILE=explore looks for new ones.
+settings.register_profile("repeat", derandomize=True)
+settings.register_profile("explore", derandomize=False)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeat"))
 SHARED = Path(__file__).parents[2] / "shared"
 
 
