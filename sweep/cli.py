@@ -11,7 +11,7 @@ import click
 
 from . import __version__
 from .options import Number, config_option, options, usage_error
-from .spec import CHOICES, RANGES, TABLES, SpecError, SweepSpec
+from .spec import CHOICES, RANGES, RESOURCES, TABLES, SpecError, SweepSpec
 
 __all__ = ["main"]
 
@@ -21,14 +21,12 @@ _RUN = (
     *("points", "sigma_w", "sigma_b", "depth", "replicas"),
     *("dataset", "data_dir", "download", "images", "train_images", "resize"),
     *("width", "activation", "probe", "statistic", "threshold", "penalty", "probe_steps"),
-    *("search", "train", "epochs", "concurrency", "pack", "cpus_per_trial", "gpus_per_trial"),
-    *("address", "storage", "seed"),
+    *("search", "train", "epochs", *RESOURCES, "storage", "seed"),
 )
 _PROBE = (
     *("dataset", "data_dir", "download", "images", "resize", "width", "activation"),
     *("probe", "statistic", "threshold", "penalty", "probe_steps", "seed"),
 )
-_RESOURCES = ("concurrency", "pack", "cpus_per_trial", "gpus_per_trial", "address")
 
 quiet_option = click.option("--quiet", is_flag=True, help="No progress, no summary.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -94,7 +92,7 @@ def run_command(out: str | None, quiet: bool, as_json: bool, **fields: Any) -> N
 @main.command("resume")
 @directory
 @click.option("--points", type=Number(RANGES["points"]), default=None, help="Raise the budget to N points.")
-@options(*_RESOURCES)
+@options(*RESOURCES)
 @quiet_option
 @json_option
 @click.pass_context
@@ -126,12 +124,13 @@ def _drive(work: Callable[[], Any], path: Path, quiet: bool, as_json: bool) -> N
     from . import summary
 
     picture = summary.draw(results)
-    found = summary.status(path)
+    found = summary.status(results)
     if as_json:
         click.echo(json.dumps({**found, "directory": str(path)}))
     elif not quiet:
         click.echo(summary.table(results, time.monotonic() - started, picture))
-    if missing := found["total"] - found["done"] - found["failed"]:
+    missing = found["total"] - found["done"] - found["failed"]
+    if missing > 0:
         click.echo(f"{missing} points are missing; go on with: sweep resume {path}", err=True)
     sys.exit(1 if missing > 0 or found["failed"] else 0)
 
@@ -147,8 +146,9 @@ def status_command(directory: str, as_json: bool) -> None:
     Example: sweep status runs/first
     """
     from . import summary
+    from .frame import load
 
-    found = summary.status(Path(directory))
+    found = summary.status(load(directory))
     click.echo(json.dumps(found) if as_json else summary.status_text(found))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from .spec import AXES, SweepSpec
 
-__all__ = ["grid_axes", "grid_size", "seeds", "seconds_per_point", "suggested_pack"]
+__all__ = ["budget", "grid_axes", "grid_size", "seeds", "seconds_per_point", "suggested_pack"]
 
 
 def grid_axes(spec: SweepSpec) -> dict[str, list[float]]:
@@ -63,6 +63,11 @@ def _halved(values: list[float], axis: str) -> list[float]:
 
 def _size(axes: dict[str, list[float]]) -> int:
     return math.prod(len(v) for v in axes.values())
+
+
+def budget(spec: SweepSpec) -> int:
+    """Distinct points that a sweep measures."""
+    return grid_size(spec) if spec.search == "grid" else spec.points
 
 
 def grid_size(spec: SweepSpec) -> int:

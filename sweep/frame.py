@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .estimate import PhaseModel
 
-__all__ = ["COLUMNS", "TABLES", "Results", "load", "row"]
+__all__ = ["COLUMNS", "TABLES", "Results", "finite", "load", "load_points", "row"]
 
 SPEC_FILE = "spec.json"
 
@@ -45,7 +45,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "margin": "log(horizon / depth), or score minus threshold: 0 or more = predicted trainable",
         "margin_censored": "whether the margin is only a lower bound",
         **{name: f"{text}; after the last layer" for name, text in _PROFILES.items()},
-        "direct_horizon": "layer where direct_retained falls below its threshold, at least 0 (followed to 3 x depth)",
+        "direct_horizon": "layer where direct_retained falls below its threshold (followed to 3 x depth)",
         "direct_horizon_censored": "whether it does not within that",
         "cascade_horizon": "layer where cascade_retained falls below its threshold",
         "cascade_horizon_censored": "whether it does not within the depth",

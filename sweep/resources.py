@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .design import grid_size
+from .design import budget
 from .settings import probe_settings
 from .spec import SpecError, SweepSpec
 
@@ -122,8 +122,7 @@ def _granted(spec: SweepSpec, nodes: Sequence[tuple[float, float]]) -> Resources
         if wanted > there:
             raise SpecError(f"`{name}` must be at most {there:g}, what the largest node has, got {wanted:g}")
     fit = sum(math.floor(min(cpus / cores, gpus / share if share else math.inf) + 1e-9) for cpus, gpus in nodes)
-    points = grid_size(spec) if spec.search == "grid" else spec.points
-    return Resources(spec.concurrency or max(1, min(fit, points * spec.replicas)), cores, share)
+    return Resources(spec.concurrency or max(1, min(fit, budget(spec) * spec.replicas)), cores, share)
 
 
 def _check_reachable(address: str) -> None:

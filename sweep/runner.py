@@ -23,7 +23,7 @@ from .lock import locked
 from .progress import Progress
 from .resources import Resources, check_here, check_memory, start_ray
 from .settings import probe_settings, sweep_images
-from .spec import SpecError, SweepSpec
+from .spec import CHANGEABLE, SpecError, SweepSpec
 from .store import Store, StoreError
 from .study import JOURNAL, SweepStudy
 
@@ -34,9 +34,7 @@ if TYPE_CHECKING:
 
     from .searcher import PackSearcher
 
-__all__ = ["CHANGEABLE", "default_directory", "resume", "run"]
-
-CHANGEABLE = ("points", "concurrency", "pack", "cpus_per_trial", "gpus_per_trial", "address")
+__all__ = ["default_directory", "resume", "run"]
 
 VERSIONS_FILE = "versions.json"
 TUNE_FOLDER = ".tune"

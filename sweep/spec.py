@@ -79,6 +79,8 @@ CHOICES = {
 }
 AXES = ("sigma_w", "sigma_b", "depth")
 TABLES = ("points", "profiles", "truth", "boundary")
+RESOURCES = ("concurrency", "pack", "cpus_per_trial", "gpus_per_trial", "address")
+CHANGEABLE = ("points", *RESOURCES)  # of a sweep that has begun
 
 
 @dataclass(frozen=True)
@@ -127,15 +129,16 @@ class SweepSpec:
         if self.statistic is None:
             chosen = "cascade_horizon" if self.probe == "cascade" else "direct_horizon"
             object.__setattr__(self, "statistic", chosen)
-        for name in (f.name for f in fields(self)):
+        for name, default in ((f.name, f.default) for f in fields(self)):
             value = getattr(self, name)
+            if value is None and default is None:
+                continue
             if name in AXES:
                 value = self._interval(name, value)
-            elif name in RANGES and not (value is None and self._optional(name)):
+            elif name in RANGES:
                 value = RANGES[name].check(name, value)
-            elif name in CHOICES and not (value is None and self._optional(name)):
-                if value not in CHOICES[name]:
-                    raise SpecError(f"`{name}` must be one of {', '.join(CHOICES[name])}, got {value!r}")
+            elif name in CHOICES and value not in CHOICES[name]:
+                raise SpecError(f"`{name}` must be one of {', '.join(CHOICES[name])}, got {value!r}")
             object.__setattr__(self, name, value)
         for name in ("dataset", "data_dir", "address", "storage"):
             value = getattr(self, name)
@@ -144,18 +147,6 @@ class SweepSpec:
         self._check_together()
         if self.first_points is None:
             object.__setattr__(self, "first_points", self.points)
-
-    @staticmethod
-    def _optional(name: str) -> bool:
-        return name in (
-            "resize",
-            "width",
-            "threshold",
-            "probe_steps",
-            "concurrency",
-            "pack",
-            "gpus_per_trial",
-        )
 
     @staticmethod
     def _interval(name: str, value: Any) -> tuple[Any, Any]:
@@ -171,7 +162,7 @@ class SweepSpec:
     def _check_together(self) -> None:
         if self.probe not in ("both", str(self.statistic).partition("_")[0]):
             raise SpecError(f"`statistic` must be one that probe {self.probe!r} measures, got {self.statistic!r}")
-        if len(self.free_axes) == self.free_axes.count("depth"):
+        if set(self.free_axes) <= {"depth"}:
             distinct = self.depth[1] - self.depth[0] + 1
             if self.points > distinct and self.search != "grid":
                 raise SpecError(

@@ -25,7 +25,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from probes.point import Point
 
-from .design import grid_axes, grid_size, seeds
+from .design import budget, grid_axes, seeds
 from .sampler import CENSORED, BoundarySampler
 from .spec import AXES, SweepSpec
 
@@ -96,7 +96,7 @@ class SweepStudy:
 
     def __init__(self, spec: SweepSpec, directory: Path, rows: Iterable[Row] = ()) -> None:
         self.spec = spec
-        self.budget = grid_size(spec) if spec.search == "grid" else spec.points
+        self.budget = budget(spec)
         self._space = search_space(spec)
         self._rows: dict[Place, list[Row]] = {}
         for row in rows:

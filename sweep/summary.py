@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .frame import Results, load
+from .frame import Results
 from .progress import duration
 from .spec import SpecError
 
@@ -37,17 +37,15 @@ def draw(results: Results, output: str | Path | None = None) -> Path:
     return path
 
 
-def status(path: Path) -> dict[str, Any]:
+def status(results: Results) -> dict[str, Any]:
     """Counts of rows (points times replicas), the critical line so far, the last error."""
-    from .design import grid_size
+    from .design import budget
     from .lock import is_running
     from .study import running_trials
 
-    results = load(path)
-    spec, points = results.spec, results.points
+    spec, points, path = results.spec, results.points, results.path
     failed = points[points["status"] == "failed"]
-    budget = grid_size(spec) if spec.search == "grid" else spec.points
-    total = budget * spec.replicas
+    total = budget(spec) * spec.replicas
     running = min(running_trials(path) * spec.replicas, total - len(points)) if is_running(path) else 0
     return {
         "total": total,
