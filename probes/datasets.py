@@ -1,4 +1,4 @@
-"""Image sets as float tensors: digits, MNIST, FashionMNIST, CIFAR10, noise, .npz."""
+"""Image sets as float tensors: digits, MNIST, FashionMNIST, CIFAR10 (grey or RGB), noise, .npz."""
 
 import gzip
 import zlib
@@ -12,7 +12,7 @@ from .seeds import generator
 
 __all__ = ["DATASETS", "DatasetError", "Images", "load_images"]
 
-_TORCHVISION = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "cifar10": "CIFAR10"}
+_TORCHVISION = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar10-rgb": "CIFAR10"}
 DATASETS = ("digits", *_TORCHVISION, "noise")
 MIN_IMAGES = 2  # a standard deviation needs two
 _LUMA = torch.tensor([0.299, 0.587, 0.114])  # ITU-R 601
@@ -30,8 +30,8 @@ class Images:
     """A data set, shuffled once by a fixed permutation so that any first N images are a fair sample.
 
     ``train [N, pixels]`` and ``test [M, pixels]`` are float32 in [0, 1]; ``train_labels [N]`` and
-    ``test_labels [M]`` are int64 in ``0..classes-1``; ``shape`` is that of one image, (height, width[, channels]) or
-    (pixels,).
+    ``test_labels [M]`` are int64 in ``0..classes-1``; ``shape`` is that of one image before it was flattened, (height,
+    width), (channels, height, width) or (pixels,).
     """
 
     name: str
@@ -120,7 +120,7 @@ def _torchvision(name: str, data_dir: Path, download: bool) -> Arrays:
     out: list[torch.Tensor] = []
     for part in sets:
         images = torch.as_tensor(part.data).float() / 255
-        if images.ndim == 4:  # the paper's CIFAR10 is grey
+        if images.ndim == 4 and name == "cifar10":  # the paper's is grey
             images = images @ _LUMA
         out += [images, torch.as_tensor(part.targets)]
     return out[0], out[1], out[2], out[3]
@@ -210,6 +210,8 @@ def _prepare(
             raise DatasetError(f"{name!r} has {len(part)} {label} images and {len(its_labels)} labels for them")
     if resize is not None:
         train, test = (_resized(name, part, resize) for part in (train, test))
+    if train.ndim == 4:
+        train, test = train.movedim(3, 1), test.movedim(3, 1)
     shape = tuple(train.shape[1:])
     if train[0].numel() < 2:
         raise DatasetError(f"the images of {name!r} have a single pixel; at least 2 are needed")

@@ -3,27 +3,39 @@ r"""The direct probe: a closed-form linear decoder from each layer straight to t
 ===========  =======================================================================  ===================
 symbol       meaning                                                                  shape
 ===========  =======================================================================  ===================
-h            activations of a layer, centred                                          ``[images, width]``
+h            activations of a layer, centred; h' those of a held-out image            ``[images, width]``
 x            images, centred on the mean training image                               ``[images, pixels]``
 penalty      ridge penalty, a noise variance per neuron in absolute units: signals
              weaker than it count as lost
 S            covariance ``h^T h / images``                                            ``[width, width]``
-P            ``(S + penalty)^-1``                                                     ``[width, width]``
-A            decoder ``P h^T x / images``                                             ``[width, pixels]``
-v            variance of A as a share of the noise: ``tr(P S P S') / images``, S'     scalar
-             the covariance of held-out activations
+K            Gram matrix ``h h^T / images``                                           ``[images, images]``
+a            weights of the images in the answer ``a x`` to h':
+             ``h' (S + penalty)^-1 h^T / images``, or the same number
+             ``h' h^T (K + penalty)^-1 / images``, whichever matrix is smaller        ``[held out, images]``
+v            mean over h' of ``a a^T``: the share of the noise that the answer keeps  scalar
 ===========  =======================================================================  ===================
 
-Retained information is the R^2 of ``h A`` on held-out images. A decoder fitted to few images errs on new ones by
+Retained information is the R^2 of ``a x`` on held-out images. A decoder fitted to few images errs on new ones by
 1 + v times the error of the best decoder (exactly so where nothing is left to decode); that factor is divided out, so
 that a layer that knows nothing reads 0 and not -v.
 """
 
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
 import torch
 
-__all__ = ["DirectDecoder"]
+from . import entropy
+from .networks import Network
+from .products import gram, matmul
+
+__all__ = ["DirectDecoder", "Profile", "follow"]
 
 _VARIANCE_IMAGES = 256  # held-out images that v is averaged over: it needs two digits, not four
+_STRIDE = 1.2  # beyond the depth asked, where nothing but the horizon is of interest
+_SURE = 0.01  # relative width of the interval in which a horizon may be interpolated
+_HALVINGS = 4  # that a horizon is expected to take
 
 
 class DirectDecoder:
@@ -39,35 +51,168 @@ class DirectDecoder:
 
     def __init__(self, images: torch.Tensor, held_out: torch.Tensor, penalty: float) -> None:
         mean = images.mean(0)
-        self._x = images - mean
+        self._x = (images - mean).T.contiguous()  # as the products like it best
         self._x_held_out = held_out - mean
         self._variance = self._x_held_out.double().square().mean()
         self._penalty = penalty
 
     def retained(self, activations: torch.Tensor) -> float:
         """Corrected held-out R^2 from activations ``[N + M, width]`` (fitting images first)."""
-        n = len(self._x)
+        n = self._x.shape[1]
         mean = activations[:n].mean(0)
         h, h_held_out = activations[:n] - mean, activations[n:] - mean
-        # The sums are safe in float32; the inverse is not, where a wide spectrum meets a small penalty.
-        covariance = (h.T @ h).div_(n)
-        inverse = torch.cholesky_inverse(_factor(covariance.double(), self._penalty))
-        decoder = (inverse @ (h.T @ self._x).div_(n).double()).to(h.dtype)
-        error = (self._x_held_out - h_held_out @ decoder).double().square().mean()
-        leverage = h_held_out[:_VARIANCE_IMAGES] @ inverse.to(h.dtype)
-        v = float((leverage @ covariance).mul_(leverage).sum()) / len(leverage) / n
+        # Sums in float32 are as good as the penalty is large beside their rounding; the inverse never is in float32.
+        if self._penalty < 10 * _rounding(h.square().sum() / n, torch.float32):
+            mean = activations[:n].double().mean(0)
+            h, h_held_out = activations[:n] - mean, activations[n:] - mean
+        x = self._x.to(h.dtype)
+        if h.shape[1] <= n:
+            h = h.T.contiguous()
+            covariance = gram(h).div_(n)
+            leverage = matmul(h_held_out, self._inverse(covariance))
+            answer = matmul(leverage, matmul(h, x.T).div_(n))
+            some = leverage[:_VARIANCE_IMAGES]
+            v = float((some @ covariance).mul_(some).sum()) / len(some) / n
+        else:
+            weights = matmul(matmul(h_held_out, h.T).div_(n), self._inverse(gram(h).div_(n)))
+            answer = matmul(weights, x.T)
+            v = float(weights.square().sum()) / len(weights)
+        error = (self._x_held_out - answer).double().square().mean()
         return 1 - float(error / self._variance) / (1 + v)
 
+    def _inverse(self, matrix: torch.Tensor) -> torch.Tensor:
+        """Of ``matrix + penalty``, computed in float64, given as ``matrix``."""
+        return torch.cholesky_inverse(_factor(matrix, self._penalty)).to(matrix.dtype)
 
-def _factor(covariance: torch.Tensor, penalty: float) -> torch.Tensor:
-    """Cholesky factor of ``covariance + penalty``, where the noise of the float32 sums counts as noise, too.
 
-    That noise is a few units in the last place of the largest variance; where a factor says it is more, it is.
+def _rounding(trace: torch.Tensor, dtype: torch.dtype) -> float:
+    """Noise of sums whose squares add up to ``trace``: a few units in the last place."""
+    return 4 * torch.finfo(dtype).eps * float(trace)
+
+
+def _factor(matrix: torch.Tensor, penalty: float) -> torch.Tensor:
+    """Cholesky factor in float64 of ``matrix + penalty``, where the rounding of the sums counts as noise, too.
+
+    Where a factor says that it is more than a few units in the last place, it is.
     """
-    identity = torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
-    rounding = 4 * torch.finfo(torch.float32).eps * covariance.trace()
+    rounding = _rounding(matrix.trace(), matrix.dtype)
+    wide = matrix.double()
     while True:
-        factor, failed = torch.linalg.cholesky_ex(covariance + (penalty + rounding) * identity)
+        raised = wide.clone()
+        raised.diagonal().add_(penalty + rounding)
+        factor, failed = torch.linalg.cholesky_ex(raised)
         if not failed:
             return factor
         rounding *= 10
+
+
+@dataclass
+class Profile:
+    """What the direct probe saw of one network.
+
+    Attributes
+    ----------
+    retained:
+        Retained information by layer, for the layers decoded.
+    horizon, censored:
+        In layers; a lower bound if censored.
+    ended:
+        The first layer whose activations are out of the finite range, if it was met.
+    images:
+        Training images used.
+    """
+
+    retained: dict[int, float] = field(default_factory=dict)
+    horizon: float = 0.0
+    censored: bool = False
+    ended: int | None = None
+    images: int = 0
+
+    def curve(self, depth: int) -> list[float]:
+        """After layers 1..depth: NaN where a layer was not decoded, 0 where the network had diverged."""
+        lost = depth + 1 if self.ended is None else self.ended
+        return [0.0 if layer >= lost else self.retained.get(layer, math.nan) for layer in range(1, depth + 1)]
+
+
+def follow(network: Network, decoder: DirectDecoder, inputs: torch.Tensor, *, layers: int, threshold: float) -> Profile:
+    """Walk through a network until its horizon is known and its depth is reached.
+
+    Up to the depth, layers are decoded that are evenly spaced on a log scale, the first and the last among them; beyond
+    it (the network could be deeper: `Architecture.reach`) in steps of 20 %. Where retained information falls below
+    ``threshold`` between two of them, the interval is halved until it is one layer or 1 % long.
+
+    Parameters
+    ----------
+    network, decoder:
+        What is followed, and what decodes its layers.
+    inputs:
+        ``[N + M, pixels]``, the images that ``decoder`` was made of.
+    layers:
+        How many to decode up to the depth, about, the halvings included; all if it has no more.
+    threshold:
+        Retained information at the horizon.
+    """
+    depth = network.point.depth
+    found = Profile()
+    before = (0, inputs)  # the last layer decoded, and its activations
+    planned = _planned(depth, network.architecture.reach(depth), layers)
+    target, last, lost = next(planned), 0, False
+    for number, x in network.walk(inputs):
+        last = number
+        if number < target:
+            continue
+        value = found.retained[number] = decoder.retained(x)
+        if value < threshold and not lost:
+            lost = True
+            _bisect(network, decoder, found, before, number, threshold)
+        if lost and number >= depth:
+            break
+        before = (number, x)
+        target = next(planned, number)
+        if target == number:
+            break
+    else:
+        found.ended = last + 1
+        if not lost:
+            _bisect(network, decoder, found, before, found.ended, threshold)
+    seen = sorted(found.retained)
+    values = [found.retained[layer] for layer in seen]
+    if found.ended is not None:  # from there on, nothing is retained
+        seen, values = [*seen, found.ended], [*values, 0.0]
+    found.horizon, found.censored = entropy.horizon(seen, values, threshold)
+    return found
+
+
+def _planned(depth: int, reach: int, layers: int) -> Iterator[int]:
+    """Layers to decode, from 1 over ``depth`` to ``reach``."""
+    left = depth if layers >= depth else max(2, layers - _HALVINGS)
+    layer = 1
+    while layer < depth:
+        yield layer
+        left -= 1
+        # The ratio that leads from here to the depth with what is left; the first steps are of one layer anyway.
+        layer = min(depth, max(layer + 1, round(layer * (depth / layer) ** (1 / max(1, left)))))
+    while layer < reach:
+        yield layer
+        layer = min(reach, max(layer + 1, round(layer * _STRIDE)))
+    yield reach
+
+
+def _bisect(
+    network: Network,
+    decoder: DirectDecoder,
+    found: Profile,
+    before: tuple[int, torch.Tensor],
+    after: int,
+    threshold: float,
+) -> None:
+    """Decode between layer ``before``, above the threshold, and ``after``, below it; adds to ``found.retained``."""
+    low, x_low = before
+    while after - low > max(1, _SURE * low):
+        middle = (low + after) // 2
+        x = next(x for number, x in network.walk(x_low, start=low) if number == middle)
+        value = found.retained[middle] = decoder.retained(x)
+        if value < threshold:
+            after = middle
+        else:
+            low, x_low = middle, x

@@ -2,21 +2,24 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from . import cascade, direct, entropy
+from . import entropy
+from .cascade import Cascade
 from .datasets import Images
+from .decoders import BATCH, PRECISIONS, Decoder, train_decoders
+from .direct import DirectDecoder, Profile, follow
 from .meanfield import mean_field
-from .networks import ACTIVATIONS, forward
-from .point import REACH, Measurement, Point
+from .networks import ACTIVATIONS, ARCHITECTURES, Architecture, Network
+from .point import Measurement, Point
 from .seeds import derive
-from .training import train_pack, trainable_level
+from .training import TrainingCurve, train_pack, trainable_level
 
-__all__ = ["PROBES", "STATISTICS", "Prober", "ProbeSettings", "measure"]
+__all__ = ["PROBES", "STATISTICS", "Prober", "ProbeSettings", "measure", "record_training"]
 
 PROBES = ("both", "cascade", "direct")
 STATISTICS = ("direct_horizon", "direct_retained", "cascade_horizon", "cascade_retained")
@@ -25,11 +28,11 @@ TRAIN = ("none", "boundary", "all")
 # The cascade's decoders compound their errors: what it retains is small even where networks train well.
 THRESHOLDS = {"direct": 0.25, "cascade": 0.05}
 
-BATCH = 64
 MIN_STEPS = 300
 HELD_OUT_IMAGES = 1024  # that the direct probe is judged by
+CERTAINTY = 0.02  # for convolutions, whose layers are so large that more images than are needed cost minutes
+FEW_IMAGES = 512  # that the direct probe begins with where it may stop early
 CASCADE_IMAGES = 100  # that the cascade reconstructs, as in the paper
-STRIDE = 1.1  # between the layers decoded beyond the depth; a horizon interpolated over them is 2 % off at most
 MIN_HORIZON = 0.5  # in layers
 UNCERTAIN = math.log(2)  # `train="boundary"`: a horizon within a factor 2 of the depth is worth checking
 UNCERTAIN_SCORE = 0.15  # the same for a retained information
@@ -51,12 +54,20 @@ class ProbeSettings:
         Retained information below which a signal counts as lost; None: `THRESHOLDS` of each probe.
     penalty:
         Of the direct probe, in absolute units of activation variance.
-    width:
-        Of the hidden layers; None: the input dimension.
+    architecture, width, widths, activation:
+        See `Architecture`.
     images:
         Training images used by the probe, at most as many as there are.
+    decoded_layers:
+        How many layers the direct probe decodes up to the depth; see `follow`.
+    certainty:
+        The direct probe begins with few images and doubles them until its horizon changes by less than this
+        share (and the retained information after the last layer by less than this); None: 0.02 for convolutions, all
+        images at once for other networks.
     probe_steps:
         Adam steps of the cascade; None: one epoch of the images used, but at least 300.
+    precision:
+        Of the products in the training of the cascade's decoders: ``float32`` or ``bfloat16``.
     train, epochs, train_images:
         Which points are trained for ground truth, for how long, on how many images.
 
@@ -70,16 +81,27 @@ class ProbeSettings:
     statistic: str = ""
     threshold: float | None = None
     penalty: float = 1e-2
+    architecture: str = "mlp"
     width: int | None = None
+    widths: tuple[int, ...] | None = None
     activation: str = "tanh"
     images: int = 4096
+    decoded_layers: int = 16
+    certainty: float | None = None
     probe_steps: int | None = None
+    precision: str = "float32"
     train: str = "none"
     epochs: int = 20
     train_images: int = 6400
 
     def __post_init__(self) -> None:
-        for name, allowed in (("probe", PROBES), ("activation", tuple(ACTIVATIONS)), ("train", TRAIN)):
+        for name, allowed in (
+            ("probe", PROBES),
+            ("architecture", ARCHITECTURES),
+            ("activation", tuple(ACTIVATIONS)),
+            ("precision", PRECISIONS),
+            ("train", TRAIN),
+        ):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"`{name}` must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
         if not self.statistic:
@@ -94,6 +116,8 @@ class ProbeSettings:
             raise ValueError(f"`threshold` must be between 0 and 1, got {self.threshold}")
         if not (math.isfinite(self.penalty) and self.penalty > 0):
             raise ValueError(f"`penalty` must be positive, got {self.penalty}")
+        if self.certainty is not None and not 0 < self.certainty < 1:
+            raise ValueError(f"`certainty` must be between 0 and 1, got {self.certainty}")
 
     def threshold_of(self, statistic: str) -> float:
         """The threshold that applies to one of `STATISTICS`."""
@@ -106,15 +130,18 @@ class ProbeSettings:
 
 
 @dataclass
-class _Walk:
-    """One point on its way through the layers: what has been seen of it so far."""
+class _Found:
+    """What has been seen of one point so far."""
 
-    point: Point
-    ended: int | None = None  # the layer where activations left the finite range, if one did
-    layers: list[int] = field(default_factory=list)  # that the direct probe decoded
-    retained: list[float] = field(default_factory=list)
-    decoders: list[cascade.Decoder] = field(default_factory=list)
-    activations: list[torch.Tensor] = field(default_factory=list)  # of the images to reconstruct
+    network: Network
+    profile: Profile | None = None
+    cascade: Cascade | None = None
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the activations of a layer up to the depth left the finite range."""
+        ended = [s.ended for s in (self.profile, self.cascade) if s is not None and s.ended is not None]
+        return bool(ended) and min(ended) <= self.network.point.depth
 
 
 class Prober:
@@ -126,18 +153,36 @@ class Prober:
         What is shown to the networks, and how they are measured.
     device:
         Where everything but the drawing of random numbers happens.
+    progress:
+        Called for every layer of the cascade that is done.
+
+    Raises
+    ------
+    ValueError
+        An architecture that these images are not for.
     """
 
-    def __init__(self, images: Images, settings: ProbeSettings, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        images: Images,
+        settings: ProbeSettings,
+        device: torch.device | str = "cpu",
+        progress: Callable[[], None] | None = None,
+    ) -> None:
+        self._progress = progress
         self.images, self.settings, self.device = images, settings, torch.device(device)
-        self.width = settings.width or images.pixels
-        train, held_out = images.train[: settings.images], images.test[:HELD_OUT_IMAGES]
-        self._count = len(train)
-        self._inputs = torch.cat([train, held_out]).to(self.device)
-        self._direct = direct.DirectDecoder(self._inputs[: self._count], self._inputs[self._count :], settings.penalty)
-        self._reconstructed = slice(self._count, self._count + min(CASCADE_IMAGES, len(held_out)))
-        self._targets = self._inputs[self._reconstructed]
-        mean = self._inputs[: self._count].mean(0).expand_as(self._targets)
+        self.architecture = Architecture(
+            settings.architecture, images.shape, images.classes, settings.width, settings.widths
+        )
+        self._train = images.train[: settings.images].to(self.device)
+        self._held_out = images.test[:HELD_OUT_IMAGES].to(self.device)
+        self._count = len(self._train)
+        self._inputs = torch.cat([self._train, self._held_out])
+        self._certainty = settings.certainty or (CERTAINTY if self.architecture.convolutional else None)
+        self._decoders: dict[int, DirectDecoder] = {}
+        self.shown = min(CASCADE_IMAGES, len(self._held_out))  # test images that cascades reconstruct, the first
+        self._targets = self._held_out[: self.shown]
+        mean = self._train.mean(0).expand_as(self._targets)
         # What always answering the mean training image scores, in nats: the zero of retained information.
         # Kept above 0: images that differ only in brightness have nothing in which to be ignorant.
         self._ignorance = max(1e-12, float(entropy.relative_entropy(self._targets, mean).mean()))
@@ -145,71 +190,114 @@ class Prober:
         self.steps = settings.probe_steps or max(epoch, MIN_STEPS)
 
     def measure(self, points: Sequence[Point]) -> list[Measurement]:
-        """Measure a pack; a point that raises becomes a ``failed`` measurement and spares the others."""
+        """Measure a pack; a point that raises becomes a ``failed`` measurement and spares the others.
+
+        A pack that the device has no memory for is measured in halves.
+        """
+        failure, out_of_memory = "", False
         try:
             return self._measure(points)
         except Exception as error:  # whatever it is, it belongs in the row of the point that caused it
-            if len(points) == 1:
-                text = " ".join(f"{type(error).__name__}: {error}".split())
-                return [Measurement(points[0], "failed", text)]
-        return [m for p in points for m in self.measure([p])]
+            failure = " ".join(f"{type(error).__name__}: {error}".split())
+            out_of_memory = isinstance(error, torch.OutOfMemoryError)
+        # Only here, where nothing refers to the failed attempt's tensors any more, can its memory be had again.
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if len(points) == 1:
+            return [Measurement(points[0], "failed", failure)]
+        size = len(points) // 2 if out_of_memory else 1
+        found = [m for i in range(0, len(points), size) for m in self.measure(points[i : i + size])]
+        if out_of_memory:
+            for m in found:
+                if m.values:
+                    m.values["pack_halved"] += 1
+        return found
 
     def _measure(self, points: Sequence[Point]) -> list[Measurement]:
         started = time.perf_counter()
-        walks = [_Walk(p) for p in points]
+        found = [_Found(self.network(p)) for p in points]
         with torch.no_grad():
-            # Consuming the walks is what runs them, also where they have no decoders to train.
-            cascade.train_decoders(self._walk_all(walks), steps=self.steps, batch=BATCH)
-            found = [self._evaluate(w) for w in walks]
+            if self.settings.probe != "cascade":
+                for f in found:
+                    f.profile = self._follow(f.network)
+            if self._cascading:
+                train_decoders(self._prepare(found), steps=self.steps, precision=self.settings.precision)
+            measured = [self._evaluate(f) for f in found]
         seconds = time.perf_counter() - started
         layers = sum(p.depth for p in points)
-        for m in found:
+        for m in measured:
             m.values["probe_steps"] = self.steps if self._cascading else 0
             m.values["probe_seconds"] = seconds * m.point.depth / layers
-        self._train(found)
-        return found
+            m.values["pack"], m.values["pack_halved"] = len(points), 0
+        self._train_networks(measured)
+        return measured
 
     @property
     def _cascading(self) -> bool:
         return self.settings.probe != "direct"
 
-    def _walk_all(self, walks: Sequence[_Walk]) -> Iterator[cascade.Decoder]:
-        for walk in walks:
-            yield from self._walk(walk)
+    def network(self, point: Point, trained: dict[int, list[torch.Tensor]] | None = None) -> Network:
+        """The network of a point, on this device; with other parameters than the drawn ones, if there are any."""
+        return Network(point, self.architecture, self.settings.activation, self.device, trained)
 
-    def _walk(self, walk: _Walk) -> Iterator[cascade.Decoder]:
-        """Take one point through its layers: decode directly on the way, yield the cascade's decoders."""
-        directly, depth = self.settings.probe != "cascade", walk.point.depth
-        reach = REACH * depth if directly else depth
-        target, last, next_decoded = self._inputs, 0, 1
-        for layer, x in forward(walk.point, self._inputs, self.width, self.settings.activation):
-            if self._cascading and layer <= depth:
-                weight, bias = cascade.initial_decoder(walk.point.seed, layer, x.shape[1], target.shape[1])
-                decoder = cascade.Decoder(
-                    weight.to(self.device), bias.to(self.device), x[: self._count], target[: self._count]
-                )
-                walk.decoders.append(decoder)
-                walk.activations.append(x[self._reconstructed].clone())  # a view would keep all of x
+    def _follow(self, network: Network) -> Profile:
+        """The direct probe, with as many images as the settings ask for or its certainty takes."""
+        settings = self.settings
+        count = self._count if self._certainty is None else min(FEW_IMAGES, self._count)
+        previous: Profile | None = None
+        while True:
+            inputs = self._inputs if count == self._count else torch.cat([self._train[:count], self._held_out])
+            if count not in self._decoders:
+                self._decoders[count] = DirectDecoder(inputs[:count], self._held_out, settings.penalty)
+            profile = follow(
+                network,
+                self._decoders[count],
+                inputs,
+                layers=settings.decoded_layers,
+                threshold=settings.threshold_of("direct_horizon"),
+            )
+            profile.images = count
+            if count == self._count or self._settled(previous, profile, network.point.depth):
+                return profile
+            previous, count = profile, min(2 * count, self._count)
+
+    def _settled(self, old: Profile | None, new: Profile, depth: int) -> bool:
+        """Whether twice the images have made no difference."""
+        if old is None or old.censored != new.censored:
+            return False
+        certainty = self._certainty or 0.0
+        horizons, last = ([max(p.horizon, MIN_HORIZON) for p in (old, new)], [p.curve(depth)[-1] for p in (old, new)])
+        return abs(math.log(horizons[1] / horizons[0])) < certainty and abs(last[1] - last[0]) < certainty
+
+    def _prepare(self, found: Sequence[_Found]) -> Iterator[Decoder]:
+        for f in found:
+            f.cascade = self.cascade(f.network)
+            for decoder in f.cascade.prepare():
                 yield decoder
-            if directly and layer == next_decoded:
-                walk.layers.append(layer)
-                walk.retained.append(self._direct.retained(x))
-                next_decoded = layer + 1 if layer < depth else min(reach, math.ceil(layer * STRIDE))
-            lost = directly and min(walk.retained) < self.settings.threshold_of("direct_retained")
-            if layer >= reach or (layer >= depth and lost):
-                return
-            target, last = x, layer
-        walk.ended = last + 1
+                if self._progress:
+                    self._progress()
 
-    def _evaluate(self, walk: _Walk) -> Measurement:
-        point, settings = walk.point, self.settings
-        theory = mean_field(point.sigma_w, point.sigma_b, settings.activation)
-        values: dict[str, float | int | bool] = {"chi_1": theory.chi_1, "xi_c": theory.xi_c}
+    def cascade(self, network: Network, *, readout: bool = False) -> Cascade:
+        """The cascade of a network on these images, untrained."""
+        shown = slice(self._count, self._count + self.shown)
+        return Cascade(network, self._inputs, learn_from=self._count, shown=shown, readout=readout)
+
+    def _evaluate(self, found: _Found) -> Measurement:
+        point, settings = found.network.point, self.settings
+        values: dict[str, float | int | bool] = {}
         profiles: dict[str, np.ndarray] = {}
-        if settings.probe != "cascade":
-            self._evaluate_direct(walk, values, profiles)
-        if self._cascading:
-            self._evaluate_cascade(walk, values, profiles)
+        if self.architecture.has_theory:
+            theory = mean_field(point.sigma_w, point.sigma_b, settings.activation)
+            values["chi_1"], values["xi_c"] = theory.chi_1, theory.xi_c
+        if found.profile is not None:
+            curve = found.profile.curve(point.depth)
+            profiles["direct_retained"] = np.array(curve)
+            values["direct_retained"] = curve[-1]
+            values["direct_horizon"] = found.profile.horizon
+            values["direct_horizon_censored"] = found.profile.censored
+            values["direct_images"] = found.profile.images
+        if found.cascade is not None:
+            self._evaluate_cascade(found.cascade, values, profiles)
         statistic = float(values[settings.statistic])
         if settings.by_horizon:
             values["margin"] = math.log(max(statistic, MIN_HORIZON) / point.depth)
@@ -219,35 +307,19 @@ class Prober:
             values["margin_censored"] = False
         if not all(math.isfinite(v) for k, v in values.items() if k != "xi_c"):
             raise ArithmeticError(f"a statistic is not finite: {values}")
-        diverged = walk.ended is not None and walk.ended <= point.depth
-        return Measurement(point, "diverged" if diverged else "ok", "", values, profiles)
-
-    def _evaluate_direct(
-        self, walk: _Walk, values: dict[str, float | int | bool], profiles: dict[str, np.ndarray]
-    ) -> None:
-        depth = walk.point.depth
-        layers, retained = walk.layers, walk.retained
-        if walk.ended is not None:  # from there on, nothing is retained
-            layers, retained = [*layers, walk.ended], [*retained, 0.0]
-        profile = np.zeros(depth)
-        seen = retained[:depth]
-        profile[: len(seen)] = seen
-        profiles["direct_retained"] = profile
-        values["direct_retained"] = float(profile[-1])
-        values["direct_horizon"], values["direct_horizon_censored"] = entropy.horizon(
-            layers, retained, self.settings.threshold_of("direct_horizon")
-        )
+        return Measurement(point, "diverged" if found.diverged else "ok", "", values, profiles)
 
     def _evaluate_cascade(
-        self, walk: _Walk, values: dict[str, float | int | bool], profiles: dict[str, np.ndarray]
+        self, cascade: Cascade, values: dict[str, float | int | bool], profiles: dict[str, np.ndarray]
     ) -> None:
-        depth, known = walk.point.depth, len(walk.decoders)
+        depth, known = cascade.network.point.depth, len(cascade.decoders)
         loss = np.full((depth, len(self._targets)), self._ignorance)
         spread = np.full(depth, -math.inf)
         if known:
-            r = cascade.reconstruct([(d.weight, d.bias) for d in walk.decoders], walk.activations)
-            loss[:known] = entropy.relative_entropy(self._targets, r).cpu().numpy()
-            spread[:known] = entropy.differential_entropy(r).cpu().numpy()
+            r = cascade.reconstructions()
+            for layer in range(known):  # one after another: in float64 they are large
+                loss[layer] = entropy.relative_entropy(self._targets, r[layer]).cpu().numpy()
+                spread[layer] = float(entropy.differential_entropy(r[layer]))
         else:
             same = torch.ones(2, 1, dtype=torch.float64)
             spread[0] = float(entropy.differential_entropy(same))
@@ -262,10 +334,12 @@ class Prober:
         values["cascade_horizon"], values["cascade_horizon_censored"] = entropy.horizon(
             range(1, depth + 1), retained.tolist(), self.settings.threshold_of("cascade_horizon")
         )
-        relative = loss / np.maximum(loss[-1], 1e-300)
+        # The published code leaves its narrower last layer out.
+        alike = loss[: depth - 1] if self.architecture.name == "published" and depth > 1 else loss
+        relative = alike / np.maximum(alike[-1], 1e-300)
         values["cascade_cutoff"] = entropy.cutoff(np.median(relative, axis=1))
 
-    def _train(self, found: Sequence[Measurement]) -> None:
+    def _train_networks(self, found: Sequence[Measurement]) -> None:
         """Train the points that the settings ask for, those of one depth together."""
         by_depth: dict[int, list[Measurement]] = {}
         for m in found:
@@ -276,7 +350,7 @@ class Prober:
             curves = train_pack(
                 [m.point for m in group],
                 self.images,
-                width=self.width,
+                architecture=self.architecture,
                 activation=self.settings.activation,
                 epochs=self.settings.epochs,
                 train_images=self.settings.train_images,
@@ -284,11 +358,7 @@ class Prober:
             )
             seconds = (time.perf_counter() - started) / len(group)
             for m, curve in zip(group, curves, strict=True):
-                best = float(curve.accuracy.max())
-                m.values["accuracy"] = best
-                m.values["trainable"] = best > trainable_level(self.images.classes)
-                m.values["train_seconds"] = seconds
-                m.curves["accuracy"], m.curves["loss"] = curve.accuracy, curve.loss
+                record_training(m, curve, seconds, self.images.classes)
 
     def _worth_training(self, m: Measurement) -> bool:
         if self.settings.train != "boundary":
@@ -296,6 +366,15 @@ class Prober:
         near = UNCERTAIN if self.settings.by_horizon else UNCERTAIN_SCORE
         anchor = derive(m.point.seed, f"anchor {m.point}") % ANCHORS == 0
         return abs(m.values["margin"]) < near or anchor
+
+
+def record_training(m: Measurement, curve: TrainingCurve, seconds: float, classes: int) -> None:
+    """Put the ground truth into a measurement."""
+    best = float(curve.accuracy.max())
+    m.values["accuracy"] = best
+    m.values["trainable"] = best > trainable_level(classes)
+    m.values["train_seconds"] = seconds
+    m.curves["accuracy"], m.curves["loss"] = curve.accuracy, curve.loss
 
 
 def measure(
@@ -310,15 +389,3 @@ def measure(
     A `Prober` does the same and can be reused; see there.
     """
     return Prober(images, settings or ProbeSettings(), device).measure(list(points))
-
-
-def peak_bytes(settings: ProbeSettings, images: Images, depth: int) -> int:
-    """A rough estimate of the memory that one point of this depth takes, in bytes."""
-    width, pixels = settings.width or images.pixels, images.pixels
-    seen = min(settings.images, len(images.train)) + HELD_OUT_IMAGES
-    floats = 4 * seen * (width + pixels) + 10 * width * width
-    if settings.probe != "direct":
-        floats += depth * width * (width + CASCADE_IMAGES) + 2 * depth * CASCADE_IMAGES * pixels
-    if settings.train != "none":
-        floats += 2 * depth * width * (width + BATCH)
-    return 4 * floats

@@ -1,19 +1,18 @@
 """Ground truth: train a pack of networks of one depth as one batched tensor program.
 
-=========  =================================================================  ==========================
-symbol     meaning                                                            shape
-=========  =================================================================  ==========================
-weight     of one layer of every network in the pack                          ``[pack, fan_in, fan_out]``
-bias       of the same                                                        ``[pack, 1, fan_out]``
-x          activations                                                        ``[pack, batch, fan_out]``
-=========  =================================================================  ==========================
+==========  ================================================================  ==========================
+symbol      meaning                                                           shape
+==========  ================================================================  ==========================
+parameters  of one layer of every network in the pack, see `networks`         ``[pack, ...]``
+x           activations                                                       ``[pack, batch, width]``
+==========  ================================================================  ==========================
 
 Plain SGD on the cross entropy of a linear read-out of the last hidden layer. The hidden layers start from
 the weights that the probe saw. Every network sees the same batches in the same order, so its outcome does not
 depend on its pack.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +20,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from .datasets import Images
-from .networks import ACTIVATIONS, READOUT, draw_layer
+from .networks import ACTIVATIONS, READOUT, Architecture, Layer, Parameters
 from .point import Point
 from .seeds import generator
 
@@ -29,6 +28,7 @@ __all__ = ["LEARNING_RATE", "TrainingCurve", "train_pack", "trainable_level"]
 
 BATCH = 64
 LEARNING_RATE = 0.01
+TEST_CHUNK = 500
 TEST_IMAGES = 2000  # the accuracy's standard error is then at most 0.011
 
 
@@ -36,11 +36,13 @@ TEST_IMAGES = 2000  # the accuracy's standard error is then at most 0.011
 class TrainingCurve:
     """Test accuracy (0 to 1) and mean training loss (nats) per epoch, each ``[epochs]``.
 
-    The loss is infinite from the epoch on in which a network's weights stop being finite.
+    The loss is infinite from the epoch on in which a network's weights stop being finite. ``trained`` are the
+    parameters in the end, by layer number (0: the read-out).
     """
 
     accuracy: np.ndarray
     loss: np.ndarray
+    trained: dict[int, Parameters]
 
 
 def trainable_level(classes: int) -> float:
@@ -53,13 +55,14 @@ def train_pack(
     points: Sequence[Point],
     images: Images,
     *,
-    width: int,
+    architecture: Architecture,
     activation: str,
     epochs: int,
     train_images: int,
     device: torch.device | str = "cpu",
+    progress: Callable[[int], None] | None = None,
 ) -> list[TrainingCurve]:
-    """Train one network per point; all points must have the same depth.
+    """Train one network per point; all points must have the same depth. ``progress`` is told each epoch that is done.
 
     Raises
     ------
@@ -69,18 +72,17 @@ def train_pack(
     depths = {p.depth for p in points}
     if len(depths) != 1:
         raise ValueError(f"`points` must share one depth, got {sorted(depths)}")
-    phi = ACTIVATIONS[activation]
-    widths = [images.pixels, *[width] * depths.pop()]
-    layers = [_stacked(points, i + 1, widths[i], widths[i + 1], device) for i in range(len(widths) - 1)]
-    layers.append(_stacked(points, READOUT, width, images.classes, device))
-    parameters = [p for layer in layers for p in layer]
-    sgd = torch.optim.SGD(parameters, lr=LEARNING_RATE)
+    phi, depth = ACTIVATIONS[activation], depths.pop()
+    layers = {n: architecture.layer(n, depth) for n in range(1, depth + 1)}
+    readout = architecture.readout(depth)
+    parameters = {n: _stacked(points, n, layer, device) for n, layer in {**layers, READOUT: readout}.items()}
+    sgd = torch.optim.SGD([p for some in parameters.values() for p in some], lr=LEARNING_RATE)
 
     def logits(x: torch.Tensor) -> torch.Tensor:
         x = x.expand(len(points), -1, -1)
-        for weight, bias in layers[:-1]:
-            x = phi(torch.baddbmm(bias, x, weight))
-        return torch.baddbmm(layers[-1][1], x, layers[-1][0])
+        for number, layer in layers.items():
+            x = layer.apply(x, parameters[number], phi)
+        return readout.affine(x, parameters[READOUT])
 
     x, y = (t[:train_images].to(device) for t in (images.train, images.train_labels))
     x_test, y_test = (t[:TEST_IMAGES].to(device) for t in (images.test, images.test_labels))
@@ -99,19 +101,18 @@ def train_pack(
             right = torch.stack([(logits(a).argmax(2) == b).sum(1) for a, b in _chunks(x_test, y_test)])
         accuracy.append((right.sum(0) / len(x_test)).cpu().numpy())
         loss.append(torch.nan_to_num(total / len(x), nan=torch.inf).cpu().numpy())
+        if progress:
+            progress(epoch + 1)
     return [
-        TrainingCurve(a.astype(np.float64), b) for a, b in zip(np.stack(accuracy, 1), np.stack(loss, 1), strict=True)
+        TrainingCurve(a.astype(np.float64), b, {n: [p[i].detach() for p in some] for n, some in parameters.items()})
+        for i, (a, b) in enumerate(zip(np.stack(accuracy, 1), np.stack(loss, 1), strict=True))
     ]
 
 
 def _chunks(x: torch.Tensor, y: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    return list(zip(x.split(500), y.split(500), strict=True))
+    return list(zip(x.split(TEST_CHUNK), y.split(TEST_CHUNK), strict=True))
 
 
-def _stacked(
-    points: Sequence[Point], layer: int, fan_in: int, fan_out: int, device: torch.device | str
-) -> tuple[torch.Tensor, torch.Tensor]:
-    drawn = [draw_layer(p, layer, fan_in, fan_out, device) for p in points]
-    weight = torch.stack([w for w, _ in drawn]).requires_grad_()
-    bias = torch.stack([b for _, b in drawn])[:, None].clone().requires_grad_()
-    return weight, bias
+def _stacked(points: Sequence[Point], number: int, layer: Layer, device: torch.device | str) -> Parameters:
+    drawn = zip(*(layer.draw(p, number) for p in points), strict=True)
+    return [torch.stack(same).to(device).requires_grad_() for same in drawn]

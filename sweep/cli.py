@@ -20,12 +20,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 _RUN = (
     *("points", "sigma_w", "sigma_b", "depth", "replicas"),
     *("dataset", "data_dir", "download", "images", "train_images", "resize"),
-    *("width", "activation", "probe", "statistic", "threshold", "penalty", "probe_steps"),
+    *("architecture", "width", "widths", "activation"),
+    *("probe", "statistic", "threshold", "penalty", "decoded_layers", "certainty", "probe_steps", "precision"),
     *("search", "train", "epochs", *RESOURCES, "storage", "seed"),
 )
 _PROBE = (
-    *("dataset", "data_dir", "download", "images", "resize", "width", "activation"),
-    *("probe", "statistic", "threshold", "penalty", "probe_steps", "seed"),
+    *("dataset", "data_dir", "download", "images", "resize", "architecture", "width", "widths", "activation"),
+    *("probe", "statistic", "threshold", "penalty", "decoded_layers", "certainty", "probe_steps", "precision"),
+    *("train", "epochs", "train_images", "seed"),
 )
 
 quiet_option = click.option("--quiet", is_flag=True, help="No progress, no summary.")
@@ -197,19 +199,27 @@ def plot_command(directory: str, output: str | None) -> None:
 @click.option("--sigma-b", type=Number(RANGES["sigma_b"]), required=True, help="Standard deviation of the biases.")
 @click.option("--depth", type=Number(RANGES["depth"]), required=True, help="Hidden layers.")
 @options(*_PROBE)
+@click.option(
+    "--images-out",
+    metavar="FILE.png",
+    help="Train the network, too, and draw what it makes of images before and after: reconstructions layer by layer, "
+    "and the image that each class would like best.",
+)
 @config_option
 @json_option
 @bad_input_is_usage
-def probe_command(sigma_w: float, sigma_b: float, depth: int, as_json: bool, **fields: Any) -> None:
+def probe_command(
+    sigma_w: float, sigma_b: float, depth: int, images_out: str | None, as_json: bool, **fields: Any
+) -> None:
     """Measure one point, here and now, without Ray.
 
     \b
-    Example: sweep probe --sigma-w 1.3 --sigma-b 0.2 --depth 30
+    Example: sweep probe --sigma-w 1.3 --sigma-b 0.2 --depth 30 --images-out point.png
     """
     spec = SweepSpec(points=1, sigma_w=(sigma_w, sigma_w), sigma_b=(sigma_b, sigma_b), depth=(depth, depth), **fields)
     from . import single
 
-    measurement = single.probe(spec)
+    measurement = single.probe(spec, Path(images_out) if images_out is not None else None)
     click.echo(single.as_json(measurement) if as_json else single.as_text(measurement))
     sys.exit(1 if measurement.status == "failed" else 0)
 

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from probes.meanfield import critical_sigma_w
-from probes.point import REACH
 
 from .boundary import Axis, LevelSet
 from .frame import COLUMNS
@@ -107,7 +106,9 @@ class PhaseModel:
         rows = []
         if self.enough and "sigma_w" in self.free:
             deepest = self.spec.depth[1]
-            cap = {"direct_horizon": math.log(REACH), "cascade_horizon": 0.0}.get(str(self.spec.statistic), math.inf)
+            cap = {"direct_horizon": math.log(self.spec.reach), "cascade_horizon": 0.0}.get(
+                str(self.spec.statistic), math.inf
+            )
             for b in self.sigma_b:
                 draws = np.minimum(self._draws(b, deepest), cap)
                 top = draws >= draws.max(1, keepdims=True) - 1e-9
@@ -125,7 +126,7 @@ class PhaseModel:
         if not self.enough or "sigma_w" not in self.free:
             return pd.DataFrame(columns=list(COLUMNS["boundary"]), dtype=float)
         critical = self.critical_line().set_index("sigma_b")
-        theory = theory_line(self.sigma_b, self.spec.activation)
+        theory = theory_line(self.spec, self.sigma_b)
         rows = []
         for depth in self.depths:
             for b, t in zip(self.sigma_b, theory, strict=True):
@@ -137,9 +138,11 @@ class PhaseModel:
         return pd.DataFrame(rows, columns=list(COLUMNS["boundary"])).astype({"depth": int})
 
 
-def theory_line(sigma_b: np.ndarray, activation: str) -> np.ndarray:
-    """Mean field's critical sigma_w at each sigma_b."""
-    return np.asarray(critical_sigma_w(np.asarray(sigma_b, dtype=float), activation))
+def theory_line(spec: SweepSpec, sigma_b: np.ndarray) -> np.ndarray:
+    """Mean field's critical sigma_w at each sigma_b; NaN for an architecture that it is not for."""
+    if spec.architecture == "resnet":
+        return np.full(len(sigma_b), math.nan)
+    return np.asarray(critical_sigma_w(np.asarray(sigma_b, dtype=float), spec.activation))
 
 
 def _crossings(x: np.ndarray, draws: np.ndarray) -> np.ndarray:

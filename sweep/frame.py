@@ -28,7 +28,8 @@ _POINT = {
     "seed": "of the network's draw",
 }
 _PROFILES = {
-    "direct_retained": "R^2 of the closed-form reconstruction of held-out images: 1 perfect, 0 the mean image",
+    "direct_retained": "R^2 of the closed-form reconstruction of held-out images: 1 perfect, 0 the mean image; NaN for "
+    "layers that were not decoded",
     "cascade_relative_entropy": "of image from cascade reconstruction, mean over 100 images, nats",
     "cascade_retained": "1 - that / the same for the mean training image",
     "differential_entropy": "of the cascade's reconstructions over images, mean over pixels, nats",
@@ -47,14 +48,16 @@ COLUMNS: dict[str, dict[str, str]] = {
         **{name: f"{text}; after the last layer" for name, text in _PROFILES.items()},
         "direct_horizon": "layer where direct_retained falls below its threshold (followed to 3 x depth)",
         "direct_horizon_censored": "whether it does not within that",
+        "direct_images": "training images that the direct probe used",
         "cascade_horizon": "layer where cascade_retained falls below its threshold",
         "cascade_horizon_censored": "whether it does not within the depth",
         "cascade_cutoff": "published cutoff of the median relative entropy: last layer that differs from the last",
-        "chi_1": "mean field slope of the correlation map at 1",
-        "xi_c": "mean field depth scale of correlations, layers",
+        "chi_1": "mean field slope of the correlation map at 1 (not for resnet)",
+        "xi_c": "mean field depth scale of correlations, layers (not for resnet)",
         "probe_steps": "Adam steps of the cascade",
         "probe_seconds": "time of the probes; that of a pack shared out by depth, seconds",
         "pack": "points measured together",
+        "pack_halved": "how often the pack had to be halved for want of device memory",
         "device": "torch device",
         "hostname": "of the node",
         "finished": "when the driver stored it, seconds since 1970 UTC",
@@ -77,11 +80,11 @@ COLUMNS: dict[str, dict[str, str]] = {
         "critical": "sigma_w where the horizon (or score) is largest: the critical line",
         "critical_5": "5 % quantile of critical",
         "critical_95": "95 % quantile of critical",
-        "theory": "sigma_w where mean field's chi_1 = 1",
+        "theory": "sigma_w where mean field's chi_1 = 1; NaN for resnet",
     },
 }
 _BOOLEAN = ("margin_censored", "direct_horizon_censored", "cascade_horizon_censored", "trainable")
-_WHOLE = ("cascade_cutoff", "probe_steps", "pack")
+_WHOLE = ("direct_images", "cascade_cutoff", "probe_steps", "pack", "pack_halved")
 _TEXT = ("status", "error", "device", "hostname")
 _LIST_PREFIX = {"profiles": "profile_", "truth": "epoch_"}
 

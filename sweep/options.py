@@ -17,40 +17,61 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Number(click.ParamType):
-    """A number within a `Range`; ``auto`` too, if allowed, which becomes None."""
+    """A number within a `Range`, or a word that stands for a value: ``auto`` for None, ``all`` for the largest."""
 
     name = "number"
 
-    def __init__(self, allowed: Range, auto: bool = False) -> None:
-        self.allowed, self.auto = allowed, auto
+    def __init__(self, allowed: Range, word: str | None = None) -> None:
+        self.allowed, self.word = allowed, word
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Raises click's own error, which names the option."""
-        if value is None or (self.auto and value == AUTO):
+        if value is None:
             return None
+        if self.word and value == self.word:
+            return None if self.word == AUTO else self.allowed.convert(self.allowed.high)
         try:
             return self.allowed.convert(value)
         except (ValueError, TypeError, OverflowError):
-            choice = f"{AUTO} or " if self.auto else ""
+            choice = f"{self.word} or " if self.word else ""
             self.fail(f"{str(value)[:80]!r} is not {choice}{self.allowed}.", param, ctx)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
         """``N``, ``X``, ``N|auto``."""
-        return ("N" if self.allowed.whole else "X") + ("|auto" if self.auto else "")
+        return ("N" if self.allowed.whole else "X") + (f"|{self.word}" if self.word else "")
 
 
-def _number(name: str, help: str, *, auto: bool = False, **more: Any) -> Callable[[F], F]:
+class Widths(click.ParamType):
+    """Whole numbers with commas between them."""
+
+    name = "widths"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Raises click's own error, which names the option."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(RANGES["width"].convert(v.strip()) for v in str(value).split(","))
+        except (ValueError, OverflowError):
+            self.fail(f"{str(value)[:80]!r} is not {RANGES['width']}, or several with commas between.", param, ctx)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """``N,N,...``."""
+        return "N,N,..."
+
+
+def _number(name: str, help: str, *, word: str | None = None, **more: Any) -> Callable[[F], F]:
     text = f"{help} [{RANGES[name]}]"
-    return click.option("--" + name.replace("_", "-"), type=Number(RANGES[name], auto), help=text, **more)
+    return click.option("--" + name.replace("_", "-"), type=Number(RANGES[name], word), help=text, **more)
 
 
-def _interval(name: str, help: str, default: tuple[float, float]) -> Callable[[F], F]:
+def _interval(name: str, help: str, default: tuple[float, float] | None) -> Callable[[F], F]:
     return click.option(
         "--" + name.replace("_", "-"),
         type=Number(RANGES[name]),
         nargs=2,
         default=default,
-        show_default=True,
+        show_default=default is not None,
         metavar="LO HI",
         help=f"{help} [each {RANGES[name]}]",
     )
@@ -75,15 +96,15 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
     ),
     "sigma_w": _interval("sigma_w", "Standard deviation of the weights, times sqrt(fan_in).", (0.5, 2.5)),
     "sigma_b": _interval("sigma_b", "Standard deviation of the biases.", (0.05, 1.0)),
-    "depth": _interval("depth", "Hidden layers. LO = HI fixes an axis, any of the three.", (5, 60)),
+    "depth": _interval("depth", "Hidden layers; default: 5 60, or the number of widths. LO = HI fixes an axis.", None),
     "replicas": _number("replicas", "Seeds per point.", default=1, show_default=True),
     "dataset": click.option(
         "--dataset",
         default="digits",
         show_default=True,
         metavar="NAME|FILE.npz",
-        help="digits, mnist, fashion-mnist, cifar10, noise, or an .npz with train_images, train_labels, "
-        "test_images, test_labels.",
+        help="digits, mnist, fashion-mnist, cifar10 (grey), cifar10-rgb, noise, or an .npz with train_images, "
+        "train_labels, test_images, test_labels.",
     ),
     "data_dir": click.option(
         "--data-dir",
@@ -98,7 +119,20 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
     "images": _number("images", "Training images used by the probe.", default=4096, show_default=True),
     "train_images": _number("train_images", "Training images used by training.", default=6400, show_default=True),
     "resize": _number("resize", "Pool or enlarge images to N x N.", default=None),
-    "width": _number("width", "Of the hidden layers; default: the input dimension.", default=None),
+    "architecture": _choice(
+        "architecture",
+        "mlp: layers of one width. published: the same, with a last one of 400. shrinking: from the input's width to "
+        "the classes. conv: 3 x 3 convolutions. resnet: blocks of two of them, a block a layer.",
+        "mlp",
+    ),
+    "width": _number(
+        "width", "Of the hidden layers, or their channels; default: the input dimension, 16 channels.", default=None
+    ),
+    "widths": click.option(
+        "--widths",
+        type=Widths(),
+        help="Of every hidden layer (mlp), or its channels (conv); the depth is at most their number.",
+    ),
     "activation": _choice("activation", "Of the hidden layers.", "tanh"),
     "probe": _choice("probe", "What is measured.", "both"),
     "statistic": _choice(
@@ -117,23 +151,37 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
         default=1e-2,
         show_default=True,
     ),
+    "decoded_layers": _number(
+        "decoded_layers",
+        "How many layers up to the depth the direct probe decodes; the horizon is found whatever they are.",
+        word="all",
+        default=16,
+        show_default=True,
+    ),
+    "certainty": _number(
+        "certainty",
+        "The direct probe begins with 512 images and doubles them until its horizon changes by less than this share; "
+        "default: 0.02 for convolutions, otherwise all images at once.",
+        default=None,
+    ),
     "probe_steps": _number(
         "probe_steps",
         "Adam steps of the cascade, batch 64; auto: one epoch of the images used, but at least 300.",
-        auto=True,
+        word=AUTO,
         default=AUTO,
         show_default=True,
     ),
+    "precision": _choice("precision", "Of the products that train the cascade.", "float32"),
     "search": _choice("search", "How points are chosen.", "boundary"),
     "train": _choice("train", "Which points are trained for ground truth.", "none"),
     "epochs": _number("epochs", "Of training.", default=20, show_default=True),
-    "concurrency": _number("concurrency", "Trials at once; auto: as many as fit.", auto=True, default=AUTO),
-    "pack": _number("pack", "Points per trial; auto: from their cost.", auto=True, default=AUTO),
+    "concurrency": _number("concurrency", "Trials at once; auto: as many as fit.", word=AUTO, default=AUTO),
+    "pack": _number("pack", "Points per trial; auto: from their cost and the memory.", word=AUTO, default=AUTO),
     "cpus_per_trial": _number("cpus_per_trial", "Cores per trial.", default=1.0, show_default=True),
     "gpus_per_trial": _number(
         "gpus_per_trial",
         "GPUs per trial, fractions allowed; auto: a share where there are any.",
-        auto=True,
+        word=AUTO,
         default=AUTO,
     ),
     "address": click.option("--address", metavar="ADDRESS", help="Ray cluster to join (auto: the one here)."),
@@ -185,6 +233,8 @@ def _as_argument(option: click.Option, key: str, item: Any, ctx: click.Context, 
         if not isinstance(item, bool):
             raise click.BadParameter(f"{key!r} must be true or false, got {item!r}", ctx, param)
         return item
+    if isinstance(option.type, Widths) and isinstance(item, list):
+        return ",".join(str(i) for i in item)
     items = item if isinstance(item, list) else [item]
     scalars = all(isinstance(i, int | float | str) and not isinstance(i, bool) for i in items)
     if isinstance(item, list) != (option.nargs == 2) or len(items) != option.nargs or not scalars:

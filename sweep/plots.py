@@ -1,6 +1,7 @@
 """Results -> matplotlib figures. Never measures, never reads ray, leaves pyplot's state alone."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,10 @@ from .estimate import PhaseModel, theory_line
 from .frame import Results
 from .spec import SweepSpec
 
-__all__ = ["phase_diagram", "save"]
+__all__ = ["gallery_figure", "phase_diagram", "save"]
+
+if TYPE_CHECKING:
+    from probes.pictures import Gallery
 
 LABELS = {
     "sigma_w": r"weight standard deviation $\sigma_w$",
@@ -71,14 +75,60 @@ def phase_diagram(results: Results) -> Figure:
     return figure
 
 
+def gallery_figure(gallery: "Gallery", dataset: str) -> Figure:
+    """Reconstructions layer by layer and the favourites of the classes, before and after training."""
+    depth, count = gallery.point.depth, len(gallery.originals)
+    states = [("as drawn", gallery.before), (f"trained: accuracy {gallery.curve.accuracy.max():.2f}", gallery.after)]
+    columns = max(len(gallery.layers) + 1, 0 if gallery.before is None else len(gallery.before.favourites) + 1)
+    figure = Figure(figsize=(0.85 * columns + 0.4, 0.92 * 2 * (count + 1) + 1.6), layout="constrained")
+    p = gallery.point
+    figure.suptitle(
+        rf"{_plain(dataset)}: $\sigma_w$ = {p.sigma_w:g}, $\sigma_b$ = {p.sigma_b:g}, {depth} layers, seed {p.seed}",
+        fontsize=10,
+    )
+    parts = figure.subfigures(2, 1, squeeze=False, hspace=0.04)[:, 0]
+    for part, (title, state) in zip(parts, states, strict=True):
+        part.suptitle(title, fontsize=10, x=0.01, ha="left", weight="bold")
+        cells = part.subplots(count + 1, columns, squeeze=False)
+        for cell in cells.flat:
+            cell.axis("off")
+        if state is None:
+            cells[0, 0].text(0, 0.5, "its activations leave the finite range: nothing to reconstruct", fontsize=9)
+            continue
+        for row, original in enumerate(gallery.originals):
+            for column, image in enumerate([original, *state.reconstructions[:, row]]):
+                _image(cells[row, column], image, gallery.shape)
+        heads = ["image", *(f"layer {n}" if n <= depth else "classes" for n in gallery.layers)]
+        for cell, head in zip(cells[0], heads, strict=False):
+            cell.set_title(head, fontsize=8)
+        cells[count, 0].text(0.5, 0.5, "favourite\nimage of", fontsize=8, ha="center", va="center")
+        for number, image in enumerate(state.favourites):
+            _image(cells[count, number + 1], image, gallery.shape)
+            cells[count, number + 1].set_title(f"class {number}", fontsize=8)
+    return figure
+
+
+def _image(axes: Axes, flat: np.ndarray, shape: tuple[int, ...]) -> None:
+    """One image, stretched over its own range: reconstructions are read for their shapes."""
+    low, high = float(flat.min()), float(flat.max())
+    image = ((flat - low) / (high - low or 1.0)).reshape(shape if len(shape) > 1 else (1, -1))
+    if image.ndim == 3:  # channels first; two or four of them are no colours
+        image = image.transpose(1, 2, 0) if image.shape[0] == 3 else image.mean(0)
+    axes.imshow(image, cmap="gray", interpolation="nearest", aspect="equal" if len(shape) > 1 else "auto")
+
+
+def _plain(text: str) -> str:
+    """The name of a file is text, not mathematics: matplotlib would read what stands between two dollars."""
+    return text.replace("$", r"\$")
+
+
 def _title(results: Results) -> str:
     spec = results.spec
     failed = int((results.points["status"] == "failed").sum())
-    # The name of a file is text, not mathematics: matplotlib would read what stands between two dollars.
-    name = Path(spec.dataset).name.replace("$", r"\$")
+    name = _plain(Path(spec.dataset).name)
     fixed = [f"{a} = {getattr(spec, a)[0]:g}" for a in ("sigma_w", "sigma_b", "depth") if a not in spec.free_axes]
     parts = [
-        f"{name}, {spec.activation}",
+        f"{name}, {spec.architecture}, {spec.activation}",
         str(spec.statistic),
         *fixed,
         f"{len(results.points)} points" + (f", {failed} failed" if failed else ""),
@@ -125,8 +175,10 @@ def _plane(figure: Figure, axes: Axes, results: Results, x: str, y: str) -> None
     axes.plot(line["critical"], line["sigma_b"], color="black", lw=2.4)
     handles.append(Line2D([], [], color="black", lw=2.4, label="critical line, measured"))
     fine = np.linspace(*spec.sigma_b, 200)
-    axes.plot(theory_line(fine, spec.activation), fine, color="crimson", lw=1.6, ls=(0, (4, 2)))
-    handles.append(Line2D([], [], color="crimson", lw=1.6, ls=(0, (4, 2)), label=r"mean field, $\chi_1 = 1$"))
+    theory = theory_line(spec, fine)
+    if np.isfinite(theory).any():
+        axes.plot(theory, fine, color="crimson", lw=1.6, ls=(0, (4, 2)))
+        handles.append(Line2D([], [], color="crimson", lw=1.6, ls=(0, (4, 2)), label=r"mean field, $\chi_1 = 1$"))
     _legend(figure, handles)
 
 
@@ -149,9 +201,9 @@ def _depth_plane(figure: Figure, axes: Axes, results: Results, x: str, y: str) -
         line = phase.critical_line().iloc[0]
         axes.axvspan(line["lower"], line["upper"], color="black", alpha=0.25, lw=0)
         axes.axvline(line["sigma_w"], color="black", lw=2.4)
-        axes.axvline(theory_line(np.array([spec.sigma_b[0]]), spec.activation)[0], color="crimson", ls=(0, (4, 2)))
         handles.append(Line2D([], [], color="black", lw=2.4, label="critical line, measured"))
-        handles.append(Line2D([], [], color="crimson", ls=(0, (4, 2)), label=r"mean field, $\chi_1 = 1$"))
+        if theory := _theory(axes, spec):
+            handles.append(theory)
     _legend(figure, handles)
 
 
@@ -222,11 +274,18 @@ def _line(axes: Axes, measured: pd.DataFrame, phase: PhaseModel, x: str) -> None
         if len(part):
             axes.plot(part[x], part["margin"], marker, ms=4, color="black", label=label)
     if x == "sigma_w":
-        theory = theory_line(np.array([spec.sigma_b[0]]), spec.activation)[0]
-        axes.axvline(theory, color="crimson", ls=(0, (4, 2)), label=r"mean field, $\chi_1 = 1$")
+        _theory(axes, spec)
     axes.set(xlabel=LABELS[x], ylabel="margin (positive: predicted trainable)", xlim=getattr(spec, x))
     if axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize=8, frameon=False)
+
+
+def _theory(axes: Axes, spec: SweepSpec) -> Line2D | None:
+    """Mean field's critical sigma_w at the one sigma_b of a sweep, if it has a theory."""
+    (critical,) = theory_line(spec, np.array(spec.sigma_b[:1]))
+    if not np.isfinite(critical):
+        return None
+    return axes.axvline(critical, color="crimson", ls=(0, (4, 2)), label=r"mean field, $\chi_1 = 1$")
 
 
 def _profile(axes: Axes, results: Results) -> None:
@@ -234,7 +293,8 @@ def _profile(axes: Axes, results: Results) -> None:
     profiles = results.profiles
     for name, style in (("direct_retained", "-"), ("cascade_retained", "--")):
         for i, (_, rows) in enumerate(profiles.groupby("seed")):
-            if rows[name].notna().any():
+            rows = rows[rows[name].notna()]  # layers that were decoded
+            if len(rows):
                 axes.plot(
                     rows["layer"],
                     rows[name],

@@ -7,6 +7,7 @@ import socket
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .design import budget
@@ -16,10 +17,12 @@ from .spec import SpecError, SweepSpec
 if TYPE_CHECKING:
     from probes import Images
 
-__all__ = ["Resources", "check_here", "check_memory", "start_ray"]
+__all__ = ["Resources", "check_here", "check_memory", "fitting_pack", "start_ray"]
 
 _TRIALS_PER_CORE = 8  # each is a process of half a gigabyte
 _OBJECT_STORE_BYTES = 80 * 2**20  # the smallest that Ray allows; images beside it are added
+_MOST_PACKED = 64
+_SHARE = 0.8  # of the memory at hand: an estimate may be 20 % off
 _RAY_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 
 
@@ -55,7 +58,7 @@ def check_memory(spec: SweepSpec, images: "Images") -> None:
     """Refuse what can only end in the kernel's out-of-memory killer (on this machine; a cluster is not judged)."""
     if spec.address not in (None, "local"):
         return
-    from probes.measure import peak_bytes
+    from probes.memory import peak_bytes
 
     needed = peak_bytes(probe_settings(spec), images, spec.depth[1])
     there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -64,6 +67,38 @@ def check_memory(spec: SweepSpec, images: "Images") -> None:
             f"`width` {spec.width or images.pixels} with `depth` up to {spec.depth[1]} takes {needed / 2**30:.0f} GiB; "
             f"this machine has {there / 2**30:.0f} GiB"
         )
+
+
+def fitting_pack(spec: SweepSpec, images: "Images", resources: Resources) -> int:
+    """The largest pack of the deepest points that a trial has the memory for, as far as this machine can tell.
+
+    At least 1. On a GPU its share of the device's memory, on a CPU its share of what is available here; the nodes of a
+    cluster are taken to be like this machine.
+    """
+    import torch
+
+    from probes.memory import peak_bytes
+
+    device = "cuda" if resources.gpus else "cpu"
+    if device == "cpu":
+        there = _available_bytes() / resources.concurrency
+    elif torch.cuda.is_available():
+        there = torch.cuda.get_device_properties(0).total_memory * min(1.0, resources.gpus)
+    else:  # a driver without a GPU: a pack that is too large is halved where it is measured
+        return _MOST_PACKED
+    settings, pack = probe_settings(spec), 1
+    while pack < _MOST_PACKED and peak_bytes(settings, images, spec.depth[1], pack + 1, device) < _SHARE * there:
+        pack += 1
+    return pack
+
+
+def _available_bytes() -> int:
+    """Memory that new processes can have here without swapping."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):  # not Linux
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 
 
 def start_ray(spec: SweepSpec, images: "Images") -> Resources:

@@ -21,7 +21,7 @@ from .design import suggested_pack
 from .frame import SPEC_FILE, Results, load, row
 from .lock import locked
 from .progress import Progress
-from .resources import Resources, check_here, check_memory, start_ray
+from .resources import Resources, check_here, check_memory, fitting_pack, start_ray
 from .settings import probe_settings, sweep_images
 from .spec import CHANGEABLE, SpecError, SweepSpec
 from .store import Store, StoreError
@@ -184,7 +184,10 @@ def _tune(spec: SweepSpec, path: Path, images: "Images", store: Store, study: Sw
         logging.getLogger(name).setLevel(logging.CRITICAL)
     resources = start_ray(spec, images)
     try:
-        pack = spec.pack or suggested_pack(_as_loaded(spec, images), images.pixels, resources.concurrency)
+        pack = spec.pack or min(
+            suggested_pack(_as_loaded(spec, images), images.shape, resources.concurrency),
+            fitting_pack(spec, images, resources),
+        )
         progress.start(resources.concurrency, pack)
 
         def record(new: list[dict[str, Any]]) -> None:

@@ -2,6 +2,7 @@
 
 from probes.datasets import DatasetError, Images, load_images
 from probes.measure import ProbeSettings
+from probes.networks import Architecture
 
 from .spec import SpecError, SweepSpec
 
@@ -15,10 +16,15 @@ def probe_settings(spec: SweepSpec) -> ProbeSettings:
         statistic=spec.statistic or "",
         threshold=spec.threshold,
         penalty=spec.penalty,
+        architecture=spec.architecture,
         width=spec.width,
+        widths=spec.widths,
         activation=spec.activation,
         images=spec.images,
+        decoded_layers=spec.decoded_layers,
+        certainty=spec.certainty,
         probe_steps=spec.probe_steps,
+        precision=spec.precision,
         train=spec.train,
         epochs=spec.epochs,
         train_images=spec.train_images,
@@ -31,9 +37,14 @@ def sweep_images(spec: SweepSpec) -> Images:
     Raises
     ------
     SpecError
-        It cannot be loaded.
+        It cannot be loaded, or is nothing for the spec's architecture.
     """
     try:
-        return load_images(spec.dataset, data_dir=spec.data_dir, download=spec.download, resize=spec.resize)
+        images = load_images(spec.dataset, data_dir=spec.data_dir, download=spec.download, resize=spec.resize)
     except DatasetError as error:
         raise SpecError(f"`dataset` {error}") from None
+    try:
+        Architecture(spec.architecture, images.shape, images.classes, spec.width, spec.widths)
+    except ValueError as error:
+        raise SpecError(str(error)) from None
+    return images

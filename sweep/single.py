@@ -1,11 +1,21 @@
 """One point, here and now, without Ray."""
 
 import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import click
+import numpy as np
 
 from .frame import finite, row
 from .settings import probe_settings, sweep_images
 from .spec import SweepSpec
+from .summary import check_picture, save_picture
 
 if TYPE_CHECKING:
     from probes import Measurement
@@ -16,17 +26,48 @@ _BARS = "▁▂▃▄▅▆▇█"
 _MOST_LINES = 16
 
 
-def probe(spec: SweepSpec) -> "Measurement":
-    """Measure the only point of a spec whose axes are all fixed."""
+def probe(spec: SweepSpec, pictures: Path | None = None) -> "Measurement":
+    """Measure the only point of a spec whose axes are all fixed; with ``pictures``, train it and draw what it sees.
+
+    Raises
+    ------
+    SpecError
+        Bad input, or a file that cannot be written.
+    """
     from probes import Point
-    from probes.measure import measure
+    from probes.measure import Prober, record_training
+    from probes.pictures import gallery
 
     from .resources import check_memory
 
+    if pictures:
+        check_picture(pictures, "images_out")
     images = sweep_images(spec)
     check_memory(spec, images)
     point = Point(spec.sigma_w[0], spec.sigma_b[0], spec.depth[0], spec.seed)
-    return measure([point], images, probe_settings(spec))[0]
+    settings = replace(probe_settings(spec), train="none" if pictures else spec.train)
+    layers = point.depth if spec.probe != "direct" else 0
+    with _bar("cascade", layers) as progress:
+        measurement = Prober(images, settings, progress=progress).measure([point])[0]
+    if pictures and measurement.status != "failed":
+        from .plots import gallery_figure
+
+        prober, started = Prober(images, settings), time.perf_counter()
+        with _bar("training", settings.epochs) as progress:
+            found = gallery(prober, point, lambda epoch: progress())
+        record_training(measurement, found.curve, time.perf_counter() - started, images.classes)
+        save_picture(gallery_figure(found, Path(spec.dataset).name), pictures, "images_out")
+    return measurement
+
+
+@contextmanager
+def _bar(label: str, steps: int) -> Iterator[Callable[[], None]]:
+    """A progress bar on a terminal; gives what is to be called for each step that is done."""
+    if not (steps and sys.stderr.isatty()):
+        yield lambda: None
+        return
+    with click.progressbar(length=steps, label=label, file=sys.stderr) as bar:
+        yield lambda: bar.update(1)
 
 
 def as_json(m: "Measurement") -> str:
@@ -43,11 +84,10 @@ def as_text(m: "Measurement") -> str:
         return f"{lines[0]}\n{m.error}"
     names = list(m.profiles)
     lines.append("".join([f"{'layer':>6}", *(f"{n:>27}" for n in names)]))
-    step = max(1, -(-p.depth // _MOST_LINES))
-    for layer in sorted({1, *range(step, p.depth + 1, step), p.depth}):
+    for layer in _layers(m):
         lines.append("".join([f"{layer:>6}", *(f"{m.profiles[n][layer - 1]:>27.4f}" for n in names)]))
     lines.append("")
-    lines += [f"{n:>25}  {_sparkline(list(m.profiles[n]))}" for n in names]
+    lines += [f"{n:>25}  {_sparkline(m.profiles[n])}" for n in names]
     lines.append("")
     for name, value in m.values.items():
         if not name.endswith("_censored"):
@@ -59,7 +99,16 @@ def as_text(m: "Measurement") -> str:
     return "\n".join(lines)
 
 
-def _sparkline(values: list[float]) -> str:
-    low, high = min(values), max(values)
+def _layers(m: "Measurement") -> list[int]:
+    """About 16 layers to show: of those that every probe decoded."""
+    decoded = np.flatnonzero(np.all([np.isfinite(v) for v in m.profiles.values()], axis=0)) + 1
+    return sorted({int(decoded[round(i)]) for i in np.linspace(0, len(decoded) - 1, _MOST_LINES)})
+
+
+def _sparkline(values: np.ndarray) -> str:
+    """A bar a layer; between layers that were decoded, a straight line."""
+    layers, decoded = np.arange(len(values)), np.isfinite(values)
+    values = np.interp(layers, layers[decoded], values[decoded])
+    low, high = float(values.min()), float(values.max())
     scale = (len(_BARS) - 1) / (high - low or 1)
     return "".join(_BARS[round((v - low) * scale)] for v in values)

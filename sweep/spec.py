@@ -60,6 +60,8 @@ RANGES = {
     "train_images": Range(16, 10_000_000),
     "resize": Range(2, 512),
     "width": Range(1, 16_384),
+    "decoded_layers": Range(2, 6000),
+    "certainty": Range(1e-4, 0.5, whole=False),
     "threshold": Range(0.001, 0.999, whole=False),
     "penalty": Range(1e-9, 1e3, whole=False),
     "probe_steps": Range(1, 1_000_000),
@@ -71,12 +73,15 @@ RANGES = {
     "seed": Range(0, 2**31 - 1),
 }
 CHOICES = {
+    "architecture": ("mlp", "published", "shrinking", "conv", "resnet"),
     "activation": ("tanh", "relu", "erf", "arctan"),
+    "precision": ("float32", "bfloat16"),
     "probe": ("both", "cascade", "direct"),
     "statistic": ("direct_horizon", "direct_retained", "cascade_horizon", "cascade_retained"),
     "search": ("boundary", "sobol", "grid", "random", "tpe"),
     "train": ("none", "boundary", "all"),
 }
+DEPTH = (5, 60)  # unless there are widths to count
 AXES = ("sigma_w", "sigma_b", "depth")
 TABLES = ("points", "profiles", "truth", "boundary")
 RESOURCES = ("concurrency", "pack", "cpus_per_trial", "gpus_per_trial", "address")
@@ -98,7 +103,7 @@ class SweepSpec:
     points: int = 64
     sigma_w: tuple[float, float] = (0.5, 2.5)
     sigma_b: tuple[float, float] = (0.05, 1.0)
-    depth: tuple[int, int] = (5, 60)
+    depth: tuple[int, int] = None  # type: ignore[assignment]  # resolved when the spec is made
     replicas: int = 1
     dataset: str = "digits"
     data_dir: str = "data"
@@ -106,13 +111,18 @@ class SweepSpec:
     images: int = 4096
     train_images: int = 6400
     resize: int | None = None
+    architecture: str = "mlp"
     width: int | None = None
+    widths: tuple[int, ...] | None = None
     activation: str = "tanh"
     probe: str = "both"
     statistic: str | None = None  # resolved when the spec is made
     threshold: float | None = None
     penalty: float = 1e-2
+    decoded_layers: int = 16
+    certainty: float | None = None
     probe_steps: int | None = None
+    precision: str = "float32"
     search: str = "boundary"
     train: str = "none"
     epochs: int = 20
@@ -129,6 +139,11 @@ class SweepSpec:
         if self.statistic is None:
             chosen = "cascade_horizon" if self.probe == "cascade" else "direct_horizon"
             object.__setattr__(self, "statistic", chosen)
+        if self.widths is not None:
+            object.__setattr__(self, "widths", self._list_of_widths(self.widths))
+        if self.depth is None:
+            layers = len(self.widths) if self.widths else 0
+            object.__setattr__(self, "depth", (layers, layers) if layers else DEPTH)
         for name, default in ((f.name, f.default) for f in fields(self)):
             value = getattr(self, name)
             if value is None and default is None:
@@ -159,7 +174,22 @@ class SweepSpec:
             raise SpecError(f"`{name}` must be LO HI with LO <= HI, got {low:g} {high:g}")
         return low, high
 
+    @staticmethod
+    def _list_of_widths(value: Any) -> tuple[int, ...]:
+        if not isinstance(value, list | tuple) or not 1 <= len(value) <= RANGES["depth"].high:
+            raise SpecError(f"`widths` must be 1 to {RANGES['depth'].high:g} whole numbers, got {value!r}")
+        return tuple(RANGES["width"].check("widths", v) for v in value)
+
     def _check_together(self) -> None:
+        if self.widths is not None:
+            if self.architecture not in ("mlp", "conv"):
+                raise SpecError(f"`widths` must be left out with architecture {self.architecture!r}")
+            if self.width is not None:
+                raise SpecError("`widths` must be left out where `width` is given")
+            if self.depth[1] > len(self.widths):
+                raise SpecError(
+                    f"`depth` must be at most {len(self.widths)}, the number of widths, got {self.depth[1]}"
+                )
         if self.probe not in ("both", str(self.statistic).partition("_")[0]):
             raise SpecError(f"`statistic` must be one that probe {self.probe!r} measures, got {self.statistic!r}")
         if set(self.free_axes) <= {"depth"}:
@@ -179,6 +209,15 @@ class SweepSpec:
     def by_horizon(self) -> bool:
         """Whether the margin is log(horizon / depth), rather than a score minus its threshold."""
         return str(self.statistic).endswith("_horizon")
+
+    @property
+    def reach(self) -> float:
+        """How many times its depth the deepest network can be followed in search of its horizon."""
+        from probes.point import REACH
+
+        if self.architecture in ("published", "shrinking"):
+            return 1.0
+        return min(REACH, len(self.widths) / self.depth[1]) if self.widths else REACH
 
     @property
     def free_axes(self) -> list[str]:

@@ -10,8 +10,9 @@ from .spec import SpecError
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
-__all__ = ["draw", "status", "status_text", "table"]
+__all__ = ["check_picture", "draw", "save_picture", "status", "status_text", "table"]
 
 PICTURE = "phase_diagram.png"
 _ENDINGS = (".png", ".pdf", ".svg")
@@ -25,16 +26,30 @@ def draw(results: Results, output: str | Path | None = None) -> Path:
     SpecError
         Another ending than PNG, PDF or SVG, or a file that cannot be written.
     """
-    from .plots import phase_diagram, save
+    from .plots import phase_diagram
 
     path = Path(output) if output else results.path / PICTURE
-    if path.suffix.lower() not in _ENDINGS:
-        raise SpecError(f"`output` must end in {', '.join(_ENDINGS)}, got {str(path)!r}")
-    try:
-        save(phase_diagram(results), path)
-    except OSError as error:
-        raise SpecError(f"`output` {str(path)!r} cannot be written: {error.strerror or error}") from None
+    check_picture(path, "output")
+    save_picture(phase_diagram(results), path, "output")
     return path
+
+
+def check_picture(path: Path, argument: str) -> None:
+    """Refuse a file that would be no picture, before any work is done for it."""
+    if path.suffix.lower() not in _ENDINGS:
+        raise SpecError(f"`{argument}` must end in {', '.join(_ENDINGS)}, got {str(path)!r}")
+    if not path.parent.is_dir():
+        raise SpecError(f"`{argument}` {str(path)!r} cannot be written: there is no folder {str(path.parent)!r}")
+
+
+def save_picture(figure: "Figure", path: Path, argument: str) -> None:
+    """Write it."""
+    from .plots import save
+
+    try:
+        save(figure, path)
+    except OSError as error:
+        raise SpecError(f"`{argument}` {str(path)!r} cannot be written: {error.strerror or error}") from None
 
 
 def status(results: Results) -> dict[str, Any]:
@@ -108,7 +123,8 @@ def _boundary_lines(results: Results) -> list[str]:
         bands = "".join(f"{_band(rows.loc[d]):>20}" for d in depths)
         first = rows.iloc[0]
         critical = f"{first.critical:.2f} [{first.critical_5:.2f}, {first.critical_95:.2f}]"
-        lines.append(f"{b:>9.3f}{bands}{critical:>26}{first.theory:>8.2f}")
+        theory = "-" if math.isnan(first.theory) else f"{first.theory:.2f}"
+        lines.append(f"{b:>9.3f}{bands}{critical:>26}{theory:>8}")
     return lines
 
 

@@ -39,7 +39,7 @@ class PackTrainable(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """Measure the pack."""
         points = [Point(*p) for p in self._points]
-        extra = {"pack": len(points), "device": str(self._prober.device), "hostname": socket.gethostname()}
+        extra = {"device": str(self._prober.device), "hostname": socket.gethostname()}
         return {"rows": [row(m, **extra) for m in self._prober.measure(points)], "done": True}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:

@@ -2,68 +2,76 @@ import numpy as np
 import pytest
 import torch
 
-from probes.cascade import Decoder, initial_decoder, reconstruct, train_decoders, train_stack
+from probes import Point
+from probes.cascade import Cascade, chained
+from probes.decoders import Decoder, train_decoders
 from probes.entropy import cutoff, differential_entropy, relative_entropy
+from probes.networks import Architecture, Network
 from probes.seeds import generator
 
 
-def published_loop(weight, bias, x, y, steps, batch):
-    """One Linear, one Adam per decoder, autograd: the plain way, kept as the oracle. Weights as [fan_in, fan_out]."""
-    layer = torch.nn.Linear(*weight.shape)
-    with torch.no_grad():
-        layer.weight.copy_(weight.T)
-        layer.bias.copy_(bias)
-    adam = torch.optim.Adam(layer.parameters(), lr=1e-3)
-    starts = range(0, len(x), batch)
-    for step in range(steps):
-        chosen = slice(starts[step % len(starts)], starts[step % len(starts)] + batch)
-        loss = torch.nn.functional.mse_loss(torch.tanh(layer(x[chosen])), y[chosen])
-        adam.zero_grad()
-        loss.backward()
-        adam.step()
-    return layer.weight.detach().T, layer.bias.detach()
+def network(point, architecture, **more):
+    return Network(point, architecture, more.pop("activation", "tanh"), **more)
 
 
-@pytest.mark.parametrize("images", [256, 200])  # 200: the last batch is short
-def test_a_stack_learns_what_each_decoder_would_learn_alone(images):
+@pytest.mark.parametrize("widths", [[4, 7, 5, 6], [9, 3, 3, 3]])
+@pytest.mark.parametrize("depth", [1, 3, 23])  # 23: more than a block
+def test_chains_back_layer_by_layer(widths, depth):
     random = generator(0, "test")
-    x = torch.rand(5, images, 12, generator=random) * 2 - 1
-    y = torch.rand(5, images, 9, generator=random) * 2 - 1
-    start = [initial_decoder(0, i, 12, 9) for i in range(5)]
-    weight, bias = torch.stack([w for w, _ in start]), torch.stack([b for _, b in start])[:, None]
-    train_stack(weight, bias, x, y, steps=60)
-    for i, (w, b) in enumerate(start):
-        expected_weight, expected_bias = published_loop(w, b, x[i], y[i], 60, 64)
-        # The same float32 operations in another order, sixty times.
-        torch.testing.assert_close(weight[i], expected_weight, atol=2e-5, rtol=0)
-        torch.testing.assert_close(bias[i, 0], expected_bias, atol=2e-5, rtol=0)
-
-
-def test_mixed_shapes_are_trained_as_if_alone():
-    random = generator(0, "test")
-    shapes = [(8, 6), (8, 8), (8, 8), (5, 8), (8, 6)]
-    data = [(torch.rand(128, i, generator=random), torch.rand(128, o, generator=random)) for i, o in shapes]
-    together = [Decoder(*initial_decoder(0, k, *s), *data[k]) for k, s in enumerate(shapes)]
-    train_decoders(iter(together), steps=30)
-    for k, s in enumerate(shapes):
-        weight, bias = published_loop(*initial_decoder(0, k, *s), *data[k], 30, 64)
-        torch.testing.assert_close(together[k].weight, weight, atol=2e-5, rtol=0)
-        torch.testing.assert_close(together[k].bias, bias, atol=2e-5, rtol=0)
-
-
-def test_reconstruct_chains_back_layer_by_layer():
-    random = generator(0, "test")
-    widths = [4, 7, 5, 6]
+    widths = (widths * 6)[: depth + 1]
     decoders = [
-        (torch.randn(b, a, generator=random), torch.randn(a, generator=random))
+        Decoder(torch.randn(b, a, generator=random), torch.randn(a, generator=random), *[torch.empty(0)] * 2)
         for a, b in zip(widths[:-1], widths[1:], strict=True)
     ]
     activations = [torch.randn(3, b, generator=random) for b in widths[1:]]
-    found = reconstruct(decoders, activations)
+    found = chained(decoders, activations)
+    assert found.shape == (depth, 3, widths[0])
     for layer, x in enumerate(activations):
-        for weight, bias in reversed(decoders[: layer + 1]):
-            x = torch.tanh(x @ weight + bias)
-        torch.testing.assert_close(found[layer], x, atol=1e-6, rtol=1e-5)
+        for d in reversed(decoders[: layer + 1]):
+            x = torch.tanh(x @ d.weight + d.bias)
+        torch.testing.assert_close(found[layer], x, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["mlp", "published", "shrinking", "conv", "resnet"])
+def test_every_architecture_is_reconstructed(digits, name):
+    architecture = Architecture(name, digits.shape, digits.classes)
+    inputs = torch.cat([digits.train, digits.test[:10]])
+    cascade = Cascade(
+        network(Point(1.3, 0.1, 3), architecture), inputs, learn_from=1437, shown=slice(1437, 1447), readout=True
+    )
+    train_decoders(cascade.prepare(), steps=1000)
+    r = cascade.reconstructions()
+    assert r.shape == (4, 10, 64) and cascade.favourites().shape == (10, 64)
+    error, ignorance = (float((x - digits.test[:10]).square().mean()) for x in (r[0], digits.train.mean(0)))
+    assert error < 0.5 * ignorance  # the first layer lets the image through
+
+
+@pytest.mark.parametrize("activation", ["relu", "arctan"])
+def test_unbounded_activations_are_within_a_decoder_s_range(digits, activation):
+    architecture = Architecture("mlp", digits.shape, digits.classes)
+    scale = {"relu": 1.4, "arctan": 1.3}[activation]
+    cascade = Cascade(
+        network(Point(scale, 0.1, 2), architecture, activation=activation),
+        digits.train * 3,
+        learn_from=1437,
+        shown=slice(0, 10),
+    )
+    decoders = [(d, d.y) for d in cascade.prepare()]
+    assert [d.bounded for d, _ in decoders] == [True, False]
+    train_decoders([d for d, _ in decoders], steps=3000)
+    (second, y) = decoders[1]
+    assert float(y[:10].max()) > 1
+    found = second.apply(cascade.activations[1])
+    assert float((found - y[:10]).square().mean()) < 0.1 * float(y.var())
+
+
+def test_a_network_that_ends_early(digits):
+    architecture = Architecture("mlp", digits.shape, digits.classes)
+    cascade = Cascade(
+        network(Point(20.0, 0.5, 40), architecture, activation="relu"), digits.train, learn_from=100, shown=slice(0, 10)
+    )
+    count = sum(1 for _ in cascade.prepare())
+    assert count < 20 and cascade.ended == count + 1 and len(cascade.decoders) == count
 
 
 @pytest.mark.parametrize("phase", ["ordered", "critical", "chaotic"])
@@ -77,14 +85,15 @@ def test_reproduces_the_published_code(shared, phase):
         x.append(torch.tanh(x[-1] @ weight.T + bias))
         seen.append(torch.tanh(seen[-1] @ weight.T + bias))
     decoders = [
-        Decoder(data[f"decoder_init.{i}.weight"].T, data[f"decoder_init.{i}.bias"], x[i + 1], x[i]) for i in range(12)
+        Decoder(data[f"decoder_init.{i}.weight"].T.contiguous(), data[f"decoder_init.{i}.bias"], x[i + 1], x[i])
+        for i in range(12)
     ]
     train_decoders(decoders, steps=20 * (len(train) // 64))
     for i, d in enumerate(decoders):
         for name, found in (("weight", d.weight.T), ("bias", d.bias)):
             expected = data[f"decoder.{i}.{name}"]
             torch.testing.assert_close(found, expected, atol=1e-5 * float(expected.abs().max()), rtol=0)
-    r = reconstruct([(d.weight, d.bias) for d in decoders], seen[1:])
+    r = chained(decoders, seen[1:])
     torch.testing.assert_close(r, data["reconstructions"], atol=1e-5 * float(r.abs().max()), rtol=0)
     entropy = relative_entropy(test, r)
     torch.testing.assert_close(entropy, data["relative_entropy"].double(), rtol=1e-4, atol=0)

@@ -66,7 +66,8 @@ def test_noise_is_uniform_and_needs_no_file():
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64, np.float16])
 def test_npz_of_any_shape(saved, shape, dtype):
     images = load_images(saved(**arrays(shape=shape, dtype=dtype)))
-    assert images.shape == shape and images.pixels == np.prod(shape)
+    channels_first = (shape[2], *shape[:2]) if len(shape) == 3 else shape
+    assert images.shape == channels_first and images.pixels == np.prod(shape)
     assert images.train.dtype == torch.float32 and 0 <= float(images.train.min()) <= float(images.train.max()) <= 1
 
 
