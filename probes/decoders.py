@@ -20,7 +20,9 @@ Source: arXiv:2406.12916 (Linear + tanh, mean squared error, Adam 1e-3, batch 64
 """
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
@@ -253,23 +255,47 @@ def train_decoders(decoders: Iterable[Decoder], *, steps: int, batch: int = BATC
     """Train every decoder in place; those of one shape together, stack by stack, in the order given.
 
     ``x`` and ``y`` are emptied, so that an iterable that makes its decoders as it goes never holds more
-    activations than one stack needs.
+    activations than the stacks under way need. On a CPU a stack has one thread, and as many stacks are trained at a
+    time as torch has threads: so no thread waits for another at the end of every product.
     """
-    for group in _stacks(decoders, batch):
-        if group[0].size is not None:
-            for d in group:
-                _train_convolution(d, steps=steps, batch=batch, precision=precision)
-        else:
-            weight, bias, x, y = (_stacked([getattr(d, name) for d in group]) for name in ("weight", "bias", "x", "y"))
-            train_stack(
-                weight, bias[:, None], x, y, steps=steps, batch=batch, bounded=group[0].bounded, precision=precision
-            )
-            if len(group) > 1:
-                for d, w, b in zip(group, weight, bias, strict=True):
-                    d.weight.copy_(w)
-                    d.bias.copy_(b)
+    threads = torch.get_num_threads()
+    running: deque[Future[None]] = deque()
+    with ThreadPoolExecutor(threads, initializer=_be_single_threaded) as pool:
+        try:
+            for group in _stacks(decoders, batch):
+                if threads == 1 or group[0].weight.is_cuda:
+                    _train_group(group, steps, batch, precision)
+                    continue
+                running.append(pool.submit(_train_group, group, steps, batch, precision))
+                if len(running) == threads:
+                    running.popleft().result()
+            while running:
+                running.popleft().result()
+        finally:
+            if threads > 1:
+                torch.set_num_threads(threads)  # what new threads begin with; this one has kept them
+
+
+def _be_single_threaded() -> None:
+    torch.set_num_threads(1)
+
+
+@torch.no_grad()  # which each thread has to say for itself
+def _train_group(group: list[Decoder], steps: int, batch: int, precision: str) -> None:
+    if group[0].size is not None:
         for d in group:
-            d.x = d.y = _NOTHING
+            _train_convolution(d, steps=steps, batch=batch, precision=precision)
+    else:
+        weight, bias, x, y = (_stacked([getattr(d, name) for d in group]) for name in ("weight", "bias", "x", "y"))
+        train_stack(
+            weight, bias[:, None], x, y, steps=steps, batch=batch, bounded=group[0].bounded, precision=precision
+        )
+        if len(group) > 1:
+            for d, w, b in zip(group, weight, bias, strict=True):
+                d.weight.copy_(w)
+                d.bias.copy_(b)
+    for d in group:
+        d.x = d.y = _NOTHING
 
 
 def _stacked(tensors: list[torch.Tensor]) -> torch.Tensor:

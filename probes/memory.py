@@ -31,10 +31,13 @@ _LIBRARIES = 28 * 10**6  # working space of the linear algebra libraries, and th
 _ALIVE = {"conv": 4.4, "resnet": 5.5}
 
 
-def peak_bytes(settings: ProbeSettings, images: Images, depth: int, pack: int = 1, device: str = "cpu") -> int:
+def peak_bytes(
+    settings: ProbeSettings, images: Images, depth: int, pack: int = 1, device: str = "cpu", threads: int = 1
+) -> int:
     """Most memory that ``pack`` points of this depth take at once, in bytes, beside the data set and the process.
 
-    Within 20 % of what is measured; more than that where the direct probe is certain before it has used all images.
+    ``threads`` are torch's. Within 20 % of what is measured; more than that where the direct probe is certain before it
+    has used all images.
     """
     architecture = Architecture(settings.architecture, images.shape, images.classes, settings.width, settings.widths)
     layers = [architecture.layer(number, depth) for number in range(1, depth + 1)]
@@ -61,13 +64,16 @@ def peak_bytes(settings: ProbeSettings, images: Images, depth: int, pack: int = 
         decoders = [(math.prod(layer.decoder_shape()[0]), layer.outputs) for layer in layers]
         stored = _FLOAT * pack * sum(size + shown * outputs for size, outputs in decoders)
         largest = max(size for size, _ in decoders)
-        stack = 1 if convolutional else min(pack * depth, stack_limit(device, largest, BATCH))
-        waiting = stack * seen if stack > 1 else 0
+        stack = 1 if convolutional else stack_limit(device, largest, BATCH)
+        # The activations that convolutions wait with are fewer than those of the walk at its widest.
+        at_a_time = threads if device == "cpu" and not convolutional else 1
+        under_way = min(pack * depth, stack * at_a_time)
+        waiting = (under_way - 1) * seen
         if layers[0].inputs != w and stack > 1:  # first layers have a shape of their own: theirs wait for each other
             waiting += pack * seen
-        stacked = 2 * stack * _FLOAT * n * w if stack > 1 else 0
-        batch = 4 * _FLOAT * BATCH * w * stack
-        cascade = walking + waiting + stacked + weights + 5 * _FLOAT * stack * largest + batch
+        stacked = 2 * under_way * _FLOAT * n * w if stack > 1 else 0
+        learning = under_way * _FLOAT * (5 * largest + 4 * BATCH * w)
+        cascade = walking + waiting + stacked + weights + learning
         reconstructing = _FLOAT * (depth + 10) * shown * max(w, pixels) + 6 * _DOUBLE * shown * pixels
 
     training = 0

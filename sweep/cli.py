@@ -11,7 +11,7 @@ import click
 
 from . import __version__
 from .options import Number, config_option, options, usage_error
-from .spec import CHOICES, RANGES, RESOURCES, TABLES, SpecError, SweepSpec
+from .spec import BENCHMARKS, CHOICES, RANGES, RESOURCES, TABLES, SpecError, SweepSpec
 
 __all__ = ["main"]
 
@@ -222,6 +222,43 @@ def probe_command(
     measurement = single.probe(spec, Path(images_out) if images_out is not None else None)
     click.echo(single.as_json(measurement) if as_json else single.as_text(measurement))
     sys.exit(1 if measurement.status == "failed" else 0)
+
+
+@main.command("bench")
+@click.option(
+    "--only",
+    type=click.Choice(BENCHMARKS),
+    multiple=True,
+    help="Of these alone; can be given several times.",
+)
+@options("dataset", "data_dir", "download")
+@click.option(
+    "--resize", type=Number(RANGES["resize"]), default=28, show_default=True, help="Pool or enlarge images to N x N."
+)
+@json_option
+@bad_input_is_usage
+def bench_command(only: tuple[str, ...], as_json: bool, **fields: Any) -> None:
+    """Measure what this machine can do, beside the bars that the project holds itself to; two minutes on two cores.
+
+    \b
+    Example: sweep bench --only cascade
+    """
+    if fields["dataset"] == "digits":  # too few images for the comparison
+        fields["dataset"] = "noise"
+    from . import bench
+    from .settings import sweep_images
+
+    images = sweep_images(SweepSpec(points=1, **fields))
+    if not as_json:
+        click.echo(f"{bench.machine()}\n{images.name}, {len(images.train)} images of {images.pixels} numbers")
+    found, last = [], ""
+    for section, figure in bench.run(images, only):
+        found.append((section, figure))
+        if not as_json:
+            click.echo((f"\n{section}\n" if section != last else "") + str(figure))
+        last = section
+    if as_json:
+        click.echo(bench.as_json(found))
 
 
 @main.command("theory")

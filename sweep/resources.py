@@ -86,8 +86,10 @@ def fitting_pack(spec: SweepSpec, images: "Images", resources: Resources) -> int
         there = torch.cuda.get_device_properties(0).total_memory * min(1.0, resources.gpus)
     else:  # a driver without a GPU: a pack that is too large is halved where it is measured
         return _MOST_PACKED
-    settings, pack = probe_settings(spec), 1
-    while pack < _MOST_PACKED and peak_bytes(settings, images, spec.depth[1], pack + 1, device) < _SHARE * there:
+    settings, pack, threads = probe_settings(spec), 1, max(1, math.floor(resources.cpus))
+    while pack < _MOST_PACKED:
+        if peak_bytes(settings, images, spec.depth[1], pack + 1, device, threads) > _SHARE * there:
+            break
         pack += 1
     return pack
 

@@ -49,7 +49,7 @@ _PACKAGES = (
     "scikit-learn",
     "pyarrow",
 )
-_TUNE_ENVIRONMENT = {
+TUNE_ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # every row is in a part file already
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C stops at once; what was measured is stored
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
@@ -174,7 +174,7 @@ def _measure(spec: SweepSpec, path: Path, images: "Images", quiet: bool) -> None
 
 
 def _tune(spec: SweepSpec, path: Path, images: "Images", store: Store, study: SweepStudy, progress: Progress) -> None:
-    os.environ.update(_TUNE_ENVIRONMENT)
+    os.environ.update(TUNE_ENVIRONMENT)
     progress.note("starting Ray")
     # Tune's own state is never read again: it lags behind the part files.
     shutil.rmtree(path / TUNE_FOLDER, ignore_errors=True)

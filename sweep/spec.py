@@ -83,6 +83,7 @@ CHOICES = {
 }
 DEPTH = (5, 60)  # unless there are widths to count
 AXES = ("sigma_w", "sigma_b", "depth")
+BENCHMARKS = ("cascade", "direct", "pack", "memory", "gpu")
 TABLES = ("points", "profiles", "truth", "boundary")
 RESOURCES = ("concurrency", "pack", "cpus_per_trial", "gpus_per_trial", "address")
 CHANGEABLE = ("points", *RESOURCES)  # of a sweep that has begun
