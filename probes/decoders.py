@@ -255,19 +255,20 @@ def train_decoders(decoders: Iterable[Decoder], *, steps: int, batch: int = BATC
     """Train every decoder in place; those of one shape together, stack by stack, in the order given.
 
     ``x`` and ``y`` are emptied, so that an iterable that makes its decoders as it goes never holds more
-    activations than the stacks under way need. On a CPU a stack has one thread, and as many stacks are trained at a
-    time as torch has threads: so no thread waits for another at the end of every product.
+    activations than the stacks under way need. Large decoders on a CPU have one thread each, and as many are trained
+    at a time as torch has threads: so no thread waits for another at the end of every product. Stacks of small ones
+    are trained one at a time, by all threads: Python could not keep several busy.
     """
     threads = torch.get_num_threads()
     running: deque[Future[None]] = deque()
     with ThreadPoolExecutor(threads, initializer=_be_single_threaded) as pool:
         try:
             for group in _stacks(decoders, batch):
-                if threads == 1 or group[0].weight.is_cuda:
+                if threads == 1 or group[0].weight.is_cuda or stack_size(group[0].weight, batch) > 1:
                     _train_group(group, steps, batch, precision)
                     continue
                 running.append(pool.submit(_train_group, group, steps, batch, precision))
-                if len(running) == threads:
+                if len(running) > threads:  # one waits, so that no thread has to
                     running.popleft().result()
             while running:
                 running.popleft().result()

@@ -25,7 +25,7 @@ from .training import TEST_CHUNK, TEST_IMAGES
 __all__ = ["peak_bytes"]
 
 _FLOAT, _DOUBLE = 4, 8
-_LIBRARIES = 28 * 10**6  # working space of the linear algebra libraries, and the holes of the heap
+_LIBRARIES = 24 * 10**6  # working space of the linear algebra libraries, and the holes of the heap
 # Tensors of the size of a layer's activations while one is computed: its input, what it gives and (but for dense layers
 # with tanh, which is fused) what comes between; convolutions wrap their inputs and lay them out anew.
 _ALIVE = {"conv": 4.4, "resnet": 5.5}
@@ -65,9 +65,10 @@ def peak_bytes(
         stored = _FLOAT * pack * sum(size + shown * outputs for size, outputs in decoders)
         largest = max(size for size, _ in decoders)
         stack = 1 if convolutional else stack_limit(device, largest, BATCH)
-        # The activations that convolutions wait with are fewer than those of the walk at its widest.
-        at_a_time = threads if device == "cpu" and not convolutional else 1
-        under_way = min(pack * depth, stack * at_a_time)
+        # Large decoders are trained by a thread each, and one waits. (The activations that convolutions wait with are
+        # fewer than those of the walk at its widest.)
+        several = device == "cpu" and stack == 1 and threads > 1 and not convolutional
+        under_way = min(pack * depth, threads + 1 if several else stack)
         waiting = (under_way - 1) * seen
         if layers[0].inputs != w and stack > 1:  # first layers have a shape of their own: theirs wait for each other
             waiting += pack * seen

@@ -223,7 +223,7 @@ def pack(images: Images) -> Iterator[Figure]:
     points = [Point(0.8 + 0.1 * i, 0.2, 60, i) for i in range(16)]
     sizes = (1, 4, 16)
     works = [_packed(prober, points, size) for size in sizes]
-    times = dict(zip(sizes, _in_turns(*works, device=device, rounds=2), strict=True))
+    times = dict(zip(sizes, _in_turns(*works, device=device), strict=True))
     for size, seconds in times.items():
         yield Figure(f"digits, width 64, depth 60, both probes: packs of {size}", len(points) / seconds, "points/s")
     bar = 5.0 if device == "cuda" else 1.0

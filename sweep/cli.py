@@ -238,7 +238,7 @@ def probe_command(
 @json_option
 @bad_input_is_usage
 def bench_command(only: tuple[str, ...], as_json: bool, **fields: Any) -> None:
-    """Measure what this machine can do, beside the bars that the project holds itself to; two minutes on two cores.
+    """Measure what this machine can do, beside the project's own bars (minutes).
 
     \b
     Example: sweep bench --only cascade

@@ -120,7 +120,7 @@ def test_unknown_names(name):
         load_images(name)
 
 
-@pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "cifar10"])
+@pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "cifar10", "cifar10-rgb"])
 def test_a_missing_download_says_how_to_get_it(tmp_path, name):
     with pytest.raises(DatasetError, match="--download fetches it"):
         load_images(name, data_dir=tmp_path)

@@ -27,6 +27,8 @@ NUMBERS = {
     "--threshold": "threshold",
     "--penalty": "penalty",
     "--probe-steps": "probe_steps",
+    "--decoded-layers": "decoded_layers",
+    "--certainty": "certainty",
     "--epochs": "epochs",
     "--concurrency": "concurrency",
     "--pack": "pack",
@@ -78,7 +80,9 @@ def bad_numbers(allowed):
 @st.composite
 def malformed(draw):
     """Arguments of ``sweep run`` with one thing wrong, and the option that is."""
-    kind = draw(st.sampled_from(("number", "axis", "reversed", "choice", "dataset", "unknown", "arity", "both")))
+    kind = draw(
+        st.sampled_from(("number", "axis", "reversed", "choice", "dataset", "unknown", "arity", "both", "widths"))
+    )
     if kind == "number":
         option = draw(st.sampled_from(sorted(NUMBERS)))
         return [option, draw(bad_numbers(RANGES[NUMBERS[option]]))]
@@ -100,6 +104,21 @@ def malformed(draw):
         ]
     if kind == "unknown":
         return [draw(st.sampled_from(("--colour", "--sigma", "extra", "--points=", "-z")))]
+    if kind == "widths":
+        return draw(
+            st.sampled_from(
+                (
+                    ["--widths", "5,x"],
+                    ["--widths", ""],
+                    ["--widths", "5,,5"],
+                    ["--widths", "0,5"],
+                    ["--widths", "5,5", "--width", "5"],
+                    ["--widths", "5,5", "--depth", "2", "3"],
+                    ["--widths", "5,5", "--architecture", "shrinking"],
+                    ["--widths", ",".join(["5"] * 2001)],
+                )
+            )
+        )
     if kind == "arity":
         return draw(st.sampled_from((["--sigma-w", "1"], ["--points"], ["--depth", "5"])))
     return ["--probe", "direct", "--statistic", "cascade_horizon"]
@@ -209,6 +228,42 @@ def test_any_npz_is_measured_or_refused(train, test, kind, labels, fill, tmp_pat
         refuses(result)
     else:
         assert json.loads(result.stdout)["status"] in ("ok", "diverged")
+
+
+def test_widths_give_the_depth(tmp_path):
+    base = ("probe", "--sigma-w", 1.3, "--sigma-b", 0.2, "--depth", 2, "--probe-steps", 2, "--json")
+    assert json.loads(invoke(*base, "--widths", "30,20,10").stdout)["status"] == "ok"
+    assert "at most 1, the number of widths" in refuses(invoke(*base, "--widths", "30"))
+    (tmp_path / "c.toml").write_text("widths = [30, 20, 10]")
+    assert json.loads(invoke(*base, "--config", tmp_path / "c.toml").stdout)["status"] == "ok"
+
+
+@pytest.mark.parametrize("architecture", ["conv", "resnet"])
+def test_convolutions_need_images_of_two_dimensions(architecture, tmp_path):
+    x, y = np.random.default_rng(0).random((20, 7)), np.arange(20) % 3
+    np.savez(tmp_path / "flat.npz", train_images=x, train_labels=y, test_images=x, test_labels=y)
+    for command in (("probe", "--sigma-w", 1, "--sigma-b", 0, "--depth", 1), ("run", "--out", tmp_path / "out")):
+        said = refuses(invoke(*command, "--dataset", tmp_path / "flat.npz", "--architecture", architecture))
+        assert "'--architecture'" in said and "without height and width" in said
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("architecture", CHOICES["architecture"])
+def test_every_architecture_is_probed_and_trained(architecture):
+    base = ("probe", "--sigma-w", 1.3, "--sigma-b", 0.2, "--depth", 2, "--probe-steps", 2, "--decoded-layers", "all")
+    result = invoke(
+        *base, "--architecture", architecture, "--train", "all", "--epochs", 1, "--train-images", 64, "--json"
+    )
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found["status"] == "ok" and 0 <= found["accuracy"] <= 1
+
+
+@pytest.mark.parametrize("file", ["x.txt", "missing/x.png", ""])
+def test_pictures_that_cannot_be_written(file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = invoke("probe", "--sigma-w", 1, "--sigma-b", 0, "--depth", 1, "--images-out", file)
+    assert "'--images-out'" in refuses(result) and not list(tmp_path.iterdir())
 
 
 @settings(max_examples=200, deadline=None)

@@ -58,3 +58,12 @@ def test_a_score_instead_of_a_horizon(make_sweep):
     figure = phase_diagram(results)
     assert figure.axes[1].get_ylabel() == "margin at depth 60"
     assert np.isfinite(figure.axes[0].collections[0].get_array()).all()
+
+
+def test_an_architecture_without_a_theory_is_drawn_without_it(make_sweep):
+    for fixed in ({}, {"sigma_b": (0.3, 0.3)}, {"sigma_b": (0.3, 0.3), "depth": (20, 20)}):
+        folder = f"sweep{len(fixed)}"
+        figure = phase_diagram(make_sweep(SweepSpec(architecture="resnet", **fixed), folder=folder))
+        texts = labels(figure) + figure.axes[0].get_legend_handles_labels()[1]
+        assert not any("mean field" in text for text in texts)
+        assert "resnet" in figure.axes[0].get_title(loc="left")

@@ -65,3 +65,20 @@ def test_an_address_where_nobody_listens():
         free.listen()
         _check_reachable(f"ray://127.0.0.1:{port}")
     _check_reachable("auto")
+
+
+def test_packs_fit_the_memory(digits, monkeypatch):
+    from sweep import resources
+
+    spec, granted = SweepSpec(dataset="digits"), _granted(SweepSpec(), [(2, 0)])
+    packs = []
+    for gigabytes in (0.001, 0.15, 0.22, 1000):
+        monkeypatch.setattr(resources, "_available_bytes", lambda g=gigabytes: g * 2**30)
+        packs.append(resources.fitting_pack(spec, digits, granted))
+    assert packs[0] == 1 and packs == sorted(packs) and packs[1] < packs[2] < packs[3] == 64
+
+
+def test_memory_at_hand():
+    from sweep.resources import _available_bytes
+
+    assert 2**20 < _available_bytes() <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from probes.decoders import PRECISIONS
 from probes.meanfield import KERNELS
 from probes.measure import PROBES, STATISTICS, TRAIN, ProbeSettings
-from probes.networks import ACTIVATIONS
+from probes.networks import ACTIVATIONS, ARCHITECTURES
 from probes.point import MAX_DEPTH, MAX_SIGMA
 from sweep.spec import CHOICES, RANGES, Range, SpecError, SweepSpec
 
@@ -21,6 +22,7 @@ def test_defaults_are_those_of_the_contract():
 
 def test_what_the_probes_know_and_what_the_spec_allows_agree():
     """The spec must refuse bad input without importing torch, so it states the choices again."""
+    assert (CHOICES["architecture"], CHOICES["precision"]) == (ARCHITECTURES, PRECISIONS)
     assert CHOICES["activation"] == tuple(ACTIVATIONS) == tuple(KERNELS)
     assert (CHOICES["probe"], CHOICES["statistic"], CHOICES["train"]) == (PROBES, STATISTICS, TRAIN)
     assert RANGES["sigma_w"].high == RANGES["sigma_b"].high == MAX_SIGMA and RANGES["depth"].high == MAX_DEPTH
@@ -99,3 +101,15 @@ def test_a_range_converts_or_raises_value_error(value):
     except (ValueError, TypeError, OverflowError):
         return
     assert isinstance(found, int) and 1 <= found <= 10
+
+
+def test_depth_follows_the_widths():
+    assert SweepSpec().depth == (5, 60) and SweepSpec(widths=(9, 8, 7)).depth == (3, 3)
+    assert SweepSpec(widths=(9, 8, 7), depth=(1, 2)).reach == 1.5
+    assert SweepSpec(architecture="shrinking").reach == 1 and SweepSpec().reach == 3
+
+
+def test_widths_survive_a_file(tmp_path):
+    spec = SweepSpec(widths=(9, 8, 7))
+    spec.save(tmp_path / "spec.json")
+    assert SweepSpec.read(tmp_path / "spec.json") == spec
