@@ -35,6 +35,7 @@ __all__ = ["DirectDecoder", "Profile", "follow"]
 _VARIANCE_IMAGES = 256  # held-out images that v is averaged over: it needs two digits, not four
 _STRIDE = 1.2  # beyond the depth asked, where nothing but the horizon is of interest
 _SURE = 0.01  # relative width of the interval in which a horizon may be interpolated
+_WELL_CONDITIONED = 1e5  # largest eigenvalue over smallest
 _HALVINGS = 4  # that a horizon is expected to take
 
 
@@ -61,8 +62,8 @@ class DirectDecoder:
         n = self._x.shape[1]
         mean = activations[:n].mean(0)
         h, h_held_out = activations[:n] - mean, activations[n:] - mean
-        # Sums in float32 are as good as the penalty is large beside their rounding; the inverse never is in float32.
-        if self._penalty < 10 * _rounding(h.square().sum() / n, torch.float32):
+        # Sums in float32 are as good as the penalty is large beside their rounding.
+        if self._penalty < 10 * _rounding(float(h.square().sum()) / n, torch.float32):
             mean = activations[:n].double().mean(0)
             h, h_held_out = activations[:n] - mean, activations[n:] - mean
         x = self._x.to(h.dtype)
@@ -72,7 +73,7 @@ class DirectDecoder:
             leverage = matmul(h_held_out, self._inverse(covariance))
             answer = matmul(leverage, matmul(h, x.T).div_(n))
             some = leverage[:_VARIANCE_IMAGES]
-            v = float((some @ covariance).mul_(some).sum()) / len(some) / n
+            v = float(matmul(some, covariance).mul_(some).sum()) / len(some) / n
         else:
             weights = matmul(matmul(h_held_out, h.T).div_(n), self._inverse(gram(h).div_(n)))
             answer = matmul(weights, x.T)
@@ -81,24 +82,27 @@ class DirectDecoder:
         return 1 - float(error / self._variance) / (1 + v)
 
     def _inverse(self, matrix: torch.Tensor) -> torch.Tensor:
-        """Of ``matrix + penalty``, computed in float64, given as ``matrix``."""
+        """Of ``matrix + penalty``, in the precision of ``matrix``."""
         return torch.cholesky_inverse(_factor(matrix, self._penalty)).to(matrix.dtype)
 
 
-def _rounding(trace: torch.Tensor, dtype: torch.dtype) -> float:
+def _rounding(trace: float, dtype: torch.dtype) -> float:
     """Noise of sums whose squares add up to ``trace``: a few units in the last place."""
-    return 4 * torch.finfo(dtype).eps * float(trace)
+    return 4 * torch.finfo(dtype).eps * trace
 
 
 def _factor(matrix: torch.Tensor, penalty: float) -> torch.Tensor:
-    """Cholesky factor in float64 of ``matrix + penalty``, where the rounding of the sums counts as noise, too.
+    """Cholesky factor of ``matrix + penalty``, where the rounding of the sums counts as noise, too.
 
-    Where a factor says that it is more than a few units in the last place, it is.
+    Where a factor says that it is more than a few units in the last place, it is. In float32 as long as the matrix is
+    conditioned well enough for three digits of its inverse, which are six of the retained information.
     """
-    rounding = _rounding(matrix.trace(), matrix.dtype)
-    wide = matrix.double()
+    trace = float(matrix.trace())
+    rounding = _rounding(trace, matrix.dtype)
+    if trace > _WELL_CONDITIONED * penalty:
+        matrix = matrix.double()
     while True:
-        raised = wide.clone()
+        raised = matrix.clone()
         raised.diagonal().add_(penalty + rounding)
         factor, failed = torch.linalg.cholesky_ex(raised)
         if not failed:
