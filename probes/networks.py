@@ -326,6 +326,11 @@ class Network:
         Where it is applied.
     trained:
         Parameters by layer number (0: the read-out) that replace the drawn ones.
+
+    Raises
+    ------
+    ValueError
+        The architecture has fewer layers than the point.
     """
 
     def __init__(
@@ -336,6 +341,7 @@ class Network:
         device: torch.device | str = "cpu",
         trained: dict[int, Parameters] | None = None,
     ) -> None:
+        architecture.layer(point.depth, point.depth)
         self.point, self.architecture = point, architecture
         self._phi = ACTIVATIONS[activation]
         self.bounded = activation in BOUNDED  # whether hidden activations lie within -1 and 1

@@ -195,8 +195,9 @@ def test_every_architecture(digits, architecture):
 def test_widths(digits):
     (m,) = measure([Point(1.3, 0.1, 3)], digits, ProbeSettings(widths=(100, 20, 5), probe_steps=20))
     assert m.status == "ok"
-    (m,) = measure([Point(1.3, 0.1, 4)], digits, ProbeSettings(widths=(100, 20, 5), probe_steps=20))
-    assert m.status == "failed" and "`depth` must be at most 3" in m.error
+    for probe in ("both", "direct"):
+        (m,) = measure([Point(1.3, 0.1, 4)], digits, ProbeSettings(probe, widths=(100, 20, 5), probe_steps=20))
+        assert m.status == "failed" and "`depth` must be at most 3" in m.error
 
 
 def test_bfloat16_leaves_the_entropies_nearly_as_they_are(digits):
