@@ -98,9 +98,9 @@ def _device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _cascade(images: Images, depth: int, count: int, device: str, sigma_w: float = 1.3) -> Cascade:
+def _cascade(images: Images, depth: int, count: int, device: str) -> Cascade:
     architecture = Architecture("mlp", images.shape, images.classes, WIDTH)
-    network = Network(Point(sigma_w, SIGMA_B, depth), architecture, "tanh", device)
+    network = Network(Point(1.3, SIGMA_B, depth), architecture, "tanh", device)
     inputs = images.train[:count].to(device)
     return Cascade(network, inputs, learn_from=len(inputs), shown=slice(0, 0))
 
