@@ -26,7 +26,15 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["MeanField", "critical_sigma_w", "mean_field"]
+__all__ = ["MeanField", "applies_to", "critical_sigma_w", "mean_field"]
+
+_OTHERS = ("resnet",)  # skip connections have a theory of their own
+
+
+def applies_to(architecture: str) -> bool:
+    """Whether this theory is that of an architecture's networks."""
+    return architecture not in _OTHERS
+
 
 Function = Callable[[np.ndarray], np.ndarray]
 

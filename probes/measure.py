@@ -13,7 +13,7 @@ from .cascade import Cascade
 from .datasets import Images
 from .decoders import BATCH, PRECISIONS, Decoder, train_decoders
 from .direct import DirectDecoder, Profile, follow
-from .meanfield import mean_field
+from .meanfield import applies_to, mean_field
 from .networks import ACTIVATIONS, ARCHITECTURES, Architecture, Network
 from .point import Measurement, Point
 from .seeds import derive
@@ -174,10 +174,9 @@ class Prober:
         self.architecture = Architecture(
             settings.architecture, images.shape, images.classes, settings.width, settings.widths
         )
-        self._train = images.train[: settings.images].to(self.device)
-        self._held_out = images.test[:HELD_OUT_IMAGES].to(self.device)
-        self._count = len(self._train)
-        self._inputs = torch.cat([self._train, self._held_out])
+        self._count = min(settings.images, len(images.train))
+        self._inputs = torch.cat([images.train[: self._count], images.test[:HELD_OUT_IMAGES]]).to(self.device)
+        self._train, self._held_out = self._inputs[: self._count], self._inputs[self._count :]
         self._certainty = settings.certainty or (CERTAINTY if self.architecture.convolutional else None)
         self._decoders: dict[int, DirectDecoder] = {}
         self.shown = min(CASCADE_IMAGES, len(self._held_out))  # test images that cascades reconstruct, the first
@@ -286,7 +285,7 @@ class Prober:
         point, settings = found.network.point, self.settings
         values: dict[str, float | int | bool] = {}
         profiles: dict[str, np.ndarray] = {}
-        if self.architecture.has_theory:
+        if applies_to(settings.architecture):
             theory = mean_field(point.sigma_w, point.sigma_b, settings.activation)
             values["chi_1"], values["xi_c"] = theory.chi_1, theory.xi_c
         if found.profile is not None:

@@ -26,7 +26,7 @@ import torch
 from torch.nn.functional import conv2d, pad
 
 from . import products
-from .point import REACH, Point
+from .point import Point, reach
 from .seeds import generator
 
 __all__ = [
@@ -43,7 +43,6 @@ __all__ = [
 ]
 
 ARCHITECTURES = ("mlp", "published", "shrinking", "conv", "resnet")
-_NESTED = ("mlp", "conv", "resnet")  # a deeper network contains the shallower one
 
 ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "tanh": torch.tanh,
@@ -263,11 +262,6 @@ class Architecture:
         return self.name in ("conv", "resnet")
 
     @property
-    def has_theory(self) -> bool:
-        """Whether mean field theory here is of such networks: skip connections have another."""
-        return self.name != "resnet"
-
-    @property
     def pixels(self) -> int:
         """Numbers in one image."""
         return math.prod(self.shape)
@@ -279,9 +273,7 @@ class Architecture:
 
     def reach(self, depth: int) -> int:
         """How deep networks can be that begin with this one of ``depth``: where its horizon is looked for."""
-        if self.name not in _NESTED:
-            return depth
-        return min(REACH * depth, len(self.widths)) if self.widths else REACH * depth
+        return reach(self.name, depth, self.widths)
 
     def layer(self, number: int, depth: int) -> Layer:
         """Hidden layer ``number`` = 1, 2, ... of a network of ``depth``.

@@ -1,16 +1,25 @@
 """What is measured (Point) and what came of it (Measurement): frozen, validated once."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ["MAX_DEPTH", "MAX_SIGMA", "MAX_SEED", "REACH", "Measurement", "Point"]
+__all__ = ["MAX_DEPTH", "MAX_SIGMA", "MAX_SEED", "REACH", "Measurement", "Point", "reach"]
 
 MAX_SIGMA = 20.0  # far beyond every phase boundary; keeps quadrature and float32 meaningful
 MAX_DEPTH = 2000
 MAX_SEED = 2**53 - 1  # exact in JSON, in double precision and in every dataframe
 REACH = 3  # the direct probe follows a network to this multiple of its depth in search of its horizon
+_NESTED = ("mlp", "conv", "resnet")  # architectures in which a deeper network contains the shallower one
+
+
+def reach(architecture: str, depth: int, widths: Sequence[int] | None = None) -> int:
+    """How deep networks can be that begin with one of ``depth``: where its horizon is looked for."""
+    if architecture not in _NESTED:
+        return depth
+    return min(REACH * depth, len(widths)) if widths else REACH * depth
 
 
 @dataclass(frozen=True, order=True)

@@ -251,7 +251,6 @@ def _ray_trials(images: Images, points: Sequence[Point]) -> float:
     from .spec import SweepSpec
 
     os.environ.update(TUNE_ENVIRONMENT)
-
     start_ray(SweepSpec(), images)
     import ray
     from ray import tune
@@ -344,8 +343,9 @@ def gpu(images: Images) -> Iterator[Figure]:
         return
     depth, width = 100, WIDTH
     parameters = depth * width * (width + 1)
-    floor = parameters * 28 * -(-EPOCH_IMAGES // BATCH) / _bandwidth()
-    yield Figure("memory bandwidth, measured with a copy", _bandwidth() / 1e12, "TB/s")
+    bandwidth = _bandwidth()
+    floor = parameters * 28 * -(-EPOCH_IMAGES // BATCH) / bandwidth
+    yield Figure("memory bandwidth, measured with a copy", bandwidth / 1e12, "TB/s")
     noise = torch.rand(EPOCH_IMAGES, width, generator=generator(0, "bench images"))
     many = Images("noise", noise, torch.zeros(len(noise)), images.test, images.test_labels, images.shape, 10)
     for size in (1, 4, 16):

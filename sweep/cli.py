@@ -231,7 +231,8 @@ def probe_command(
     multiple=True,
     help="Of these alone; can be given several times.",
 )
-@options("dataset", "data_dir", "download")
+@click.option("--dataset", default="noise", show_default=True, metavar="NAME|FILE.npz", help="As of sweep run.")
+@options("data_dir", "download")
 @click.option(
     "--resize", type=Number(RANGES["resize"]), default=28, show_default=True, help="Pool or enlarge images to N x N."
 )
@@ -243,8 +244,6 @@ def bench_command(only: tuple[str, ...], as_json: bool, **fields: Any) -> None:
     \b
     Example: sweep bench --only cascade
     """
-    if fields["dataset"] == "digits":  # too few images for the comparison
-        fields["dataset"] = "noise"
     from . import bench
     from .settings import sweep_images
 

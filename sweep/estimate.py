@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from probes.meanfield import critical_sigma_w
+from probes.meanfield import applies_to, critical_sigma_w
 
 from .boundary import Axis, LevelSet
 from .frame import COLUMNS
@@ -140,7 +140,7 @@ class PhaseModel:
 
 def theory_line(spec: SweepSpec, sigma_b: np.ndarray) -> np.ndarray:
     """Mean field's critical sigma_w at each sigma_b; NaN for an architecture that it is not for."""
-    if spec.architecture == "resnet":
+    if not applies_to(spec.architecture):
         return np.full(len(sigma_b), math.nan)
     return np.asarray(critical_sigma_w(np.asarray(sigma_b, dtype=float), spec.activation))
 

@@ -48,11 +48,12 @@ def probe(spec: SweepSpec, pictures: Path | None = None) -> "Measurement":
     settings = replace(probe_settings(spec), train="none" if pictures else spec.train)
     layers = point.depth if spec.probe != "direct" else 0
     with _bar("cascade", layers) as progress:
-        measurement = Prober(images, settings, progress=progress).measure([point])[0]
+        prober = Prober(images, settings, progress=progress)
+        (measurement,) = prober.measure([point])
     if pictures and measurement.status != "failed":
         from .plots import gallery_figure
 
-        prober, started = Prober(images, settings), time.perf_counter()
+        started = time.perf_counter()
         with _bar("training", settings.epochs) as progress:
             found = gallery(prober, point, lambda epoch: progress())
         record_training(measurement, found.curve, time.perf_counter() - started, images.classes)

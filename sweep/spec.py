@@ -214,11 +214,9 @@ class SweepSpec:
     @property
     def reach(self) -> float:
         """How many times its depth the deepest network can be followed in search of its horizon."""
-        from probes.point import REACH
+        from probes.point import reach
 
-        if self.architecture in ("published", "shrinking"):
-            return 1.0
-        return min(REACH, len(self.widths) / self.depth[1]) if self.widths else REACH
+        return reach(self.architecture, self.depth[1], self.widths) / self.depth[1]
 
     @property
     def free_axes(self) -> list[str]:
