@@ -14,6 +14,7 @@ __all__ = [
     "Point",
     "ProbeSettings",
     "Prober",
+    "TrainingSettings",
     "critical_sigma_w",
     "load_images",
     "mean_field",
@@ -22,17 +23,20 @@ __all__ = [
 if TYPE_CHECKING:
     from .datasets import Images, load_images
     from .meanfield import MeanField, critical_sigma_w, mean_field
-    from .measure import Prober, ProbeSettings
+    from .measure import Prober
     from .point import Measurement, Point
+    from .settings import ProbeSettings
+    from .training import TrainingSettings
 
 _HOME = {
     "Images": "datasets",
     "MeanField": "meanfield",
     "Measurement": "point",
     "Point": "point",
-    "ProbeSettings": "measure",
+    "ProbeSettings": "settings",
     "Prober": "measure",
     "critical_sigma_w": "meanfield",
+    "TrainingSettings": "training",
     "load_images": "datasets",
     "mean_field": "meanfield",
 }

@@ -34,7 +34,18 @@ from .networks import Layer, circular, wrapped
 from .products import affine, quick_tanh_, stacked_affine, stacked_matmul, uses_onednn
 from .seeds import generator
 
-__all__ = ["BATCH", "PRECISIONS", "Decoder", "initial_decoder", "stack_size", "train_decoders", "train_stack"]
+__all__ = [
+    "BATCH",
+    "PRECISIONS",
+    "Decoder",
+    "FusedAdam",
+    "be_single_threaded",
+    "initial_decoder",
+    "stack_limit",
+    "stack_size",
+    "train_decoders",
+    "train_stack",
+]
 
 BATCH = 64
 LEARNING_RATE = 1e-3
@@ -187,12 +198,13 @@ def _descend(
 
     ``gradients`` puts the gradients of a batch into those of ``parameters``.
     """
-    optimiser = _Adam(parameters, learning_rate)
+    moments = ([torch.zeros_like(p) for p in parameters] for _ in range(2))
+    optimiser = FusedAdam(parameters, *moments, learning_rate=learning_rate)
     starts = range(0, x.shape[1], batch)
 
     def step(xb: torch.Tensor, yb: torch.Tensor) -> None:
         gradients(xb, yb)
-        optimiser.step()
+        optimiser.step([p.grad for p in parameters if p.grad is not None])
 
     captured = None
     for k in range(steps):
@@ -207,21 +219,37 @@ def _descend(
         p.grad = None
 
 
-class _Adam:
-    """torch's fused Adam. Its optimiser refers to itself: what it holds would stay until a garbage collection."""
+class FusedAdam:
+    """torch's fused Adam. Its optimiser refers to itself: what it holds would stay until a garbage collection.
 
-    def __init__(self, parameters: list[torch.Tensor], learning_rate: float) -> None:
-        self._parameters, self._rate = parameters, learning_rate
-        self._first, self._second = ([torch.zeros_like(p) for p in parameters] for _ in range(2))
-        self._steps = [torch.zeros((), device=p.device) for p in parameters]
+    Parameters
+    ----------
+    parameters, first, second:
+        Of one shape, list by list: what is to be changed, and the moments so far.
+    learning_rate:
+        Of every step.
+    steps:
+        That were made before.
+    """
 
-    def step(self) -> None:
-        """With the default decay rates, on the gradients that the parameters have."""
+    def __init__(
+        self,
+        parameters: list[torch.Tensor],
+        first: list[torch.Tensor],
+        second: list[torch.Tensor],
+        *,
+        learning_rate: float,
+        steps: int = 0,
+    ) -> None:
+        self._parameters, self._moments, self._rate = parameters, (first, second), learning_rate
+        self._steps = [torch.full((), float(steps), device=p.device) for p in parameters]
+
+    def step(self, gradients: list[torch.Tensor]) -> None:
+        """With the default decay rates."""
         adam(
             self._parameters,
-            [p.grad for p in self._parameters if p.grad is not None],
-            self._first,
-            self._second,
+            gradients,
+            *self._moments,
             [],
             self._steps,
             fused=True,
@@ -261,7 +289,7 @@ def train_decoders(decoders: Iterable[Decoder], *, steps: int, batch: int = BATC
     """
     threads = torch.get_num_threads()
     running: deque[Future[None]] = deque()
-    with ThreadPoolExecutor(threads, initializer=_be_single_threaded) as pool:
+    with ThreadPoolExecutor(threads, initializer=be_single_threaded) as pool:
         try:
             for group in _stacks(decoders, batch):
                 if threads == 1 or group[0].weight.is_cuda or stack_size(group[0].weight, batch) > 1:
@@ -277,7 +305,8 @@ def train_decoders(decoders: Iterable[Decoder], *, steps: int, batch: int = BATC
                 torch.set_num_threads(threads)  # what new threads begin with; this one has kept them
 
 
-def _be_single_threaded() -> None:
+def be_single_threaded() -> None:
+    """Begin a thread that computes alone."""
     torch.set_num_threads(1)
 
 

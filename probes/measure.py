@@ -2,131 +2,38 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
 from . import entropy
 from .cascade import Cascade
+from .cost import cost
 from .datasets import Images
-from .decoders import BATCH, PRECISIONS, Decoder, train_decoders
+from .decoders import BATCH, Decoder, train_decoders
 from .direct import DirectDecoder, Profile, follow
 from .meanfield import applies_to, mean_field
-from .networks import ACTIVATIONS, ARCHITECTURES, Architecture, Network
+from .networks import Architecture, Network
 from .point import Measurement, Point
 from .seeds import derive
-from .training import TrainingCurve, train_pack, trainable_level
+from .settings import (
+    ANCHORS,
+    CASCADE_IMAGES,
+    CERTAINTY,
+    FEW_IMAGES,
+    HELD_OUT_IMAGES,
+    MIN_HORIZON,
+    MIN_STEPS,
+    UNCERTAIN,
+    UNCERTAIN_SCORE,
+    ProbeSettings,
+)
+from .training import Training, TrainingCurve, chance
 
-__all__ = ["PROBES", "STATISTICS", "Prober", "ProbeSettings", "measure", "record_training"]
-
-PROBES = ("both", "cascade", "direct")
-STATISTICS = ("direct_horizon", "direct_retained", "cascade_horizon", "cascade_retained")
-TRAIN = ("none", "boundary", "all")
-
-# The cascade's decoders compound their errors: what it retains is small even where networks train well.
-THRESHOLDS = {"direct": 0.25, "cascade": 0.05}
-
-MIN_STEPS = 300
-HELD_OUT_IMAGES = 1024  # that the direct probe is judged by
-CERTAINTY = 0.02  # for convolutions, whose layers are so large that more images than are needed cost minutes
-FEW_IMAGES = 512  # that the direct probe begins with where it may stop early
-CASCADE_IMAGES = 100  # that the cascade reconstructs, as in the paper
-MIN_HORIZON = 0.5  # in layers
-UNCERTAIN = math.log(2)  # `train="boundary"`: a horizon within a factor 2 of the depth is worth checking
-UNCERTAIN_SCORE = 0.15  # the same for a retained information
-ANCHORS = 8  # one in so many of the other points is trained too
-
-
-@dataclass(frozen=True)
-class ProbeSettings:
-    """How points are measured; the same for all points of a sweep.
-
-    Attributes
-    ----------
-    probe:
-        ``cascade``, ``direct`` or ``both``.
-    statistic:
-        What the margin is made of, one of `STATISTICS`; empty: `direct_horizon`, or `cascade_horizon` if
-        there is no direct probe.
-    threshold:
-        Retained information below which a signal counts as lost; None: `THRESHOLDS` of each probe.
-    penalty:
-        Of the direct probe, in absolute units of activation variance.
-    architecture, width, widths, activation:
-        See `Architecture`.
-    images:
-        Training images used by the probe, at most as many as there are.
-    decoded_layers:
-        How many layers the direct probe decodes up to the depth; see `follow`.
-    certainty:
-        The direct probe begins with few images and doubles them until its horizon changes by less than this
-        share (and the retained information after the last layer by less than this); None: 0.02 for convolutions, all
-        images at once for other networks.
-    probe_steps:
-        Adam steps of the cascade; None: one epoch of the images used, but at least 300.
-    precision:
-        Of the products in the training of the cascade's decoders: ``float32`` or ``bfloat16``.
-    train, epochs, train_images:
-        Which points are trained for ground truth, for how long, on how many images.
-
-    Raises
-    ------
-    ValueError
-        A value that is not allowed.
-    """
-
-    probe: str = "both"
-    statistic: str = ""
-    threshold: float | None = None
-    penalty: float = 1e-2
-    architecture: str = "mlp"
-    width: int | None = None
-    widths: tuple[int, ...] | None = None
-    activation: str = "tanh"
-    images: int = 4096
-    decoded_layers: int = 16
-    certainty: float | None = None
-    probe_steps: int | None = None
-    precision: str = "float32"
-    train: str = "none"
-    epochs: int = 20
-    train_images: int = 6400
-
-    def __post_init__(self) -> None:
-        for name, allowed in (
-            ("probe", PROBES),
-            ("architecture", ARCHITECTURES),
-            ("activation", tuple(ACTIVATIONS)),
-            ("precision", PRECISIONS),
-            ("train", TRAIN),
-        ):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"`{name}` must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
-        if not self.statistic:
-            chosen = "cascade_horizon" if self.probe == "cascade" else "direct_horizon"
-            object.__setattr__(self, "statistic", chosen)
-        allowed = tuple(s for s in STATISTICS if self.probe in ("both", s.partition("_")[0]))
-        if self.statistic not in allowed:
-            raise ValueError(
-                f"`statistic` must be one of {', '.join(allowed)} with probe {self.probe!r}, got {self.statistic!r}"
-            )
-        if self.threshold is not None and not 0 < self.threshold < 1:
-            raise ValueError(f"`threshold` must be between 0 and 1, got {self.threshold}")
-        if not (math.isfinite(self.penalty) and self.penalty > 0):
-            raise ValueError(f"`penalty` must be positive, got {self.penalty}")
-        if self.certainty is not None and not 0 < self.certainty < 1:
-            raise ValueError(f"`certainty` must be between 0 and 1, got {self.certainty}")
-
-    def threshold_of(self, statistic: str) -> float:
-        """The threshold that applies to one of `STATISTICS`."""
-        return THRESHOLDS[statistic.partition("_")[0]] if self.threshold is None else self.threshold
-
-    @property
-    def by_horizon(self) -> bool:
-        """Whether the margin is log(horizon / depth), rather than a score minus its threshold."""
-        return self.statistic.endswith("_horizon")
+__all__ = ["Prober", "measure"]
 
 
 @dataclass
@@ -135,6 +42,7 @@ class _Found:
 
     network: Network
     profile: Profile | None = None
+    seconds: float = 0.0  # that the direct probe took
     cascade: Cascade | None = None
 
     @property
@@ -176,12 +84,12 @@ class Prober:
         )
         self._count = min(settings.images, len(images.train))
         self._inputs = torch.cat([images.train[: self._count], images.test[:HELD_OUT_IMAGES]]).to(self.device)
-        self._train, self._held_out = self._inputs[: self._count], self._inputs[self._count :]
+        self._images, self._held_out = self._inputs[: self._count], self._inputs[self._count :]
         self._certainty = settings.certainty or (CERTAINTY if self.architecture.convolutional else None)
         self._decoders: dict[int, DirectDecoder] = {}
         self.shown = min(CASCADE_IMAGES, len(self._held_out))  # test images that cascades reconstruct, the first
         self._targets = self._held_out[: self.shown]
-        mean = self._train.mean(0).expand_as(self._targets)
+        mean = self._images.mean(0).expand_as(self._targets)
         # What always answering the mean training image scores, in nats: the zero of retained information.
         # Kept above 0: images that differ only in brightness have nothing in which to be ignorant.
         self._ignorance = max(1e-12, float(entropy.relative_entropy(self._targets, mean).mean()))
@@ -189,46 +97,118 @@ class Prober:
         self.steps = settings.probe_steps or max(epoch, MIN_STEPS)
 
     def measure(self, points: Sequence[Point]) -> list[Measurement]:
-        """Measure a pack; a point that raises becomes a ``failed`` measurement and spares the others.
+        """Probe a pack, and train the networks that the settings ask for."""
+        measured = self.probe(points)
+        for _ in self.train(measured):
+            pass
+        return measured
+
+    def probe(self, points: Sequence[Point]) -> list[Measurement]:
+        """Probe a pack; a point that raises becomes a ``failed`` measurement and spares the others.
 
         A pack that the device has no memory for is measured in halves.
         """
-        failure, out_of_memory = "", False
         try:
-            return self._measure(points)
+            return self._probe(points)
         except Exception as error:  # whatever it is, it belongs in the row of the point that caused it
-            failure = " ".join(f"{type(error).__name__}: {error}".split())
-            out_of_memory = isinstance(error, torch.OutOfMemoryError)
-        # Only here, where nothing refers to the failed attempt's tensors any more, can its memory be had again.
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+            failure = _Failure(error)
+        self._free()
         if len(points) == 1:
-            return [Measurement(points[0], "failed", failure)]
-        size = len(points) // 2 if out_of_memory else 1
-        found = [m for i in range(0, len(points), size) for m in self.measure(points[i : i + size])]
-        if out_of_memory:
-            for m in found:
-                if m.values:
-                    m.values["pack_halved"] += 1
+            return [failure.of(points[0])]
+        size = len(points) // 2 if failure.out_of_memory else 1
+        found = [m for i in range(0, len(points), size) for m in self.probe(points[i : i + size])]
+        failure.note_halving(found)
         return found
 
-    def _measure(self, points: Sequence[Point]) -> list[Measurement]:
+    def train(self, measured: list[Measurement], saved: Mapping[Point, Any] | None = None) -> Iterator[Training]:
+        """Train the networks of those points that the settings ask for; yields after each epoch.
+
+        In the end what became of them is put into ``measured``. ``saved`` is what an earlier training left of some
+        (`Training.state`). Failures as in `probe`.
+        """
+        yield from self._train(measured, [i for i, m in enumerate(measured) if self._worth_training(m)], saved)
+
+    def _train(
+        self, measured: list[Measurement], chosen: list[int], saved: Mapping[Point, Any] | None
+    ) -> Iterator[Training]:
+        if not chosen:
+            return
+        points = [measured[i].point for i in chosen]
+        try:
+            training = self.training(points, saved=saved)
+            while training.running:
+                training.epoch()
+                yield training
+            for i, curve in zip(chosen, training.curves(), strict=True):
+                self.record_training(measured[i], curve)
+            return
+        except Exception as error:  # as in `probe`
+            failure = _Failure(error)
+        training = None  # type: ignore[assignment]  # lets go of its memory
+        self._free()
+        if len(chosen) == 1:
+            measured[chosen[0]] = failure.of(points[0])
+            return
+        size = len(chosen) // 2 if failure.out_of_memory else 1
+        for i in range(0, len(chosen), size):
+            yield from self._train(measured, chosen[i : i + size], saved)
+        failure.note_halving([measured[i] for i in chosen])
+
+    def training(
+        self, points: Sequence[Point], *, keep: bool = False, saved: Mapping[Point, Any] | None = None
+    ) -> Training:
+        """The networks of some points, to be trained."""
+        return Training(
+            points,
+            self.images,
+            self.settings.training,
+            architecture=self.architecture,
+            activation=self.settings.activation,
+            device=self.device,
+            keep=keep,
+            saved=saved,
+        )
+
+    def record_training(self, m: Measurement, curve: TrainingCurve) -> None:
+        """Put the ground truth into a measurement."""
+        m.values["accuracy"] = float(curve.accuracy[curve.best])
+        m.values["lr"] = float(curve.lr[curve.best])
+        m.values["chance"] = chance(self.images)
+        m.values["train_epochs"] = len(curve.epoch)
+        m.values["train_images"] = min(self.settings.training.images, len(self.images.train))
+        m.values["train_seconds"] = curve.seconds
+        m.values["train_flops"] = len(curve.epoch) * cost(self.settings, self.images, m.point.depth).epoch
+        for name in ("lr", "epoch", "accuracy", "loss"):
+            m.curves[name] = getattr(curve, name)
+
+    def _free(self) -> None:
+        """Give back memory, once nothing refers to a failed attempt's tensors any more."""
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _probe(self, points: Sequence[Point]) -> list[Measurement]:
         started = time.perf_counter()
         found = [_Found(self.network(p)) for p in points]
         with torch.no_grad():
             if self.settings.probe != "cascade":
                 for f in found:
+                    began = time.perf_counter()
                     f.profile = self._follow(f.network)
+                    f.seconds = time.perf_counter() - began
             if self._cascading:
                 train_decoders(self._prepare(found), steps=self.steps, precision=self.settings.precision)
             measured = [self._evaluate(f) for f in found]
-        seconds = time.perf_counter() - started
+        seconds = time.perf_counter() - started - sum(f.seconds for f in found)
         layers = sum(p.depth for p in points)
-        for m in measured:
-            m.values["probe_steps"] = self.steps if self._cascading else 0
-            m.values["probe_seconds"] = seconds * m.point.depth / layers
+        for m, f in zip(measured, found, strict=True):
+            needed = cost(self.settings, self.images, m.point.depth)
+            if f.profile is not None:
+                m.values["direct_seconds"], m.values["direct_flops"] = f.seconds, needed.direct
+            if f.cascade is not None:
+                m.values["probe_steps"] = self.steps
+                m.values["cascade_seconds"] = seconds * m.point.depth / layers
+                m.values["cascade_flops"] = needed.cascade
             m.values["pack"], m.values["pack_halved"] = len(points), 0
-        self._train_networks(measured)
         return measured
 
     @property
@@ -245,7 +225,7 @@ class Prober:
         count = self._count if self._certainty is None else min(FEW_IMAGES, self._count)
         previous: Profile | None = None
         while True:
-            inputs = self._inputs if count == self._count else torch.cat([self._train[:count], self._held_out])
+            inputs = self._inputs if count == self._count else torch.cat([self._images[:count], self._held_out])
             if count not in self._decoders:
                 self._decoders[count] = DirectDecoder(inputs[:count], self._held_out, settings.penalty)
             profile = follow(
@@ -338,42 +318,31 @@ class Prober:
         relative = alike / np.maximum(alike[-1], 1e-300)
         values["cascade_cutoff"] = entropy.cutoff(np.median(relative, axis=1))
 
-    def _train_networks(self, found: Sequence[Measurement]) -> None:
-        """Train the points that the settings ask for, those of one depth together."""
-        by_depth: dict[int, list[Measurement]] = {}
-        for m in found:
-            if self._worth_training(m):
-                by_depth.setdefault(m.point.depth, []).append(m)
-        for group in by_depth.values():
-            started = time.perf_counter()
-            curves = train_pack(
-                [m.point for m in group],
-                self.images,
-                architecture=self.architecture,
-                activation=self.settings.activation,
-                epochs=self.settings.epochs,
-                train_images=self.settings.train_images,
-                device=self.device,
-            )
-            seconds = (time.perf_counter() - started) / len(group)
-            for m, curve in zip(group, curves, strict=True):
-                record_training(m, curve, seconds, self.images.classes)
-
     def _worth_training(self, m: Measurement) -> bool:
-        if self.settings.train != "boundary":
-            return self.settings.train == "all"
+        if self.settings.train != "boundary" or m.status == "failed":
+            return self.settings.train == "all" and m.status != "failed"
         near = UNCERTAIN if self.settings.by_horizon else UNCERTAIN_SCORE
         anchor = derive(m.point.seed, f"anchor {m.point}") % ANCHORS == 0
         return abs(m.values["margin"]) < near or anchor
 
 
-def record_training(m: Measurement, curve: TrainingCurve, seconds: float, classes: int) -> None:
-    """Put the ground truth into a measurement."""
-    best = float(curve.accuracy.max())
-    m.values["accuracy"] = best
-    m.values["trainable"] = best > trainable_level(classes)
-    m.values["train_seconds"] = seconds
-    m.curves["accuracy"], m.curves["loss"] = curve.accuracy, curve.loss
+class _Failure:
+    """What went wrong, without the exception, which would keep every tensor of its frames alive."""
+
+    def __init__(self, error: Exception) -> None:
+        self.text = " ".join(f"{type(error).__name__}: {error}".split())
+        self.out_of_memory = isinstance(error, torch.OutOfMemoryError)
+
+    def of(self, point: Point) -> Measurement:
+        """The failed measurement of a point."""
+        return Measurement(point, "failed", self.text)
+
+    def note_halving(self, found: Sequence[Measurement]) -> None:
+        """Count it, if it was for want of memory."""
+        if self.out_of_memory:
+            for m in found:
+                if m.values:
+                    m.values["pack_halved"] += 1
 
 
 def measure(

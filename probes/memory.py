@@ -17,9 +17,8 @@ import math
 
 from .datasets import Images
 from .decoders import BATCH, stack_limit
-from .measure import CASCADE_IMAGES, HELD_OUT_IMAGES, ProbeSettings
 from .networks import Architecture
-from .training import BATCH as TRAINING_BATCH
+from .settings import CASCADE_IMAGES, HELD_OUT_IMAGES, ProbeSettings
 from .training import TEST_CHUNK, TEST_IMAGES
 
 __all__ = ["peak_bytes"]
@@ -80,8 +79,13 @@ def peak_bytes(
     training = 0
     if settings.train != "none":
         parameters = sum(math.prod(shape) for layer in layers for shape, _ in layer.shapes())
-        # Weights and gradients; activations of a batch, kept for the way back; test images on the way forth.
-        batch = _FLOAT * TRAINING_BATCH * sum(layer.outputs for layer in layers) * (3 if convolutional else 1)
+        # Weights, with Adam their moments and gradients; activations of a batch, kept for the way back; those of test
+        # images, of one network after another.
+        networks = pack * len(settings.training.lr)
+        kinds = 4 if settings.training.optimizer == "adam" else 1
+        outputs = sum(layer.outputs for layer in layers) * (3 if convolutional else 1)
+        batch = _FLOAT * settings.training.batch * outputs * (1 if settings.activation == "tanh" else 2)
+        together = networks if device != "cpu" or not convolutional else threads
         testing = 2 * _FLOAT * min(TEST_CHUNK, TEST_IMAGES, len(images.test)) * w
-        training = pack * (2 * _FLOAT * parameters + batch + testing)
+        training = networks * kinds * _FLOAT * parameters + min(networks, together) * batch + testing
     return _LIBRARIES + inputs + max(direct, stored + max(cascade, reconstructing), training)

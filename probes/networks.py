@@ -262,6 +262,11 @@ class Architecture:
         return self.name in ("conv", "resnet")
 
     @property
+    def uniform(self) -> bool:
+        """Whether all hidden layers but the first are alike, in networks of any depth."""
+        return self.name in ("mlp", "conv", "resnet") and self.widths is None
+
+    @property
     def pixels(self) -> int:
         """Numbers in one image."""
         return math.prod(self.shape)

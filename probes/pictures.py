@@ -14,7 +14,7 @@ from .decoders import train_decoders
 from .measure import Prober
 from .networks import Network
 from .point import Point
-from .training import TrainingCurve, train_pack
+from .training import TrainingCurve
 
 __all__ = ["Gallery", "State", "gallery"]
 
@@ -63,22 +63,18 @@ class Gallery:
     curve: TrainingCurve
 
 
-def gallery(prober: Prober, point: Point, progress: Callable[[int], None] | None = None) -> Gallery:
+def gallery(prober: Prober, point: Point, progress: Callable[[], None] | None = None) -> Gallery:
     """Train cascades, read-out included, for a network as it is drawn and as it is trained.
 
-    ``progress`` is told every epoch of the training that is done.
+    ``progress`` is called after every epoch of the training.
     """
-    images, settings, depth = prober.images, prober.settings, point.depth
-    (curve,) = train_pack(
-        [point],
-        images,
-        architecture=prober.architecture,
-        activation=settings.activation,
-        epochs=settings.epochs,
-        train_images=settings.train_images,
-        device=prober.device,
-        progress=progress,
-    )
+    images, depth = prober.images, point.depth
+    training = prober.training([point], keep=True)
+    while training.running:
+        training.epoch()
+        if progress:
+            progress()
+    (curve,) = training.curves()
     labels = images.test_labels[: prober.shown]
     # The first image of every class there is, so that they differ.
     first = [int((labels == c).nonzero()[0]) for c in labels.unique()][:_SHOWN]

@@ -8,7 +8,7 @@ depends on the shapes alone, so that a point's numbers depend on nothing else. N
 
 import torch
 
-__all__ = ["affine", "gram", "matmul", "quick_tanh_", "stacked_affine", "stacked_matmul", "uses_onednn"]
+__all__ = ["add_product", "affine", "gram", "matmul", "quick_tanh_", "stacked_affine", "stacked_matmul", "uses_onednn"]
 
 _SMALLEST = 1_000_000  # multiplications from which oneDNN is the faster one
 
@@ -65,21 +65,40 @@ def affine(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, *, tanh: b
     return z.tanh_() if tanh else z
 
 
-def stacked_matmul(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
-    """``a @ b`` for ``[s, m, k]`` and ``[s, k, n]``, into ``out`` or, for a stack of one, perhaps elsewhere."""
-    if len(a) == 1 and _uses_onednn(a, b):
+def stacked_matmul(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor, *, lone: bool = True) -> torch.Tensor:
+    """``a @ b`` for ``[s, m, k]`` and ``[s, k, n]``, into ``out`` or, for a stack of one, perhaps elsewhere.
+
+    Unless it is ``lone`` a stack of one is part of what could have been a larger one, and is treated in the same way.
+    """
+    if lone and len(a) == 1 and _uses_onednn(a, b):
         return _onednn(a[0], b[0], None)[None]
     return torch.bmm(a, b, out=out)
 
 
+def add_product(to: torch.Tensor, a: torch.Tensor, b: torch.Tensor, factor: float, *, lone: bool = True) -> None:
+    """``to += factor a @ b`` for ``[s, m, k]`` and ``[s, k, n]``; ``lone`` as in `stacked_matmul`."""
+    if lone and len(a) == 1 and _uses_onednn(a, b):
+        to[0].add_(_onednn(a[0], b[0], None), alpha=factor)
+    else:
+        to.baddbmm_(a, b, alpha=factor)
+
+
 def stacked_affine(
-    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, out: torch.Tensor, *, tanh: bool = False
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+    out: torch.Tensor,
+    *,
+    tanh: bool = False,
+    lone: bool = True,
 ) -> torch.Tensor:
     """``x @ weight + bias`` for ``[s, m, k]``, ``[s, k, n]`` and ``[s, 1, n]``, or its tanh; as `stacked_matmul`."""
-    if len(x) == 1 and _uses_onednn(x, weight):
+    if lone and len(x) == 1 and _uses_onednn(x, weight):
         return _onednn(x[0], weight[0], bias[0, 0], tanh)[None]
+    if tanh and x.device.type == "cpu":
+        return torch.baddbmm(bias, x, weight, beta=2, alpha=2, out=out).sigmoid_().mul_(2).sub_(1)  # see `quick_tanh_`
     z = torch.baddbmm(bias, x, weight, out=out)
-    return quick_tanh_(z) if tanh else z
+    return z.tanh_() if tanh else z
 
 
 def quick_tanh_(x: torch.Tensor) -> torch.Tensor:

@@ -154,6 +154,22 @@ class LevelSet:
         draws = np.random.default_rng([self.seed, seed]).standard_normal((count, len(x))) @ factor.T
         return (mean + draws) * self._scale + self._offset + self._trend(np.atleast_2d(points))
 
+    def reweighted(self, points: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """``[draws, n]`` means at ``[n, axes]`` had every observation a weight of ``[draws, observations]``.
+
+        An observation of weight 2 is as good as two: half the noise. The kernel stays.
+        """
+        self._condition()
+        if weights.shape[1:] != self._y.shape:
+            raise ValueError(f"`weights` must be [draws, {len(self._y)}], got {list(weights.shape)}")
+        kernel, cross = self._kernel(self._x, self._x), self._kernel(self._x, self._unit(points))
+        found = np.empty((len(weights), cross.shape[1]))
+        for i, w in enumerate(weights):
+            covariance = kernel.copy()
+            covariance[np.diag_indices_from(covariance)] += self._noise / np.maximum(w, 1e-6) + 1e-8
+            found[i] = cross.T @ cho_solve(cho_factor(covariance, lower=True), self._y)
+        return found * self._scale + self._offset + self._trend(np.atleast_2d(points))
+
     def _unit(self, points: np.ndarray) -> np.ndarray:
         points = np.atleast_2d(np.asarray(points, dtype=float))
         return np.stack([a.to_unit(points[:, i]) for i, a in enumerate(self.axes)], 1)

@@ -10,24 +10,25 @@ from typing import Any, TypeVar
 import click
 
 from . import __version__
-from .options import Number, config_option, options, usage_error
+from .options import Number, config_option, options, preset_option, usage_error
 from .spec import BENCHMARKS, CHOICES, RANGES, RESOURCES, TABLES, SpecError, SweepSpec
 
 __all__ = ["main"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_TRAIN = ("train", "train_images", "epochs", "optimizer", "lr", "batch", "level", "patience")
 _RUN = (
     *("points", "sigma_w", "sigma_b", "depth", "replicas"),
-    *("dataset", "data_dir", "download", "images", "train_images", "resize"),
+    *("dataset", "data_dir", "download", "images", "resize"),
     *("architecture", "width", "widths", "activation"),
     *("probe", "statistic", "threshold", "penalty", "decoded_layers", "certainty", "probe_steps", "precision"),
-    *("search", "train", "epochs", *RESOURCES, "storage", "seed"),
+    *("search", *_TRAIN, *RESOURCES, "storage", "seed"),
 )
 _PROBE = (
     *("dataset", "data_dir", "download", "images", "resize", "architecture", "width", "widths", "activation"),
     *("probe", "statistic", "threshold", "penalty", "decoded_layers", "certainty", "probe_steps", "precision"),
-    *("train", "epochs", "train_images", "seed"),
+    *(*_TRAIN, "seed"),
 )
 
 quiet_option = click.option("--quiet", is_flag=True, help="No progress, no summary.")
@@ -69,6 +70,7 @@ def main() -> None:
 @main.command("run")
 @click.option("--out", metavar="DIR", help="The sweep's directory; default: runs/<timestamp>.")
 @options(*_RUN)
+@preset_option
 @config_option
 @quiet_option
 @json_option
@@ -194,6 +196,29 @@ def plot_command(directory: str, output: str | None) -> None:
     click.echo(str(summary.draw(load(directory), output)))
 
 
+@main.command("compare")
+@directory
+@click.option("--truth", metavar="DIR2", type=click.Path(), help="Another sweep, whose training is the truth.")
+@click.option("-o", "--output", metavar="FILE", help="Picture, PNG, PDF or SVG; default: DIR/compare.png.")
+@json_option
+@bad_input_is_usage
+def compare_command(directory: str, truth: str | None, output: str | None, as_json: bool) -> None:
+    """Compare what the probes predict with what training gave: AUC, region, boundary, calibration, cost.
+
+    \b
+    Example: sweep run --train all --out runs/truth && sweep compare runs/truth
+    """
+    from . import evaluate, summary
+    from .frame import load
+    from .plots import comparison_figure
+
+    path = Path(output) if output else Path(directory) / "compare.png"
+    summary.check_picture(path, "output")
+    found = evaluate.compare(load(directory), load(truth) if truth else None)
+    summary.save_picture(comparison_figure(found), path, "output")
+    click.echo(found.as_json() if as_json else f"{evaluate.text(found)}\n\npicture   {path}")
+
+
 @main.command("probe")
 @click.option("--sigma-w", type=Number(RANGES["sigma_w"]), required=True, help="Standard deviation of the weights.")
 @click.option("--sigma-b", type=Number(RANGES["sigma_b"]), required=True, help="Standard deviation of the biases.")
@@ -205,6 +230,7 @@ def plot_command(directory: str, output: str | None) -> None:
     help="Train the network, too, and draw what it makes of images before and after: reconstructions layer by layer, "
     "and the image that each class would like best.",
 )
+@preset_option
 @config_option
 @json_option
 @bad_input_is_usage

@@ -7,7 +7,7 @@ import numpy as np
 
 from .spec import AXES, SweepSpec
 
-__all__ = ["budget", "grid_axes", "grid_size", "seeds", "seconds_per_point", "suggested_pack"]
+__all__ = ["budget", "grid_axes", "grid_size", "seeds", "suggested_pack"]
 
 
 def grid_axes(spec: SweepSpec) -> dict[str, list[float]]:
@@ -83,35 +83,12 @@ def seeds(spec: SweepSpec, number: int) -> list[int]:
     return [spec.seed + number * spec.replicas + r for r in range(spec.replicas)]
 
 
-def seconds_per_point(spec: SweepSpec, shape: tuple[int, ...], classes: int = 10) -> float:
-    """A rough cost of one point on one core, in seconds: floating point operations at 100 GFLOP/s.
+def suggested_pack(spec: SweepSpec, seconds: float, concurrency: int) -> int:
+    """Points per trial: about two seconds of work, and at least eight rounds for a search that learns.
 
-    ``shape`` is that of an image, see `probes.Images`.
+    ``seconds`` are those that a point takes, roughly.
     """
-    pixels = math.prod(shape)
-    convolutional = spec.architecture in ("conv", "resnet")
-    channels = spec.width or max(spec.widths or (16,))
-    width = channels * math.prod(shape[-2:]) if convolutional else spec.width or max(spec.widths or (pixels,))
-    forward = 2.0 * width * (9 * channels if convolutional else width)  # of one image through one layer
-    forward *= 2 if spec.architecture == "resnet" else 1
-    images, depth = min(spec.images, 60_000), sum(spec.depth) / 2
-    cost = 0.0
-    if spec.probe != "cascade":
-        # Half as deep again as the network; a few layers more than asked for, each a product and a few factorisations.
-        side = min(images, width)
-        layer = 2.0 * images * side * (width + pixels) + 4 * side**3
-        cost += 1.5 * depth * images * forward + min(spec.decoded_layers + 6, 1.5 * depth) * layer
-    if spec.probe != "direct":
-        steps = spec.probe_steps or max(images / 64, 300)
-        cost += depth * images * forward + steps * depth * (2 * 64 * forward + 64 * 200 * width)
-    if spec.train != "none":
-        cost += 3 * spec.epochs * depth * min(spec.train_images, 60_000) * (forward + 2 * width * classes / depth)
-    return cost / 100e9
-
-
-def suggested_pack(spec: SweepSpec, shape: tuple[int, ...], concurrency: int) -> int:
-    """Points per trial: about two seconds of work, and at least eight rounds for a search that learns."""
-    by_time = 2.0 / seconds_per_point(spec, shape)
+    by_time = 2.0 / seconds
     rows = spec.points * spec.replicas
     adaptive = spec.search in ("boundary", "tpe")
     by_rounds = rows / (8 * concurrency) if adaptive else rows / concurrency

@@ -13,15 +13,17 @@ from .spec import TABLES, SweepSpec
 from .store import Store
 
 if TYPE_CHECKING:
-    from probes import Measurement
+    from collections.abc import Mapping
+
+    from probes import Measurement, Point
 
     from .estimate import PhaseModel
 
-__all__ = ["COLUMNS", "TABLES", "Results", "finite", "load", "load_points", "row"]
+__all__ = ["COLUMNS", "POINT", "TABLES", "Results", "finite", "load", "load_points", "point_of", "row", "trained_level"]
 
 SPEC_FILE = "spec.json"
 
-_POINT = {
+POINT = {
     "sigma_w": "standard deviation of the weights, times sqrt(fan_in)",
     "sigma_b": "standard deviation of the biases",
     "depth": "hidden layers",
@@ -35,12 +37,14 @@ _PROFILES = {
     "differential_entropy": "of the cascade's reconstructions over images, mean over pixels, nats",
 }
 _CURVES = {
+    "lr": "learning rate",
+    "epoch": "from 1",
     "accuracy": "test accuracy after the epoch",
     "loss": "mean training loss of the epoch, nats",
 }
 COLUMNS: dict[str, dict[str, str]] = {
     "points": {
-        **_POINT,
+        **POINT,
         "status": "ok; diverged (activations left the finite range); failed (see error)",
         "error": "why a point failed, else empty",
         "margin": "log(horizon / depth), or score minus threshold: 0 or more = predicted trainable",
@@ -55,21 +59,29 @@ COLUMNS: dict[str, dict[str, str]] = {
         "chi_1": "mean field slope of the correlation map at 1 (not for resnet)",
         "xi_c": "mean field depth scale of correlations, layers (not for resnet)",
         "probe_steps": "Adam steps of the cascade",
-        "probe_seconds": "time of the probes; that of a pack shared out by depth, seconds",
+        "direct_seconds": "time of the direct probe, seconds",
+        "cascade_seconds": "time of the cascade; that of a pack shared out by depth, seconds",
+        "direct_flops": "floating point operations of the direct probe, estimated",
+        "cascade_flops": "the same of the cascade",
         "pack": "points measured together",
         "pack_halved": "how often the pack had to be halved for want of device memory",
         "device": "torch device",
         "hostname": "of the node",
         "finished": "when the driver stored it, seconds since 1970 UTC",
-        "accuracy": "best test accuracy over the epochs of training",
-        "trainable": "whether it is above half way from chance to 1",
-        "train_seconds": "time of training; that of a pack shared out evenly, seconds",
+        "accuracy": "best test accuracy over the epochs of training, and over the learning rates",
+        "trainable": "whether that is above the sweep's level",
+        "lr": "learning rate that gave it",
+        "chance": "accuracy of always answering the commonest class",
+        "train_epochs": "epochs trained, of all learning rates together",
+        "train_images": "training images an epoch",
+        "train_flops": "floating point operations of training, estimated",
+        "train_seconds": "time of training; that of a pack shared out by depth and epochs, seconds",
     },
-    "profiles": {**_POINT, "layer": "1..depth", **_PROFILES},
-    "truth": {**_POINT, "epoch": "from 1", **_CURVES},
+    "profiles": {**POINT, "layer": "1..depth", **_PROFILES},
+    "truth": {**POINT, **_CURVES},
     "boundary": {
         "depth": "hidden layers",
-        "sigma_b": _POINT["sigma_b"],
+        "sigma_b": POINT["sigma_b"],
         "lower": "sigma_w where the trainable band begins; NaN: no such crossing within the range",
         "lower_5": "5 % quantile of lower",
         "lower_95": "95 % quantile of lower",
@@ -84,7 +96,7 @@ COLUMNS: dict[str, dict[str, str]] = {
     },
 }
 _BOOLEAN = ("margin_censored", "direct_horizon_censored", "cascade_horizon_censored", "trainable")
-_WHOLE = ("direct_images", "cascade_cutoff", "probe_steps", "pack", "pack_halved")
+_WHOLE = ("direct_images", "cascade_cutoff", "probe_steps", "pack", "pack_halved", "train_epochs", "train_images")
 _TEXT = ("status", "error", "device", "hostname")
 _LIST_PREFIX = {"profiles": "profile_", "truth": "epoch_"}
 
@@ -97,8 +109,15 @@ def row(measurement: "Measurement", **extra: Any) -> dict[str, Any]:
         for table, arrays in (("profiles", m.profiles), ("truth", m.curves))
         for name, values in arrays.items()
     }
-    point = {name: getattr(m.point, name) for name in _POINT}
+    point = {name: getattr(m.point, name) for name in POINT}
     return {**point, "status": m.status, "error": m.error, **m.values, **lists, **extra}
+
+
+def point_of(row: "Mapping[str, Any]") -> "Point":
+    """The point of a row."""
+    from probes import Point
+
+    return Point(*(row[name] for name in POINT))
 
 
 @dataclass
@@ -116,17 +135,26 @@ class Results:
     @cached_property
     def points(self) -> pd.DataFrame:
         """One row a point."""
-        return load_points(self.store)
+        points = load_points(self.store)
+        if self.spec.train != "none":
+            level = self.spec.level or trained_level(points)
+            points["trainable"] = (points["accuracy"] > level).astype("boolean").where(points["accuracy"].notna())
+        return points
+
+    @property
+    def level(self) -> float:
+        """Accuracy above which a network counts as trained; NaN if none is known."""
+        return self.spec.level or trained_level(self.points)
 
     @cached_property
     def profiles(self) -> pd.DataFrame:
         """One row a point and layer."""
-        return self._long("profiles", "layer", list(_PROFILES))
+        return self._long("profiles", list(_PROFILES), index="layer")
 
     @cached_property
     def truth(self) -> pd.DataFrame:
-        """One row a trained point and epoch."""
-        return self._long("truth", "epoch", list(_CURVES))
+        """One row a trained point, learning rate and epoch."""
+        return self._long("truth", list(_CURVES)).astype({"epoch": int})
 
     @cached_property
     def phase(self) -> "PhaseModel":
@@ -145,16 +173,17 @@ class Results:
         frame: pd.DataFrame = getattr(self, name)
         return frame
 
-    def _long(self, table: str, index: str, names: list[str]) -> pd.DataFrame:
-        """Unfold the list columns of every row."""
+    def _long(self, table: str, names: list[str], index: str | None = None) -> pd.DataFrame:
+        """Unfold the list columns of every row; ``index`` counts their entries from 1."""
         lists = [_LIST_PREFIX[table] + n for n in names]
-        wide = self.store.read(lists).to_pandas().reindex(columns=[*_POINT, *lists])
-        wide = wide.sort_values(list(_POINT), ignore_index=True)
+        wide = self.store.read(lists).to_pandas().reindex(columns=[*POINT, *lists])
+        wide = wide.sort_values(list(POINT), ignore_index=True)
         lengths = np.array([max(_length(v) for v in r) for r in wide[lists].itertuples(index=False)], dtype=int)
         where = np.repeat(np.arange(len(wide)), lengths)
-        frame = wide[list(_POINT)].iloc[where].reset_index(drop=True)
-        starts = np.repeat(np.cumsum(lengths) - lengths, lengths)
-        frame[index] = np.arange(len(frame)) - starts + 1
+        frame = wide[list(POINT)].iloc[where].reset_index(drop=True)
+        if index:
+            starts = np.repeat(np.cumsum(lengths) - lengths, lengths)
+            frame[index] = np.arange(len(frame)) - starts + 1
         for name, column in zip(names, lists, strict=True):
             pieces = [v if _length(v) else np.full(n, np.nan) for v, n in zip(wide[column], lengths, strict=True)]
             frame[name] = np.concatenate([np.empty(0), *pieces]).astype(float)
@@ -176,7 +205,17 @@ def load_points(store: Store) -> pd.DataFrame:
             frame[name] = frame[name].astype("int64")
         else:
             frame[name] = frame[name].astype(float)
-    return _described(frame.sort_values(list(_POINT), ignore_index=True), "points")
+    return _described(frame.sort_values(list(POINT), ignore_index=True), "points")
+
+
+def trained_level(points: pd.DataFrame) -> float:
+    """The accuracy above which a network counts as trained, unless it is given.
+
+    Half way from chance to the best accuracy of the sweep, and at least a tenth of the way to 1: where nothing could be
+    learnt, nothing was trained. NaN if nothing was trained.
+    """
+    chance = points["chance"].max()
+    return float(max(chance + (points["accuracy"].max() - chance) / 2, chance + 0.1 * (1 - chance)))
 
 
 def _length(value: Any) -> int:

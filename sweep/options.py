@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
-from .spec import CHOICES, RANGES, Range, SpecError
+from .spec import CHOICES, PRESETS, RANGES, Range, SpecError
 
-__all__ = ["AUTO", "Number", "config_option", "options", "usage_error"]
+__all__ = ["AUTO", "Number", "config_option", "options", "preset_option", "usage_error"]
 
 AUTO = "auto"
 F = TypeVar("F", bound=Callable[..., Any])
@@ -41,23 +41,26 @@ class Number(click.ParamType):
         return ("N" if self.allowed.whole else "X") + (f"|{self.word}" if self.word else "")
 
 
-class Widths(click.ParamType):
-    """Whole numbers with commas between them."""
+class Numbers(click.ParamType):
+    """Numbers within a `Range` with commas between them."""
 
-    name = "widths"
+    name = "numbers"
+
+    def __init__(self, allowed: Range) -> None:
+        self.allowed = allowed
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Raises click's own error, which names the option."""
         if isinstance(value, tuple):
             return value
         try:
-            return tuple(RANGES["width"].convert(v.strip()) for v in str(value).split(","))
+            return tuple(self.allowed.convert(v.strip()) for v in str(value).split(","))
         except (ValueError, OverflowError):
-            self.fail(f"{str(value)[:80]!r} is not {RANGES['width']}, or several with commas between.", param, ctx)
+            self.fail(f"{str(value)[:80]!r} is not {self.allowed}, or several with commas between.", param, ctx)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """``N,N,...``."""
-        return "N,N,..."
+        """``N,N,...`` or ``X,X,...``."""
+        return "N,N,..." if self.allowed.whole else "X,X,..."
 
 
 def _number(name: str, help: str, *, word: str | None = None, **more: Any) -> Callable[[F], F]:
@@ -130,7 +133,7 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
     ),
     "widths": click.option(
         "--widths",
-        type=Widths(),
+        type=Numbers(RANGES["width"]),
         help="Of every hidden layer (mlp), or its channels (conv); the depth is at most their number.",
     ),
     "activation": _choice("activation", "Of the hidden layers.", "tanh"),
@@ -173,8 +176,40 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
     ),
     "precision": _choice("precision", "Of the products that train the cascade.", "float32"),
     "search": _choice("search", "How points are chosen.", "boundary"),
-    "train": _choice("train", "Which points are trained for ground truth.", "none"),
-    "epochs": _number("epochs", "Of training.", default=20, show_default=True),
+    "train": _choice(
+        "train",
+        "Which points are trained for ground truth; boundary: those whose prediction is uncertain, and a few others.",
+        "none",
+    ),
+    "epochs": _number(
+        "epochs",
+        "Of training; auto: as many as show 96,000 images (15 of 6,400).",
+        word=AUTO,
+        default=AUTO,
+        show_default=True,
+    ),
+    "optimizer": _choice("optimizer", "Of training: plain SGD, or Adam.", "sgd"),
+    "lr": click.option(
+        "--lr",
+        type=Numbers(RANGES["lr"]),
+        default="0.01",
+        show_default=True,
+        help=f"Learning rate, or several: each network is trained with each, and the best counts. [{RANGES['lr']}]",
+    ),
+    "batch": _number("batch", "Images a training step.", default=64, show_default=True),
+    "level": _number(
+        "level",
+        "Test accuracy above which a network counts as trained, and is trained no further; auto: half way from chance "
+        "to the best accuracy of the sweep, and every network is trained to the end.",
+        word=AUTO,
+        default=AUTO,
+        show_default=True,
+    ),
+    "patience": _number(
+        "patience",
+        "Epochs without progress after which a training is given up; default: never.",
+        default=None,
+    ),
     "concurrency": _number("concurrency", "Trials at once; auto: as many as fit.", word=AUTO, default=AUTO),
     "pack": _number("pack", "Points per trial; auto: from their cost and the memory.", word=AUTO, default=AUTO),
     "cpus_per_trial": _number("cpus_per_trial", "Cores per trial.", default=1.0, show_default=True),
@@ -233,7 +268,7 @@ def _as_argument(option: click.Option, key: str, item: Any, ctx: click.Context, 
         if not isinstance(item, bool):
             raise click.BadParameter(f"{key!r} must be true or false, got {item!r}", ctx, param)
         return item
-    if isinstance(option.type, Widths) and isinstance(item, list):
+    if isinstance(option.type, Numbers) and isinstance(item, list):
         return ",".join(str(i) for i in item)
     items = item if isinstance(item, list) else [item]
     scalars = all(isinstance(i, int | float | str) and not isinstance(i, bool) for i in items)
@@ -241,6 +276,29 @@ def _as_argument(option: click.Option, key: str, item: Any, ctx: click.Context, 
         wanted = "a list of two numbers" if option.nargs == 2 else "one value"
         raise click.BadParameter(f"{key!r} must be {wanted}, got {str(item)[:80]!r}", ctx, param)
     return tuple(str(i) for i in items) if option.nargs == 2 else str(item)
+
+
+def _apply_preset(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    """Take defaults from a preset; what a configuration file says comes before it."""
+    if value is not None:
+        ctx.default_map = {**PRESETS[value], **(ctx.default_map or {})}
+
+
+def preset_option(command: F) -> F:
+    """``--preset NAME``."""
+    said = {name: " ".join(f"--{k.replace('_', '-')} {_shown(v)}" for k, v in p.items()) for name, p in PRESETS.items()}
+    return click.option(
+        "--preset",
+        type=click.Choice(tuple(PRESETS)),
+        is_eager=True,
+        expose_value=False,
+        callback=_apply_preset,
+        help="Options to begin with, overridden by others. " + " ".join(f"{n}: {text}." for n, text in said.items()),
+    )(command)
+
+
+def _shown(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def config_option(command: F) -> F:

@@ -10,15 +10,16 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .checkpoints import Checkpoints
 from .design import suggested_pack
-from .frame import SPEC_FILE, Results, load, row
+from .frame import SPEC_FILE, Results, load, point_of, row
 from .lock import locked
 from .progress import Progress
 from .resources import Resources, check_here, check_memory, fitting_pack, start_ray
@@ -38,6 +39,7 @@ __all__ = ["default_directory", "resume", "run"]
 
 VERSIONS_FILE = "versions.json"
 TUNE_FOLDER = ".tune"
+_CORE_FLOPS, _GPU_FLOPS = 100e9, 10e12  # a second, of well filled matrix products in float32
 _PACKAGES = (
     "trainability-sweep",
     "ray",
@@ -57,8 +59,11 @@ TUNE_ENVIRONMENT = {
 }
 
 
-def run(spec: SweepSpec, directory: str | Path, *, quiet: bool = True) -> Results:
+def run(spec: SweepSpec, directory: str | Path, *, quiet: bool = True, callbacks: Sequence[Any] = ()) -> Results:
     """Run a new sweep into ``directory`` and wait for it.
+
+    ``callbacks`` are Tune's, those of TensorBoard, MLflow or W&B for example: they see a result after every epoch of a
+    training, with the accuracy and loss of every network in it.
 
     Raises
     ------
@@ -87,7 +92,7 @@ def run(spec: SweepSpec, directory: str | Path, *, quiet: bool = True) -> Result
         try:
             _write(path / SPEC_FILE, spec.save)
             _write(path / VERSIONS_FILE, lambda p: p.write_text(json.dumps(_versions(), indent=1) + "\n"))
-            _measure(spec, path, images, quiet)
+            _measure(spec, path, images, quiet, callbacks)
         except SpecError:  # what only the storage or the cluster could tell; nothing was measured
             for leftover in (SPEC_FILE, VERSIONS_FILE, JOURNAL):
                 (path / leftover).unlink(missing_ok=True)
@@ -120,8 +125,10 @@ def _with_absolute_paths(spec: SweepSpec) -> SweepSpec:
     )
 
 
-def resume(directory: str | Path, *, quiet: bool = True, **changes: Any) -> Results:
+def resume(directory: str | Path, *, quiet: bool = True, callbacks: Sequence[Any] = (), **changes: Any) -> Results:
     """Go on with the sweep in ``directory``; ``changes`` are `CHANGEABLE` fields of its spec.
+
+    ``callbacks`` as in `run`.
 
     Raises
     ------
@@ -141,7 +148,7 @@ def resume(directory: str | Path, *, quiet: bool = True, **changes: Any) -> Resu
         _create_store(spec, path)
         if spec != old:
             _write(path / SPEC_FILE, spec.save)
-        _measure(spec, path, images, quiet)
+        _measure(spec, path, images, quiet, callbacks)
     return load(path)
 
 
@@ -162,7 +169,7 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _measure(spec: SweepSpec, path: Path, images: "Images", quiet: bool) -> None:
+def _measure(spec: SweepSpec, path: Path, images: "Images", quiet: bool, callbacks: Sequence[Any]) -> None:
     """Measure what is missing."""
     store = Store(spec.storage or path)
     rows = store.read(["status", "margin", "margin_censored"]).to_pylist()
@@ -170,10 +177,18 @@ def _measure(spec: SweepSpec, path: Path, images: "Images", quiet: bool) -> None
     total = study.budget * spec.replicas
     with Progress(spec, total, rows, store, quiet=quiet) as progress:
         if len(rows) < total:
-            _tune(spec, path, images, store, study, progress)
+            _tune(spec, path, images, store, study, progress, callbacks)
 
 
-def _tune(spec: SweepSpec, path: Path, images: "Images", store: Store, study: SweepStudy, progress: Progress) -> None:
+def _tune(
+    spec: SweepSpec,
+    path: Path,
+    images: "Images",
+    store: Store,
+    study: SweepStudy,
+    progress: Progress,
+    callbacks: Sequence[Any],
+) -> None:
     os.environ.update(TUNE_ENVIRONMENT)
     progress.note("starting Ray")
     # Tune's own state is never read again: it lags behind the part files.
@@ -185,13 +200,16 @@ def _tune(spec: SweepSpec, path: Path, images: "Images", store: Store, study: Sw
     resources = start_ray(spec, images)
     try:
         pack = spec.pack or min(
-            suggested_pack(_as_loaded(spec, images), images.shape, resources.concurrency),
+            suggested_pack(spec, _seconds_per_point(spec, images, resources), resources.concurrency),
             fitting_pack(spec, images, resources),
         )
         progress.start(resources.concurrency, pack)
 
+        checkpoints = Checkpoints(spec.storage or path)
+
         def record(new: list[dict[str, Any]]) -> None:
             store.write([{**r, "finished": time.time()} for r in new])
+            checkpoints.forget(point_of(r) for r in new)
             progress.measured(new)
 
         from .searcher import PackSearcher
@@ -199,20 +217,32 @@ def _tune(spec: SweepSpec, path: Path, images: "Images", store: Store, study: Sw
         searcher = PackSearcher(study, pack, record, _failed_rows)
         with _terminated_is_interrupted(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            _tuner(spec, path, images, resources, searcher, progress).fit()
+            _tuner(spec, path, images, resources, searcher, progress, callbacks).fit()
+        checkpoints.clear()
     finally:
         ray.shutdown()
         shutil.rmtree(path / TUNE_FOLDER, ignore_errors=True)
 
 
-def _as_loaded(spec: SweepSpec, images: "Images") -> SweepSpec:
-    """The spec with no more images than there are, for an honest estimate of its cost."""
-    there = max(16, len(images.train))
-    return replace(spec, images=min(spec.images, there), train_images=min(spec.train_images, there))
+def _seconds_per_point(spec: SweepSpec, images: "Images", resources: Resources) -> float:
+    """A rough cost of one point of middle depth, on one core or on a trial's share of a GPU."""
+    from probes.cost import cost
+
+    settings = probe_settings(spec)
+    found = cost(settings, images, sum(spec.depth) // 2)
+    trained = 0 if spec.train == "none" else len(spec.lr) * settings.training.rounds(images)
+    speed = _GPU_FLOPS * min(1.0, resources.gpus) if resources.gpus else _CORE_FLOPS
+    return (found.probes + trained * found.epoch) / speed
 
 
 def _tuner(
-    spec: SweepSpec, path: Path, images: "Images", resources: Resources, searcher: "PackSearcher", progress: Progress
+    spec: SweepSpec,
+    path: Path,
+    images: "Images",
+    resources: Resources,
+    searcher: "PackSearcher",
+    progress: Progress,
+    callbacks: Sequence[Any],
 ) -> "tune.Tuner":
     from ray import tune
 
@@ -225,6 +255,7 @@ def _tuner(
         settings=probe_settings(spec),
         threads=max(1, math.floor(resources.cpus)),
         device="cuda" if resources.gpus else "cpu",
+        storage=spec.storage or str(path.absolute()),
     )
     return tune.Tuner(
         tune.with_resources(trainable, {"CPU": resources.cpus, "GPU": resources.gpus}),
@@ -240,7 +271,7 @@ def _tuner(
             name=TUNE_FOLDER,
             storage_path=str(path.absolute()),
             verbose=0,
-            callbacks=[Watch(searcher, lambda: progress.refresh(searcher.in_progress))],
+            callbacks=[Watch(searcher, lambda: progress.refresh(searcher.in_progress)), *callbacks],
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             failure_config=tune.FailureConfig(max_failures=1),
         ),

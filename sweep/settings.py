@@ -1,8 +1,9 @@
 """SweepSpec -> what the probes need: settings and images."""
 
 from probes.datasets import DatasetError, Images, load_images
-from probes.measure import ProbeSettings
 from probes.networks import Architecture
+from probes.settings import ProbeSettings
+from probes.training import TrainingSettings
 
 from .spec import SpecError, SweepSpec
 
@@ -26,8 +27,15 @@ def probe_settings(spec: SweepSpec) -> ProbeSettings:
         probe_steps=spec.probe_steps,
         precision=spec.precision,
         train=spec.train,
-        epochs=spec.epochs,
-        train_images=spec.train_images,
+        training=TrainingSettings(
+            epochs=spec.epochs,
+            images=spec.train_images,
+            optimizer=spec.optimizer,
+            lr=spec.lr,
+            batch=spec.batch,
+            level=spec.level,
+            patience=spec.patience,
+        ),
     )
 
 

@@ -2,7 +2,6 @@
 
 import json
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -35,7 +34,7 @@ def probe(spec: SweepSpec, pictures: Path | None = None) -> "Measurement":
         Bad input, or a file that cannot be written.
     """
     from probes import Point
-    from probes.measure import Prober, record_training
+    from probes.measure import Prober
     from probes.pictures import gallery
 
     from .resources import check_memory
@@ -53,10 +52,9 @@ def probe(spec: SweepSpec, pictures: Path | None = None) -> "Measurement":
     if pictures and measurement.status != "failed":
         from .plots import gallery_figure
 
-        started = time.perf_counter()
-        with _bar("training", settings.epochs) as progress:
-            found = gallery(prober, point, lambda epoch: progress())
-        record_training(measurement, found.curve, time.perf_counter() - started, images.classes)
+        with _bar("training", settings.training.rounds(images)) as progress:
+            found = gallery(prober, point, progress)
+        prober.record_training(measurement, found.curve)
         save_picture(gallery_figure(found, Path(spec.dataset).name), pictures, "images_out")
     return measurement
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-__all__ = ["CHOICES", "RANGES", "Range", "SpecError", "SweepSpec"]
+__all__ = ["CHOICES", "PRESETS", "RANGES", "Range", "SpecError", "SweepSpec"]
 
 
 class SpecError(ValueError):
@@ -66,6 +66,10 @@ RANGES = {
     "penalty": Range(1e-9, 1e3, whole=False),
     "probe_steps": Range(1, 1_000_000),
     "epochs": Range(1, 100_000),
+    "lr": Range(0, 100, whole=False, above=True),
+    "batch": Range(1, 100_000),
+    "level": Range(0, 1, whole=False, above=True),
+    "patience": Range(1, 100_000),
     "concurrency": Range(1, 10_000),
     "pack": Range(1, 1024),
     "cpus_per_trial": Range(0.001, 1024, whole=False),
@@ -80,8 +84,22 @@ CHOICES = {
     "statistic": ("direct_horizon", "direct_retained", "cascade_horizon", "cascade_retained"),
     "search": ("boundary", "sobol", "grid", "random", "tpe"),
     "train": ("none", "boundary", "all"),
+    "optimizer": ("sgd", "adam"),
+}
+# Protocols by name: options that a sweep begins with.
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {
+        "train": "all",
+        "optimizer": "sgd",
+        "lr": (0.001,),
+        "batch": 64,
+        "epochs": 200,
+        "train_images": 60_000,
+        "level": 0.4,
+    }
 }
 DEPTH = (5, 60)  # unless there are widths to count
+_MOST_RATES = 20
 AXES = ("sigma_w", "sigma_b", "depth")
 BENCHMARKS = ("cascade", "direct", "pack", "memory", "gpu")
 TABLES = ("points", "profiles", "truth", "boundary")
@@ -126,7 +144,12 @@ class SweepSpec:
     precision: str = "float32"
     search: str = "boundary"
     train: str = "none"
-    epochs: int = 20
+    epochs: int | None = None
+    optimizer: str = "sgd"
+    lr: tuple[float, ...] = (0.01,)
+    batch: int = 64
+    level: float | None = None
+    patience: int | None = None
     concurrency: int | None = None
     pack: int | None = None
     cpus_per_trial: float = 1.0
@@ -141,7 +164,10 @@ class SweepSpec:
             chosen = "cascade_horizon" if self.probe == "cascade" else "direct_horizon"
             object.__setattr__(self, "statistic", chosen)
         if self.widths is not None:
-            object.__setattr__(self, "widths", self._list_of_widths(self.widths))
+            object.__setattr__(self, "widths", self._list("widths", self.widths, RANGES["width"], RANGES["depth"].high))
+        object.__setattr__(self, "lr", self._list("lr", self.lr, RANGES["lr"], _MOST_RATES))
+        if len(set(self.lr)) < len(self.lr):
+            raise SpecError(f"`lr` must be different numbers, got {', '.join(map(str, self.lr))}")
         if self.depth is None:
             layers = len(self.widths) if self.widths else 0
             object.__setattr__(self, "depth", (layers, layers) if layers else DEPTH)
@@ -151,7 +177,7 @@ class SweepSpec:
                 continue
             if name in AXES:
                 value = self._interval(name, value)
-            elif name in RANGES:
+            elif name in RANGES and name != "lr":
                 value = RANGES[name].check(name, value)
             elif name in CHOICES and value not in CHOICES[name]:
                 raise SpecError(f"`{name}` must be one of {', '.join(CHOICES[name])}, got {value!r}")
@@ -176,10 +202,10 @@ class SweepSpec:
         return low, high
 
     @staticmethod
-    def _list_of_widths(value: Any) -> tuple[int, ...]:
-        if not isinstance(value, list | tuple) or not 1 <= len(value) <= RANGES["depth"].high:
-            raise SpecError(f"`widths` must be 1 to {RANGES['depth'].high:g} whole numbers, got {value!r}")
-        return tuple(RANGES["width"].check("widths", v) for v in value)
+    def _list(name: str, value: Any, each: Range, most: float) -> tuple[Any, ...]:
+        if not isinstance(value, list | tuple) or not 1 <= len(value) <= most:
+            raise SpecError(f"`{name}` must be 1 to {most:g} numbers, got {value!r}")
+        return tuple(each.check(name, v) for v in value)
 
     def _check_together(self) -> None:
         if self.widths is not None:

@@ -6,7 +6,7 @@ read without them. Parts are never changed; a point that stands in two of them c
 
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,49 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-__all__ = ["Store", "StoreError"]
+__all__ = ["Store", "StoreError", "filesystem", "write_whole"]
 
 _KEY = ("sigma_w", "sigma_b", "depth", "seed")
 
 
 class StoreError(OSError):
     """The place for the results cannot be used; the message is one line."""
+
+
+def filesystem(uri: str | Path) -> tuple[fs.FileSystem, str]:
+    """The filesystem and the path on it of a local path or a URI.
+
+    Raises
+    ------
+    StoreError
+        The URI is malformed or its filesystem unknown.
+    """
+    try:
+        if "://" not in str(uri):
+            return fs.LocalFileSystem(), str(Path(uri).absolute())
+        found, root = fs.FileSystem.from_uri(str(uri))
+        return found, root.rstrip("/")
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise StoreError(f"{str(uri)!r} cannot be used: {' '.join(str(error).split())}") from error
+
+
+def write_whole(where: fs.FileSystem, path: str, write: Callable[[Any], Any]) -> None:
+    """Let ``write`` fill a file that appears whole or not at all."""
+    if not isinstance(where, fs.LocalFileSystem):
+        with where.open_output_stream(path) as out:
+            write(out)  # an object appears when it is closed
+        return
+    beside = Path(f"{path}.tmp")
+    with beside.open("wb") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.rename(path)
+    folder = os.open(beside.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # or the rename itself could be lost with the power
+    finally:
+        os.close(folder)
 
 
 class Store:
@@ -33,14 +69,8 @@ class Store:
     """
 
     def __init__(self, uri: str | Path) -> None:
-        try:
-            if "://" in str(uri):
-                self._fs, root = fs.FileSystem.from_uri(str(uri))
-            else:
-                self._fs, root = fs.LocalFileSystem(), str(Path(uri).absolute())
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise StoreError(f"{str(uri)!r} cannot be used: {' '.join(str(error).split())}") from error
-        self._root = root.rstrip("/") + "/parts"
+        self._fs, root = filesystem(uri)
+        self._root = f"{root}/parts"
         self.damaged: list[str] = []  # parts that could not be read, by the last `read`
 
     def create(self) -> None:
@@ -62,22 +92,8 @@ class Store:
 
     def write(self, rows: Sequence[dict[str, Any]]) -> None:
         """Write one part, whole or not at all."""
-        path = f"{self._root}/{uuid.uuid4().hex}.parquet"
         table = pa.Table.from_pylist(list(rows))
-        if not isinstance(self._fs, fs.LocalFileSystem):
-            pq.write_table(table, path, filesystem=self._fs)  # an object appears when it is closed
-            return
-        beside = Path(f"{path}.tmp")
-        with beside.open("wb") as file:
-            pq.write_table(table, file)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.rename(path)
-        folder = os.open(self._root, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # or the rename itself could be lost with the power
-        finally:
-            os.close(folder)
+        write_whole(self._fs, f"{self._root}/{uuid.uuid4().hex}.parquet", lambda file: pq.write_table(table, file))
 
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
         """All rows, each point once, with the columns asked for (those that any part has) or all.

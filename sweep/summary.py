@@ -105,7 +105,10 @@ def table(results: Results, seconds: float, picture: Path) -> str:
     trained = points["trainable"].dropna()
     if len(trained):
         agree = (points.loc[trained.index, "margin"] >= 0) == trained.astype(bool)
-        lines.append(f"{len(trained)} trained: the probe was right about {int(agree.sum())} of them")
+        lines.append(
+            f"{len(trained)} trained, {int(trained.sum())} of them above the level of {results.level:.2f}; "
+            f"the probe was right about {int(agree.sum())} (more: sweep compare {results.path})"
+        )
     lines += _boundary_lines(results)
     lines += ["", f"results   {results.path}", f"picture   {picture}"]
     return "\n".join(lines)

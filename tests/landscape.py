@@ -31,7 +31,7 @@ def made_up(point, cap=np.inf, status="ok"):
         "chi_1": 1.0,
         "xi_c": np.inf,
         "probe_steps": 0,
-        "probe_seconds": 0.1,
+        "direct_seconds": 0.1,
     }
     profile = np.linspace(1, 0.3, point.depth)
     return Measurement(point, status, "", values, {"direct_retained": profile})

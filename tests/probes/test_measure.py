@@ -47,7 +47,7 @@ def test_every_statistic_is_there_and_finite(alone):
         for name, profile in m.profiles.items():
             assert len(profile) == m.point.depth and np.isfinite(profile[[0, -1]]).all()
             assert np.isfinite(profile).all() or name == "direct_retained"  # of which some layers are decoded
-        assert m.values["probe_steps"] == 300 and m.values["probe_seconds"] > 0
+        assert m.values["probe_steps"] == 300 and m.values["cascade_seconds"] > 0
 
 
 def test_a_pack_gives_what_its_points_give_alone(digits, alone):

@@ -1,68 +1,166 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from probes import Point
-from probes.networks import Architecture, Dense
-from probes.training import LEARNING_RATE, train_pack, trainable_level
+from probes import Images, Point
+from probes.networks import ACTIVATIONS, Architecture, Network
+from probes.training import Training, TrainingSettings, chance, train_pack
 
-KEYS = {"architecture": Architecture("mlp", (8, 8), 10), "activation": "tanh", "train_images": 640}
+ARCHITECTURE = Architecture("mlp", (8, 8), 10)
+KEYS = {"architecture": ARCHITECTURE, "activation": "tanh"}
+SHORT = TrainingSettings(epochs=2, images=320)
 
 
-def test_a_pack_trains_as_its_networks_would_alone(digits):
-    points = [Point(w, 0.2, 6, s) for s, w in enumerate((1.2, 1.5, 2.0))]
-    together = train_pack(points, digits, epochs=2, **KEYS)
+def same(one, other):
+    return all(np.array_equal(getattr(one, n), getattr(other, n)) for n in ("lr", "epoch", "accuracy", "loss"))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("name", ["mlp", "published", "shrinking", "conv", "resnet"])
+def test_networks_train_exactly_as_they_would_alone(digits, name, optimizer):
+    points = [Point(w, 0.2, d, s) for s, (w, d) in enumerate([(1.2, 3), (2.0, 6), (1.5, 1), (1.4, 6)])]
+    settings = replace(SHORT, optimizer=optimizer, images=128 if name in ("conv", "resnet") else 320, lr=(0.01, 0.003))
+    keys = KEYS | {"architecture": Architecture(name, (8, 8), 10)}
+    together = train_pack(points, digits, settings, **keys)
     for point, found in zip(points, together, strict=True):
-        (alone,) = train_pack([point], digits, epochs=2, **KEYS)
-        np.testing.assert_allclose(found.loss, alone.loss, rtol=1e-4)
-        # One image of 360 may fall on the other side of a decision.
-        np.testing.assert_allclose(found.accuracy, alone.accuracy, atol=1.5 / 360)
+        assert same(found, train_pack([point], digits, settings, **keys)[0])
+    assert same(together[0], train_pack(points[::-1], digits, settings, **keys)[-1])
 
 
-def test_first_epoch_agrees_with_a_plain_torch_network(digits):
-    point, images = Point(1.4, 0.1, 3, 0), 64
-    layers = []
-    for i, (a, b) in enumerate([(64, 64), (64, 64), (64, 64), (64, 10)]):
-        weight, bias = Dense(a, b).draw(point, (i + 1) % 4)  # the read-out is number 0
-        layer = torch.nn.Linear(a, b)
-        with torch.no_grad():
-            layer.weight.copy_(weight.T)
-            layer.bias.copy_(bias)
-        layers += [layer, torch.nn.Tanh()]
-    network = torch.nn.Sequential(*layers[:-1])
-    sgd = torch.optim.SGD(network.parameters(), lr=LEARNING_RATE)
-    loss = torch.nn.functional.cross_entropy(network(digits.train[:images]), digits.train_labels[:images])
-    loss.backward()
-    sgd.step()
-    accuracy = (network(digits.test).argmax(1) == digits.test_labels).float().mean()
-    (found,) = train_pack([point], digits, **KEYS | {"train_images": images}, epochs=1)
-    assert found.loss[0] == pytest.approx(loss.item(), rel=1e-5)
-    assert found.accuracy[0] == pytest.approx(float(accuracy), abs=1.5 / 360)
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("name", ["mlp", "shrinking", "conv"])
+def test_agrees_with_a_plain_torch_loop(digits, name, optimizer, activation):
+    point, images, lr = Point(1.3, 0.1, 3, 4), 150, 0.02
+    architecture = Architecture(name, (8, 8), 10, 6 if name == "conv" else 20)
+    network = Network(point, architecture, activation)
+    parameters = {n: [p.requires_grad_() for p in network.parameters(n)] for n in (1, 2, 3, 0)}
+    flat = [p for some in parameters.values() for p in some]
+    chosen = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[optimizer](flat, lr=lr)
+
+    def logits(x):
+        for n in (1, 2, 3):
+            x = network.layer(n).apply(x[None], [p[None] for p in parameters[n]], ACTIVATIONS[activation])[0]
+        return torch.addmm(parameters[0][1], x, parameters[0][0])
+
+    settings = TrainingSettings(epochs=2, images=images, optimizer=optimizer, lr=(lr,), batch=50)
+    training = Training([point], digits, settings, architecture=architecture, activation=activation, keep=True)
+    losses = []
+    for _ in range(2):
+        total = 0.0
+        for x, y in training._data.batches(len(losses)):
+            loss = torch.nn.functional.cross_entropy(logits(x), y)
+            chosen.zero_grad()
+            loss.backward()
+            chosen.step()
+            total += float(loss) * len(x) / images
+        losses.append(total)
+        training.epoch()
+    (found,) = training.curves()
+    np.testing.assert_allclose(found.loss, losses, rtol=2e-5)
+    for number, plain in parameters.items():
+        for ours, theirs in zip(found.trained[number], plain, strict=True):
+            torch.testing.assert_close(ours, theirs.detach(), rtol=1e-4, atol=2e-5)
+    with torch.no_grad():
+        accuracy = (logits(digits.test).argmax(1) == digits.test_labels).float().mean()
+    assert found.accuracy[-1] == pytest.approx(float(accuracy), abs=1.5 / 360)
+
+
+def test_every_epoch_has_another_order_that_all_networks_share(digits):
+    data = Training([Point(1.0, 0.1, 1)], digits, SHORT, **KEYS)._data
+    first, second = ([x for x, _ in data.batches(epoch)] for epoch in (0, 1))
+    assert not torch.equal(first[0], second[0])
+    assert torch.equal(first[0], next(iter(data.batches(0)))[0])
 
 
 def test_networks_train_near_criticality_and_not_in_the_ordered_phase(digits):
     points = [Point(0.6, 0.2, 20, 0), Point(1.4, 0.2, 20, 0)]
-    ordered, critical = train_pack(points, digits, **KEYS | {"train_images": 1437}, epochs=10)
-    level = trainable_level(10)
-    assert ordered.accuracy.max() < 0.2 < level < critical.accuracy.max()
+    ordered, critical = train_pack(points, digits, TrainingSettings(epochs=10), **KEYS)
+    assert ordered.accuracy.max() < 0.2 and critical.accuracy.max() > 0.6
 
 
-def test_a_network_that_blows_up_spares_the_others(digits):
+def test_a_network_leaves_when_it_has_diverged(digits):
     points = [Point(20.0, 0.2, 30, 0), Point(1.4, 0.0, 30, 0)]
-    bad, good = train_pack(points, digits, **KEYS | {"activation": "relu"}, epochs=1)
-    assert np.isinf(bad.loss).all() and np.isfinite(good.loss).all()
+    bad, good = train_pack(points, digits, SHORT, **KEYS | {"activation": "relu"})
+    assert np.isinf(bad.loss).all() and len(bad.loss) == 1
+    assert np.isfinite(good.loss).all() and len(good.loss) == 2
 
 
-def test_depths_may_not_be_mixed(digits):
-    with pytest.raises(ValueError, match=r"must share one depth, got \[3, 4\]"):
-        train_pack([Point(1.0, 0.1, 3), Point(1.0, 0.1, 4)], digits, epochs=1, **KEYS)
+def test_a_network_leaves_when_it_has_reached_its_level(digits):
+    points = [Point(1.4, 0.2, 3, 0), Point(0.5, 0.2, 30, 1), Point(1.4, 0.2, 4, 2)]
+    everything = train_pack(points, digits, TrainingSettings(epochs=12), **KEYS)
+    level = float(everything[0].accuracy[3])
+    leaving = train_pack(points, digits, TrainingSettings(epochs=12, level=level), **KEYS)
+    for whole, part in zip(everything, leaving, strict=True):
+        above = np.flatnonzero(whole.accuracy > level)
+        assert len(part.epoch) == (above[0] + 1 if len(above) else 12)
+        assert np.array_equal(whole.accuracy[: len(part.epoch)], part.accuracy)
+    assert len(leaving[0].epoch) < 12 == len(leaving[1].epoch)
 
 
-@pytest.mark.parametrize("name", ["published", "shrinking", "conv", "resnet"])
-def test_every_architecture_learns_and_gives_its_parameters(digits, name):
-    keys = KEYS | {"architecture": Architecture(name, (8, 8), 10), "train_images": 1437}
-    told = []
-    (found,) = train_pack([Point(1.3, 0.1, 3)], digits, epochs=6, progress=told.append, **keys)
-    assert told == [1, 2, 3, 4, 5, 6]
-    assert found.loss[-1] < found.loss[0] and found.accuracy.max() > 0.3  # chance: 0.1
-    assert sorted(found.trained) == [0, 1, 2, 3] and not found.trained[1][0].requires_grad
+def test_a_network_leaves_when_it_has_stalled(digits):
+    points = [Point(0.3, 0.1, 40, 0), Point(1.4, 0.2, 4, 1)]
+    stalled, learning = train_pack(points, digits, TrainingSettings(epochs=30, patience=4), **KEYS)
+    assert len(stalled.epoch) < 30 == len(learning.epoch)
+
+
+def test_the_best_of_several_learning_rates_counts(digits):
+    (found,) = train_pack([Point(1.4, 0.2, 4)], digits, replace(SHORT, lr=(1e-5, 0.1)), keep=True, **KEYS)
+    assert found.lr.tolist() == [1e-5, 1e-5, 0.1, 0.1] and found.epoch.tolist() == [1, 2, 1, 2]
+    assert found.lr[found.best] == 0.1
+    (alone,) = train_pack([Point(1.4, 0.2, 4)], digits, replace(SHORT, lr=(0.1,)), keep=True, **KEYS)
+    assert torch.equal(found.trained[1][0], alone.trained[1][0])
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_training_that_goes_on_ends_as_if_it_had_not_been_interrupted(digits, optimizer):
+    points = [Point(1.2, 0.2, 3, 0), Point(1.5, 0.2, 5, 1), Point(1.0, 0.2, 4, 2)]
+    settings = TrainingSettings(epochs=4, images=320, optimizer=optimizer, lr=(0.01, 0.02))
+    whole = train_pack(points, digits, settings, **KEYS)
+    first = Training(points[:2], digits, settings, **KEYS)
+    first.epoch()
+    first.epoch()
+    second = Training(points, digits, settings, saved=first.state(), **KEYS)  # one of them begins only now
+    while second.running:
+        second.epoch()
+    assert all(same(a, b) for a, b in zip(whole, second.curves(), strict=True))
+
+
+def test_a_state_of_trainings_that_are_over_trains_nothing(digits):
+    training = Training([Point(1.2, 0.2, 3, 0)], digits, SHORT, **KEYS)
+    while training.running:
+        training.epoch()
+    again = Training([Point(1.2, 0.2, 3, 0)], digits, SHORT, saved=training.state(), **KEYS)
+    assert again.running == 0 and same(again.curves()[0], training.curves()[0])
+
+
+def test_large_networks_have_a_thread_each_and_the_same_outcome(monkeypatch, digits):
+    images = Images(
+        "made up", *(torch.rand(64, 20, 20).flatten(1) for _ in range(2)), *[torch.arange(64) % 10] * 2, shape=(20, 20)
+    )
+    keys = KEYS | {"architecture": Architecture("mlp", (20, 20), 10)}
+    points = [Point(1.3, 0.2, 2, s) for s in range(3)]
+    alone = [train_pack([p], images, SHORT, **keys)[0] for p in points]
+    torch.set_num_threads(2)
+    try:
+        together = train_pack(points, images, SHORT, **keys)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+    assert all(same(a, b) for a, b in zip(alone, together, strict=True))
+
+
+def test_chance_is_what_the_commonest_class_gives(digits):
+    assert chance(digits) == pytest.approx(0.1, abs=0.02)
+    skewed = replace(
+        digits, train_labels=torch.full_like(digits.train_labels, 3), test_labels=torch.tensor([3, 3, 3, 1])
+    )
+    assert chance(skewed) == 0.75
+
+
+@pytest.mark.parametrize("keys", [{"optimizer": "rprop"}, {"lr": ()}, {"lr": (0.1, 0.1)}, {"lr": (-1.0,)}])
+def test_nonsense_is_refused(keys):
+    with pytest.raises(ValueError, match=r"`(optimizer|lr)` must be"):
+        TrainingSettings(**keys)

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from probes.decoders import PRECISIONS
 from probes.meanfield import KERNELS
-from probes.measure import PROBES, STATISTICS, TRAIN, ProbeSettings
 from probes.networks import ACTIVATIONS, ARCHITECTURES
 from probes.point import MAX_DEPTH, MAX_SIGMA
+from probes.settings import PROBES, STATISTICS, TRAIN, ProbeSettings
 from sweep.spec import CHOICES, RANGES, Range, SpecError, SweepSpec
 
 
