@@ -7,7 +7,7 @@ score       of a statistic, see `STATISTICS`: the larger, the more trainable; 0 
 t           truth: whether training came above the level                                          ``[points]``
 surface     a Gaussian process through +1 (trained) and -1, or through a score: its zero is the
             boundary, the region is where it is positive                                          ``[places]``
-w           weights of the points in a draw of the bootstrap                                      ``[draws, points]``
+counts      how often each point is in each draw of the bootstrap                                 ``[draws, points]``
 ==========  ====================================================================================  ===================
 
 Points far from the boundary are easy. So the AUC is also given for the hard half: the points nearest to the true
@@ -99,6 +99,15 @@ def auc(score: np.ndarray, truth: np.ndarray) -> float:
         return math.nan
     ranks = rankdata(score)
     return float((ranks[truth].sum() - positive * (positive + 1) / 2) / (positive * negative))
+
+
+def _auc_draws(score: np.ndarray, truth: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The AUC had every point been there so many times, ``[draws]`` for counts ``[draws, points]``."""
+    pairs = (score[truth][:, None] > score[~truth]) + 0.5 * (score[truth][:, None] == score[~truth])
+    positive, negative = counts[:, truth], counts[:, ~truth]
+    total = positive.sum(1) * negative.sum(1)
+    won = ((positive @ pairs) * negative).sum(1)
+    return np.where(total > 0, won / np.maximum(total, 1), math.nan)
 
 
 class Surface:
@@ -294,40 +303,40 @@ def compare(results: Results, truth: Results | None = None) -> Comparison:
     hard = np.argsort(distance, kind="stable")[: len(t) // 2]
 
     rng = np.random.default_rng(0)
-    draws = [rng.integers(0, len(t), len(t)) for _ in range(_DRAWS)]
-    weights = rng.exponential(size=(_SURFACE_DRAWS, len(t)))
+    counts = _counts(rng, len(t), _DRAWS)
+    counts_hard = _counts(rng, len(hard), _DRAWS)
     planes, coarse = _planes(other.spec, GRID), _planes(other.spec, _SURFACE_GRID)
     true_plane = true(planes)
     sigma_w = planes["sigma_w"][0, 0]
     base = scored["xi_c"].to_numpy() if "xi_c" in names else None
     known = Surface(other.spec, trained, np.where(t, 1.0, -1.0))
-    true_draws = known.resampled(coarse, weights)
+    true_draws = known.resampled(coarse, counts[:_SURFACE_DRAWS])
     rows, reliability = {}, {}
     for name in names:
         s = scored[name].to_numpy()
         found: dict[str, float] = {"auc": auc(s, t)}
-        found |= _interval("auc", [auc(s[i], t[i]) for i in draws])
+        found |= _interval("auc", _auc_draws(s, t, counts))
         found["auc_hard"] = auc(s[hard], t[hard])
-        found |= _interval("auc_hard", [auc(s[hard[i]], t[hard[i]]) for i in _redraw(rng, len(hard))])
+        found |= _interval("auc_hard", _auc_draws(s[hard], t[hard], counts_hard))
         if base is not None:
             found["auc_minus_xi_c"] = found["auc"] - auc(base, t)
-            found |= _interval("auc_minus_xi_c", [auc(s[i], t[i]) - auc(base[i], t[i]) for i in draws])
+            found |= _interval("auc_minus_xi_c", _auc_draws(s, t, counts) - _auc_draws(base, t, counts))
         right = (s >= 0) == t
         natural = STATISTICS[name].natural
         found["accuracy"] = float(right.mean()) if natural else math.nan
-        found |= _interval("accuracy", [right[i].mean() if natural else math.nan for i in draws])
+        found |= _interval("accuracy", counts @ right / len(t) if natural else [])
         found["threshold_best"], found["accuracy_best"] = _best_threshold(s, t)
         surface = Surface(other.spec, trained, s if natural else s - found["threshold_best"])
         plane = surface(planes)
         found["iou"] = float(_mean(iou(plane, true_plane)))
-        found |= _interval("iou", _mean(iou(surface.resampled(coarse, weights), true_draws), 1))
+        found |= _interval("iou", _mean(iou(surface.resampled(coarse, counts[:_SURFACE_DRAWS]), true_draws), 1))
         if len(sigma_w) > 1:
             apart = np.abs(_crossings(plane, sigma_w) - _crossings(true_plane, sigma_w))
         found["distance"] = float(_mean(apart)) if len(sigma_w) > 1 else math.nan
         probability = _calibrated(s, t)
         wrong = (probability - t) ** 2
         found["brier"] = float(wrong.mean())
-        found |= _interval("brier", [wrong[i].mean() for i in draws])
+        found |= _interval("brier", counts @ wrong / len(t))
         rows[name] = found
         reliability[name] = _reliability(probability, t)
         if name == spec.statistic:
@@ -357,8 +366,9 @@ def compare(results: Results, truth: Results | None = None) -> Comparison:
     )
 
 
-def _redraw(rng: np.random.Generator, count: int) -> list[np.ndarray]:
-    return [rng.integers(0, count, count) for _ in range(_DRAWS)]
+def _counts(rng: np.random.Generator, points: int, draws: int) -> np.ndarray:
+    """How often each point is in each draw of a bootstrap, ``[draws, points]``."""
+    return rng.multinomial(points, np.full(points, 1 / points), draws).astype(float)
 
 
 def _interval(name: str, draws: Any) -> dict[str, float]:

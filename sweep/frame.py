@@ -200,7 +200,7 @@ def load_points(store: Store) -> pd.DataFrame:
         elif name in _WHOLE:
             frame[name] = frame[name].astype("Int64")
         elif name in _TEXT:
-            frame[name] = frame[name].fillna("").astype(str)
+            frame[name] = frame[name].astype(object).fillna("").astype(str)
         elif name in ("depth", "seed"):
             frame[name] = frame[name].astype("int64")
         else:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from probes import Point, ProbeSettings, load_images
+from probes import Point, ProbeSettings, TrainingSettings, load_images
 from probes.measure import Prober, measure
 
 STATISTICS = (
@@ -29,6 +29,7 @@ def assert_same(a, b):
     assert a.values["margin"] == pytest.approx(b.values["margin"], abs=1e-5)
 
 
+SHORT = TrainingSettings(epochs=1, images=64, lr=(0.01, 0.02))
 POINTS = [
     Point(w, b, d, s) for s, (w, b, d) in enumerate([(0.8, 0.1, 12), (1.3, 0.2, 30), (2.4, 0.1, 30), (1.5, 0.9, 7)])
 ]
@@ -138,15 +139,56 @@ def test_a_point_that_raises_spares_the_others(digits, monkeypatch):
 
 
 def test_training_all_and_at_the_boundary(digits):
-    settings = ProbeSettings("direct", train="all", epochs=1, train_images=64)
-    trained = measure(POINTS, digits, settings)
+    trained = measure(POINTS, digits, ProbeSettings("direct", train="all", training=SHORT))
     for m in trained:
-        assert 0 <= m.values["accuracy"] <= 1 and m.curves["accuracy"].shape == (1,)
-        assert m.values["trainable"] == (m.values["accuracy"] > 0.55)
-    near = measure(POINTS, digits, ProbeSettings("direct", train="boundary", epochs=1, train_images=64))
+        assert 0 <= m.values["accuracy"] <= 1 and m.curves["accuracy"].shape == (2,)
+        assert m.curves["lr"].tolist() == [0.01, 0.02] and m.curves["epoch"].tolist() == [1, 1]
+        assert m.values["lr"] in (0.01, 0.02) and m.values["train_epochs"] == 2 and m.values["train_images"] == 64
+        assert m.values["accuracy"] == m.curves["accuracy"].max() and m.values["chance"] < 0.2
+        assert m.values["train_seconds"] > 0 and m.values["train_flops"] > 0
+    near = measure(POINTS, digits, ProbeSettings("direct", train="boundary", training=SHORT))
     for m in near:
         if abs(m.values["margin"]) < math.log(2):
             assert "accuracy" in m.values
+
+
+def test_a_training_that_the_device_has_no_memory_for_is_halved(digits, monkeypatch):
+    from probes import measure as module
+
+    real, tried = module.Training, []
+
+    def training(points, *args, **more):
+        tried.append([p.seed for p in points])
+        if len(points) > 2 or points[0].seed == 4:
+            raise torch.OutOfMemoryError("too much")
+        return real(points, *args, **more)
+
+    monkeypatch.setattr(module, "Training", training)
+    points = [Point(1.2, 0.1, 2, s) for s in range(5)]
+    found = measure(points, digits, ProbeSettings("direct", train="all", training=SHORT))
+    assert tried == [[0, 1, 2, 3, 4], [0, 1], [2, 3], [4]]
+    assert [m.status for m in found] == ["ok"] * 4 + ["failed"] and [m.values["pack_halved"] for m in found[:4]] == [
+        1
+    ] * 4
+    assert all("accuracy" in m.values for m in found[:4])
+
+
+def test_a_training_that_raises_spares_the_others(digits, monkeypatch):
+    from probes import measure as module
+
+    real = module.Training
+
+    def training(points, *args, **more):
+        if any(p.seed == 1 for p in points):
+            raise RuntimeError("no luck")
+        return real(points, *args, **more)
+
+    monkeypatch.setattr(module, "Training", training)
+    found = measure(
+        [Point(1.2, 0.1, 2, s) for s in range(3)], digits, ProbeSettings("direct", train="all", training=SHORT)
+    )
+    assert [m.status for m in found] == ["ok", "failed", "ok"] and found[1].error == "RuntimeError: no luck"
+    assert "accuracy" in found[0].values and "accuracy" in found[2].values
 
 
 def test_a_pack_that_the_device_has_no_memory_for_is_halved(digits, monkeypatch):
@@ -182,7 +224,7 @@ def test_few_images_suffice_where_they_make_no_difference(digits):
 
 @pytest.mark.parametrize("architecture", ["published", "shrinking", "conv", "resnet"])
 def test_every_architecture(digits, architecture):
-    settings = ProbeSettings(architecture=architecture, probe_steps=20, train="all", epochs=1, train_images=64)
+    settings = ProbeSettings(architecture=architecture, probe_steps=20, train="all", training=SHORT)
     points = [Point(1.3, 0.1, 3, 0), Point(1.3, 0.1, 1, 1), Point(1.1, 0.1, 3, 2)]
     together = measure(points, digits, settings)
     for point, a in zip(points, together, strict=True):

@@ -6,6 +6,7 @@ import torch
 
 from probes import Images, Point
 from probes.networks import ACTIVATIONS, Architecture, Network
+from probes.seeds import generator
 from probes.training import Training, TrainingSettings, chance, train_pack
 
 ARCHITECTURE = Architecture("mlp", (8, 8), 10)
@@ -55,7 +56,7 @@ def test_agrees_with_a_plain_torch_loop(digits, name, optimizer, activation):
             chosen.zero_grad()
             loss.backward()
             chosen.step()
-            total += float(loss) * len(x) / images
+            total += loss.item() * len(x) / images
         losses.append(total)
         training.epoch()
     (found,) = training.curves()
@@ -136,10 +137,9 @@ def test_a_state_of_trainings_that_are_over_trains_nothing(digits):
     assert again.running == 0 and same(again.curves()[0], training.curves()[0])
 
 
-def test_large_networks_have_a_thread_each_and_the_same_outcome(monkeypatch, digits):
-    images = Images(
-        "made up", *(torch.rand(64, 20, 20).flatten(1) for _ in range(2)), *[torch.arange(64) % 10] * 2, shape=(20, 20)
-    )
+def test_large_networks_have_a_thread_each_and_the_same_outcome():
+    x, y = torch.rand(64, 400, generator=generator(0, "test")), torch.arange(64) % 10
+    images = Images("made up", x, y, x, y, (20, 20), 10)
     keys = KEYS | {"architecture": Architecture("mlp", (20, 20), 10)}
     points = [Point(1.3, 0.2, 2, s) for s in range(3)]
     alone = [train_pack([p], images, SHORT, **keys)[0] for p in points]

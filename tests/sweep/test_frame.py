@@ -9,7 +9,7 @@ import pytest
 import sweep
 from sweep.export import write_table
 from sweep.frame import COLUMNS, TABLES
-from sweep.spec import SpecError
+from sweep.spec import SpecError, SweepSpec
 
 
 def test_tables_have_the_documented_columns(make_sweep):
@@ -56,14 +56,44 @@ def test_curves_become_the_truth_table(tmp_path, make_sweep):
         Point(1.0, 0.1, 9, 99),
         "ok",
         "",
-        {"margin": 0.1, "margin_censored": False, "accuracy": 0.7, "trainable": True},
+        {"margin": 0.1, "margin_censored": False, "accuracy": 0.7, "chance": 0.1},
         {},
-        {"accuracy": np.array([0.5, 0.7]), "loss": np.array([2.0, np.inf])},
+        {
+            "lr": np.array([0.1, 0.2, 0.2]),
+            "epoch": np.array([1, 1, 2]),
+            "accuracy": np.array([0.3, 0.5, 0.7]),
+            "loss": np.array([2.0, 1.0, np.inf]),
+        },
     )
     results.store.write([row(m)])
     truth = sweep.load(results.path).truth
-    assert truth["epoch"].tolist() == [1, 2] and truth["accuracy"].tolist() == [0.5, 0.7]
+    assert truth["lr"].tolist() == [0.1, 0.2, 0.2] and truth["epoch"].tolist() == [1, 1, 2]
+    assert truth["accuracy"].tolist() == [0.3, 0.5, 0.7]
     assert (truth["seed"] == 99).all()
+
+
+def test_trained_is_half_way_to_the_best_unless_the_level_is_given(tmp_path):
+    from probes import Measurement, Point
+    from sweep.frame import SPEC_FILE, Results, row
+
+    def trainable(accuracies, **keys):
+        path = tmp_path / str(len(list(tmp_path.iterdir())))
+        path.mkdir()
+        SweepSpec(points=4, train="all", **keys).save(path / SPEC_FILE)
+        results: Results = sweep.load(path)
+        results.store.create()
+        for i, accuracy in enumerate(accuracies):
+            known = {"margin": 0.0, "margin_censored": False}
+            known |= {} if accuracy is None else {"accuracy": accuracy, "chance": 0.1}
+            results.store.write([row(Measurement(Point(1.0, 0.1, 9, i), "ok", "", known))])
+        known = results.points["trainable"]
+        assert known.dtype == "boolean"
+        return [None if pd.isna(v) else bool(v) for v in known], results.level
+
+    assert trainable([0.2, 0.54, 0.56, 1.0]) == ([False, False, True, True], pytest.approx(0.55))
+    assert trainable([0.2, 0.54, None, 0.6], level=0.4) == ([False, True, None, True], 0.4)
+    # Nothing was learnt: the best of many is no level.
+    assert trainable([0.1, 0.12, 0.14, 0.13]) == ([False] * 4, pytest.approx(0.19))
 
 
 @pytest.mark.parametrize("table", TABLES)

@@ -11,7 +11,9 @@ from probes.meanfield import KERNELS
 from probes.networks import ACTIVATIONS, ARCHITECTURES
 from probes.point import MAX_DEPTH, MAX_SIGMA
 from probes.settings import PROBES, STATISTICS, TRAIN, ProbeSettings
-from sweep.spec import CHOICES, RANGES, Range, SpecError, SweepSpec
+from probes.training import OPTIMIZERS, TrainingSettings
+from sweep.settings import probe_settings
+from sweep.spec import CHOICES, PRESETS, RANGES, Range, SpecError, SweepSpec
 
 
 def test_defaults_are_those_of_the_contract():
@@ -27,8 +29,15 @@ def test_what_the_probes_know_and_what_the_spec_allows_agree():
     assert (CHOICES["probe"], CHOICES["statistic"], CHOICES["train"]) == (PROBES, STATISTICS, TRAIN)
     assert RANGES["sigma_w"].high == RANGES["sigma_b"].high == MAX_SIGMA and RANGES["depth"].high == MAX_DEPTH
     defaults = {f.name: f.default for f in fields(ProbeSettings)}
-    for name in ("penalty", "images", "epochs", "train_images", "activation", "probe", "train"):
+    for name in ("penalty", "images", "activation", "probe", "train"):
         assert getattr(SweepSpec(), name) == defaults[name]
+    assert CHOICES["optimizer"] == OPTIMIZERS
+    assert probe_settings(SweepSpec()).training == TrainingSettings()
+
+
+def test_presets_are_options_that_are_allowed():
+    spec = SweepSpec(**PRESETS["paper"])
+    assert (spec.optimizer, spec.lr, spec.batch, spec.epochs, spec.level) == ("sgd", (0.001,), 64, 200, 0.4)
 
 
 @pytest.mark.parametrize(
@@ -54,6 +63,13 @@ def test_what_the_probes_know_and_what_the_spec_allows_agree():
         {"gpus_per_trial": 1.5},
         {"cpus_per_trial": 0},
         {"probe": "direct", "statistic": "cascade_horizon"},
+        {"lr": ()},
+        {"lr": 0.1},
+        {"lr": (0.1, 0.1)},
+        {"lr": (0.0,)},
+        {"level": 1.5},
+        {"patience": 0},
+        {"optimizer": "lbfgs"},
         {"sigma_w": (1.0, 1.0), "sigma_b": (0.1, 0.1), "depth": (5, 7), "points": 4},
     ],
 )

@@ -1,0 +1,26 @@
+import pytest
+
+from probes import ProbeSettings, TrainingSettings
+from probes.cost import cost
+
+
+def test_by_hand(digits):
+    settings = ProbeSettings("cascade", width=20, probe_steps=7, training=TrainingSettings(images=100))
+    found = cost(settings, digits, 3)
+    forward = 2 * (64 * 20 + 20 * 20 + 20 * 20)
+    readout = 2 * 20 * 10
+    assert found.direct == 0
+    assert found.cascade == forward * (1437 + 360) + 2 * 7 * 64 * forward
+    assert found.epoch == 100 * (3 * (forward + readout) - 2 * 64 * 20) + 360 * (forward + readout)
+
+
+def test_a_convolution_has_a_product_at_every_position(digits):
+    found = cost(ProbeSettings("cascade", architecture="conv", width=4, probe_steps=1), digits, 1)
+    assert found.cascade == pytest.approx(2 * 64 * 9 * 4 * (1437 + 360 + 2 * 64))
+
+
+@pytest.mark.parametrize("architecture", ["mlp", "published", "shrinking", "conv", "resnet"])
+def test_deeper_is_dearer(digits, architecture):
+    shallow, deep = (cost(ProbeSettings(architecture=architecture), digits, d) for d in (4, 8))
+    assert deep.direct > shallow.direct > 0 and deep.cascade > shallow.cascade > 0 and deep.epoch > shallow.epoch
+    assert deep.probes == deep.direct + deep.cascade
