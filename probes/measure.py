@@ -321,9 +321,9 @@ class Prober:
     def _worth_training(self, m: Measurement) -> bool:
         if self.settings.train != "boundary" or m.status == "failed":
             return self.settings.train == "all" and m.status != "failed"
-        near = UNCERTAIN if self.settings.by_horizon else UNCERTAIN_SCORE
+        low, high = UNCERTAIN if self.settings.by_horizon else UNCERTAIN_SCORE
         anchor = derive(m.point.seed, f"anchor {m.point}") % ANCHORS == 0
-        return abs(m.values["margin"]) < near or anchor
+        return low < m.values["margin"] < high or anchor
 
 
 class _Failure:

@@ -14,7 +14,7 @@ STATISTICS = ("direct_horizon", "direct_retained", "cascade_horizon", "cascade_r
 TRAIN = ("none", "boundary", "all")
 
 # The cascade's decoders compound their errors: what it retains is small even where networks train well.
-THRESHOLDS = {"direct": 0.25, "cascade": 0.05}
+THRESHOLDS = {"direct": 0.03, "cascade": 0.05}
 
 MIN_STEPS = 300
 HELD_OUT_IMAGES = 1024  # that the direct probe is judged by
@@ -22,9 +22,10 @@ CERTAINTY = 0.02  # for convolutions, whose layers are so large that more images
 FEW_IMAGES = 512  # that the direct probe begins with where it may stop early
 CASCADE_IMAGES = 100  # that the cascade reconstructs, as in the paper
 MIN_HORIZON = 0.5  # in layers
-UNCERTAIN = math.log(2)  # `train="boundary"`: a horizon within a factor 2 of the depth is worth checking
-UNCERTAIN_SCORE = 0.15  # the same for a retained information
-ANCHORS = 8  # one in so many of the other points is trained too
+# `train="boundary"`: margins that are worth checking, by the evidence in the README; the same of a retained information.
+UNCERTAIN = (-0.45, 0.3)
+UNCERTAIN_SCORE = (-0.05, 0.1)
+ANCHORS = 12  # one in so many of the other points is trained too
 
 
 @dataclass(frozen=True)

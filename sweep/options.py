@@ -145,7 +145,7 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
     ),
     "threshold": _number(
         "threshold",
-        "Retained information below which a signal counts as lost; default: 0.25 (direct), 0.05 (cascade).",
+        "Retained information below which a signal counts as lost; default: 0.03 (direct), 0.05 (cascade).",
         default=None,
     ),
     "penalty": _number(

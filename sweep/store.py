@@ -92,7 +92,9 @@ class Store:
 
     def write(self, rows: Sequence[dict[str, Any]]) -> None:
         """Write one part, whole or not at all."""
-        table = pa.Table.from_pylist(list(rows))
+        # Arrow looks for columns in the first row only; a failed or untrained point has fewer.
+        names = dict.fromkeys(name for row in rows for name in row)
+        table = pa.Table.from_pylist([{name: row.get(name) for name in names} for row in rows])
         write_whole(self._fs, f"{self._root}/{uuid.uuid4().hex}.parquet", lambda file: pq.write_table(table, file))
 
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:

@@ -84,14 +84,14 @@ def test_the_horizon_is_largest_near_the_critical_line(digits):
 
 
 def test_margin_and_censoring(digits):
-    deep, shallow = measure([Point(1.35, 0.1, 40), Point(1.35, 0.1, 3)], digits, ProbeSettings("direct"))
+    deep, shallow = measure([Point(1.7, 0.1, 40), Point(1.7, 0.1, 3)], digits, ProbeSettings("direct"))
     assert not deep.values["margin_censored"]
     assert deep.values["margin"] == pytest.approx(math.log(deep.values["direct_horizon"] / 40))
     assert shallow.values["margin_censored"] and shallow.values["margin"] == pytest.approx(math.log(3))
 
 
 def test_a_shallow_probe_sees_the_horizon_of_the_deep_one(digits):
-    deep, shallow = measure([Point(1.35, 0.1, 40), Point(1.35, 0.1, 15)], digits, ProbeSettings("direct"))
+    deep, shallow = measure([Point(2.0, 0.1, 40), Point(2.0, 0.1, 15)], digits, ProbeSettings("direct"))
     assert shallow.values["direct_horizon"] == pytest.approx(deep.values["direct_horizon"], rel=0.02)
     both = zip(shallow.profiles["direct_retained"], deep.profiles["direct_retained"], strict=False)
     assert sum(a == b for a, b in both) >= 5  # layers that both decoded

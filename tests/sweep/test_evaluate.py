@@ -40,7 +40,7 @@ def make_trained(tmp_path):
         spec.save(path / SPEC_FILE)
         store = Store(path)
         store.create()
-        rng = np.random.default_rng(seed)
+        rng, noise = (np.random.default_rng(s) for s in (seed, seed + 99))
         rows = []
         for i in range(count):
             w, b, d = (rng.uniform(*getattr(spec, a)) for a in ("sigma_w", "sigma_b", "depth"))
@@ -50,7 +50,7 @@ def make_trained(tmp_path):
             if cascade:
                 m.values.update({"differential_entropy": float(rng.normal()), "cascade_cutoff": int(d) - 1})
             if train(m):
-                m.values.update({"accuracy": float(rng.uniform(0.8, 0.9) if good else rng.uniform(0.1, 0.15))})
+                m.values.update({"accuracy": float(noise.uniform(0.8, 0.9) if good else noise.uniform(0.1, 0.15))})
                 m.values.update({"chance": 0.1, "train_seconds": 20.0, "train_flops": 5e10, "train_epochs": 15})
                 m.values.update({"train_images": 6400})
             rows.append(row(m, pack=1, device="cpu", hostname="here", finished=1e9 + i))

@@ -103,3 +103,13 @@ def test_a_file_uri(tmp_path):
     store.create()
     store.write(rows(0))
     assert Store(tmp_path / "elsewhere").read().num_rows == 1
+
+
+def test_rows_of_a_part_need_not_have_the_same_columns(tmp_path):
+    """A pack may begin with a point that failed, or that was not trained."""
+    store = Store(tmp_path)
+    store.create()
+    point = {"sigma_w": 1.0, "sigma_b": 0.1, "depth": 3}
+    store.write([{**point, "seed": 0}, {**point, "seed": 1, "accuracy": 0.5, "epoch_loss": [1.0, 2.0]}])
+    rows = store.read().to_pylist()
+    assert [r["accuracy"] for r in rows] == [None, 0.5] and rows[1]["epoch_loss"] == [1.0, 2.0]
