@@ -91,7 +91,7 @@ def test_margin_and_censoring(digits):
 
 
 def test_a_shallow_probe_sees_the_horizon_of_the_deep_one(digits):
-    deep, shallow = measure([Point(2.0, 0.1, 40), Point(2.0, 0.1, 15)], digits, ProbeSettings("direct"))
+    deep, shallow = measure([Point(1.8, 0.1, 40), Point(1.8, 0.1, 15)], digits, ProbeSettings("direct"))
     assert shallow.values["direct_horizon"] == pytest.approx(deep.values["direct_horizon"], rel=0.02)
     both = zip(shallow.profiles["direct_retained"], deep.profiles["direct_retained"], strict=False)
     assert sum(a == b for a, b in both) >= 5  # layers that both decoded
