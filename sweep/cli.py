@@ -206,7 +206,7 @@ def compare_command(directory: str, truth: str | None, output: str | None, as_js
     """Compare what the probes predict with what training gave: AUC, region, boundary, calibration, cost.
 
     \b
-    Example: sweep run --train all --out runs/truth && sweep compare runs/truth
+    Example: sweep compare runs/probed --truth runs/trained
     """
     from . import evaluate, summary
     from .frame import load
