@@ -203,7 +203,9 @@ def plot_command(directory: str, output: str | None) -> None:
 @json_option
 @bad_input_is_usage
 def compare_command(directory: str, truth: str | None, output: str | None, as_json: bool) -> None:
-    """Compare what the probes predict with what training gave: AUC, region, boundary, calibration, cost.
+    """Compare what the probes predict with what training gave.
+
+    AUC, region, boundary, calibration and cost of every statistic, as a table and a picture.
 
     \b
     Example: sweep compare runs/probed --truth runs/trained
