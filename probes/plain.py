@@ -1,13 +1,16 @@
-"""The plain way to train a cascade: one module and one optimiser per layer, with autograd.
+"""The plain ways to train: a cascade with one module and one optimiser per layer, a network with autograd.
 
 Kept as the oracle of the tests and as what `sweep bench` compares with; nothing else uses it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
+from torch.nn.functional import cross_entropy
 
-__all__ = ["PlainCascade"]
+from .networks import READOUT, Network
+
+__all__ = ["PlainCascade", "train_plainly"]
 
 
 class PlainCascade:
@@ -49,3 +52,25 @@ class PlainCascade:
     def decoders(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """(weight ``[fan_in, fan_out]``, bias) of every layer."""
         return [(layer.weight.detach().T, layer.bias.detach()) for layer in self.layers]
+
+
+def train_plainly(
+    network: Network, batches: Iterable[tuple[torch.Tensor, torch.Tensor]], *, learning_rate: float
+) -> torch.nn.Sequential:
+    """Train the dense tanh network of a point, read-out last, by SGD through (images, labels) of every batch."""
+    modules: list[torch.nn.Module] = []
+    for number in [*range(1, network.point.depth + 1), READOUT]:
+        weight, bias = network.parameters(number)
+        layer = torch.nn.Linear(weight.shape[0], weight.shape[1], device=weight.device)
+        with torch.no_grad():
+            layer.weight.copy_(weight.T)
+            layer.bias.copy_(bias)
+        modules += [layer, torch.nn.Tanh()]
+    plain = torch.nn.Sequential(*modules[:-1])
+    sgd = torch.optim.SGD(plain.parameters(), lr=learning_rate)
+    for x, y in batches:
+        with torch.enable_grad():
+            sgd.zero_grad()
+            cross_entropy(plain(x), y).backward()
+            sgd.step()
+    return plain

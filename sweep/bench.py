@@ -25,9 +25,10 @@ from probes.cascade import Cascade
 from probes.decoders import BATCH, Decoder, train_decoders
 from probes.measure import Prober
 from probes.networks import Architecture, Network
-from probes.plain import PlainCascade
+from probes.plain import PlainCascade, train_plainly
 from probes.products import stacked_affine, stacked_matmul
 from probes.seeds import generator
+from probes.training import TEST_IMAGES, TrainingSettings, train_pack
 
 __all__ = ["SECTIONS", "Figure", "machine", "peak_and_estimate", "run"]
 
@@ -274,6 +275,33 @@ def _ray_trials(images: Images, points: Sequence[Point]) -> float:
         ray.shutdown()
 
 
+@torch.no_grad()
+def training(images: Images) -> Iterator[Figure]:
+    """Twelve networks of width 196 and depth 60: as a pack, and one after another in a plain loop."""
+    data, device, steps, depth = load_images("noise", resize=14), _device(), 30, 60
+    settings = TrainingSettings(epochs=1, images=BATCH * steps)
+    points = [Point(1.0 + 0.1 * i, SIGMA_B, depth, i) for i in range(12)]
+    architecture = Architecture("mlp", data.shape, data.classes)
+    test = (data.test[:TEST_IMAGES].to(device), data.test_labels[:TEST_IMAGES].to(device))
+    x, y = (t[: settings.images].to(device) for t in (data.train, data.train_labels))
+
+    def plainly() -> None:
+        for point in points:
+            network = Network(point, architecture, "tanh", device)
+            batches = zip(x.split(BATCH), y.split(BATCH), strict=True)
+            plain = train_plainly(network, batches, learning_rate=settings.lr[0])
+            (plain(test[0]).argmax(1) == test[1]).sum().item()
+
+    def packed() -> None:
+        train_pack(points, data, settings, architecture=architecture, activation="tanh", device=device)
+
+    one, together = _in_turns(plainly, packed, device=device, rounds=2)
+    per_step = 1e3 / steps / len(points)
+    yield Figure("plain loop, width 196, depth 60, a step of a network", one * per_step, "ms")
+    yield Figure("a pack of 12", together * per_step, "ms")
+    yield Figure("  times faster than one after another", one / together, "x", 3.0)
+
+
 def memory(images: Images) -> Iterator[Figure]:
     """The estimate of memory against the peak of a fresh process, for a few kinds of packs."""
     for name, keys in _PACKS.items():
@@ -376,6 +404,7 @@ SECTIONS: dict[str, Callable[[Images], Iterator[Figure]]] = {
     "cascade": cascade,
     "direct": direct,
     "pack": pack,
+    "training": training,
     "memory": memory,
     "gpu": gpu,
 }

@@ -6,6 +6,7 @@ import torch
 
 from probes import Images, Point
 from probes.networks import ACTIVATIONS, Architecture, Network
+from probes.plain import train_plainly
 from probes.seeds import generator
 from probes.training import Training, TrainingSettings, chance, train_pack
 
@@ -164,3 +165,16 @@ def test_chance_is_what_the_commonest_class_gives(digits):
 def test_nonsense_is_refused(keys):
     with pytest.raises(ValueError, match=r"`(optimizer|lr)` must be"):
         TrainingSettings(**keys)
+
+
+def test_agrees_with_a_loop_over_modules(digits):
+    point = Point(1.3, 0.1, 4, 2)
+    settings = TrainingSettings(epochs=1, images=300, lr=(0.02,))
+    training = Training([point], digits, settings, keep=True, **KEYS)
+    batches = list(training._data.batches(0))
+    plain = train_plainly(Network(point, ARCHITECTURE, "tanh"), batches, learning_rate=0.02)
+    training.epoch()
+    (found,) = training.curves()
+    for number, layer in zip((1, 2, 3, 4, 0), plain[::2], strict=True):
+        torch.testing.assert_close(found.trained[number][0], layer.weight.detach().T, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(found.trained[number][1], layer.bias.detach(), rtol=1e-4, atol=1e-5)
