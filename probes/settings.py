@@ -23,9 +23,9 @@ FEW_IMAGES = 512  # that the direct probe begins with where it may stop early
 CASCADE_IMAGES = 100  # that the cascade reconstructs, as in the paper
 MIN_HORIZON = 0.5  # in layers
 # `train="boundary"`: margins that are worth checking, by the evidence in the README; of a retained information, too.
-UNCERTAIN = (-0.45, 0.3)
+UNCERTAIN = (-0.3, 0.7)
 UNCERTAIN_SCORE = (-0.05, 0.1)
-ANCHORS = 12  # one in so many of the other points is trained too
+ANCHORS = 16  # one in so many of the other points is trained too
 
 
 @dataclass(frozen=True)
