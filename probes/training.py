@@ -111,7 +111,7 @@ class TrainingCurve:
     loss:
         Mean over the training images, in nats; infinite once the weights are no longer finite.
     seconds:
-        That the training took: its share of the pack's time, by the layers that were trained.
+        That the training took: its share of the pack's time, by the depths of the networks trained in it.
     trained:
         Parameters in the end by layer number (0: the read-out), if they were to be kept: of the best learning rate.
     """
@@ -143,6 +143,7 @@ class _Run:
     lr: float
     accuracy: list[float] = field(default_factory=list)
     loss: list[float] = field(default_factory=list)
+    seconds: float = 0.0
     tensors: list[dict[int, Parameters]] = field(default_factory=list)  # to go on with, or in the end; see `_Stack`
 
     def over(self, settings: TrainingSettings, epochs: int) -> bool:
@@ -199,21 +200,19 @@ class Training:
         for run in self._runs:
             for name, value in ((saved or {}).get(run.point) or {}).get(run.lr, {}).items():
                 setattr(run, name, value)
-        self._seconds = 0.0
         shapes: dict[tuple[Any, ...], list[_Run]] = {}
         for run in self._runs:
             if not run.over(settings, self._epochs):
                 depth = None if architecture.uniform else run.point.depth
                 shapes.setdefault((depth, run.lr, len(run.accuracy)), []).append(run)
         kind = _ConvolutionalStack if architecture.convolutional else _DenseStack
-        size = _stack_size(architecture, max((p.depth for p in points), default=1), settings.batch, self._device)
         self._stacks: list[_Stack] = []
-        for runs in shapes.values():
+        for (depth, *_), runs in shapes.items():
+            size = _stack_size(architecture, depth or 2, settings.batch, self._device)
             runs.sort(key=lambda r: -r.point.depth)
             for i in range(0, len(runs), size):
                 some = runs[i : i + size]
                 self._stacks.append(kind(some, settings, architecture, activation, self._device, lone=size == 1))
-        self._lone = size == 1
 
     @property
     def running(self) -> int:
@@ -224,17 +223,21 @@ class Training:
         """Train every network that is not done for one more epoch."""
         started = time.perf_counter()
         threads = torch.get_num_threads()
-        if self._lone and threads > 1 and len(self._stacks) > 1 and self._device.type == "cpu":
+        alone = [s for s in self._stacks if s.lone and threads > 1 and self._device.type == "cpu"]
+        if len(alone) > 1:
             with ThreadPoolExecutor(threads, initializer=be_single_threaded) as pool:
-                list(pool.map(lambda stack: stack.epoch(self._data), self._stacks))
+                list(pool.map(lambda stack: stack.epoch(self._data), alone))
             torch.set_num_threads(threads)  # what new threads begin with
-        else:
-            for stack in self._stacks:
+        for stack in self._stacks:
+            if len(alone) < 2 or stack not in alone:
                 stack.epoch(self._data)
+        trained = [run for stack in self._stacks for run in stack.runs]
+        share = (time.perf_counter() - started) / sum(run.point.depth for run in trained)
+        for run in trained:
+            run.seconds += share * run.point.depth
         for stack in self._stacks:
             stack.part_with([r.over(self._settings, self._epochs) for r in stack.runs], self._keep)
         self._stacks = [stack for stack in self._stacks if stack.runs]
-        self._seconds += time.perf_counter() - started
 
     def latest(self) -> list[tuple[Point, float, float, float]]:
         """(point, learning rate, accuracy, loss) after the last epoch of every network still in training."""
@@ -244,7 +247,11 @@ class Training:
         """What another `Training` needs to go on, by point and learning rate; tensors are on the CPU."""
         found: dict[Point, dict[float, dict[str, Any]]] = {p: {} for p in self._points}
         for run in self._runs:
-            found[run.point][run.lr] = {"accuracy": list(run.accuracy), "loss": list(run.loss)}
+            found[run.point][run.lr] = {
+                "accuracy": list(run.accuracy),
+                "loss": list(run.loss),
+                "seconds": run.seconds,
+            }
         for stack in self._stacks:
             for i, run in enumerate(stack.runs):
                 tensors = [{n: [p.cpu() for p in some] for n, some in kind.items()} for kind in stack.of(i)]
@@ -253,8 +260,6 @@ class Training:
 
     def curves(self) -> list[TrainingCurve]:
         """What became of every point, in their order."""
-        layers = [r.point.depth * len(r.accuracy) for r in self._runs]
-        share = self._seconds / max(1, sum(layers))
         per_point = len(self._settings.lr)
         found = []
         for i in range(0, len(self._runs), per_point):
@@ -266,7 +271,7 @@ class Training:
                     epoch=np.concatenate([np.arange(1, len(r.accuracy) + 1) for r in runs]),
                     accuracy=np.concatenate([np.array(r.accuracy) for r in runs]),
                     loss=np.concatenate([np.array(r.loss) for r in runs]),
-                    seconds=share * sum(layers[i : i + per_point]),
+                    seconds=sum(r.seconds for r in runs),
                     trained=best.tensors[0] if best.tensors else {},
                 )
             )
@@ -336,12 +341,13 @@ class _Data:
 
 
 def _stack_size(architecture: Architecture, depth: int, batch: int, device: torch.device) -> int:
-    """Networks of a stack at most: it never depends on how many there are."""
+    """Networks of this depth in a stack, at most: it never depends on which others there are."""
     if device.type != "cpu":
         return _LARGEST_STACK
     if architecture.convolutional:
         return 1
-    largest = max(math.prod(shape) for n in (1, depth) for shape, _ in architecture.layer(n, depth).shapes())
+    layers = [architecture.layer(n, depth) for n in range(1, depth + 1)]
+    largest = max(math.prod(shape) for layer in layers for shape, _ in layer.shapes())
     large = batch * largest >= _LARGE and uses_onednn("cpu", torch.float32, batch * largest)
     return 1 if large else _LARGEST_STACK
 

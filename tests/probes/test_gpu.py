@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from probes import Point, ProbeSettings, load_images
+from probes import Point, ProbeSettings, TrainingSettings, load_images
 from probes.decoders import Decoder, initial_decoder, train_decoders
 from probes.measure import measure
-from probes.networks import Conv, Dense
+from probes.networks import Architecture, Conv, Dense
 from probes.seeds import generator
+from probes.training import train_pack
 
 pytestmark = [
     pytest.mark.gpu,
@@ -39,3 +40,15 @@ def test_a_point_measures_the_same(architecture):
         assert a.status == b.status == "ok"
         assert a.values["direct_horizon"] == pytest.approx(b.values["direct_horizon"], rel=1e-2)
         np.testing.assert_allclose(a.profiles["cascade_retained"], b.profiles["cascade_retained"], atol=1e-2)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("name", ["mlp", "shrinking", "conv", "resnet"])
+def test_a_pack_trains_the_same(name, optimizer):
+    images = load_images("digits")
+    settings = TrainingSettings(epochs=2, images=320, optimizer=optimizer, lr=(0.01, 0.003))
+    points = [Point(1.2, 0.2, 3, 0), Point(1.4, 0.2, 5, 1), Point(1.3, 0.2, 3, 2)]
+    keys = {"architecture": Architecture(name, images.shape, images.classes), "activation": "tanh"}
+    for a, b in zip(*(train_pack(points, images, settings, device=d, **keys) for d in ("cpu", "cuda")), strict=True):
+        np.testing.assert_allclose(a.loss, b.loss, rtol=1e-2)
+        np.testing.assert_allclose(a.accuracy, b.accuracy, atol=0.03)
