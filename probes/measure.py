@@ -17,7 +17,7 @@ from .decoders import BATCH, Decoder, train_decoders
 from .direct import DirectDecoder, Profile, follow
 from .meanfield import applies_to, mean_field
 from .networks import Architecture, Network
-from .point import Measurement, Point
+from .point import MIN_HORIZON, Measurement, Point, horizon_margin
 from .seeds import derive
 from .settings import (
     ANCHORS,
@@ -25,7 +25,6 @@ from .settings import (
     CERTAINTY,
     FEW_IMAGES,
     HELD_OUT_IMAGES,
-    MIN_HORIZON,
     MIN_STEPS,
     UNCERTAIN,
     UNCERTAIN_SCORE,
@@ -279,7 +278,7 @@ class Prober:
             self._evaluate_cascade(found.cascade, values, profiles)
         statistic = float(values[settings.statistic])
         if settings.by_horizon:
-            values["margin"] = math.log(max(statistic, MIN_HORIZON) / point.depth)
+            values["margin"] = horizon_margin(settings.statistic, statistic, point.depth)
             values["margin_censored"] = values[settings.statistic + "_censored"]
         else:
             values["margin"] = statistic - settings.threshold_of(settings.statistic)

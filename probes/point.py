@@ -6,12 +6,25 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ["MAX_DEPTH", "MAX_SIGMA", "MAX_SEED", "REACH", "Measurement", "Point", "reach"]
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_SEED",
+    "MAX_SIGMA",
+    "MIN_HORIZON",
+    "NEEDED",
+    "REACH",
+    "Measurement",
+    "Point",
+    "horizon_margin",
+    "reach",
+]
 
 MAX_SIGMA = 20.0  # far beyond every phase boundary; keeps quadrature and float32 meaningful
 MAX_DEPTH = 2000
 MAX_SEED = 2**53 - 1  # exact in JSON, in double precision and in every dataframe
 REACH = 3  # the direct probe follows a network to this multiple of its depth in search of its horizon
+MIN_HORIZON = 0.5  # in layers; a shorter one counts as this
+NEEDED = {"direct_horizon": 0.5, "cascade_horizon": 1.0}  # share of its depth that a trainable network's reaches
 _NESTED = ("mlp", "conv", "resnet")  # architectures in which a deeper network contains the shallower one
 
 
@@ -20,6 +33,11 @@ def reach(architecture: str, depth: int, widths: Sequence[int] | None = None) ->
     if architecture not in _NESTED:
         return depth
     return min(REACH * depth, len(widths)) if widths else REACH * depth
+
+
+def horizon_margin(statistic: str, horizon: float, depth: float) -> float:
+    """Margin of a horizon: log(horizon / (needed share of the depth)); positive = predicted trainable."""
+    return math.log(max(horizon, MIN_HORIZON) / (NEEDED[statistic] * depth))
 
 
 @dataclass(frozen=True, order=True)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from probes.meanfield import applies_to, critical_sigma_w
+from probes.point import horizon_margin
 
 from .boundary import Axis, LevelSet
 from .frame import COLUMNS
@@ -106,7 +107,8 @@ class PhaseModel:
         rows = []
         if self.enough and "sigma_w" in self.free:
             deepest = self.spec.depth[1]
-            cap = {"direct_horizon": math.log(self.spec.reach), "cascade_horizon": 0.0}.get(
+            seen = {"direct_horizon": self.spec.reach, "cascade_horizon": 1.0}
+            cap = {n: horizon_margin(n, r * deepest, deepest) for n, r in seen.items()}.get(
                 str(self.spec.statistic), math.inf
             )
             for b in self.sigma_b:

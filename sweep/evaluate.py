@@ -24,6 +24,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
+from probes.point import MIN_HORIZON, NEEDED
+
 from .boundary import Axis, LevelSet
 from .frame import POINT, Results, finite
 from .settings import probe_settings
@@ -39,7 +41,6 @@ _SURFACE_GRID = 24
 _FOLDS = 5
 _BINS = 5
 _PAPER_IMAGES = 200 * 60_000  # that the paper's protocol shows a network at most
-_HALF_A_LAYER = 0.5  # no horizon is shorter
 _LIMIT = 10.0  # scores beyond are as good as infinite
 
 
@@ -62,8 +63,12 @@ class Statistic:
     natural: bool = True
 
 
+def _margin(name: str) -> Callable[[pd.DataFrame, SweepSpec], pd.Series]:
+    return lambda points, spec: _ratio(points[name], points) - math.log(NEEDED[name])
+
+
 def _ratio(numerator: pd.Series, points: pd.DataFrame) -> pd.Series:
-    ratio: pd.Series = numerator.astype(float).clip(lower=_HALF_A_LAYER) / points["depth"]
+    ratio: pd.Series = numerator.astype(float).clip(lower=MIN_HORIZON) / points["depth"]
     return ratio.map(math.log, na_action="ignore")
 
 
@@ -72,9 +77,9 @@ def _above_threshold(name: str) -> Callable[[pd.DataFrame, SweepSpec], pd.Series
 
 
 STATISTICS: dict[str, Statistic] = {
-    "direct_horizon": Statistic("log(horizon / depth)", lambda p, s: _ratio(p["direct_horizon"], p)),
+    "direct_horizon": Statistic("log(horizon / (share depth))", _margin("direct_horizon")),
     "direct_retained": Statistic("retained information - threshold", _above_threshold("direct_retained")),
-    "cascade_horizon": Statistic("log(horizon / depth)", lambda p, s: _ratio(p["cascade_horizon"], p)),
+    "cascade_horizon": Statistic("log(horizon / depth)", _margin("cascade_horizon")),
     "cascade_retained": Statistic("retained information - threshold", _above_threshold("cascade_retained")),
     "cascade_cutoff": Statistic(
         "published: log((cutoff + 1) / depth)", lambda p, s: _ratio(p["cascade_cutoff"] + 1, p)

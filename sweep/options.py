@@ -145,13 +145,14 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
     ),
     "threshold": _number(
         "threshold",
-        "Retained information below which a signal counts as lost; default: 0.03 (direct), 0.05 (cascade).",
+        "Retained information below which a signal counts as lost; default: 0.15 (direct_horizon), 0.02 "
+        "(direct_retained), 0.05 (cascade).",
         default=None,
     ),
     "penalty": _number(
         "penalty",
         "Noise floor of the direct probe, a variance of activations.",
-        default=1e-2,
+        default=3e-2,
         show_default=True,
     ),
     "decoded_layers": _number(

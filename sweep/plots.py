@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from probes.meanfield import applies_to, mean_field
+from probes.point import NEEDED
 
 from .estimate import PhaseModel, theory_line
 from .frame import Results
@@ -267,7 +268,7 @@ def _plane(figure: Figure, axes: Axes, results: Results, x: str, y: str) -> None
     depth = float(spec.depth[1])
     margin = phase.margin(w.ravel(), b.ravel(), depth)[0].reshape(w.shape)
     if spec.by_horizon:
-        shown = depth * np.exp(margin)
+        shown = depth * NEEDED[str(spec.statistic)] * np.exp(margin)
         low, high = max(0.5, float(shown.min())), float(shown.max())
         _colours(figure, axes, w, b, shown, LogNorm(low, max(high, low * 1.1)), "horizon (layers)")
     else:

@@ -137,7 +137,7 @@ class SweepSpec:
     probe: str = "both"
     statistic: str | None = None  # resolved when the spec is made
     threshold: float | None = None
-    penalty: float = 1e-2
+    penalty: float = 3e-2
     decoded_layers: int = 16
     certainty: float | None = None
     probe_steps: int | None = None
@@ -234,7 +234,7 @@ class SweepSpec:
 
     @property
     def by_horizon(self) -> bool:
-        """Whether the margin is log(horizon / depth), rather than a score minus its threshold."""
+        """Whether the margin is that of a horizon, rather than a score minus its threshold."""
         return str(self.statistic).endswith("_horizon")
 
     @property

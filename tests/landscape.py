@@ -3,6 +3,7 @@
 import numpy as np
 
 from probes import Measurement
+from probes.point import NEEDED
 
 
 def true_critical(sigma_b):
@@ -24,7 +25,7 @@ def made_up(point, cap=np.inf, status="ok"):
     horizon = min(horizon, cap * point.depth)
     values = {
         "direct_retained": 0.3,
-        "direct_horizon": horizon,
+        "direct_horizon": NEEDED["direct_horizon"] * horizon,
         "direct_horizon_censored": censored,
         "margin": float(np.log(horizon / point.depth)),
         "margin_censored": censored,

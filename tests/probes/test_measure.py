@@ -87,8 +87,8 @@ def test_the_horizon_is_largest_near_the_critical_line(digits):
 def test_margin_and_censoring(digits):
     deep, shallow = measure([Point(1.7, 0.1, 40), Point(1.7, 0.1, 3)], digits, ProbeSettings("direct"))
     assert not deep.values["margin_censored"]
-    assert deep.values["margin"] == pytest.approx(math.log(deep.values["direct_horizon"] / 40))
-    assert shallow.values["margin_censored"] and shallow.values["margin"] == pytest.approx(math.log(3))
+    assert deep.values["margin"] == pytest.approx(math.log(deep.values["direct_horizon"] / 20))
+    assert shallow.values["margin_censored"] and shallow.values["margin"] == pytest.approx(math.log(6))
 
 
 def test_a_shallow_probe_sees_the_horizon_of_the_deep_one(digits):
