@@ -23,7 +23,7 @@ CERTAINTY = 0.02  # for convolutions, whose layers are so large that more images
 FEW_IMAGES = 512  # that the direct probe begins with where it may stop early
 CASCADE_IMAGES = 100  # that the cascade reconstructs, as in the paper
 # `train="boundary"`: margins that are worth checking, by the evidence in the README; of a retained information, too.
-UNCERTAIN = (-0.25, 0.5)
+UNCERTAIN = (-0.3, 0.5)
 UNCERTAIN_SCORE = (-0.05, 0.1)
 ANCHORS = 32  # one in so many of the other points is trained too
 
