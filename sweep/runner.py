@@ -178,6 +178,9 @@ def _measure(spec: SweepSpec, path: Path, images: "Images", quiet: bool, callbac
     with Progress(spec, total, rows, store, quiet=quiet) as progress:
         if len(rows) < total:
             _tune(spec, path, images, store, study, progress, callbacks)
+    # Also what a driver left that was killed after its last row.
+    Checkpoints(spec.storage or path).clear()
+    shutil.rmtree(path / TUNE_FOLDER, ignore_errors=True)
 
 
 def _tune(
@@ -218,7 +221,6 @@ def _tune(
         with _terminated_is_interrupted(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             _tuner(spec, path, images, resources, searcher, progress, callbacks).fit()
-        checkpoints.clear()
     finally:
         ray.shutdown()
         shutil.rmtree(path / TUNE_FOLDER, ignore_errors=True)
