@@ -214,9 +214,10 @@ def compare_command(directory: str, truth: str | None, output: str | None, as_js
     from .frame import load
     from .plots import comparison_figure
 
+    results, other = load(directory), load(truth) if truth else None
     path = Path(output) if output else Path(directory) / "compare.png"
     summary.check_picture(path, "output")
-    found = evaluate.compare(load(directory), load(truth) if truth else None)
+    found = evaluate.compare(results, other)
     summary.save_picture(comparison_figure(found), path, "output")
     click.echo(found.as_json() if as_json else f"{evaluate.text(found)}\n\npicture   {path}")
 

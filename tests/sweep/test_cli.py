@@ -474,3 +474,19 @@ print(sorted({{'ray', 'torch'}} & set(sys.modules)), file=sys.stderr)
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert out.stderr.strip().splitlines()[-1] == "[]"
+
+
+def test_compare(make_sweep):
+    assert "is no sweep" in refuses(invoke("compare", "/nowhere"))
+    results = make_sweep()
+    assert "at least 12 trained points, got 0" in refuses(invoke("compare", results.path))
+    assert "must end in .png" in refuses(invoke("compare", results.path, "-o", "x.txt"))
+
+
+def test_a_preset_is_overridden_by_what_is_said():
+    command = main.commands["run"]
+    with click.Context(main) as parent:
+        found = command.make_context("run", ["--preset", "paper", "--lr", "0.01,0.1"], parent=parent).params
+    assert (found["train"], found["epochs"], found["level"], found["train_images"]) == ("all", 200, 0.4, 60_000)
+    assert found["lr"] == (0.01, 0.1)
+    assert "'--preset'" in refuses(invoke("run", "--preset", "mine"))
