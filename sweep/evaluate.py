@@ -270,7 +270,10 @@ class Comparison:
         }
         for name, bins in self.reliability.items():
             statistics[name]["reliability"] = bins
-        return json.dumps({"default": self.default, "statistics": statistics, "cost": self.cost, **self.info})
+        cost = {what: {k: finite(v) for k, v in values.items()} for what, values in self.cost.items()}
+        return json.dumps(
+            {"default": self.default, "statistics": statistics, "cost": cost, **self.info}, allow_nan=False
+        )
 
 
 def compare(results: Results, truth: Results | None = None) -> Comparison:
