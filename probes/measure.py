@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,13 +119,19 @@ class Prober:
         failure.note_halving(found)
         return found
 
-    def train(self, measured: list[Measurement], saved: Mapping[Point, Any] | None = None) -> Iterator[Training]:
+    def train(
+        self,
+        measured: list[Measurement],
+        saved: Mapping[Point, Any] | None = None,
+        doubtful: Collection[Point] = (),
+    ) -> Iterator[Training]:
         """Train the networks of those points that the settings ask for; yields after each epoch.
 
         In the end what became of them is put into ``measured``. ``saved`` is what an earlier training left of some
-        (`Training.state`). Failures as in `probe`.
+        (`Training.state`); ``doubtful`` points count as uncertain whatever their margin. Failures as in `probe`.
         """
-        yield from self._train(measured, [i for i, m in enumerate(measured) if self._worth_training(m)], saved)
+        chosen = [i for i, m in enumerate(measured) if self._worth_training(m, m.point in doubtful)]
+        yield from self._train(measured, chosen, saved)
 
     def _train(
         self, measured: list[Measurement], chosen: list[int], saved: Mapping[Point, Any] | None
@@ -317,12 +323,12 @@ class Prober:
         relative = alike / np.maximum(alike[-1], 1e-300)
         values["cascade_cutoff"] = entropy.cutoff(np.median(relative, axis=1))
 
-    def _worth_training(self, m: Measurement) -> bool:
+    def _worth_training(self, m: Measurement, doubtful: bool) -> bool:
         if self.settings.train != "boundary" or m.status == "failed":
             return self.settings.train == "all" and m.status != "failed"
         low, high = UNCERTAIN if self.settings.by_horizon else UNCERTAIN_SCORE
         anchor = derive(m.point.seed, f"anchor {m.point}") % ANCHORS == 0
-        return low < m.values["margin"] < high or anchor
+        return doubtful or anchor or low < m.values["margin"] < high
 
 
 class _Failure:

@@ -16,6 +16,7 @@ __all__ = [
     "Measurement",
     "Point",
     "horizon_margin",
+    "nested",
     "reach",
 ]
 
@@ -28,9 +29,14 @@ NEEDED = {"direct_horizon": 0.5, "cascade_horizon": 1.0}  # share of its depth t
 _NESTED = ("mlp", "conv", "resnet")  # architectures in which a deeper network contains the shallower one
 
 
+def nested(architecture: str) -> bool:
+    """Whether a deeper network of this architecture contains the shallower one."""
+    return architecture in _NESTED
+
+
 def reach(architecture: str, depth: int, widths: Sequence[int] | None = None) -> int:
     """How deep networks can be that begin with one of ``depth``: where its horizon is looked for."""
-    if architecture not in _NESTED:
+    if not nested(architecture):
         return depth
     return min(REACH * depth, len(widths)) if widths else REACH * depth
 

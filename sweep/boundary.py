@@ -1,38 +1,54 @@
-r"""Level-set estimation with a Gaussian process: pure ask / tell, no ray, no optuna.
+r"""Level-set estimation: where does a noisy function cross a level? Pure ask / tell, no ray, no optuna.
 
-========  ======================================================================  ==================
-symbol    meaning                                                                 shape
-========  ======================================================================  ==================
-x         points, each axis mapped to [0, 1]                                      ``[n, axes]``
-y         observed values, less the trend; standardised for the fit               ``[n]``
-K         Matern-5/2 kernel of x, one length per axis                             ``[n, n]``
-noise     variance of an observation about the function                           scalar
-m, s      posterior mean and standard deviation of the function (noise-free)      ``[candidates]``
-========  ======================================================================  ==================
+==========  ====================================================================  ==================
+symbol      meaning                                                               shape
+==========  ====================================================================  ==================
+m, s        posterior mean and standard deviation of the function (noise-free)    ``[places]``
+z           (m - level) / s                                                       ``[places]``
+p           probability that the function is above the level: Phi(z)              ``[places]``
+rho^2       share of s^2 at a place that an observation at a candidate explains   ``[candidates, places]``
+==========  ====================================================================  ==================
 
-The boundary is where the value crosses ``level``. New points maximise the straddle score ``1.96 s - |m - level|``
-(Bryan et al. 2005); every fourth maximises s alone, so that regions nobody has seen are found. Pending points
-narrow s as if their value were known to be the mean.
+The next point is the one after which the boundary is expected to be known best: the integral of p (1 - p) over the
+domain and the levels falls most (the stepwise uncertainty reduction of Bect et al. 2012, arXiv:1009.5177, in the closed
+form of Chevalier et al. 2014). With r = sin t it falls at a place by
+
+    p (1 - p) - E[p' (1 - p')] = 1 / (2 pi) int_0^arcsin(rho^2) exp(-z^2 / (1 + sin t)) dt.
+
+Points of a batch, and pending ones, narrow s as if they had been observed at their mean. Every eighth point goes where
+the largest gap between observations is, whatever the model thinks. Places are drawn where p (1 - p) is large, and
+weighted accordingly. The ridge (where the function is largest along one axis) is found in the same way: places are
+weighted by the probability that the ridge runs there.
 """
 
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
-from scipy.special import log_ndtr
+from scipy.linalg import cholesky, solve_triangular
+from scipy.special import ndtr
 from scipy.stats import qmc
 
-__all__ = ["Axis", "LevelSet"]
+from .process import Kernel, Observations, Posterior, fitted
 
-_CANDIDATES = 1024
-_EXPLORE_EVERY = 4
-_REFIT_GROWTH = 1.15  # fit the kernel anew when there are this many times more observations
-_CENSORING_ROUNDS = 5  # of filling in what lies beyond a bound; more change little
-_FIT_AT_MOST = 400  # observations that the kernel is fitted to
-_CONDITION_AT_MOST = 2000  # observations that the model is conditioned on: the newest
+__all__ = ["AIMS", "Axis", "LevelSet"]
+
+AIMS = ("boundary", "ridge", "both")
+
+Features = Callable[[np.ndarray], np.ndarray]
+
+_POOL = 1024  # places that the domain is surveyed at
+_PLACES = 512  # of them and between them, that the integral is over
+_CANDIDATES = 256
+_UNIFORM = 64  # of the candidates anywhere
+_EXPLORE_EVERY = 8
+_RIDGE_EVERY = 4  # with aim="both"
+_REFIT_GROWTH = 1.1  # fit the kernel anew when there are this many times more observations
+_FIT_AT_MOST = 256  # observations that the kernel is fitted to
+_CONDITION_AT_MOST = 2000  # observations that the model is conditioned on; what is nearest is merged
+_RIDGES, _RIDGE_STEPS, _RIDGE_DRAWS = 24, 48, 64
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(2)
 
 
 @dataclass(frozen=True)
@@ -68,39 +84,57 @@ class Axis:
 
 
 class LevelSet:
-    """A model of a noisy function and of where it crosses a level.
+    """A model of a noisy function and of where it crosses one or several levels.
 
     Parameters
     ----------
     axes:
-        One to a few; points are arrays ``[n, len(axes)]`` in natural units.
-    level:
-        The value that the boundary is at.
-    trend:
-        Known part of the function, ``[n, axes] -> [n]``; the process models the rest.
+        One to four; points are arrays ``[n, len(axes)]`` in natural units.
+    levels:
+        The values that the boundaries are at.
+    aim:
+        ``boundary``; ``ridge``: where the function is largest along one axis; ``both``: every fourth point for that.
+    along:
+        Name of that axis; by default, the first.
+    features:
+        ``[n, axes] -> [n, features]``: what the function may resemble, up to unknown coefficients.
     seed:
-        Of the initial design and of the candidates. The same seed and history give the same points.
+        Of everything random. The same seed and observations give the same points.
     """
 
     def __init__(
         self,
         axes: Sequence[Axis],
         *,
-        level: float = 0.0,
-        trend: Callable[[np.ndarray], np.ndarray] | None = None,
+        levels: float | Sequence[float] = 0.0,
+        aim: str = "boundary",
+        along: str | None = None,
+        features: Features | None = None,
         seed: int = 0,
     ) -> None:
         if not axes:
             raise ValueError("`axes` must hold at least one axis, got none")
-        self.axes, self.level, self.seed = list(axes), level, seed
-        self._trend = trend or (lambda points: np.zeros(len(points)))
-        self._points = np.empty((0, len(axes)))
-        self._values = np.empty(0)
-        self._censored = np.empty(0, dtype=bool)
+        if aim not in AIMS:
+            raise ValueError(f"`aim` must be one of {', '.join(AIMS)}, got {aim!r}")
+        names = [a.name for a in axes]
+        if along is not None and along not in names:
+            raise ValueError(f"`along` must be one of {', '.join(names)}, got {along!r}")
+        self.axes, self.aim, self.seed = list(axes), aim, seed
+        self._along = names.index(along) if along else 0
+        self.levels = np.sort(np.unique(np.atleast_1d(np.asarray(levels, dtype=float))))
+        if not len(self.levels) or not np.isfinite(self.levels).all():
+            raise ValueError(f"`levels` must be finite numbers, got {levels!r}")
+        self._features = features
+        self._sobol = self._spread(_POOL)
+        self._asked: list[np.ndarray] = []
         self._fitted_at = 0
-        self._length = np.full(len(axes), 0.5)
-        self._signal, self._noise = 1.0, 0.1
-        self._ready = False
+        self._kernel: Kernel | None = None
+        self._posterior: Posterior | None = None
+        self._points: np.ndarray
+        self._values: np.ndarray
+        self._variances: np.ndarray
+        self._censored: np.ndarray
+        self.forget()
 
     def __len__(self) -> int:
         """Observations told."""
@@ -111,182 +145,274 @@ class LevelSet:
         """Observations before the model is trusted to choose points."""
         return 4 * len(self.axes)
 
-    def tell(self, points: np.ndarray, values: Sequence[float], censored: Sequence[bool] | None = None) -> None:
-        """Add observations ``[n, axes]``, ``[n]``; a censored value is a lower bound. Non-finite ones are ignored."""
+    def tell(
+        self,
+        points: np.ndarray,
+        values: Sequence[float],
+        censored: Sequence[bool] | None = None,
+        variances: Sequence[float] | None = None,
+    ) -> None:
+        """Add observations ``[n, axes]``, ``[n]``.
+
+        A censored value is a lower bound. ``variances`` are what is known of their noise, beside what they all have.
+        Non-finite observations are ignored. The order of telling does not matter.
+        """
         points = np.atleast_2d(np.asarray(points, dtype=float))
         y = np.asarray(values, dtype=float)
-        flags = np.zeros(len(y), dtype=bool) if censored is None else np.asarray(censored, dtype=bool)
-        if points.shape != (len(y), len(self.axes)) or flags.shape != y.shape:
+        bound = np.zeros(len(y), dtype=bool) if censored is None else np.asarray(censored, dtype=bool)
+        noise = np.zeros(len(y)) if variances is None else np.asarray(variances, dtype=float)
+        if points.shape != (len(y), len(self.axes)) or bound.shape != y.shape or noise.shape != y.shape:
             raise ValueError(f"`points` must be [{len(y)}, {len(self.axes)}], got {list(points.shape)}")
-        good = np.isfinite(y) & np.isfinite(points).all(1)
+        told = {tuple(p) for p in points}
+        self._asked = [p for p in self._asked if tuple(p) not in told]
+        good = np.isfinite(y) & np.isfinite(points).all(1) & np.isfinite(noise) & (noise >= 0)
         self._points = np.vstack([self._points, points[good]])
         self._values = np.append(self._values, y[good])
-        self._censored = np.append(self._censored, flags[good])
-        self._ready = False
+        self._variances = np.append(self._variances, noise[good])
+        self._censored = np.append(self._censored, bound[good])
+        self._posterior = None
+
+    def forget(self) -> None:
+        """Forget all observations; the kernel stays until it is due to be fitted anew."""
+        self._points = np.empty((0, len(self.axes)))
+        self._values, self._variances = np.empty(0), np.empty(0)
+        self._censored = np.empty(0, dtype=bool)
+        self._posterior = None
 
     def ask(self, count: int, pending: np.ndarray | None = None) -> np.ndarray:
-        """``[count, axes]`` new points; ``pending [n, axes]`` are under way and not repeated."""
-        waiting = np.empty((0, len(self.axes))) if pending is None else np.atleast_2d(pending)
-        chosen: list[np.ndarray] = []
-        while len(chosen) < count and len(self) + len(waiting) + len(chosen) < self.initial:
-            chosen.append(self._initial_point(len(self) + len(waiting) + len(chosen)))
-        if len(chosen) < count and len(self) == 0:
-            taken = len(waiting) + len(chosen)
-            chosen += [self._initial_point(taken + i) for i in range(count - len(chosen))]
-        if len(chosen) < count:
-            busy = np.vstack([waiting, *[c[None] for c in chosen]])
-            chosen += list(self._straddle(count - len(chosen), busy))
-        return np.array(chosen)
+        """``[count, axes]`` new points.
+
+        ``pending [n, axes]`` are under way and not repeated; by default what was asked for and not told since.
+        """
+        waiting = np.array(self._asked) if pending is None else np.asarray(pending, dtype=float)
+        waiting = waiting.reshape(-1, len(self.axes))
+        known = len(self) + len(waiting)
+        first = count if not len(self) else min(count, max(0, self.initial - known))
+        chosen = self._natural(self._spread(known + first)[known:]) if first else np.empty((0, len(self.axes)))
+        if first < count:
+            chosen = np.vstack([chosen, self._choose(count - first, np.vstack([waiting, chosen]))])
+        self._asked += list(chosen)
+        return chosen
 
     def mean_and_deviation(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Posterior mean and standard deviation of the function (without noise) at ``[n, axes]``."""
-        mean, root = self._posterior(self._unit(points))
-        deviation = np.sqrt(np.maximum(self._signal - (root**2).sum(0), 1e-12)) * self._scale
-        return mean * self._scale + self._offset + self._trend(np.atleast_2d(points)), deviation
+        points = np.atleast_2d(np.asarray(points, dtype=float))
+        mean, deviation = self._conditioned().mean_and_deviation(self._unit(points), self._scaled_features(points))
+        return mean * self._scale + self._offset, deviation * self._scale
 
     def sample(self, points: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
         """``[count, n]`` functions drawn from the posterior, jointly at ``[n, axes]``."""
-        x = self._unit(points)
-        mean, root = self._posterior(x)
-        covariance = self._kernel(x, x) - root.T @ root
-        covariance[np.diag_indices_from(covariance)] += 1e-6 * self._signal
-        factor = cholesky(covariance, lower=True)
-        draws = np.random.default_rng([self.seed, seed]).standard_normal((count, len(x))) @ factor.T
-        return (mean + draws) * self._scale + self._offset + self._trend(np.atleast_2d(points))
+        points = np.atleast_2d(np.asarray(points, dtype=float))
+        rng = np.random.default_rng([self.seed, 4, seed])
+        draws = self._conditioned().sample(self._unit(points), self._scaled_features(points), count, rng)
+        return draws * self._scale + self._offset
 
     def reweighted(self, points: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """``[draws, n]`` means at ``[n, axes]`` had every observation a weight of ``[draws, observations]``.
 
         An observation of weight 2 is as good as two: half the noise. The kernel stays.
         """
-        self._condition()
-        if weights.shape[1:] != self._y.shape:
-            raise ValueError(f"`weights` must be [draws, {len(self._y)}], got {list(weights.shape)}")
-        kernel, cross = self._kernel(self._x, self._x), self._kernel(self._x, self._unit(points))
-        found = np.empty((len(weights), cross.shape[1]))
-        for i, w in enumerate(weights):
-            covariance = kernel.copy()
-            covariance[np.diag_indices_from(covariance)] += self._noise / np.maximum(w, 1e-6) + 1e-8
-            found[i] = cross.T @ cho_solve(cho_factor(covariance, lower=True), self._y)
-        return found * self._scale + self._offset + self._trend(np.atleast_2d(points))
+        if weights.shape[1:] != self._values.shape:
+            raise ValueError(f"`weights` must be [draws, {len(self)}], got {list(weights.shape)}")
+        posterior = self._conditioned()
+        merged = np.stack([np.bincount(self._row, w) / np.bincount(self._row) for w in weights])
+        points = np.atleast_2d(np.asarray(points, dtype=float))
+        found = posterior.reweighted(self._unit(points), self._scaled_features(points), merged)
+        return found * self._scale + self._offset
+
+    def expected_error(self) -> float:
+        """Share of the domain that is expected to be on the wrong side of the boundary; mean over the levels."""
+        mean, deviation = self.mean_and_deviation(self._natural(self._sobol))
+        return float(np.mean([ndtr(-np.abs(mean - level) / deviation).mean() for level in self.levels]))
 
     def _unit(self, points: np.ndarray) -> np.ndarray:
-        points = np.atleast_2d(np.asarray(points, dtype=float))
         return np.stack([a.to_unit(points[:, i]) for i, a in enumerate(self.axes)], 1)
 
     def _natural(self, x: np.ndarray) -> np.ndarray:
         return np.stack([a.from_unit(x[:, i]) for i, a in enumerate(self.axes)], 1)
 
-    def _initial_point(self, index: int) -> np.ndarray:
+    def _spread(self, count: int) -> np.ndarray:
+        """The first points of a scrambled Sobol sequence in the unit cube."""
         sobol = qmc.Sobol(len(self.axes), scramble=True, rng=np.random.default_rng([self.seed, 1]))
-        if index:
-            sobol.fast_forward(index)
-        return self._natural(sobol.random(1))[0]
+        return np.asarray(sobol.random_base2(max(0, math.ceil(math.log2(max(1, count)))))[:count])
 
-    def _kernel(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        squares = np.zeros((len(a), len(b)))
-        for i, length in enumerate(self._length):
-            squares += (np.subtract.outer(a[:, i], b[:, i]) / length) ** 2
-        r = np.sqrt(5 * squares)
-        return self._signal * (1 + r + r * r / 3) * np.exp(-r)
+    def _raw_features(self, points: np.ndarray) -> np.ndarray:
+        if self._features is None:
+            return np.empty((len(points), 0))
+        found = np.asarray(self._features(points), dtype=float)
+        return np.nan_to_num(found.reshape(len(points), -1), nan=0.0, posinf=1e6, neginf=-1e6)
 
-    def _condition(self) -> None:
-        """Bring the model up to date with what was told."""
-        if self._ready:
-            return
-        if not len(self):
-            raise ValueError("the model has no observations yet")
-        newest = slice(max(0, len(self) - _CONDITION_AT_MOST), None)
-        points, censored = self._points[newest], self._censored[newest]
-        x, y = self._unit(points), self._values[newest] - self._trend(points)
-        self._offset, self._scale = float(y.mean()), float(y.std()) or 1.0
-        y = (y - self._offset) / self._scale
-        if len(self) >= max(self.initial, self._fitted_at * _REFIT_GROWTH):
-            self._fit(x, y)
-        covariance = self._kernel(x, x)
-        covariance[np.diag_indices_from(covariance)] += self._noise + 1e-8
-        self._factor = cho_factor(covariance, lower=True)
-        self._x, self._y = x, self._uncensored(y, censored)
-        self._alpha = cho_solve(self._factor, self._y)
-        self._ready = True
+    def _scaled_features(self, points: np.ndarray) -> np.ndarray:
+        """With the constant before them; each of mean 0 and standard deviation 1 over the domain."""
+        scaled = (self._raw_features(points) - self._feature_mean) / self._feature_scale
+        return np.hstack([np.ones((len(points), 1)), scaled])
 
-    def _fit(self, x: np.ndarray, y: np.ndarray) -> None:
-        from sklearn.exceptions import ConvergenceWarning
-        from sklearn.gaussian_process import GaussianProcessRegressor
-        from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
-        from threadpoolctl import threadpool_limits
+    def _conditioned(self) -> Posterior:
+        """The posterior of all that was told."""
+        if self._posterior is None:
+            if not len(self):
+                raise ValueError("the model has no observations yet")
+            raw = self._raw_features(self._natural(self._sobol))
+            self._feature_mean, self._feature_scale = raw.mean(0), np.where(raw.std(0) > 0, raw.std(0), 1.0)
+            order = np.lexsort((self._censored, self._values, *self._points.T))
+            points, y = self._points[order], self._values[order]
+            self._offset, self._scale = float(y.mean()), float(y.std()) or 1.0
+            data = Observations(
+                self._unit(points),
+                (y - self._offset) / self._scale,
+                self._variances[order] / self._scale**2,
+                self._censored[order],
+                self._scaled_features(points),
+            )
+            if self._kernel is None or len(self) >= self._fitted_at * _REFIT_GROWTH:
+                self._kernel, self._fitted_at = fitted(self._thinned(data)), len(self)
+            data, cell = _merged(data, self._kernel, _CONDITION_AT_MOST)
+            self._row = np.empty(len(self), dtype=int)  # of the posterior's data that each observation is in
+            self._row[order] = cell
+            self._posterior = Posterior(self._kernel, data)
+        return self._posterior
 
-        if len(x) > _FIT_AT_MOST:
-            keep = np.random.default_rng([self.seed, 2]).permutation(len(x))[:_FIT_AT_MOST]
-            x, y = x[keep], y[keep]
-        kernel = ConstantKernel(self._signal, (1e-2, 1e3)) * Matern(
-            np.clip(self._length, 0.06, 9), (0.05, 10), nu=2.5
-        ) + WhiteKernel(np.clip(self._noise, 2e-5, 0.9), (1e-5, 1))
-        model = GaussianProcessRegressor(kernel, n_restarts_optimizer=1, random_state=self.seed % 2**32)
-        with warnings.catch_warnings(), threadpool_limits(1):
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            model.fit(x, y)
-        fitted = model.kernel_
-        self._signal = float(fitted.k1.k1.constant_value)
-        self._length = np.broadcast_to(fitted.k1.k2.length_scale, (len(self.axes),)).astype(float)
-        self._noise = float(fitted.k2.noise_level)
-        self._fitted_at = len(self)
+    def _thinned(self, data: Observations) -> Observations:
+        if len(data) <= _FIT_AT_MOST:
+            return data
+        keep = np.random.default_rng([self.seed, 2]).permutation(len(data))[:_FIT_AT_MOST]
+        return data[np.sort(keep)]
 
-    def _uncensored(self, y: np.ndarray, censored: np.ndarray) -> np.ndarray:
-        """Replace each censored value by its expectation above its bound, given all the others."""
-        if not censored.any() or censored.all():
-            return y
-        precision = cho_solve(self._factor, np.eye(len(y)))
-        variance = 1 / np.diag(precision)
-        hidden, seen = np.flatnonzero(censored), np.flatnonzero(~censored)
-        # Given what was seen in full; then one by one given all others, each above its bound.
-        block = np.linalg.solve(precision[np.ix_(hidden, hidden)], precision[np.ix_(hidden, seen)] @ y[seen])
-        filled = y.copy()
-        filled[hidden] = np.maximum(y[hidden], -block)
-        for _ in range(_CENSORING_ROUNDS):
-            for i in hidden:
-                mean = filled[i] - (precision[i] @ filled) * variance[i]
-                deviation = math.sqrt(variance[i])
-                z = (y[i] - mean) / deviation
-                filled[i] = max(y[i], mean + deviation * math.exp(_log_density(z) - log_ndtr(-z)))
-        return filled
+    def _choose(self, count: int, busy: np.ndarray) -> np.ndarray:
+        """The next points, of which those for the ridge are chosen last."""
+        known = len(self) + len(busy)
+        ridge = {"boundary": 0, "ridge": count}.get(
+            self.aim, sum((known + i) % _RIDGE_EVERY == 0 for i in range(count))
+        )
+        chosen = np.empty((0, len(self.axes)))
+        for aim, number in ((self._boundary_targets, count - ridge), (self._ridge_targets, ridge)):
+            if number:
+                chosen = np.vstack([chosen, self._greedy(number, aim, np.vstack([busy, chosen]))])
+        return chosen
 
-    def _posterior(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Standardised mean at unit points, and the root R of what the data explain: R^T R."""
-        self._condition()
-        cross = self._kernel(self._x, x)
-        return cross.T @ self._alpha, solve_triangular(self._factor[0], cross, lower=True)
-
-    def _straddle(self, count: int, busy: np.ndarray) -> np.ndarray:
-        self._condition()
+    def _greedy(self, count: int, aim: Callable[..., "_Targets"], busy: np.ndarray) -> np.ndarray:
+        """One after another, the candidate that says most about the targets."""
+        posterior = self._conditioned()
+        kernel, noise = posterior.kernel, posterior.kernel.noise + 1e-8
         rng = np.random.default_rng([self.seed, 3, len(self), len(busy)])
-        points = self._natural(rng.random((_CANDIDATES, len(self.axes))))
-        x = self._unit(points)
-        mean, root = self._posterior(x)
-        gap = np.abs(mean * self._scale + self._offset + self._trend(points) - self.level) / self._scale
-        covariance = self._kernel(x, x) - root.T @ root
+        targets = aim(posterior, rng)
+        picks = rng.permutation(len(targets.x))[: _CANDIDATES - _UNIFORM]
+        candidates = self._natural(np.vstack([targets.x[picks], rng.random((_UNIFORM, len(self.axes)))]))
+        n = len(candidates)
+        # Candidates and targets in one: covariance is [candidates, candidates + targets].
+        x = np.vstack([self._unit(candidates), targets.x])
+        f = self._scaled_features(np.vstack([candidates, self._natural(targets.x)]))
+        mean, root = posterior.mean_and_root(x, f)
+        covariance = kernel(x[:n], x, f[:n], f) - root[:, :n].T @ root
+        variance = (kernel.variance(f) - (root**2).sum(0))[n:]
         if len(busy):
-            at = self._unit(busy)
-            _, root_busy = self._posterior(at)
-            among = self._kernel(at, at) - root_busy.T @ root_busy
-            among[np.diag_indices_from(among)] += self._noise + 1e-8
-            toward = self._kernel(at, x) - root_busy.T @ root
-            covariance -= toward.T @ cho_solve(cho_factor(among, lower=True), toward)
-        known = {tuple(p) for p in np.vstack([self._points, busy])}
-        free = np.array([tuple(p) not in known for p in points])
-        free |= not free.any()  # every value of an integer axis is taken: repeat
+            at, fa = self._unit(busy), self._scaled_features(busy)
+            _, root_a = posterior.mean_and_root(at, fa)
+            among = kernel(at, at, fa, fa) - root_a.T @ root_a
+            among[np.diag_indices_from(among)] += noise
+            toward = kernel(at, x, fa, f) - root_a.T @ root
+            half = solve_triangular(cholesky(among, lower=True), toward, lower=True)
+            covariance -= half[:, :n].T @ half
+            variance -= (half[:, n:] ** 2).sum(0)
+        gap = mean[n:] - (targets.level - self._offset) / self._scale
+        taken = {tuple(p) for p in np.vstack([self._points, busy])}
+        free = np.array([tuple(p) not in taken for p in candidates])
+        distance = np.min([((x[:n] - k) ** 2).sum(1) for k in self._unit(np.vstack([self._points, busy]))], 0)
         chosen: list[int] = []
         for i in range(count):
-            deviation = np.sqrt(np.maximum(np.diag(covariance), 0))
-            explore = (len(self) + len(busy) + i) % _EXPLORE_EVERY == 0
-            score = deviation if explore else 1.96 * deviation - gap
-            best = int(np.argmax(np.where(free, score, -np.inf)))
+            own = np.maximum(np.diag(covariance[:, :n]), 0) + noise
+            if (len(self) + len(busy) + i) % _EXPLORE_EVERY == 0:
+                score = distance
+            else:
+                variance = np.maximum(variance, 1e-10)
+                explained = np.minimum(covariance[:, n:] ** 2 / np.outer(own, variance), 0.9999)
+                gain = explained * variance if targets.ridge else _gain(explained, gap * gap / variance)
+                score = gain @ targets.weight
+            # Where every value of an integer axis is taken, one is repeated.
+            best = int(np.argmax(np.where(free, score, -np.inf) if free.any() else score))
             chosen.append(best)
             free[best] = False
-            column = covariance[:, best]
-            covariance -= np.outer(column, column) / (column[best] + self._noise + 1e-8)
-        return points[chosen]
+            row = covariance[best] / math.sqrt(own[best])
+            variance = variance - row[n:] ** 2
+            covariance -= np.outer(row[:n], row)
+            distance = np.minimum(distance, ((x[:n] - x[best]) ** 2).sum(1))
+        return candidates[chosen]
+
+    def _boundary_targets(self, posterior: Posterior, rng: np.random.Generator) -> "_Targets":
+        """Places near the boundaries, weighted by one over their density."""
+        mean, deviation = posterior.mean_and_deviation(self._sobol, self._scaled_features(self._natural(self._sobol)))
+        spacing = _POOL ** (-1 / len(self.axes))
+        slope = math.sqrt(posterior.kernel.signal) * np.minimum(1.0, spacing / posterior.kernel.length).max()
+        z = (mean[:, None] - (self.levels - self._offset) / self._scale) / (deviation + slope)[:, None]
+        density = (np.exp(-0.5 * z * z) + 1e-3).ravel()
+        ends = np.cumsum(density)
+        drawn = np.searchsorted(ends, (np.arange(_PLACES) + rng.random(_PLACES)) / _PLACES * ends[-1])
+        drawn = np.minimum(drawn, len(density) - 1)
+        at, level = drawn // len(self.levels), drawn % len(self.levels)
+        x = np.abs(self._sobol[at] + spacing * (rng.random((_PLACES, len(self.axes))) - 0.5))
+        return _Targets(1 - np.abs(1 - x), self.levels[level], 1 / density[drawn])
+
+    def _ridge_targets(self, posterior: Posterior, rng: np.random.Generator) -> "_Targets":
+        """Where the ridge may run in a few sections through the domain, weighted by how likely it does."""
+        along = np.linspace(0, 1, _RIDGE_STEPS)
+        places, weight = [], []
+        for other in rng.random((_RIDGES, len(self.axes) - 1)):
+            section = np.insert(np.broadcast_to(other, (_RIDGE_STEPS, len(other))), self._along, along, axis=1)
+            draws = posterior.sample(section, self._scaled_features(self._natural(section)), _RIDGE_DRAWS, rng)
+            share = np.bincount(draws.argmax(1), minlength=_RIDGE_STEPS) / _RIDGE_DRAWS
+            places.append(section[share > 0])
+            weight.append(share[share > 0])
+        return _Targets(np.vstack(places), np.zeros(sum(map(len, weight))), np.concatenate(weight), ridge=True)
 
 
-def _log_density(z: float) -> float:
-    return -0.5 * z * z - 0.5 * math.log(2 * math.pi)
+@dataclass(frozen=True)
+class _Targets:
+    """Places ``x [places, axes]`` in the unit cube to be known better, their levels and weights ``[places]``."""
+
+    x: np.ndarray
+    level: np.ndarray
+    weight: np.ndarray
+    ridge: bool = False
+
+
+def _gain(explained: np.ndarray, z2: np.ndarray) -> np.ndarray:
+    """The integral over t of the module's docstring, from rho^2 ``[candidates, places]`` and z^2 ``[places]``."""
+    half = 0.5 * np.arcsin(explained.astype(np.float32))  # single precision: a ranking needs no more
+    z2 = z2.astype(np.float32)
+    found = np.zeros_like(half)
+    for node, weight in zip(_NODES, _WEIGHTS, strict=True):
+        found += np.float32(weight) * np.exp(-z2 / (1 + np.sin(half * np.float32(1 + node))))
+    return found * half
+
+
+def _merged(data: Observations, kernel: Kernel, most: int) -> tuple[Observations, np.ndarray]:
+    """At most so many observations, and which of them each has become part of.
+
+    The nearest to each other, in lengths of the kernel, become their mean.
+    """
+    if len(data) <= most:
+        return data, np.arange(len(data))
+    x = data.x / kernel.length
+    low, high = 0.0, 1.0
+    while len(np.unique(np.floor(x / high), axis=0)) > most:
+        high *= 2
+    for _ in range(12):
+        middle = (low + high) / 2
+        low, high = (middle, high) if len(np.unique(np.floor(x / middle), axis=0)) > most else (low, middle)
+    cells = np.column_stack([np.floor(x / high), data.bound])  # a bound and a value are not to be mixed
+    _, cell = np.unique(cells, axis=0, return_inverse=True)
+    noise = kernel.noise + data.variance
+    weight = 1 / noise
+    total = np.bincount(cell, weight)
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return np.stack([np.bincount(cell, weight * v) / total for v in values.T], 1)
+
+    merged = Observations(
+        mean(data.x),
+        mean(data.y[:, None])[:, 0],
+        1 / total - kernel.noise,
+        np.bincount(cell, data.bound) > 0,
+        mean(data.features),
+    )
+    return merged, cell

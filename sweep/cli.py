@@ -23,7 +23,7 @@ _RUN = (
     *("dataset", "data_dir", "download", "images", "resize"),
     *("architecture", "width", "widths", "activation"),
     *("probe", "statistic", "threshold", "penalty", "decoded_layers", "certainty", "probe_steps", "precision"),
-    *("search", *_TRAIN, *RESOURCES, "storage", "seed"),
+    *("search", "aim", "prior", "until_boundary_error", *_TRAIN, *RESOURCES, "storage", "seed"),
 )
 _PROBE = (
     *("dataset", "data_dir", "download", "images", "resize", "architecture", "width", "widths", "activation"),
@@ -96,7 +96,7 @@ def run_command(out: str | None, quiet: bool, as_json: bool, **fields: Any) -> N
 @main.command("resume")
 @directory
 @click.option("--points", type=Number(RANGES["points"]), default=None, help="Raise the budget to N points.")
-@options(*RESOURCES)
+@options("until_boundary_error", *RESOURCES)
 @quiet_option
 @json_option
 @click.pass_context

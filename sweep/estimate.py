@@ -1,25 +1,26 @@
 """Measured points -> boundary and critical line with intervals. Uses no theory but for comparison.
 
-The model is that of the search (`sweep.boundary.LevelSet`) on the margin; every estimate is a median over
-functions drawn from its posterior, every interval their 5 % to 95 %.
+The model is that of the search (`sweep.margin.MarginModel`); every estimate is a median over functions drawn from its
+posterior, every interval their 5 % to 95 %.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from probes.meanfield import applies_to, critical_sigma_w
-from probes.point import horizon_margin
 
-from .boundary import Axis, LevelSet
 from .frame import COLUMNS
+from .margin import MIN_POINTS, MarginModel
 from .spec import AXES, SweepSpec
 
 __all__ = ["PhaseModel", "theory_line"]
 
-MIN_POINTS = 10  # measured points before anything is estimated
 _SIGMA_W_STEPS = 241
 _SIGMA_B_STEPS = 20
 _DRAWS = 200
@@ -47,35 +48,24 @@ class PhaseModel:
         self.enough = len(measured) >= MIN_POINTS and bool(self.free)
         if not self.enough:
             return
-        self._model = LevelSet(
-            [self._axis(a) for a in self.free],
-            trend=self._trend if self.spec.by_horizon and "depth" in self.free else None,
-            seed=self.spec.seed,
-        )
-        # The same order whatever order the points were measured in (and none, should there be too many for the model).
-        measured = measured.sort_values([*AXES, "seed"]).sample(frac=1, random_state=0)
-        self._model.tell(
-            measured[self.free].to_numpy(float),
-            measured["margin"].tolist(),
-            measured["margin_censored"].tolist(),
-        )
-
-    def _axis(self, name: str) -> Axis:
-        low, high = getattr(self.spec, name)
-        return Axis(name, low, high, integer=name == "depth")
-
-    def _trend(self, points: np.ndarray) -> np.ndarray:
-        return -np.log(points[:, self.free.index("depth")])
-
-    def _at(self, **values: np.ndarray | float) -> np.ndarray:
-        """``[n, free axes]`` from values of the axes, arrays or numbers."""
-        return np.stack(np.broadcast_arrays(*[np.asarray(values[a], dtype=float) for a in self.free]), -1)
+        self._model = MarginModel(self.spec)
+        # The same order whatever order the points were measured in.
+        measured = measured.sort_values([*AXES, "seed"])
+        rows: list[Any] = measured[[*AXES, "margin", "margin_censored"]].to_dict("records")
+        self._model.tell(rows)
 
     def margin(
         self, sigma_w: np.ndarray | float, sigma_b: np.ndarray | float, depth: np.ndarray | float
     ) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of the margin at points ``[n]``."""
-        return self._model.mean_and_deviation(self._at(sigma_w=sigma_w, sigma_b=sigma_b, depth=depth))
+        at = self._model.at(sigma_w=sigma_w, sigma_b=sigma_b, depth=depth)
+        mean, deviation = self._model.level_set.mean_and_deviation(at)
+        return mean - self._model.shift(depth), deviation
+
+    @cached_property
+    def expected_error(self) -> float:
+        """Share of the range that is expected to be on the wrong side of the boundary; NaN for too few points."""
+        return self._model.level_set.expected_error() if self.enough else math.nan
 
     @property
     def sigma_w(self) -> np.ndarray:
@@ -96,7 +86,8 @@ class PhaseModel:
 
     def _draws(self, sigma_b: float, depth: float) -> np.ndarray:
         """``[draws, sigma_w]`` margins; the same draws at every sigma_b and depth asked."""
-        return self._model.sample(self._at(sigma_w=self.sigma_w, sigma_b=sigma_b, depth=depth), _DRAWS)
+        at = self._model.at(sigma_w=self.sigma_w, sigma_b=sigma_b, depth=depth)
+        return self._model.level_set.sample(at, _DRAWS) - self._model.shift(depth)
 
     def critical_line(self) -> pd.DataFrame:
         """``sigma_b, sigma_w, lower, upper``: where the horizon (or score) is largest, with its 90 % interval.
@@ -107,10 +98,7 @@ class PhaseModel:
         rows = []
         if self.enough and "sigma_w" in self.free:
             deepest = self.spec.depth[1]
-            seen = {"direct_horizon": self.spec.reach, "cascade_horizon": 1.0}
-            cap = {n: horizon_margin(n, r * deepest, deepest) for n, r in seen.items()}.get(
-                str(self.spec.statistic), math.inf
-            )
+            cap = self._model.sees(deepest) - self._model.shift(deepest) if self.spec.by_horizon else math.inf
             for b in self.sigma_b:
                 draws = np.minimum(self._draws(b, deepest), cap)
                 top = draws >= draws.max(1, keepdims=True) - 1e-9
@@ -119,8 +107,8 @@ class PhaseModel:
                 rows.append((b, median, low, high))
         return pd.DataFrame(rows, columns=["sigma_b", "sigma_w", "lower", "upper"], dtype=float)
 
-    def boundary(self) -> pd.DataFrame:
-        """The ``boundary`` table: for a few depths and every sigma_b, where the margin crosses zero.
+    def boundary(self, depths: Sequence[int] | None = None) -> pd.DataFrame:
+        """The ``boundary`` table: for every depth (by default, a few) and sigma_b, where the margin crosses zero.
 
         ``lower`` and ``upper`` are the ends in sigma_w of the trainable band, with the ends ``_5`` and ``_95`` of
         their 90 % intervals; NaN where at least half of the draws have no such crossing within the range.
@@ -130,7 +118,7 @@ class PhaseModel:
         critical = self.critical_line().set_index("sigma_b")
         theory = theory_line(self.spec, self.sigma_b)
         rows = []
-        for depth in self.depths:
+        for depth in depths or self.depths:
             for b, t in zip(self.sigma_b, theory, strict=True):
                 draws = self._draws(b, depth)
                 ends = [_quantiles(_crossings(self.sigma_w, d)) for d in (draws, draws[:, ::-1])]

@@ -19,7 +19,19 @@ if TYPE_CHECKING:
 
     from .estimate import PhaseModel
 
-__all__ = ["COLUMNS", "POINT", "TABLES", "Results", "finite", "load", "load_points", "point_of", "row", "trained_level"]
+__all__ = [
+    "COLUMNS",
+    "POINT",
+    "TABLES",
+    "Results",
+    "finite",
+    "level_of",
+    "load",
+    "load_points",
+    "point_of",
+    "row",
+    "trained_level",
+]
 
 SPEC_FILE = "spec.json"
 
@@ -214,8 +226,15 @@ def trained_level(points: pd.DataFrame) -> float:
     Half way from chance to the best accuracy of the sweep, and at least a tenth of the way to 1: where nothing could be
     learnt, nothing was trained. NaN if nothing was trained.
     """
-    chance = points["chance"].max()
-    return float(max(chance + (points["accuracy"].max() - chance) / 2, chance + 0.1 * (1 - chance)))
+    return level_of(points["accuracy"].to_numpy(), points["chance"].to_numpy())
+
+
+def level_of(accuracy: np.ndarray, chance: np.ndarray) -> float:
+    """`trained_level`, from arrays."""
+    if not np.isfinite(accuracy).any():
+        return math.nan
+    by_chance = float(np.nanmax(chance))
+    return max(by_chance + (float(np.nanmax(accuracy)) - by_chance) / 2, by_chance + 0.1 * (1 - by_chance))
 
 
 def _length(value: Any) -> int:

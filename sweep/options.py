@@ -177,6 +177,21 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
     ),
     "precision": _choice("precision", "Of the products that train the cascade.", "float32"),
     "search": _choice("search", "How points are chosen.", "boundary"),
+    "aim": _choice(
+        "aim",
+        "What the boundary search looks for: the boundary at all depths; the ridge, where information travels deepest "
+        "(the critical line); or both.",
+        "both",
+    ),
+    "prior": _choice(
+        "prior", "theory: the horizon may resemble mean field's depth scale; how much, the points say.", "none"
+    ),
+    "until_boundary_error": _number(
+        "until_boundary_error",
+        "Stop as soon as so little of the plane is expected to be on the wrong side of the boundary; default: measure "
+        "all points.",
+        default=None,
+    ),
     "train": _choice(
         "train",
         "Which points are trained for ground truth; boundary: those whose prediction is uncertain, and a few others.",

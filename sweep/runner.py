@@ -39,6 +39,7 @@ __all__ = ["default_directory", "resume", "run"]
 
 VERSIONS_FILE = "versions.json"
 TUNE_FOLDER = ".tune"
+_THOUGHT_OF_AT_ONCE = 16  # points; more are soon out of date
 _CORE_FLOPS, _GPU_FLOPS = 100e9, 10e12  # a second, of well filled matrix products in float32
 _PACKAGES = (
     "trainability-sweep",
@@ -172,11 +173,11 @@ def _versions() -> dict[str, str]:
 def _measure(spec: SweepSpec, path: Path, images: "Images", quiet: bool, callbacks: Sequence[Any]) -> None:
     """Measure what is missing."""
     store = Store(spec.storage or path)
-    rows = store.read(["status", "margin", "margin_censored"]).to_pylist()
-    study = SweepStudy(spec, path, rows)
+    rows = store.read(["status", "margin", "margin_censored", "accuracy", "chance"]).to_pylist()
+    study = SweepStudy(spec, path, rows, cost=_cost_of_depth(spec, images), batch=spec.pack or _THOUGHT_OF_AT_ONCE)
     total = study.budget * spec.replicas
     with Progress(spec, total, rows, store, quiet=quiet) as progress:
-        if len(rows) < total:
+        if len(rows) < total and not study.stopped:
             _tune(spec, path, images, store, study, progress, callbacks)
     # Also what a driver left that was killed after its last row.
     Checkpoints(spec.storage or path).clear()
@@ -224,6 +225,13 @@ def _tune(
     finally:
         ray.shutdown()
         shutil.rmtree(path / TUNE_FOLDER, ignore_errors=True)
+
+
+def _cost_of_depth(spec: SweepSpec, images: "Images") -> Callable[[int], float]:
+    from probes.cost import cost
+
+    settings = probe_settings(spec)
+    return lambda depth: cost(settings, images, depth).probes
 
 
 def _seconds_per_point(spec: SweepSpec, images: "Images", resources: Resources) -> float:

@@ -23,7 +23,7 @@ class _NeverSaved:
 
 
 class PackSearcher(_NeverSaved, Searcher):
-    """Suggests ``{"points": [(sigma_w, sigma_b, depth, seed), ...]}``; takes the rows of a finished trial.
+    """Suggests ``{"points": [(sigma_w, sigma_b, depth, seed), ...], "doubtful": [...]}``; takes the rows of a trial.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class PackSearcher(_NeverSaved, Searcher):
         if not points:
             return Searcher.FINISHED
         self._running[trial_id] = points
-        return {"points": [astuple(p) for p in points]}
+        return {"points": [astuple(p) for p in points], "doubtful": [self._study.doubtful(p) for p in points]}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Store the rows, then tell the study.

@@ -52,6 +52,7 @@ class Range:
 
 RANGES = {
     "points": Range(1, 1_000_000),
+    "until_boundary_error": Range(0, 0.5, whole=False, above=True),
     "sigma_w": Range(0, 20, whole=False, above=True),
     "sigma_b": Range(0, 20, whole=False),
     "depth": Range(1, 2000),
@@ -83,6 +84,8 @@ CHOICES = {
     "probe": ("both", "cascade", "direct"),
     "statistic": ("direct_horizon", "direct_retained", "cascade_horizon", "cascade_retained"),
     "search": ("boundary", "sobol", "grid", "random", "tpe"),
+    "aim": ("boundary", "ridge", "both"),
+    "prior": ("none", "theory"),
     "train": ("none", "boundary", "all"),
     "optimizer": ("sgd", "adam"),
 }
@@ -104,7 +107,7 @@ AXES = ("sigma_w", "sigma_b", "depth")
 BENCHMARKS = ("cascade", "direct", "pack", "training", "memory", "gpu")
 TABLES = ("points", "profiles", "truth", "boundary")
 RESOURCES = ("concurrency", "pack", "cpus_per_trial", "gpus_per_trial", "address")
-CHANGEABLE = ("points", *RESOURCES)  # of a sweep that has begun
+CHANGEABLE = ("points", "until_boundary_error", *RESOURCES)  # of a sweep that has begun
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,9 @@ class SweepSpec:
     probe_steps: int | None = None
     precision: str = "float32"
     search: str = "boundary"
+    aim: str = "both"
+    prior: str = "none"
+    until_boundary_error: float | None = None
     train: str = "none"
     epochs: int | None = None
     optimizer: str = "sgd"
@@ -219,6 +225,15 @@ class SweepSpec:
                 )
         if self.probe not in ("both", str(self.statistic).partition("_")[0]):
             raise SpecError(f"`statistic` must be one that probe {self.probe!r} measures, got {self.statistic!r}")
+        if self.prior == "theory":
+            from probes.meanfield import applies_to
+
+            if not applies_to(self.architecture):
+                raise SpecError(
+                    f"`prior` must be none with architecture {self.architecture!r}, which mean field theory is not for"
+                )
+        if self.until_boundary_error is not None and not self.free_axes:
+            raise SpecError("`until_boundary_error` must be left out where no axis is free")
         if set(self.free_axes) <= {"depth"}:
             distinct = self.depth[1] - self.depth[0] + 1
             if self.points > distinct and self.search != "grid":

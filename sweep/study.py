@@ -11,7 +11,7 @@ import logging
 import math
 import warnings
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,17 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from probes.point import Point
 
 from .design import budget, grid_axes, seeds
-from .sampler import CENSORED, BoundarySampler
+from .margin import MIN_POINTS, MarginModel
+from .sampler import CENSORED
 from .spec import AXES, SweepSpec
+from .sweep_sampler import SweepSampler
 
 __all__ = ["JOURNAL", "SweepStudy", "running_trials", "search_space"]
 
 JOURNAL = "study.journal"
 _NAME = "sweep"
+_DOUBTFUL = "doubtful"  # user attribute of a trial whose points are to be trained
+_STOP_EVERY = 1.05  # the boundary's error is worked out anew when there are this many times more points
 _FRUITLESS = 20  # repetitions that a sampler may suggest in a row before another place is taken instead
 
 Row = Mapping[str, Any]
@@ -66,7 +70,7 @@ class _Sobol(QMCSampler):
         return self._known_space
 
 
-def _sampler(spec: SweepSpec, trials: int) -> BaseSampler:
+def _sampler(spec: SweepSpec, trials: int, cost: Callable[[int], float], batch: int) -> BaseSampler:
     """The sampler of a study that holds so many trials: a stream of random numbers never starts over."""
     space, seed = search_space(spec), spec.seed
     if spec.search == "random":
@@ -77,8 +81,28 @@ def _sampler(spec: SweepSpec, trials: int) -> BaseSampler:
         return _Sobol(space, seed)
     if spec.search == "grid":
         return _Grid(grid_axes(spec), seed=seed)
-    trend = (lambda p: -math.log(p["depth"])) if spec.by_horizon and "depth" in spec.free_axes else None
-    return BoundarySampler(search_space=space, trend=trend, seed=seed)
+    return SweepSampler(spec, space, cost, batch)
+
+
+class _Stop:
+    """Says when the boundary is known as well as was asked for."""
+
+    def __init__(self, spec: SweepSpec, rows: list[Row]) -> None:
+        self._enough, self._model, self._looked_at = spec.until_boundary_error, None, 0.0
+        self.reached = False
+        if self._enough is not None:
+            self._model = MarginModel(spec)
+            self.tell(rows)
+
+    def tell(self, rows: list[Row]) -> None:
+        """Take in measured rows."""
+        if self._model is None or self._enough is None:
+            return
+        self._model.tell([r for r in rows if r["status"] != "failed"])
+        count = len(self._model.level_set)
+        if count >= max(MIN_POINTS, self._looked_at * _STOP_EVERY):
+            self._looked_at = count
+            self.reached = self._model.level_set.expected_error() <= self._enough
 
 
 class SweepStudy:
@@ -92,10 +116,23 @@ class SweepStudy:
         Where the journal is or will be.
     rows:
         Rows that part files hold already.
+    cost:
+        Of a probe of a depth, in any unit.
+    batch:
+        Points that are asked for at once, usually.
     """
 
-    def __init__(self, spec: SweepSpec, directory: Path, rows: Iterable[Row] = ()) -> None:
+    def __init__(
+        self,
+        spec: SweepSpec,
+        directory: Path,
+        rows: Iterable[Row] = (),
+        *,
+        cost: Callable[[int], float] = float,
+        batch: int = 1,
+    ) -> None:
         self.spec = spec
+        self._make_sampler = lambda trials: _sampler(spec, trials, cost, batch)
         self.budget = budget(spec)
         self._space = search_space(spec)
         self._rows: dict[Place, list[Row]] = {}
@@ -104,6 +141,8 @@ class SweepStudy:
         self._study = self._open(directory / JOURNAL)
         self._numbers: dict[Place, int] = {}  # of the trial of every place asked for
         self._waiting: deque[tuple[Place, list[Point]]] = deque()
+        self._doubtful: set[Place] = set()  # to be trained whatever the probe says
+        self._stop = _Stop(spec, [r for rows in self._rows.values() for r in rows])
         self._reconcile()
 
     def _open(self, path: Path) -> optuna.Study:
@@ -116,7 +155,7 @@ class SweepStudy:
                 study = optuna.create_study(study_name=_NAME, storage=storage, load_if_exists=True)
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                    study.sampler = _sampler(self.spec, len(study.get_trials(deepcopy=False)))
+                    study.sampler = self._make_sampler(len(study.get_trials(deepcopy=False)))
                 return study
             except Exception:
                 if attempt or not path.exists():
@@ -134,6 +173,8 @@ class SweepStudy:
                 if not (complete and _place(trial.params) in self._rows):
                     continue
             place = _place(trial.params)
+            if trial.user_attrs.get(_DOUBTFUL):
+                self._doubtful.add(place)
             if place in self._numbers:
                 if trial.state == TrialState.RUNNING:
                     self._study.tell(trial.number, state=TrialState.FAIL)
@@ -170,12 +211,15 @@ class SweepStudy:
         return len(self._numbers)
 
     def ask(self, count: int) -> list[Point]:
-        """Up to ``count`` points (at least one place with all its replicas); none when the budget is spent."""
+        """Up to ``count`` points (at least one place with all its replicas).
+
+        None when the budget is spent, or the boundary is known as well as was asked for.
+        """
         points: list[Point] = []
         while not points or len(points) + self.spec.replicas <= count:
             if self._waiting:
                 points += self._waiting.popleft()[1]
-            elif self.asked < self.budget and (place := self._new_place()):
+            elif self.asked < self.budget and not self._stop.reached and (place := self._new_place()):
                 self._rows.setdefault(place, [])
                 points += self._missing(place, self._numbers[place])
             else:
@@ -198,7 +242,20 @@ class SweepStudy:
             trial = self._study.ask(self._space)
             place = _place(trial.params)
         self._numbers[place] = trial.number
+        sampler = self._study.sampler
+        if isinstance(sampler, SweepSampler) and sampler.doubtful(dict(zip(AXES, place, strict=True))):
+            trial.set_user_attr(_DOUBTFUL, True)
+            self._doubtful.add(place)
         return place
+
+    def doubtful(self, point: Point) -> bool:
+        """Whether a point is to be trained, in a sweep that trains the boundary, whatever the probe says of it."""
+        return (point.sigma_w, point.sigma_b, point.depth) in self._doubtful
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the boundary is known as well as was asked for."""
+        return self._stop.reached
 
     def _unused_place(self, near: Place) -> Place | None:
         """A place that was not asked for yet: of the grid, anywhere, or at another depth; None if there is none."""
@@ -217,6 +274,8 @@ class SweepStudy:
 
     def tell(self, rows: Iterable[Row]) -> None:
         """Take in measured rows; a point whose replicas are all there finishes its trial."""
+        rows = list(rows)
+        self._stop.tell(rows)
         for row in rows:
             place = _place(row)
             self._rows.setdefault(place, []).append(row)
@@ -230,7 +289,11 @@ class SweepStudy:
             return None, {}
         margin = sum(r["margin"] for r in rows) / len(rows)
         value = abs(margin) if self.spec.search == "tpe" else margin
-        return value, {"margin": margin, CENSORED: any(bool(r["margin_censored"]) for r in rows)}
+        attributes = {"margin": margin, CENSORED: any(bool(r["margin_censored"]) for r in rows)}
+        trained = [r for r in rows if math.isfinite(r.get("accuracy") or math.nan)]
+        for name in ("accuracy", "chance") if trained else ():
+            attributes[name] = sum(r[name] for r in trained) / len(trained)
+        return value, attributes
 
     def _finish(self, place: Place) -> None:
         number = self._numbers.get(place, -1)

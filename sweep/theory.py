@@ -1,15 +1,20 @@
-"""Mean field theory along a range of sigma_b, for the command line."""
+"""Mean field theory along a range of sigma_b, for the command line, and over a plane, for the search."""
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from probes.meanfield import critical_sigma_w, mean_field
 
 from .frame import finite
-from .spec import SpecError
+from .spec import SpecError, SweepSpec
 
-__all__ = ["rows", "text"]
+__all__ = ["depth_scale", "rows", "text"]
 
 _STEPS = 20
+_GRID = 49  # values of each axis at which the depth scale is worked out; interpolated in between
+_XI_MOST = 1000.0  # layers: it diverges on the critical line
 
 
 def rows(sigma_b: tuple[float, float], sigma_w: float | None, activation: str) -> list[dict[str, float | None]]:
@@ -43,3 +48,22 @@ def text(rows: list[dict[str, float | None]]) -> str:
     lines = ["  ".join(f"{n:>16}" for n in names)]
     lines += ["  ".join(f"{'inf' if v is None else format(v, '.6g'):>16}" for v in r.values()) for r in rows]
     return "\n".join(lines)
+
+
+def depth_scale(spec: SweepSpec) -> Callable[[Any, Any], np.ndarray]:
+    """``(sigma_w, sigma_b) -> xi_c`` in layers, at most 1000, over a sweep's ranges; None stands for a fixed axis."""
+    from scipy.interpolate import RegularGridInterpolator
+
+    sides = [
+        np.linspace(*ends, _GRID) if ends[0] < ends[1] else np.array([ends[0], ends[0] + 1.0])
+        for ends in (spec.sigma_w, spec.sigma_b)
+    ]
+    # 1 / xi_c is smooth but for a kink on the critical line, where it is 0.
+    rate = np.array([[1 / mean_field(float(w), float(b), spec.activation).xi_c for b in sides[1]] for w in sides[0]])
+    interpolate = RegularGridInterpolator(sides, rate)
+
+    def scale(sigma_w: Any, sigma_b: Any) -> np.ndarray:
+        places = [spec.sigma_w[0] if sigma_w is None else sigma_w, spec.sigma_b[0] if sigma_b is None else sigma_b]
+        return np.asarray(1 / np.maximum(interpolate(np.stack(np.broadcast_arrays(*places), -1)), 1 / _XI_MOST))
+
+    return scale

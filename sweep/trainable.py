@@ -45,6 +45,7 @@ class PackTrainable(tune.Trainable):
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._points = [Point(*p) for p in config["points"]]
+        self._doubtful = {p for p, doubtful in zip(self._points, config["doubtful"], strict=True) if doubtful}
         self._measured: list[Measurement] | None = None
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -58,7 +59,7 @@ class PackTrainable(tune.Trainable):
         if self._measured is None:
             self._measured = self._prober.probe(self._points)
             saved = self._checkpoints.load(self._points) if self._prober.settings.train != "none" else {}
-            self._training: Iterator[Training] = self._prober.train(self._measured, saved)
+            self._training: Iterator[Training] = self._prober.train(self._measured, saved, self._doubtful)
             self._next_checkpoint = time.monotonic() + _CHECKPOINT_SECONDS
         training = next(self._training, None)
         if training is not None:
