@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from . import __version__
-from .options import Number, config_option, options, preset_option, usage_error
+from .options import Number, Numbers, config_option, options, preset_option, usage_error
 from .spec import BENCHMARKS, CHOICES, RANGES, RESOURCES, TABLES, SpecError, SweepSpec
 
 __all__ = ["main"]
@@ -134,6 +134,9 @@ def _drive(work: Callable[[], Any], path: Path, quiet: bool, as_json: bool) -> N
     elif not quiet:
         click.echo(summary.table(results, time.monotonic() - started, picture))
     missing = found["total"] - found["done"] - found["failed"]
+    if missing > 0 and results.spec.until_boundary_error is not None:
+        click.echo(f"the boundary is known as well as was asked for; {missing} points were not needed", err=True)
+        missing = 0
     if missing > 0:
         click.echo(f"{missing} points are missing; go on with: sweep resume {path}", err=True)
     sys.exit(1 if missing > 0 or found["failed"] else 0)
@@ -160,6 +163,11 @@ def status_command(directory: str, as_json: bool) -> None:
 @directory
 @click.option("--table", type=click.Choice(TABLES), default="points", show_default=True, help="Which table.")
 @click.option(
+    "--depths",
+    type=Numbers(RANGES["depth"]),
+    help="Of the table boundary, within those of the sweep; default: four, evenly on a log scale.",
+)
+@click.option(
     "--format",
     "kind",
     type=click.Choice(("csv", "parquet", "json")),
@@ -168,7 +176,9 @@ def status_command(directory: str, as_json: bool) -> None:
 )
 @click.option("-o", "--output", metavar="FILE", help="Default: standard output.")
 @bad_input_is_usage
-def results_command(directory: str, table: str, kind: str | None, output: str | None) -> None:
+def results_command(
+    directory: str, table: str, depths: tuple[int, ...] | None, kind: str | None, output: str | None
+) -> None:
     """The tables of a sweep, to standard output or a file.
 
     \b
@@ -177,7 +187,10 @@ def results_command(directory: str, table: str, kind: str | None, output: str | 
     from .export import write_table
     from .frame import load
 
-    write_table(load(directory).table(table), kind, output)
+    results = load(directory)
+    if depths and table != "boundary":
+        raise SpecError(f"`depths` must be left out with table {table!r}")
+    write_table(results.boundary_at(depths) if depths else results.table(table), kind, output)
 
 
 @main.command("plot")

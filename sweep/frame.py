@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .spec import TABLES, SweepSpec
+from .spec import TABLES, SpecError, SweepSpec
 from .store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from probes import Measurement, Point
 
@@ -179,6 +179,19 @@ class Results:
     def boundary(self) -> pd.DataFrame:
         """Boundary and critical line at a few depths, over sigma_b."""
         return _described(self.phase.boundary(), "boundary")
+
+    def boundary_at(self, depths: "Sequence[int]") -> pd.DataFrame:
+        """The same at other depths, within those of the sweep.
+
+        Raises
+        ------
+        SpecError
+            A depth outside.
+        """
+        low, high = self.spec.depth
+        if outside := [d for d in depths if not low <= d <= high]:
+            raise SpecError(f"`depths` must be from {low} to {high}, those of the sweep, got {outside[0]}")
+        return _described(self.phase.boundary(depths), "boundary")
 
     def table(self, name: str) -> pd.DataFrame:
         """One of `TABLES`."""

@@ -34,6 +34,7 @@ _WIDTHS = {"length": 0.8, "signal": 1.0, "noise": 3.0}
 _BOUNDS = {"length": (0.02, 20.0), "signal": (1e-2, 1e2), "noise": (1e-7, 2.0)}
 _STARTS = (0.3, 1.0)  # lengths that the search for the best begins with
 _UNAMBIGUOUS = 100  # observations from which on the first start is enough
+_SEEN_ENOUGH = 8  # observations that are no bounds, for a kernel to be fitted to them alone
 _ROUNDS = 6  # of expectation propagation; more change little
 _FIT_ROUNDS = 40  # steps of L-BFGS-B at most
 _BLOCK = 64  # rows of a kernel matrix made at a time: what fits into the cache
@@ -95,7 +96,12 @@ class Kernel:
 
 
 def fitted(data: Observations) -> Kernel:
-    """The kernel that fits best. Depends on nothing but the data."""
+    """The kernel that fits best. Depends on nothing but the data.
+
+    Lower bounds are left out, unless there is little else: different bounds at one place would pass for noise.
+    """
+    if np.count_nonzero(~data.bound) >= _SEEN_ENOUGH:
+        data = data[~data.bound]
     axes = data.x.shape[1]
     squares = np.stack([np.subtract.outer(c, c) ** 2 for c in data.x.T])
     linear = data.features @ data.features.T
@@ -176,8 +182,7 @@ class Posterior:
         """``[count, n]`` functions, drawn jointly at ``n`` places."""
         mean, root = self.mean_and_root(x, features)
         covariance = self.kernel(x, x, features, features) - root.T @ root
-        covariance[np.diag_indices_from(covariance)] += 1e-6 * self.kernel.signal
-        factor = cholesky(covariance, lower=True, overwrite_a=True, check_finite=False)
+        factor = _root(covariance, 1e-10 * self.kernel.signal)
         return mean + rng.standard_normal((count, len(x))) @ factor.T
 
     def reweighted(self, x: np.ndarray, features: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -192,6 +197,15 @@ class Posterior:
             factor = cholesky(covariance, lower=True, overwrite_a=True, check_finite=False)
             found[i] = cross.T @ cho_solve((factor, True), d.y, check_finite=False)
         return found
+
+
+def _root(covariance: np.ndarray, jitter: float) -> np.ndarray:
+    """Lower Cholesky factor of a matrix that rounding may have made indefinite, with as little jitter as it takes."""
+    while True:
+        try:
+            return np.asarray(cholesky(covariance + jitter * np.eye(len(covariance)), lower=True, check_finite=False))
+        except np.linalg.LinAlgError:
+            jitter *= 10
 
 
 def _factor(kernel: Kernel, data: Observations) -> np.ndarray:

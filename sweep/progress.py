@@ -41,7 +41,7 @@ class Progress:
         self._new = self._running = 0
         self._started: float | None = None
         self._drawn = self._next_estimate = -math.inf
-        self._critical = ""
+        self._found = ""
 
     def __enter__(self) -> "Progress":
         return self
@@ -80,7 +80,7 @@ class Progress:
     def _show(self, final: bool = False) -> None:
         if final:
             self._running = 0
-            self._critical = ""  # the summary has the last word on it
+            self._found = ""  # the summary has the last word on it
         else:
             self._estimate()
         self._drawn = time.monotonic()
@@ -104,7 +104,7 @@ class Progress:
             f"{rate:.1f} points/s",
             f"ETA {eta}",
         ]
-        return "  ".join([*parts, self._critical]).rstrip()
+        return "  ".join([*parts, self._found]).rstrip()
 
     def _estimate(self) -> None:
         """The critical line at the middle of the sigma_b range, now and then: it costs a fraction of a second."""
@@ -115,14 +115,16 @@ class Progress:
 
         started = time.monotonic()
         try:
-            line = PhaseModel(self._spec, load_points(self._store)).critical_line()
+            phase = PhaseModel(self._spec, load_points(self._store))
+            line = phase.critical_line()
+            self._found = ""
+            if len(line):
+                at = line.iloc[len(line) // 2]
+                self._found = f"critical σw({at.sigma_b:.2f}) = {at.sigma_w:.2f} [{at.lower:.2f}, {at.upper:.2f}]  "
+            if phase.enough and self._spec.until_boundary_error is not None:
+                self._found += f"boundary error {100 * phase.expected_error:.2g} %"
         except Exception:  # an ornament: whatever is wrong with it must not stop the sweep
-            line = None
-        if line is not None and len(line):
-            middle = line.iloc[len(line) // 2]
-            self._critical = (
-                f"critical σw({middle.sigma_b:.2f}) = {middle.sigma_w:.2f} [{middle.lower:.2f}, {middle.upper:.2f}]"
-            )
+            pass
         now = time.monotonic()
         self._next_estimate = now + max(_ESTIMATE, 20 * (now - started))
 

@@ -23,7 +23,9 @@ class _NeverSaved:
 
 
 class PackSearcher(_NeverSaved, Searcher):
-    """Suggests ``{"points": [(sigma_w, sigma_b, depth, seed), ...], "doubtful": [...]}``; takes the rows of a trial.
+    """Suggests ``{"points": [(sigma_w, sigma_b, depth, seed), ...]}``; takes the rows of a finished trial.
+
+    ``"doubtful"``, if there, are the indices of those to be trained whatever the probe says.
 
     Parameters
     ----------
@@ -59,7 +61,8 @@ class PackSearcher(_NeverSaved, Searcher):
         if not points:
             return Searcher.FINISHED
         self._running[trial_id] = points
-        return {"points": [astuple(p) for p in points], "doubtful": [self._study.doubtful(p) for p in points]}
+        doubtful = [i for i, p in enumerate(points) if self._study.doubtful(p)]
+        return {"points": [astuple(p) for p in points], **({"doubtful": doubtful} if doubtful else {})}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Store the rows, then tell the study.

@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .frame import Results
+from .frame import Results, finite
 from .progress import duration
 from .spec import SpecError
 
@@ -70,6 +70,8 @@ def status(results: Results) -> dict[str, Any]:
         "diverged": int((points["status"] == "diverged").sum()),
         "last_error": str(failed.sort_values("finished")["error"].iloc[-1]) if len(failed) else None,
         "damaged": results.store.damaged,
+        "boundary_error": finite(results.phase.expected_error),
+        "until_boundary_error": spec.until_boundary_error,
         "critical_line": results.phase.critical_line().to_dict("records"),
     }
 
@@ -82,6 +84,8 @@ def status_text(found: dict[str, Any]) -> str:
     if found["last_error"]:
         lines.append(f"last error: {found['last_error']}")
     lines += [f"not readable, left out: {name}" for name in found["damaged"]]
+    if found["boundary_error"] is not None:
+        lines.append(_error_text(found))
     if found["critical_line"]:
         lines += ["critical line:", f"{'sigma_b':>9}{'sigma_w':>9}   90 % interval"]
         lines += [
@@ -91,6 +95,13 @@ def status_text(found: dict[str, Any]) -> str:
     else:
         lines.append("critical line: too few points yet")
     return "\n".join(lines)
+
+
+def _error_text(found: dict[str, Any]) -> str:
+    text = f"boundary: {100 * found['boundary_error']:.2g} % of the range is expected to be on its wrong side"
+    if (until := found["until_boundary_error"]) is not None:
+        text += f" (the sweep stops at {100 * until:.2g} %)"
+    return text
 
 
 def table(results: Results, seconds: float, picture: Path) -> str:

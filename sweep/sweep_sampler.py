@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from optuna.distributions import BaseDistribution, IntDistribution
+from optuna.distributions import BaseDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 from scipy.special import ndtr
@@ -51,7 +51,7 @@ class SweepSampler(BoundarySampler):
         self._truth = TruthModel(self._margin) if spec.train != "none" else None
         self._chooses_depth = self._margin.through_depth and self._truth is None and "depth" in spec.free_axes
         names = self._truth.names if self._truth else self._margin.names
-        super().__init__(search_space={n: _logarithmic(n, space[n]) for n in names}, batch=batch, seed=spec.seed)
+        super().__init__(search_space={n: space[n] for n in names}, batch=batch, seed=spec.seed)
         if self._chooses_depth:
             self._weigh_depths(cost)
 
@@ -107,7 +107,3 @@ class SweepSampler(BoundarySampler):
 def _row(trial: FrozenTrial) -> dict[str, Any]:
     attributes = trial.user_attrs
     return {"margin": trial.value, **attributes, **trial.params, "margin_censored": bool(attributes.get(CENSORED))}
-
-
-def _logarithmic(name: str, d: BaseDistribution) -> BaseDistribution:
-    return IntDistribution(d.low, d.high, log=True) if name == "depth" and isinstance(d, IntDistribution) else d

