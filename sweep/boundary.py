@@ -9,16 +9,19 @@ p           probability that the function is above the level: Phi(z)            
 rho^2       share of s^2 at a place that an observation at a candidate explains   ``[candidates, places]``
 ==========  ====================================================================  ==================
 
-The next point is the one after which the boundary is expected to be known best: the integral of p (1 - p) over the
+Half of the points are those after which the boundary is expected to be known best: the integral of p (1 - p) over the
 domain and the levels falls most (the stepwise uncertainty reduction of Bect et al. 2012, arXiv:1009.5177, in the closed
 form of Chevalier et al. 2014). With r = sin t it falls at a place by
 
     p (1 - p) - E[p' (1 - p')] = 1 / (2 pi) int_0^arcsin(rho^2) exp(-z^2 / (1 + sin t)) dt.
 
-Points of a batch, and pending ones, narrow s as if they had been observed at their mean. Every eighth point goes where
-the largest gap between observations is, whatever the model thinks. Places are drawn where p (1 - p) is large, and
-weighted accordingly. The ridge (where the function is largest along one axis) is found in the same way: places are
-weighted by the probability that the ridge runs there.
+The other half maximise the straddle 1.96 s - |m - level| (Bryan et al. 2005), which trusts the model less: the first is
+better where there is much noise, the second where there is little. 1.6 times the square root of their number go where
+the largest gap between observations is, whatever the model thinks, so that regions nobody has seen are found. Points of
+a batch, and pending ones, narrow s as if they had been observed at their mean.
+
+The integral is over places drawn where p (1 - p) may be large, and weighted accordingly. The ridge (where the function
+is largest along one axis) is found in the same way: places are weighted by the probability that the ridge runs there.
 """
 
 import math
@@ -42,7 +45,9 @@ _POOL = 1024  # places that the domain is surveyed at
 _PLACES = 512  # of them and between them, that the integral is over
 _CANDIDATES = 256
 _UNIFORM = 64  # of the candidates anywhere
-_EXPLORE_EVERY = 8
+_EXPLORE = 1.6  # times the square root of their number: points that fill gaps
+_STRADDLE_EVERY = 2  # else the look ahead
+_NEWTON_STEPS = 2  # of candidates towards the boundary
 _RIDGE_EVERY = 4  # with aim="both"
 _REFIT_GROWTH = 1.1  # fit the kernel anew when there are this many times more observations
 _FIT_AT_MOST = 256  # observations that the kernel is fitted to
@@ -297,7 +302,10 @@ class LevelSet:
         rng = np.random.default_rng([self.seed, 3, len(self), len(busy)])
         targets = aim(posterior, rng)
         picks = rng.permutation(len(targets.x))[: _CANDIDATES - _UNIFORM]
-        candidates = self._natural(np.vstack([targets.x[picks], rng.random((_UNIFORM, len(self.axes)))]))
+        near = targets.x[picks]
+        if not targets.ridge:
+            near[::2] = self._onto_boundary(posterior, near[::2], targets.level[picks[::2]])
+        candidates = self._natural(np.vstack([near, rng.random((_UNIFORM, len(self.axes)))]))
         n = len(candidates)
         # Candidates and targets in one: covariance is [candidates, candidates + targets].
         x = np.vstack([self._unit(candidates), targets.x])
@@ -315,14 +323,18 @@ class LevelSet:
             covariance -= half[:, :n].T @ half
             variance -= (half[:, n:] ** 2).sum(0)
         gap = mean[n:] - (targets.level - self._offset) / self._scale
+        off = np.abs(np.subtract.outer(mean[:n], (self.levels - self._offset) / self._scale)).min(1)
         taken = {tuple(p) for p in np.vstack([self._points, busy])}
         free = np.array([tuple(p) not in taken for p in candidates])
         distance = np.min([((x[:n] - k) ** 2).sum(1) for k in self._unit(np.vstack([self._points, busy]))], 0)
         chosen: list[int] = []
         for i in range(count):
             own = np.maximum(np.diag(covariance[:, :n]), 0) + noise
-            if (len(self) + len(busy) + i) % _EXPLORE_EVERY == 0:
+            turn = len(self) + len(busy) + i
+            if int(_EXPLORE * math.sqrt(turn + 1)) > int(_EXPLORE * math.sqrt(turn)):
                 score = distance
+            elif turn % _STRADDLE_EVERY == 0 and not targets.ridge:
+                score = 1.96 * np.sqrt(own - noise) - off
             else:
                 variance = np.maximum(variance, 1e-10)
                 explained = np.minimum(covariance[:, n:] ** 2 / np.outer(own, variance), 0.9999)
@@ -351,6 +363,23 @@ class LevelSet:
         at, level = drawn // len(self.levels), drawn % len(self.levels)
         x = np.abs(self._sobol[at] + spacing * (rng.random((_PLACES, len(self.axes))) - 0.5))
         return _Targets(1 - np.abs(1 - x), self.levels[level], 1 / density[drawn])
+
+    def _onto_boundary(self, posterior: Posterior, x: np.ndarray, level: np.ndarray) -> np.ndarray:
+        """Places ``[n, axes]`` in the unit cube moved to where the mean is ``level [n]``, by Newton's method."""
+        axes, spacing = x.shape[1], _POOL ** (-1 / x.shape[1])
+
+        def mean(x: np.ndarray) -> np.ndarray:
+            return posterior.mean(x, self._scaled_features(self._natural(x)))
+
+        shifts = 1e-4 * np.eye(axes)
+        for _ in range(_NEWTON_STEPS):
+            around = mean(np.concatenate([x, *(x + s for s in shifts)])).reshape(axes + 1, -1)
+            slope = ((around[1:] - around[0]) / 1e-4).T
+            step = ((level - self._offset) / self._scale - around[0])[:, None] * slope
+            step /= np.maximum((slope * slope).sum(1, keepdims=True), 1e-8)
+            step *= np.minimum(1, spacing / np.maximum(np.linalg.norm(step, axis=1, keepdims=True), 1e-12))
+            x = np.clip(x + step, 0, 1)
+        return x
 
     def _ridge_targets(self, posterior: Posterior, rng: np.random.Generator) -> "_Targets":
         """Where the ridge may run in a few sections through the domain, weighted by how likely it does."""

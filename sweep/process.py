@@ -166,6 +166,10 @@ class Posterior:
         self._factor = _factor(kernel, data)
         self._alpha = cho_solve((self._factor, True), data.y, check_finite=False)
 
+    def mean(self, x: np.ndarray, features: np.ndarray) -> np.ndarray:
+        """Of the function, ``[n]``."""
+        return np.asarray(self.kernel(x, self.data.x, features, self.data.features) @ self._alpha)
+
     def mean_and_root(self, x: np.ndarray, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean ``[n]``, and the root R ``[observations, n]`` of the covariance that the data explain: R^T R."""
         cross = self.kernel(self.data.x, x, self.data.features, features)

@@ -55,10 +55,9 @@ def test_points_gather_at_the_boundary():
     assert np.median(np.abs(circle(late))) < 0.5 * np.median(np.abs(circle(np.random.default_rng(0).random((999, 2)))))
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_noise_is_averaged_where_it_matters(seed):
-    ours = error(run(LevelSet(PLANE, seed=seed), circle, 80, noise=0.05, seed=seed), circle)
-    assert ours < 0.03
+def test_noise_is_averaged_where_it_matters():
+    ours = [error(run(LevelSet(PLANE, seed=s), circle, 80, noise=0.05, seed=s), circle) for s in range(4)]
+    assert np.mean(ours) < 0.03 and np.mean(ours) < error(sobol(circle, 80, noise=0.05), circle)
 
 
 def test_regions_that_do_not_touch_are_both_found():
