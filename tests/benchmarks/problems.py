@@ -50,7 +50,8 @@ class Problem:
 
     def crossings(self, lines: int = 20, steps: int = 4001) -> list[tuple[np.ndarray, float]]:
         """Where the function is 0 along the first axis, on a few lines: (the other coordinates, the crossing)."""
-        u = qmc.Sobol(max(1, len(self.axes) - 1), scramble=True, rng=np.random.default_rng(98)).random(lines)
+        sobol = qmc.Sobol(max(1, len(self.axes) - 1), scramble=True, rng=np.random.default_rng(98))
+        u = sobol.random(1 << math.ceil(math.log2(lines)))[:lines]
         others = np.stack([_continuous(a).from_unit(u[:, i]) for i, a in enumerate(self.axes[1:])], 1)
         x = np.linspace(self.axes[0].low, self.axes[0].high, steps)
         found = []

@@ -1,5 +1,6 @@
 """The command line is a contract: bad input is exit code 2, one clear line, nothing written."""
 
+import io
 import json
 import os
 import re
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import click
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, example, given, settings
@@ -19,6 +21,7 @@ from sweep.spec import CHOICES, RANGES, SweepSpec
 
 NUMBERS = {
     "--points": "points",
+    "--until-boundary-error": "until_boundary_error",
     "--replicas": "replicas",
     "--images": "images",
     "--train-images": "train_images",
@@ -380,6 +383,24 @@ def test_status(make_sweep):
     assert found["last_error"] == "RuntimeError: <b>no & luck</b>"
     assert found["critical_line"][0].keys() == {"sigma_b", "sigma_w", "lower", "upper"}
     assert "62 of 64 done" in invoke("status", results.path).stdout
+
+
+def test_status_tells_the_error_of_the_boundary(make_sweep):
+    spec = SweepSpec(points=64, until_boundary_error=0.01)
+    path = make_sweep(spec).path
+    found = json.loads(invoke("status", path, "--json").stdout)
+    assert 0 < found["boundary_error"] < 0.2 and found["until_boundary_error"] == 0.01
+    text = invoke("status", path).stdout
+    assert f"boundary: {100 * found['boundary_error']:.2g} % of the range" in text and "stops at 1 %" in text
+
+
+def test_the_boundary_at_any_depth(make_sweep):
+    path = make_sweep(count=120).path
+    frame = pd.read_csv(io.StringIO(invoke("results", path, "--table", "boundary", "--depths", "8,26").stdout))
+    assert sorted(frame["depth"].unique()) == [8, 26]
+    refuses(invoke("results", path, "--table", "boundary", "--depths", "4"))
+    refuses(invoke("results", path, "--table", "points", "--depths", "8"))
+    refuses(invoke("results", path, "--table", "boundary", "--depths", "8,x"))
 
 
 def test_status_of_a_sweep_that_has_just_begun(make_sweep):

@@ -261,3 +261,29 @@ def test_a_damaged_spec_is_bad_input(make_sweep, content):
     (path / "spec.json").write_text(content)
     done = run("resume", path)
     assert done.returncode == 2 and "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_sweep_stops_when_the_boundary_is_known(tmp_path):
+    path = tmp_path / "known"
+    done = run("run", "--out", path, "--points", 200, "--until-boundary-error", 0.03, "--probe", "direct", "--pack", 4)
+    assert done.returncode == 0 and "not needed" in done.stderr, done.stderr
+    first = rows_in_parts(path)
+    assert 10 <= first < 150
+    found = json.loads(run("status", path, "--json").stdout)
+    assert found["done"] == first and found["boundary_error"] < 0.04
+    again = run("resume", path)
+    assert again.returncode == 0 and rows_in_parts(path) == first  # nothing is measured when it is known
+    finer = run("resume", path, "--until-boundary-error", 0.02)
+    assert finer.returncode == 0 and rows_in_parts(path) > first
+
+
+@pytest.mark.slow
+def test_the_boundary_of_the_truth_is_searched(tmp_path):
+    path = tmp_path / "truth"
+    options = ["--probe", "direct", "--points", 32, "--train", "boundary", "--depth", 4, 40, "--sigma-b", 0.1, 0.1]
+    done = run("run", "--out", path, *options, "--epochs", 20, "--lr", 0.05)
+    assert done.returncode == 0, done.stderr
+    points = sweep.load(path).points
+    trained = points["trainable"].dropna()
+    assert 12 <= len(trained) <= 32 and 0.2 < trained.mean() < 0.9
