@@ -153,8 +153,9 @@ class TruthModel:
 
 
 def _axes(spec: SweepSpec, names: Sequence[str]) -> list[Axis]:
+    # The horizon varies with the ratio of sigma_w to its critical value; sigma_b may be 0.
     ends = {a: getattr(spec, a) for a in names}
-    return [Axis(a, low, high, log=a == "depth", integer=a == "depth") for a, (low, high) in ends.items()]
+    return [Axis(a, low, high, log=a != "sigma_b", integer=a == "depth") for a, (low, high) in ends.items()]
 
 
 def _at(names: Sequence[str], axes: dict[str, Any]) -> np.ndarray:

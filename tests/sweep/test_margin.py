@@ -3,6 +3,7 @@ import pytest
 
 from sweep.margin import MarginModel, TruthModel
 from sweep.spec import SweepSpec
+from sweep.theory import depth_scale
 
 from ..landscape import true_critical, true_horizon
 
@@ -68,22 +69,33 @@ def test_what_a_probe_sees():
     assert MarginModel(SweepSpec(widths=(30,) * 24, depth=(4, 24))).sees(20) == pytest.approx(np.log(24))
 
 
-def test_theory_as_a_prior_is_learnt_to_be_right_or_wrong():
-    """Mean field of tanh, where horizons are as it says, and where they are those of another line."""
+RANGES = {"sigma_w": (0.8, 2.0), "sigma_b": (0.1, 0.8), "depth": (20, 20)}
+
+
+def mean_field_error(prior, activation, count):
+    """Share misclassified after a search whose horizons are those of mean field for tanh, with noise."""
+    scale = depth_scale(SweepSpec(**RANGES))
+    model = MarginModel(SweepSpec(**RANGES, prior=prior, activation=activation)).level_set
     rng = np.random.default_rng(0)
-    for activation, better in (("tanh", True), ("relu", False)):
-        errors = {}
-        for prior in ("theory", "none"):
-            spec = SweepSpec(sigma_w=(0.8, 2.0), sigma_b=(0.1, 0.8), prior=prior, activation=activation)
-            model = MarginModel(spec)
-            truth = MarginModel(SweepSpec(sigma_w=(0.8, 2.0), sigma_b=(0.1, 0.8), prior="theory"))._features()
-            rng = np.random.default_rng(0)
-            points = model.level_set._natural(rng.random((24, 2)))
-            value = truth(points)[:, 0]
-            model.level_set.tell(points, value + 0.05 * rng.standard_normal(24))
-            grid = model.level_set._natural(rng.random((500, 2)))
-            errors[prior] = np.mean((model.level_set.mean_and_deviation(grid)[0] > 2.5) != (truth(grid)[:, 0] > 2.5))
-        assert errors["theory"] < errors["none"] + 0.02 if not better else errors["theory"] < 0.6 * errors["none"]
+
+    def log_horizon(points):  # columns in alphabetical order
+        return np.log(scale(points[:, 1], points[:, 0])) + np.log(10 / 5)
+
+    while len(model) < count:
+        points = model.ask(4)
+        model.tell(points, log_horizon(points) + 0.05 * rng.standard_normal(4))
+    grid = model._natural(rng.random((2000, 2)))
+    level = model.levels[0]
+    return np.mean((model.mean_and_deviation(grid)[0] > level) != (log_horizon(grid) > level))
+
+
+def test_theory_as_a_prior_helps_where_it_is_right():
+    assert mean_field_error("theory", "tanh", 16) < 0.5 * mean_field_error("none", "tanh", 16)
+
+
+@pytest.mark.parametrize("activation", ["relu", "erf"])
+def test_a_wrong_theory_does_not_keep_the_boundary_from_being_found(activation):
+    assert mean_field_error("theory", activation, 64) < 0.03
 
 
 def truth_rows(spec, shift, trained, seed=0):
@@ -112,6 +124,9 @@ def test_the_truth_may_resemble_the_prediction():
     truth.retell(found)
     predicted, score = classified(truth, spec)
     assert np.mean(predicted != (score > 0)) < 0.04
+    alone = TruthModel(MarginModel(spec))  # the same trainings, and nothing predicted
+    alone.retell(found[:12])
+    assert np.mean(classified(alone, spec)[0] != (score > 0)) > 0.08
 
 
 def test_trainings_overrule_the_prediction():
