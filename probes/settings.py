@@ -13,8 +13,8 @@ PROBES = ("both", "cascade", "direct")
 STATISTICS = ("direct_horizon", "direct_retained", "cascade_horizon", "cascade_retained")
 TRAIN = ("none", "boundary", "all")
 
-# The cascade's decoders compound their errors: what it retains is small even where networks train well.
-# Retained information that counts as lost; of the direct probe by evidence, see the README.
+# Retained information that counts as lost: of the direct probe by evidence, see the README; small of the cascade, whose
+# decoders compound their errors.
 THRESHOLDS = {"direct_horizon": 0.15, "direct_retained": 0.02, "cascade_horizon": 0.05, "cascade_retained": 0.05}
 
 MIN_STEPS = 300

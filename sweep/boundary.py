@@ -47,6 +47,7 @@ _CANDIDATES = 256
 _UNIFORM = 64  # of the candidates anywhere
 _EXPLORE = 1.6  # times the square root of their number: points that fill gaps
 _STRADDLE_EVERY = 2  # else the look ahead
+_APART = 1e-3  # of the range: no two points are nearer
 _NEWTON_STEPS = 2  # of candidates towards the boundary
 _RIDGE_EVERY = 4  # with aim="both"
 _REFIT_GROWTH = 1.1  # fit the kernel anew when there are this many times more observations
@@ -324,8 +325,6 @@ class LevelSet:
             variance -= (half[:, n:] ** 2).sum(0)
         gap = mean[n:] - (targets.level - self._offset) / self._scale
         off = np.abs(np.subtract.outer(mean[:n], (self.levels - self._offset) / self._scale)).min(1)
-        taken = {tuple(p) for p in np.vstack([self._points, busy])}
-        free = np.array([tuple(p) not in taken for p in candidates])
         distance = np.min([((x[:n] - k) ** 2).sum(1) for k in self._unit(np.vstack([self._points, busy]))], 0)
         chosen: list[int] = []
         for i in range(count):
@@ -341,9 +340,9 @@ class LevelSet:
                 gain = explained * variance if targets.ridge else _gain(explained, gap * gap / variance)
                 score = gain @ targets.weight
             # Where every value of an integer axis is taken, one is repeated.
+            free = distance > _APART**2
             best = int(np.argmax(np.where(free, score, -np.inf) if free.any() else score))
             chosen.append(best)
-            free[best] = False
             row = covariance[best] / math.sqrt(own[best])
             variance = variance - row[n:] ** 2
             covariance -= np.outer(row[:n], row)

@@ -305,6 +305,8 @@ def compare(results: Results, truth: Results | None = None) -> Comparison:
     _check_alike(spec, other.spec)
     scored = _scored(results, trained, same=truth is None)
     names = [n for n in STATISTICS if n in scored]
+    if spec.statistic not in names:
+        raise SpecError(f"{str(results.path)!r} must hold measured points, got none with a {spec.statistic}")
     t = trained["trainable"].to_numpy(bool)
     true = truth_surface(other.spec, other.points)
     distance = _distance_to_boundary(true, trained, other.spec)

@@ -59,7 +59,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         **POINT,
         "status": "ok; diverged (activations left the finite range); failed (see error)",
         "error": "why a point failed, else empty",
-        "margin": "log(horizon / (half the depth)), or score minus threshold: 0 or more = predicted trainable",
+        "margin": "log(horizon / half the depth (cascade: the depth)), or score - threshold: 0 or more = trainable",
         "margin_censored": "whether the margin is only a lower bound",
         **{name: f"{text}; after the last layer" for name, text in _PROFILES.items()},
         "direct_horizon": "layer where direct_retained falls below its threshold (followed to 3 x depth)",

@@ -30,8 +30,8 @@ __all__ = ["Observations", "Posterior", "fitted"]
 
 _JITTER = 1e-8
 _MEANS = {"length": math.log(0.5), "signal": 0.0, "noise": math.log(1e-3)}  # of the priors, of logarithms
-_WIDTHS = {"length": 0.8, "signal": 1.0, "noise": 3.0}
-_BOUNDS = {"length": (0.02, 20.0), "signal": (1e-2, 1e2), "noise": (1e-7, 2.0)}
+_WIDTHS = {"length": 1.2, "signal": 3.0, "noise": 3.0}
+_BOUNDS = {"length": (0.02, 30.0), "signal": (1e-2, 1e4), "noise": (1e-7, 2.0)}
 _STARTS = (0.3, 1.0)  # lengths that the search for the best begins with
 _UNAMBIGUOUS = 100  # observations from which on the first start is enough
 _SEEN_ENOUGH = 8  # observations that are no bounds, for a kernel to be fitted to them alone
