@@ -47,6 +47,7 @@ _CANDIDATES = 256
 _UNIFORM = 64  # of the candidates anywhere
 _EXPLORE = 1.6  # times the square root of their number: points that fill gaps
 _STRADDLE_EVERY = 2  # else the look ahead
+_AT_ONCE = 64  # points chosen from one set of candidates
 _APART = 1e-3  # of the range: no two points are nearer
 _NEWTON_STEPS = 2  # of candidates towards the boundary
 _RIDGE_EVERY = 4  # with aim="both"
@@ -105,7 +106,7 @@ class LevelSet:
     features:
         ``[n, axes] -> [n, features]``: what the function may resemble, up to unknown coefficients.
     seed:
-        Of everything random. The same seed and observations give the same points.
+        Of everything random. The same seed and the same calls give the same points.
     """
 
     def __init__(
@@ -137,6 +138,7 @@ class LevelSet:
         self._kernel: Kernel | None = None
         self._posterior: Posterior | None = None
         self._points: np.ndarray
+        self._spoilt: np.ndarray
         self._values: np.ndarray
         self._variances: np.ndarray
         self._censored: np.ndarray
@@ -161,7 +163,7 @@ class LevelSet:
         """Add observations ``[n, axes]``, ``[n]``.
 
         A censored value is a lower bound. ``variances`` are what is known of their noise, beside what they all have.
-        Non-finite observations are ignored. The order of telling does not matter.
+        Where one is not finite, nothing is learnt, and no point is asked for again. The order does not matter.
         """
         points = np.atleast_2d(np.asarray(points, dtype=float))
         y = np.asarray(values, dtype=float)
@@ -172,6 +174,8 @@ class LevelSet:
         told = {tuple(p) for p in points}
         self._asked = [p for p in self._asked if tuple(p) not in told]
         good = np.isfinite(y) & np.isfinite(points).all(1) & np.isfinite(noise) & (noise >= 0)
+        # Nothing is known there, and it is not to be tried again.
+        self._spoilt = np.vstack([self._spoilt, points[~good & np.isfinite(points).all(1)]])
         self._points = np.vstack([self._points, points[good]])
         self._values = np.append(self._values, y[good])
         self._variances = np.append(self._variances, noise[good])
@@ -181,6 +185,7 @@ class LevelSet:
     def forget(self) -> None:
         """Forget all observations; the kernel stays until it is due to be fitted anew."""
         self._points = np.empty((0, len(self.axes)))
+        self._spoilt = np.empty((0, len(self.axes)))
         self._values, self._variances = np.empty(0), np.empty(0)
         self._censored = np.empty(0, dtype=bool)
         self._posterior = None
@@ -191,13 +196,15 @@ class LevelSet:
         ``pending [n, axes]`` are under way and not repeated; by default what was asked for and not told since.
         """
         waiting = np.array(self._asked) if pending is None else np.asarray(pending, dtype=float)
-        waiting = waiting.reshape(-1, len(self.axes))
+        waiting = np.vstack([waiting.reshape(-1, len(self.axes)), self._spoilt])
         known = len(self) + len(waiting)
         first = count if not len(self) else min(count, max(0, self.initial - known))
         chosen = self._natural(self._spread(known + first)[known:]) if first else np.empty((0, len(self.axes)))
-        if first < count:
-            chosen = np.vstack([chosen, self._choose(count - first, np.vstack([waiting, chosen]))])
-        self._asked += list(chosen)
+        while len(chosen) < count:
+            more = min(_AT_ONCE, count - len(chosen))
+            chosen = np.vstack([chosen, self._choose(more, np.vstack([waiting, chosen]))])
+        if pending is None:
+            self._asked += list(chosen)
         return chosen
 
     def mean_and_deviation(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -205,6 +212,11 @@ class LevelSet:
         points = np.atleast_2d(np.asarray(points, dtype=float))
         mean, deviation = self._conditioned().mean_and_deviation(self._unit(points), self._scaled_features(points))
         return mean * self._scale + self._offset, deviation * self._scale
+
+    def mean(self, points: np.ndarray) -> np.ndarray:
+        """Posterior mean alone, ``[n]``: much faster."""
+        points = np.atleast_2d(np.asarray(points, dtype=float))
+        return self._conditioned().mean(self._unit(points), self._scaled_features(points)) * self._scale + self._offset
 
     def sample(self, points: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
         """``[count, n]`` functions drawn from the posterior, jointly at ``[n, axes]``."""
@@ -262,7 +274,9 @@ class LevelSet:
             self._feature_mean, self._feature_scale = raw.mean(0), np.where(raw.std(0) > 0, raw.std(0), 1.0)
             order = np.lexsort((self._censored, self._values, *self._points.T))
             points, y = self._points[order], self._values[order]
-            self._offset, self._scale = float(y.mean()), float(y.std()) or 1.0
+            self._offset, self._scale = float(y.mean()), float(y.std())
+            if self._scale <= 1e-9 * max(1.0, abs(self._offset)):  # all the same but for rounding
+                self._scale = float(np.abs(self.levels - self._offset).max()) or 1.0
             data = Observations(
                 self._unit(points),
                 (y - self._offset) / self._scale,
@@ -285,15 +299,15 @@ class LevelSet:
         return data[np.sort(keep)]
 
     def _choose(self, count: int, busy: np.ndarray) -> np.ndarray:
-        """The next points, of which those for the ridge are chosen last."""
-        known = len(self) + len(busy)
-        ridge = {"boundary": 0, "ridge": count}.get(
-            self.aim, sum((known + i) % _RIDGE_EVERY == 0 for i in range(count))
-        )
-        chosen = np.empty((0, len(self.axes)))
-        for aim, number in ((self._boundary_targets, count - ridge), (self._ridge_targets, ridge)):
-            if number:
-                chosen = np.vstack([chosen, self._greedy(number, aim, np.vstack([busy, chosen]))])
+        """The next points. Those for the ridge are chosen last, but take their turns: a batch may be cut short."""
+        turns = len(self) + len(busy) + np.arange(count)
+        every = {"boundary": math.inf, "ridge": 1, "both": _RIDGE_EVERY}[self.aim]
+        ridge = turns % every == 0 if every < math.inf else np.zeros(count, dtype=bool)
+        chosen = np.empty((count, len(self.axes)))
+        for aim, turn in ((self._boundary_targets, ~ridge), (self._ridge_targets, ridge)):
+            if turn.any():
+                chosen[turn] = self._greedy(int(turn.sum()), aim, busy)
+                busy = np.vstack([busy, chosen[turn]])
         return chosen
 
     def _greedy(self, count: int, aim: Callable[..., "_Targets"], busy: np.ndarray) -> np.ndarray:
@@ -421,14 +435,19 @@ def _merged(data: Observations, kernel: Kernel, most: int) -> tuple[Observations
     if len(data) <= most:
         return data, np.arange(len(data))
     x = data.x / kernel.length
+
+    def cells(size: float) -> np.ndarray:
+        """``[n]``: which of the occupied cells of a grid each is in; a bound and a value are never in one."""
+        grid = np.column_stack([np.floor(x / size), data.bound])
+        return np.unique(grid, axis=0, return_inverse=True)[1].ravel()
+
     low, high = 0.0, 1.0
-    while len(np.unique(np.floor(x / high), axis=0)) > most:
+    while cells(high).max() >= most:
         high *= 2
     for _ in range(12):
         middle = (low + high) / 2
-        low, high = (middle, high) if len(np.unique(np.floor(x / middle), axis=0)) > most else (low, middle)
-    cells = np.column_stack([np.floor(x / high), data.bound])  # a bound and a value are not to be mixed
-    _, cell = np.unique(cells, axis=0, return_inverse=True)
+        low, high = (middle, high) if cells(middle).max() >= most else (low, middle)
+    cell = cells(high)
     noise = kernel.noise + data.variance
     weight = 1 / noise
     total = np.bincount(cell, weight)

@@ -134,7 +134,7 @@ def _drive(work: Callable[[], Any], path: Path, quiet: bool, as_json: bool) -> N
     elif not quiet:
         click.echo(summary.table(results, time.monotonic() - started, picture))
     missing = found["total"] - found["done"] - found["failed"]
-    if missing > 0 and results.spec.until_boundary_error is not None:
+    if missing > 0 and summary.is_known(found):
         click.echo(f"the boundary is known as well as was asked for; {missing} points were not needed", err=True)
         missing = 0
     if missing > 0:

@@ -1,4 +1,4 @@
-"""Measured points -> boundary and critical line with intervals. Uses no theory but for comparison.
+"""Measured points -> boundary and critical line with intervals. Theory is there for comparison, unless it is a prior.
 
 The model is that of the search (`sweep.margin.MarginModel`); every estimate is a median over functions drawn from its
 posterior, every interval their 5 % to 95 %.
@@ -16,7 +16,7 @@ import pandas as pd
 from probes.meanfield import applies_to, critical_sigma_w
 
 from .frame import COLUMNS
-from .margin import MIN_POINTS, MarginModel
+from .margin import MIN_POINTS, SearchModel
 from .spec import AXES, SweepSpec
 
 __all__ = ["PhaseModel", "theory_line"]
@@ -48,11 +48,13 @@ class PhaseModel:
         self.enough = len(measured) >= MIN_POINTS and bool(self.free)
         if not self.enough:
             return
-        self._model = MarginModel(self.spec)
+        self._search = SearchModel(self.spec)
+        self._model = self._search.margin
+        self._slices: dict[Any, np.ndarray] = {}
         # The same order whatever order the points were measured in.
         measured = measured.sort_values([*AXES, "seed"])
-        rows: list[Any] = measured[[*AXES, "margin", "margin_censored"]].to_dict("records")
-        self._model.tell(rows)
+        rows: list[Any] = measured[[*AXES, "margin", "margin_censored", "accuracy", "chance"]].to_dict("records")
+        self._search.tell(rows)
 
     def margin(
         self, sigma_w: np.ndarray | float, sigma_b: np.ndarray | float, depth: np.ndarray | float
@@ -64,8 +66,11 @@ class PhaseModel:
 
     @cached_property
     def expected_error(self) -> float:
-        """Share of the range that is expected to be on the wrong side of the boundary; NaN for too few points."""
-        return self._model.level_set.expected_error() if self.enough else math.nan
+        """Share of the range that is expected to be on the wrong side of the boundary; NaN for too few points.
+
+        Of the boundary that is searched: that of the truth in a sweep that trains.
+        """
+        return self._search.level_set.expected_error() if self.enough else math.nan
 
     @property
     def sigma_w(self) -> np.ndarray:
@@ -86,8 +91,11 @@ class PhaseModel:
 
     def _draws(self, sigma_b: float, depth: float) -> np.ndarray:
         """``[draws, sigma_w]`` margins; the same draws at every sigma_b and depth asked."""
-        at = self._model.at(sigma_w=self.sigma_w, sigma_b=sigma_b, depth=depth)
-        return self._model.level_set.sample(at, _DRAWS) - self._model.shift(depth)
+        key = sigma_b, None if self._model.through_depth else depth
+        if key not in self._slices:
+            at = self._model.at(sigma_w=self.sigma_w, sigma_b=sigma_b, depth=depth)
+            self._slices[key] = self._model.level_set.sample(at, _DRAWS)
+        return self._slices[key] - self._model.shift(depth)
 
     def critical_line(self) -> pd.DataFrame:
         """``sigma_b, sigma_w, lower, upper``: where the horizon (or score) is largest, with its 90 % interval.

@@ -139,7 +139,7 @@ class Surface:
     def __call__(self, places: dict[str, np.ndarray]) -> np.ndarray:
         """At places of one shape each, in that shape."""
         flat = self._at(places)
-        parts = [self._model.mean_and_deviation(flat[i : i + 5000])[0] for i in range(0, len(flat), 5000)]
+        parts = [self._model.mean(flat[i : i + 5000]) for i in range(0, len(flat), 5000)]
         return np.concatenate(parts).reshape(next(iter(places.values())).shape)
 
     def resampled(self, places: dict[str, np.ndarray], weights: np.ndarray) -> np.ndarray:

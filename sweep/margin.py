@@ -17,7 +17,7 @@ from .frame import level_of
 from .spec import AXES, SweepSpec
 from .theory import depth_scale
 
-__all__ = ["MIN_POINTS", "MarginModel", "TruthModel"]
+__all__ = ["MIN_POINTS", "MarginModel", "SearchModel", "TruthModel"]
 
 MIN_POINTS = 10  # measured points before anything is estimated
 _LEVELS = 8  # depths whose boundaries are looked for
@@ -92,8 +92,9 @@ class MarginModel:
             if by_depth:
                 found.append(-np.log(column["depth"]))
             if theory is not None:
-                found.append(np.log(theory(column.get("sigma_w"), column.get("sigma_b"))))
-            return np.stack(found, 1)
+                sigmas = (column.get(a, getattr(spec, a)[0]) for a in ("sigma_w", "sigma_b"))
+                found.append(np.log(theory(*sigmas)))
+            return np.stack(np.broadcast_arrays(*found, points[:, 0])[:-1], 1)
 
         return features
 
@@ -133,7 +134,7 @@ class TruthModel:
             np.array([r.get(name, np.nan) for r in rows], dtype=float) for name in ("accuracy", "chance", "margin")
         )
         trained = np.isfinite(accuracy)
-        outcome = np.sign(margin)
+        outcome = np.where(margin >= 0, 1.0, -1.0)
         if trained.any():
             level = self._margin.spec.level or level_of(accuracy, chance)
             scale = np.where(accuracy < level, level - chance, np.nanmax(accuracy) - level)
@@ -148,8 +149,34 @@ class TruthModel:
         axes = {**fixed, **dict(zip(self.names, points.T, strict=True))}
         if not len(model.level_set):
             return np.zeros((len(points), 1))
-        mean = model.level_set.mean_and_deviation(model.at(**axes))[0] - model.shift(axes["depth"])
+        mean = model.level_set.mean(model.at(**axes)) - model.shift(axes["depth"])
         return np.tanh(mean / _SOFT)[:, None]
+
+
+class SearchModel:
+    """What a sweep looks for the boundary of: the truth where it trains, else the prediction.
+
+    Attributes
+    ----------
+    margin, truth:
+        The models; ``truth`` is None in a sweep that does not train.
+    names, level_set:
+        Those of the one that is searched.
+    """
+
+    def __init__(self, spec: SweepSpec) -> None:
+        self.margin = MarginModel(spec)
+        self.truth = TruthModel(self.margin) if spec.train != "none" else None
+        searched = self.truth or self.margin
+        self.names, self.level_set = searched.names, searched.level_set
+        self._rows: list[Mapping[str, Any]] = []
+
+    def tell(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Rows with the axes, ``margin``, ``margin_censored``, and ``accuracy`` and ``chance`` where trained."""
+        self.margin.tell(rows)
+        if self.truth:
+            self._rows += rows
+            self.truth.retell(self._rows)
 
 
 def _axes(spec: SweepSpec, names: Sequence[str]) -> list[Axis]:

@@ -36,6 +36,7 @@ _STARTS = (0.3, 1.0)  # lengths that the search for the best begins with
 _UNAMBIGUOUS = 100  # observations from which on the first start is enough
 _SEEN_ENOUGH = 8  # observations that are no bounds, for a kernel to be fitted to them alone
 _ROUNDS = 6  # of expectation propagation; more change little
+_SETTLED = 0.01  # standard deviations that a mean may still move
 _FIT_ROUNDS = 40  # steps of L-BFGS-B at most
 _BLOCK = 64  # rows of a kernel matrix made at a time: what fits into the cache
 
@@ -98,10 +99,13 @@ class Kernel:
 def fitted(data: Observations) -> Kernel:
     """The kernel that fits best. Depends on nothing but the data.
 
-    Lower bounds are left out, unless there is little else: different bounds at one place would pass for noise.
+    Lower bounds are left out: different bounds at one place would pass for noise. Where there is little else, it is the
+    kernel to be expected before anything is known.
     """
-    if np.count_nonzero(~data.bound) >= _SEEN_ENOUGH:
+    if data.bound.any():
         data = data[~data.bound]
+        if len(data) < _SEEN_ENOUGH:
+            return Kernel(np.full(data.x.shape[1], 0.5 * math.sqrt(data.x.shape[1])))
     axes = data.x.shape[1]
     squares = np.stack([np.subtract.outer(c, c) ** 2 for c in data.x.T])
     linear = data.features @ data.features.T
@@ -160,7 +164,7 @@ class Posterior:
 
     def __init__(self, kernel: Kernel, data: Observations) -> None:
         self.kernel = kernel
-        if data.bound.any() and not data.bound.all():
+        if data.bound.any():
             data = _without_bounds(kernel, data)
         self.data = data
         self._factor = _factor(kernel, data)
@@ -207,7 +211,7 @@ def _root(covariance: np.ndarray, jitter: float) -> np.ndarray:
     """Lower Cholesky factor of a matrix that rounding may have made indefinite, with as little jitter as it takes."""
     while True:
         try:
-            return np.asarray(cholesky(covariance + jitter * np.eye(len(covariance)), lower=True, check_finite=False))
+            return np.asarray(cholesky(covariance + jitter * np.eye(len(covariance)), lower=True))
         except np.linalg.LinAlgError:
             jitter *= 10
 
@@ -221,9 +225,10 @@ def _factor(kernel: Kernel, data: Observations) -> np.ndarray:
 def _without_bounds(kernel: Kernel, data: Observations) -> Observations:
     """Each lower bound as an observation of a value with a variance, such as expectation propagation finds."""
     seen, hidden = data[~data.bound], data[data.bound]
-    posterior = Posterior(kernel, seen)
-    mean, root = posterior.mean_and_root(hidden.x, hidden.features)
-    prior = kernel(hidden.x, hidden.x, hidden.features, hidden.features) - root.T @ root
+    prior, mean = kernel(hidden.x, hidden.x, hidden.features, hidden.features), np.zeros(len(hidden))
+    if len(seen):
+        mean, root = Posterior(kernel, seen).mean_and_root(hidden.x, hidden.features)
+        prior -= root.T @ root
     prior[np.diag_indices_from(prior)] += _JITTER
     noise = kernel.noise + hidden.variance
     precision = np.full(len(hidden), 1e-6)  # of the sites
@@ -246,6 +251,8 @@ def _without_bounds(kernel: Kernel, data: Observations) -> Observations:
         tilted = np.maximum(cavity - cavity**2 * hazard * (z + hazard) / spread**2, 1e-3 * cavity)
         precision = np.maximum(1 / tilted - 1 / cavity, 1e-6)
         shift = tilted_mean / tilted - cavity_mean / cavity
+        if np.all(np.abs(tilted_mean - center) < _SETTLED * np.sqrt(marginal)):
+            break
     y, variance = data.y.copy(), data.variance.copy()
     y[data.bound], variance[data.bound] = shift / precision, np.maximum(1 / precision - kernel.noise, 0.0)
     return replace(data, y=y, variance=variance, bound=np.zeros(len(data), dtype=bool))

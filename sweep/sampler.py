@@ -81,7 +81,8 @@ class BoundarySampler(BaseSampler):
         self._lock = threading.RLock()  # study.optimize(n_jobs=...) calls from several threads
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k != "_lock"}
+        # The model is made anew from the study: it may hold functions that cannot be pickled.
+        return {**self.__dict__, "_lock": None, "_model": None, "_told": set(), "_ahead": deque()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -150,12 +151,12 @@ class BoundarySampler(BaseSampler):
         }
 
     def _pending(self, study: Study, trial: FrozenTrial, names: list[str]) -> list[tuple[float, ...]]:
-        """Places that are under way, and those that failed.
+        """Places that are under way, and those that failed or were pruned.
 
         A failed trial says nothing, but its place is not to be tried again: as good as pending for ever.
         """
         found: dict[tuple[float, ...], None] = {}
-        for t in study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.FAIL)):
+        for t in study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.FAIL, TrialState.PRUNED)):
             params = {**self._handed_out.get(t.number, {}), **t.params}
             if t.number != trial.number and all(n in params for n in names):
                 found[tuple(float(params[n]) for n in names)] = None
@@ -195,8 +196,9 @@ class BoundarySampler(BaseSampler):
 
     def _value(self, trial: FrozenTrial) -> float:
         """What the model is told of a finished trial."""
-        assert trial.value is not None
-        return trial.value
+        if len(trial.values) != 1:
+            raise ValueError(f"`study` must have one objective, got {len(trial.values)}")
+        return trial.values[0]
 
     def _vectorised(self, axes: list[Axis]) -> Callable[[np.ndarray], np.ndarray] | None:
         if (features := self._features) is None:

@@ -232,6 +232,8 @@ class SweepSpec:
                 raise SpecError(
                     f"`prior` must be none with architecture {self.architecture!r}, which mean field theory is not for"
                 )
+        if self.aim == "ridge" and self.train != "none":
+            raise SpecError("`aim` must be boundary or both where networks are trained: the truth has no ridge")
         if self.until_boundary_error is not None and not self.free_axes:
             raise SpecError("`until_boundary_error` must be left out where no axis is free")
         if set(self.free_axes) <= {"depth"}:

@@ -26,7 +26,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from probes.point import Point
 
 from .design import budget, grid_axes, seeds
-from .margin import MIN_POINTS, MarginModel
+from .margin import MIN_POINTS, SearchModel
 from .sampler import CENSORED
 from .spec import AXES, SweepSpec
 from .sweep_sampler import SweepSampler
@@ -36,6 +36,7 @@ __all__ = ["JOURNAL", "SweepStudy", "running_trials", "search_space"]
 JOURNAL = "study.journal"
 _NAME = "sweep"
 _DOUBTFUL = "doubtful"  # user attribute of a trial whose points are to be trained
+_AT_ONCE = 64  # points thought of, at most
 _STOP_EVERY = 1.05  # the boundary's error is worked out anew when there are this many times more points
 _FRUITLESS = 20  # repetitions that a sampler may suggest in a row before another place is taken instead
 
@@ -70,7 +71,7 @@ class _Sobol(QMCSampler):
         return self._known_space
 
 
-def _sampler(spec: SweepSpec, trials: int, cost: Callable[[int], float], batch: int) -> BaseSampler:
+def _stock_sampler(spec: SweepSpec, trials: int) -> BaseSampler:
     """The sampler of a study that holds so many trials: a stream of random numbers never starts over."""
     space, seed = search_space(spec), spec.seed
     if spec.search == "random":
@@ -81,7 +82,7 @@ def _sampler(spec: SweepSpec, trials: int, cost: Callable[[int], float], batch: 
         return _Sobol(space, seed)
     if spec.search == "grid":
         return _Grid(grid_axes(spec), seed=seed)
-    return SweepSampler(spec, space, cost, batch)
+    return RandomSampler(seed=seed)  # of one point, where no axis is free
 
 
 class _Stop:
@@ -91,7 +92,7 @@ class _Stop:
         self._enough, self._model, self._looked_at = spec.until_boundary_error, None, 0.0
         self.reached = False
         if self._enough is not None:
-            self._model = MarginModel(spec)
+            self._model = SearchModel(spec)
             self.tell(rows)
 
     def tell(self, rows: list[Row]) -> None:
@@ -132,13 +133,19 @@ class SweepStudy:
         batch: int = 1,
     ) -> None:
         self.spec = spec
-        self._make_sampler = lambda trials: _sampler(spec, trials, cost, batch)
         self.budget = budget(spec)
         self._space = search_space(spec)
         self._rows: dict[Place, list[Row]] = {}
         for row in rows:
             self._rows.setdefault(_place(row), []).append(row)
         self._study = self._open(directory / JOURNAL)
+        if spec.search == "boundary" and spec.free_axes:
+            batch = min(batch, _AT_ONCE)
+            self._study.sampler = SweepSampler(spec, self._space, cost, batch, self._outcome_of)
+        else:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                self._study.sampler = _stock_sampler(spec, len(self._study.get_trials(deepcopy=False)))
         self._numbers: dict[Place, int] = {}  # of the trial of every place asked for
         self._waiting: deque[tuple[Place, list[Point]]] = deque()
         self._doubtful: set[Place] = set()  # to be trained whatever the probe says
@@ -153,9 +160,7 @@ class SweepStudy:
             try:
                 storage = JournalStorage(JournalFileBackend(str(path)))
                 study = optuna.create_study(study_name=_NAME, storage=storage, load_if_exists=True)
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                    study.sampler = self._make_sampler(len(study.get_trials(deepcopy=False)))
+                study.get_trials(deepcopy=False)  # reads it all
                 return study
             except Exception:
                 if attempt or not path.exists():
@@ -242,7 +247,7 @@ class SweepStudy:
             trial = self._study.ask(self._space)
             place = _place(trial.params)
         self._numbers[place] = trial.number
-        sampler = self._study.sampler
+        sampler = self._study.sampler if self.spec.train == "boundary" else None
         if isinstance(sampler, SweepSampler) and sampler.doubtful(dict(zip(AXES, place, strict=True))):
             trial.set_user_attr(_DOUBTFUL, True)
             self._doubtful.add(place)
@@ -290,10 +295,15 @@ class SweepStudy:
         margin = sum(r["margin"] for r in rows) / len(rows)
         value = abs(margin) if self.spec.search == "tpe" else margin
         attributes = {"margin": margin, CENSORED: any(bool(r["margin_censored"]) for r in rows)}
-        trained = [r for r in rows if math.isfinite(r.get("accuracy") or math.nan)]
+        trained = [r for r in rows if r.get("accuracy") is not None and math.isfinite(r["accuracy"])]
         for name in ("accuracy", "chance") if trained else ():
             attributes[name] = sum(r[name] for r in trained) / len(trained)
         return value, attributes
+
+    def _outcome_of(self, trial: FrozenTrial) -> dict[str, Any]:
+        """By the rows, which say more than the journal of an older version."""
+        place = _place(trial.params)
+        return {**trial.user_attrs, **(self._outcome(place)[1] if self._rows.get(place) else {})}
 
     def _finish(self, place: Place) -> None:
         number = self._numbers.get(place, -1)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-__all__ = ["check_picture", "draw", "save_picture", "status", "status_text", "table"]
+__all__ = ["check_picture", "draw", "is_known", "save_picture", "status", "status_text", "table"]
 
 PICTURE = "phase_diagram.png"
 _ENDINGS = (".png", ".pdf", ".svg")
@@ -95,6 +95,15 @@ def status_text(found: dict[str, Any]) -> str:
     else:
         lines.append("critical line: too few points yet")
     return "\n".join(lines)
+
+
+def is_known(found: dict[str, Any]) -> bool:
+    """Whether a sweep has stopped since its boundary is known as well as was asked for.
+
+    The points that were under way then may have moved the error a little.
+    """
+    error, until = found["boundary_error"], found["until_boundary_error"]
+    return until is not None and error is not None and bool(error <= 1.5 * until)
 
 
 def _error_text(found: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 from scipy.special import ndtr
 
 from .boundary import LevelSet
-from .margin import MarginModel, TruthModel
+from .margin import SearchModel
 from .sampler import CENSORED, BoundarySampler
 from .spec import SweepSpec
 
@@ -41,17 +41,23 @@ class SweepSampler(BoundarySampler):
         The axes as Optuna knows them.
     batch:
         Points that are asked for at once.
+    outcome:
+        Of a finished trial: ``margin``, ``censored``, and ``accuracy`` and ``chance`` if its network was trained.
     """
 
     def __init__(
-        self, spec: SweepSpec, space: dict[str, BaseDistribution], cost: Callable[[int], float], batch: int = 1
+        self,
+        spec: SweepSpec,
+        space: dict[str, BaseDistribution],
+        cost: Callable[[int], float],
+        batch: int = 1,
+        outcome: Callable[[FrozenTrial], dict[str, Any]] = lambda trial: trial.user_attrs,
     ) -> None:
-        self._spec = spec
-        self._margin = MarginModel(spec)
-        self._truth = TruthModel(self._margin) if spec.train != "none" else None
+        self._spec, self._outcome = spec, outcome
+        self._search = SearchModel(spec)
+        self._margin, self._truth = self._search.margin, self._search.truth
         self._chooses_depth = self._margin.through_depth and self._truth is None and "depth" in spec.free_axes
-        names = self._truth.names if self._truth else self._margin.names
-        super().__init__(search_space={n: space[n] for n in names}, batch=batch, seed=spec.seed)
+        super().__init__(search_space={n: space[n] for n in self._search.names}, batch=batch, seed=spec.seed)
         if self._chooses_depth:
             self._weigh_depths(cost)
 
@@ -87,8 +93,10 @@ class SweepSampler(BoundarySampler):
 
     def doubtful(self, place: dict[str, Any]) -> bool:
         """Whether prediction and truth so far leave open on which side of the true boundary a place is."""
-        if self._truth is None or not len(self._truth.level_set):
-            return self._truth is not None
+        if self._truth is None:
+            return False
+        if not len(self._truth.level_set):
+            return True
         mean, deviation = (float(v[0]) for v in self._truth.level_set.mean_and_deviation(self._truth.at(**place)))
         return float(ndtr(-abs(mean) / deviation)) > _DOUBT
 
@@ -98,12 +106,9 @@ class SweepSampler(BoundarySampler):
         if new:
             self._ahead.clear()
             self._told.update(t.number for t in new)
-            self._margin.tell([_row(t) for t in new])
-            if self._truth:
-                self._truth.retell([_row(t) for t in trials])
-        return (self._truth or self._margin).level_set
+            self._search.tell([self._row(t) for t in new])
+        return self._search.level_set
 
-
-def _row(trial: FrozenTrial) -> dict[str, Any]:
-    attributes = trial.user_attrs
-    return {"margin": trial.value, **attributes, **trial.params, "margin_censored": bool(attributes.get(CENSORED))}
+    def _row(self, trial: FrozenTrial) -> dict[str, Any]:
+        found = {"margin": trial.value, **self._outcome(trial)}
+        return {**found, **trial.params, "margin_censored": bool(found.get(CENSORED))}

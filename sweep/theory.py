@@ -13,7 +13,7 @@ from .spec import SpecError, SweepSpec
 __all__ = ["depth_scale", "rows", "text"]
 
 _STEPS = 20
-_GRID = 49  # values of each axis at which the depth scale is worked out; interpolated in between
+_GRID = 25  # values of each axis at which the depth scale is worked out; interpolated in between
 _XI_MOST = 1000.0  # layers: it diverges on the critical line
 
 
@@ -51,7 +51,7 @@ def text(rows: list[dict[str, float | None]]) -> str:
 
 
 def depth_scale(spec: SweepSpec) -> Callable[[Any, Any], np.ndarray]:
-    """``(sigma_w, sigma_b) -> xi_c`` in layers, at most 1000, over a sweep's ranges; None stands for a fixed axis."""
+    """``(sigma_w, sigma_b) -> xi_c`` in layers, at most 1000, within a sweep's ranges."""
     from scipy.interpolate import RegularGridInterpolator
 
     sides = [
@@ -63,7 +63,7 @@ def depth_scale(spec: SweepSpec) -> Callable[[Any, Any], np.ndarray]:
     interpolate = RegularGridInterpolator(sides, rate)
 
     def scale(sigma_w: Any, sigma_b: Any) -> np.ndarray:
-        places = [spec.sigma_w[0] if sigma_w is None else sigma_w, spec.sigma_b[0] if sigma_b is None else sigma_b]
-        return np.asarray(1 / np.maximum(interpolate(np.stack(np.broadcast_arrays(*places), -1)), 1 / _XI_MOST))
+        places = np.stack(np.broadcast_arrays(sigma_w, sigma_b), -1)
+        return np.asarray(1 / np.maximum(interpolate(places), 1 / _XI_MOST))
 
     return scale

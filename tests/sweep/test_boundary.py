@@ -227,10 +227,50 @@ def test_useless_observations_are_survived(values):
     assert np.isfinite(model.ask(4)).all()
 
 
-def test_only_lower_bounds_are_survived():
-    model = LevelSet(PLANE)
+def test_only_lower_bounds_leave_open_what_is_above_them():
+    model = LevelSet(PLANE, levels=2.0)
     model.tell(model.ask(20), [1.0] * 20, [True] * 20)
-    assert np.isfinite(model.ask(4)).all()
+    mean, deviation = model.mean_and_deviation(np.array([[0.5, 0.5]]))
+    assert np.isfinite(model.ask(4)).all() and mean[0] > 1.0 and deviation[0] > 0.1
+    assert model.expected_error() > 0.05
+
+
+def test_values_equal_but_for_rounding_say_that_no_boundary_is_near():
+    model = LevelSet(PLANE, levels=0.5)
+    model.tell(model.ask(12), [0.1] * 12)
+    mean, deviation = model.mean_and_deviation(np.array([[0.3, 0.3]]))
+    assert mean[0] == pytest.approx(0.1, abs=1e-3) and 1e-7 < deviation[0] < 0.1
+    assert np.ptp(model.ask(8), axis=0).min() > 0.2
+
+
+def test_a_place_that_gave_nothing_is_not_tried_again():
+    model = LevelSet(PLANE)
+    points = [model.ask(1)[0] for _ in range(1)]
+    for _ in range(30):
+        model.tell(points[-1][None], [np.nan if len(points) % 2 else circle(points[-1][None])[0]])
+        points.append(model.ask(1)[0])
+    assert len({tuple(p) for p in points}) == len(points)
+
+
+@pytest.mark.parametrize("batch", [1, 3, 16])
+def test_the_ridge_takes_its_turn_in_every_batch(batch):
+    """However short a part of the batch is used."""
+    model = LevelSet([Axis("x", 0, 1), Axis("y", 0, 1)], aim="both")
+    used, seen = 3, []
+    real = LevelSet._ridge_targets
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LevelSet, "_ridge_targets", lambda self, *a: (seen.append(len(self)), real(self, *a))[1])
+        while len(model) < 48:
+            points = model.ask(batch, np.empty((0, 2)))[:used]
+            model.tell(points, circle(points))
+    assert len(seen) >= 8
+    late = model._points[8:]
+    assert ((np.abs(late[:, 0] - 0.5) < 0.1) & (np.abs(circle(late)) > 0.05)).sum() >= 3
+
+
+def test_a_hundred_and_more_points_at_once():
+    model = run(LevelSet(PLANE), circle, 24)
+    assert len({tuple(p) for p in model.ask(150)}) == 150
 
 
 def test_duplicates_are_survived():
@@ -257,6 +297,10 @@ def test_many_observations_are_merged_without_loss():
     finally:
         boundary._CONDITION_AT_MOST = limit
     assert len(merged._posterior.data) <= limit < len(all_of_them._posterior.data)
+    bounds = LevelSet(PLANE)
+    bounds.tell(points, values, values > 0.05)
+    bounds.mean(grid)
+    assert len(bounds._posterior.data) <= limit
     assert np.abs(merged_mean - mean).max() < 0.2 * deviation.mean()
     np.testing.assert_allclose(merged_deviation, deviation, rtol=0.05)
 
@@ -285,6 +329,7 @@ def test_draws_agree_with_the_mean_and_deviation():
     grid = np.random.default_rng(1).random((15, 2))
     draws = model.sample(grid, 4000)
     mean, deviation = model.mean_and_deviation(grid)
+    np.testing.assert_allclose(model.mean(grid), mean, rtol=1e-9)
     # 4000 draws know a mean to 1/63 of a deviation, and a deviation to 1 %; four of those.
     assert np.all(np.abs(draws.mean(0) - mean) < 4 * deviation / 63 + 1e-4)
     np.testing.assert_allclose(draws.std(0), deviation, rtol=0.1, atol=1e-4)

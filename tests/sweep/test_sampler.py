@@ -167,11 +167,34 @@ def test_a_model_needs_trials():
 
 
 def test_a_sampler_can_be_pickled():
-    study = optuna.create_study(sampler=BoundarySampler(seed=0, batch=2))
+    study = optuna.create_study(sampler=BoundarySampler(seed=0, batch=2, features=len))
     study.optimize(objective, n_trials=14)
     again = pickle.loads(pickle.dumps(study.sampler))
-    space = again.infer_relative_search_space(study, None)
-    assert set(space) == {"x", "y"}
+    assert len(again.model(study)) == 14
+    study.sampler = again
+    study.optimize(objective, n_trials=2)
+    assert len({tuple(t.params.values()) for t in study.trials}) == 16
+
+
+@pytest.mark.parametrize("kind", ["pruned", "infinite", "variance"])
+def test_trials_that_say_nothing_are_not_repeated(kind):
+    def shaky(trial):
+        x = trial.suggest_float("x", 0, 1)
+        if x > 0.5 and kind == "pruned":
+            raise optuna.TrialPruned
+        if x > 0.5 and kind == "variance":
+            trial.set_user_attr("variance", float("nan"))
+        return float("inf") if x > 0.5 and kind == "infinite" else x - 0.3
+
+    study = optuna.create_study(sampler=BoundarySampler(seed=0))
+    study.optimize(shaky, n_trials=30)
+    assert len({t.params["x"] for t in study.trials}) == 30
+
+
+def test_one_objective_only():
+    study = optuna.create_study(directions=["minimize", "minimize"], sampler=BoundarySampler(seed=0))
+    with pytest.raises(ValueError, match="one objective"):
+        study.optimize(lambda t: (t.suggest_float("x", 0, 1), 1.0), n_trials=3)
 
 
 WORKER = """

@@ -93,3 +93,63 @@ def test_the_sweep_stops_when_the_boundary_is_known(tmp_path):
 def test_any_search_can_be_stopped(tmp_path, search):
     study, rows = searched(SweepSpec(points=400, until_boundary_error=0.05, search=search), tmp_path)
     assert study.stopped and len(rows) < 400
+
+
+@pytest.mark.parametrize("options", [{"probe": "cascade"}, {}])
+def test_where_nothing_but_bounds_is_seen_probes_go_deeper(tmp_path, options):
+    """Everything is trainable, as far as anybody can see."""
+    spec = SweepSpec(points=40, sigma_w=(1.0, 2.0), **options)
+    study, rows = SweepStudy(spec, tmp_path), []
+    while points := study.ask(4):
+        new = [{**r, "margin": 1.8, "margin_censored": True} for r in measured(points)]
+        study.tell(new)
+        rows += new
+    assert max(r["depth"] for r in rows) >= 40
+
+
+def test_one_point_where_no_axis_is_free(tmp_path):
+    spec = SweepSpec(points=1, sigma_w=(1, 1), sigma_b=(0, 0), depth=(5, 5))
+    _, rows = searched(spec, tmp_path)
+    assert len(rows) == 1
+
+
+@pytest.mark.parametrize(
+    "ranges",
+    [
+        {"sigma_w": (1, 1), "sigma_b": (0.1, 0.1), "points": 20},
+        {"sigma_w": (1, 1)},
+        {"sigma_b": (0, 0)},
+        {"depth": (9, 9)},
+        {"architecture": "shrinking"},
+    ],
+)
+def test_theory_with_fixed_axes(tmp_path, ranges):
+    _, rows = searched(SweepSpec(**{"points": 24, "prior": "theory", **ranges}), tmp_path)
+    assert len(rows) >= 20
+
+
+def test_a_sweep_that_trains_stops_by_what_is_known_of_the_truth(tmp_path):
+    spec = SweepSpec(points=60, train="all", until_boundary_error=0.005)
+    study, rows = searched(spec, tmp_path, train=0.8)
+    (tmp_path / "probe").mkdir()
+    probe = SweepStudy(SweepSpec(points=60, until_boundary_error=0.005), tmp_path / "probe", rows)
+    assert probe.stopped and (not study.stopped or len(rows) > 30)
+
+
+def test_outcomes_come_from_the_rows_not_from_an_older_journal(tmp_path):
+    spec = SweepSpec(points=30, train="all")
+    study = SweepStudy(spec, tmp_path)
+    rows = []
+    for _ in range(5):
+        points = study.ask(4)
+        study.tell(measured(points))  # as a version that did not note the accuracy
+        rows += measured(points, train=0.8)
+    again = SweepStudy(spec, tmp_path, rows)
+    again.ask(1)
+    truth = again._study.sampler._truth.level_set
+    assert len(truth) == 20 and (truth._variances == 0).all()
+
+
+def test_a_ridge_of_the_truth_is_refused():
+    with pytest.raises(ValueError, match="`aim` must be boundary or both"):
+        SweepSpec(train="all", aim="ridge")
