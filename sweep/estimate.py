@@ -53,7 +53,8 @@ class PhaseModel:
         self._slices: dict[Any, np.ndarray] = {}
         # The same order whatever order the points were measured in.
         measured = measured.sort_values([*AXES, "seed"])
-        rows: list[Any] = measured[[*AXES, "margin", "margin_censored", "accuracy", "chance"]].to_dict("records")
+        told = [*AXES, "margin", "margin_censored", "accuracy", "chance"]
+        rows: list[Any] = measured.reindex(columns=told).to_dict("records")
         self._search.tell(rows)
 
     def margin(

@@ -114,7 +114,12 @@ def _run(job: Job) -> dict[str, float]:
 
 
 def compare(
-    seeds: int, sizes: tuple[int, ...], contenders: list[str], processes: int = 1, keep: Path | None = None
+    seeds: int,
+    sizes: tuple[int, ...],
+    contenders: list[str],
+    processes: int = 1,
+    keep: Path | None = None,
+    noises: tuple[float, ...] = NOISES,
 ) -> Found:
     """Run everything; what ``keep`` holds already is not run again, and what is run is appended to it."""
     for problem in PROBLEMS:
@@ -123,7 +128,7 @@ def compare(
         (name, index, noise, seed, sizes)
         for name in sorted(contenders, key=lambda n: n in SLOW)
         for index in range(len(PROBLEMS))
-        for noise in NOISES
+        for noise in noises
         for seed in range(min(seeds, 3) if name in SLOW else seeds)
     ]
     found: Found = {}
@@ -146,6 +151,8 @@ def compare(
 def _errors(found: Found, name: str, index: int, noise: float, size: int) -> np.ndarray:
     """``[seeds]`` errors, by the better of the two estimates."""
     runs = [v for (n, i, e, _, _), v in found.items() if (n, i, e) == (name, index, noise)]
+    if not runs:
+        return np.empty(0)
     kinds = [[r[key] for r in runs] for key in (f"own {size}", f"model {size}") if key in runs[0]]
     return np.array(min(kinds, key=np.mean))
 
@@ -180,6 +187,9 @@ def table(found: Found) -> str:
             cells = ""
             for n in rivals:
                 theirs = _errors(found, n, index, noise, size)
+                if not len(theirs):
+                    cells += f"{'':>14}"
+                    continue
                 verdict = _verdict(theirs, ours)
                 score[n]["+-".find(verdict) if verdict else 2] += 1
                 cells += f"{100 * theirs.mean():>12.2f} {verdict or ' '}"
@@ -205,13 +215,14 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=10, help="of each; 3 at most for contenders that take minutes")
+    parser.add_argument("--noises", type=float, nargs="+", default=NOISES, help="standard deviations of the noise")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="points at which errors are compared")
     parser.add_argument("--contenders", nargs="+", default=[OURS, *COMPETITORS], choices=[OURS, *COMPETITORS])
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--keep", type=Path, help="JSON lines of runs: what is there is not run again")
     args = parser.parse_args()
     started = time.perf_counter()
-    found = compare(args.seeds, tuple(args.sizes), args.contenders, args.processes, args.keep)
+    found = compare(args.seeds, tuple(args.sizes), args.contenders, args.processes, args.keep, tuple(args.noises))
     print(
         f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores; {args.seeds} seeds, batches of {BATCH}"
     )

@@ -18,19 +18,18 @@ PLANE = next(i for i, p in enumerate(PROBLEMS) if p.name == "re-entrant")
 def few(monkeypatch):
     """One problem, one noise."""
     monkeypatch.setattr(boundary, "PROBLEMS", [PROBLEMS[PLANE]])
-    monkeypatch.setattr(boundary, "NOISES", (0.05,))
 
 
 def test_ours_needs_a_fraction_of_the_points(few, tmp_path):
     keep = tmp_path / "runs.jsonl"
-    found = compare(2, (48, 256), [OURS, "grid", "sobol"], keep=keep)
+    found = compare(2, (48, 256), [OURS, "grid", "sobol"], keep=keep, noises=(0.05,))
     error = {n: boundary._errors(found, n, 0, 0.05, s).mean() for n, s in ((OURS, 48), ("grid", 256), ("sobol", 256))}
     own = np.mean([v["own 256"] for (n, *_), v in found.items() if n == "sobol"])
     assert error[OURS] < own
     text = table(found)
     assert "re-entrant" in text and "90 % intervals" in text and "points to the error of sobol" in text
     lines = keep.read_text().splitlines()
-    assert len(lines) == 6 and compare(2, (48, 256), [OURS, "grid", "sobol"], keep=keep) == found
+    assert len(lines) == 6 and compare(2, (48, 256), [OURS, "grid", "sobol"], keep=keep, noises=(0.05,)) == found
     assert keep.read_text().splitlines() == lines and json.loads(lines[0])[0] == OURS
 
 
