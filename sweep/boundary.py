@@ -54,6 +54,8 @@ _RIDGE_EVERY = 4  # with aim="both"
 _REFIT_GROWTH = 1.1  # fit the kernel anew when there are this many times more observations
 _FIT_AT_MOST = 256  # observations that the kernel is fitted to
 _CONDITION_AT_MOST = 2000  # observations that the model is conditioned on; what is nearest is merged
+_KERNELS = 10  # that draws are shared out to
+_DOUBTED_UP_TO = 400  # observations
 _RIDGES, _RIDGE_STEPS, _RIDGE_DRAWS = 24, 48, 64
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(2)
 
@@ -137,6 +139,7 @@ class LevelSet:
         self._fitted_at = 0
         self._kernel: Kernel | None = None
         self._posterior: Posterior | None = None
+        self._others: list[Posterior] | None = None  # by other kernels
         self._points: np.ndarray
         self._spoilt: np.ndarray
         self._values: np.ndarray
@@ -180,7 +183,7 @@ class LevelSet:
         self._values = np.append(self._values, y[good])
         self._variances = np.append(self._variances, noise[good])
         self._censored = np.append(self._censored, bound[good])
-        self._posterior = None
+        self._posterior = self._others = None
 
     def forget(self) -> None:
         """Forget all observations; the kernel stays until it is due to be fitted anew."""
@@ -188,7 +191,7 @@ class LevelSet:
         self._spoilt = np.empty((0, len(self.axes)))
         self._values, self._variances = np.empty(0), np.empty(0)
         self._censored = np.empty(0, dtype=bool)
-        self._posterior = None
+        self._posterior = self._others = None
 
     def ask(self, count: int, pending: np.ndarray | None = None) -> np.ndarray:
         """``[count, axes]`` new points.
@@ -219,11 +222,30 @@ class LevelSet:
         return self._conditioned().mean(self._unit(points), self._scaled_features(points)) * self._scale + self._offset
 
     def sample(self, points: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
-        """``[count, n]`` functions drawn from the posterior, jointly at ``[n, axes]``."""
+        """``[count, n]`` functions drawn from the posterior, jointly at ``[n, axes]``.
+
+        Unlike everything else here, they allow for what is not known of the kernel.
+        """
         points = np.atleast_2d(np.asarray(points, dtype=float))
         rng = np.random.default_rng([self.seed, 4, seed])
-        draws = self._conditioned().sample(self._unit(points), self._scaled_features(points), count, rng)
+        posteriors = self._alternatives()
+        x, features = self._unit(points), self._scaled_features(points)
+        share = np.arange(count) % len(posteriors)
+        draws = np.empty((count, len(points)))
+        for i, posterior in enumerate(posteriors):
+            if (share == i).any():
+                draws[share == i] = posterior.sample(x, features, int((share == i).sum()), rng)
         return draws * self._scale + self._offset
+
+    def _alternatives(self) -> list[Posterior]:
+        """Posteriors by kernels that fit about as well; by the best alone where many observations leave no doubt."""
+        best = self._conditioned()
+        if len(self) > _DOUBTED_UP_TO:
+            return [best]
+        if self._others is None:
+            kernels = fitted(self._data, _KERNELS)[1:]
+            self._others = [Posterior(k, self._data) for k in kernels]
+        return self._others
 
     def reweighted(self, points: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """``[draws, n]`` means at ``[n, axes]`` had every observation a weight of ``[draws, observations]``.
@@ -285,10 +307,11 @@ class LevelSet:
                 self._scaled_features(points),
             )
             if self._kernel is None or len(self) >= self._fitted_at * _REFIT_GROWTH:
-                self._kernel, self._fitted_at = fitted(self._thinned(data)), len(self)
+                (self._kernel,), self._fitted_at = fitted(self._thinned(data)), len(self)
             data, cell = _merged(data, self._kernel, _CONDITION_AT_MOST)
             self._row = np.empty(len(self), dtype=int)  # of the posterior's data that each observation is in
             self._row[order] = cell
+            self._data = data
             self._posterior = Posterior(self._kernel, data)
         return self._posterior
 

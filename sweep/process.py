@@ -37,6 +37,7 @@ _UNAMBIGUOUS = 100  # observations from which on the first start is enough
 _SEEN_ENOUGH = 8  # observations that are no bounds, for a kernel to be fitted to them alone
 _ROUNDS = 6  # of expectation propagation; more change little
 _SETTLED = 0.01  # standard deviations that a mean may still move
+_STEP = 1e-3  # of a logarithm, to see a curvature by
 _FIT_ROUNDS = 40  # steps of L-BFGS-B at most
 _BLOCK = 64  # rows of a kernel matrix made at a time: what fits into the cache
 
@@ -96,8 +97,10 @@ class Kernel:
         return self.signal + (features * features).sum(1)
 
 
-def fitted(data: Observations) -> Kernel:
-    """The kernel that fits best. Depends on nothing but the data.
+def fitted(data: Observations, others: int = 0) -> list[Kernel]:
+    """The kernel that fits best, then ``others`` that fit nearly as well. They depend on nothing but the data.
+
+    The others are drawn from the normal distribution that has the curvature of the posterior at its maximum.
 
     Lower bounds are left out: different bounds at one place would pass for noise. Where there is little else, it is the
     kernel to be expected before anything is known.
@@ -105,7 +108,7 @@ def fitted(data: Observations) -> Kernel:
     if data.bound.any():
         data = data[~data.bound]
         if len(data) < _SEEN_ENOUGH:
-            return Kernel(np.full(data.x.shape[1], 0.5 * math.sqrt(data.x.shape[1])))
+            return [Kernel(np.full(data.x.shape[1], 0.5 * math.sqrt(data.x.shape[1])))] * (1 + others)
     axes = data.x.shape[1]
     squares = np.stack([np.subtract.outer(c, c) ** 2 for c in data.x.T])
     linear = data.features @ data.features.T
@@ -148,7 +151,16 @@ def fitted(data: Observations) -> Kernel:
         if best is None or found.fun < best.fun - 1e-6:
             best = found
     assert best is not None
-    return Kernel(np.exp(best.x[:axes]), math.exp(best.x[axes]), math.exp(best.x[-1]))
+    thetas = [best.x]
+    if others:
+        steps = _STEP * np.eye(len(names))
+        curvature = np.stack([(loss(best.x + s)[1] - loss(best.x - s)[1]) / (2 * _STEP) for s in steps])
+        stiffness, directions = np.linalg.eigh((curvature + curvature.T) / 2)
+        # No direction is less certain than the priors alone would have it.
+        root = directions / np.sqrt(np.maximum(stiffness, 1 / width.max() ** 2))
+        normal = np.random.default_rng(0).standard_normal((others, len(names)))
+        thetas += list(np.clip(best.x + normal @ root.T, *bounds.T))
+    return [Kernel(np.exp(t[:axes]), math.exp(t[axes]), math.exp(t[-1])) for t in thetas]
 
 
 class Posterior:

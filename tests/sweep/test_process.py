@@ -62,13 +62,13 @@ def test_the_fit_follows_the_gradient_to_a_maximum(data, monkeypatch):
 def test_the_noise_is_found(noise):
     rng = np.random.default_rng(3)
     x = rng.random((150, 2))
-    found = fitted(observations(x, smooth(x) + noise * rng.standard_normal(150)))
+    (found,) = fitted(observations(x, smooth(x) + noise * rng.standard_normal(150)))
     assert np.sqrt(found.noise) == pytest.approx(noise, rel=0.25, abs=2e-3)
 
 
 def test_axes_of_no_influence_get_long_lengths():
     x = np.random.default_rng(0).random((80, 2))
-    length = fitted(observations(x, np.sin(6 * x[:, 0]))).length
+    length = fitted(observations(x, np.sin(6 * x[:, 0])))[0].length
     assert length[1] > 4 * length[0]
 
 
@@ -112,7 +112,7 @@ def test_bounds_far_below_say_nothing(data):
 
 
 def test_draws_agree_with_the_mean_and_deviation(data):
-    posterior = Posterior(fitted(data), data)
+    posterior = Posterior(fitted(data)[0], data)
     places, ones = np.random.default_rng(1).random((12, 2)), np.ones((12, 1))
     draws = posterior.sample(places, ones, 20_000, np.random.default_rng(2))
     mean, deviation = posterior.mean_and_deviation(places, ones)
