@@ -336,7 +336,9 @@ def _colours(
 def _legend(figure: Figure, handles: list[Line2D | Patch]) -> None:
     """Below the axes, where it hides nothing; the marks are explained there, too."""
     marks = [
-        Line2D([], [], color="white", mec="black", marker="o", ls="", ms=5, label="predicted trainable"),
+        Line2D(
+            [], [], color="white", mec="black", marker="o", ls="", ms=5, label="measured: trainable at its own depth"
+        ),
         Line2D([], [], color="black", mec="white", marker="o", ls="", ms=5, label="not"),
     ]
     figure.legend(
