@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from .searcher import PackSearcher
 
-__all__ = ["default_directory", "resume", "run"]
+__all__ = ["cost_of_depth", "default_directory", "resume", "run"]
 
 VERSIONS_FILE = "versions.json"
 TUNE_FOLDER = ".tune"
@@ -174,7 +174,7 @@ def _measure(spec: SweepSpec, path: Path, images: "Images", quiet: bool, callbac
     """Measure what is missing."""
     store = Store(spec.storage or path)
     rows = store.read(["status", "margin", "margin_censored", "accuracy", "chance"]).to_pylist()
-    study = SweepStudy(spec, path, rows, cost=_cost_of_depth(spec, images), batch=spec.pack or _THOUGHT_OF_AT_ONCE)
+    study = SweepStudy(spec, path, rows, cost=cost_of_depth(spec, images), batch=spec.pack or _THOUGHT_OF_AT_ONCE)
     total = study.budget * spec.replicas
     with Progress(spec, total, rows, store, quiet=quiet) as progress:
         if len(rows) < total and not study.stopped:
@@ -227,7 +227,8 @@ def _tune(
         shutil.rmtree(path / TUNE_FOLDER, ignore_errors=True)
 
 
-def _cost_of_depth(spec: SweepSpec, images: "Images") -> Callable[[int], float]:
+def cost_of_depth(spec: SweepSpec, images: "Images") -> Callable[[int], float]:
+    """What a probe of a depth costs, in floating point operations."""
     from probes.cost import cost
 
     settings = probe_settings(spec)
