@@ -1,5 +1,6 @@
 """The boundary search of a sweep: of the prediction or of the truth, and the depth at which a place is probed."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,7 @@ _RIDGE_LEVELS = 4
 _RIDGE_WEIGHT = 0.25  # of what is learnt about horizons beyond all boundaries, which the critical line needs
 _TRIAL = 0.5  # of the price of the deepest probe: what a trial costs whatever its depth
 _BOUND_WORTH = 0.5  # of knowing that the horizon is beyond the levels in doubt, where seeing it is worth 1
+_SURPRISE = 0.3  # standard deviation of log(horizon) of one network, and of what a model may miss at a sharp ridge
 _DOUBT = 0.02  # probability of being on the wrong side from which on a point is worth training
 
 
@@ -84,6 +86,7 @@ class SweepSampler(BoundarySampler):
             mean, deviation = (float(v[0]) for v in model.mean_and_deviation(self._margin.at(**trial.params)))
         else:
             mean, deviation = float(self._heights.mean()), float(np.ptp(self._heights)) + 1.0
+        deviation = math.hypot(deviation, _SURPRISE)
         above = ndtr((mean - self._heights) / deviation)
         doubt = self._weights * (above * (1 - above) + 1e-3)
         decided = (self._heights <= self._sees[:, None]) @ doubt / doubt.sum()
