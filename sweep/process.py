@@ -25,6 +25,7 @@ from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.linalg.lapack import dpotri
 from scipy.optimize import minimize
 from scipy.special import log_ndtr
+from threadpoolctl import threadpool_limits
 
 __all__ = ["Observations", "Posterior", "fitted"]
 
@@ -145,9 +146,10 @@ def fitted(data: Observations, others: int = 0) -> list[Kernel]:
     best = None
     for start in _STARTS if len(data) < _UNAMBIGUOUS else _STARTS[:1]:
         theta = np.clip([*[math.log(start)] * axes, 0.0, math.log(1e-2)], *bounds.T)
-        found = minimize(
-            loss, theta, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": _FIT_ROUNDS, "ftol": 1e-6}
-        )
+        with threadpool_limits(1):  # many small matrices: threads would wait for each other
+            found = minimize(
+                loss, theta, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": _FIT_ROUNDS, "ftol": 1e-6}
+            )
         if best is None or found.fun < best.fun - 1e-6:
             best = found
     assert best is not None
