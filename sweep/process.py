@@ -27,7 +27,7 @@ from scipy.optimize import minimize
 from scipy.special import log_ndtr
 from threadpoolctl import threadpool_limits
 
-__all__ = ["Observations", "Posterior", "fitted"]
+__all__ = ["Kernel", "Observations", "Posterior", "fitted"]
 
 _JITTER = 1e-8
 _MEANS = {"length": math.log(0.5), "signal": 0.0, "noise": math.log(1e-3)}  # of the priors, of logarithms
@@ -45,7 +45,10 @@ _BLOCK = 64  # rows of a kernel matrix made at a time: what fits into the cache
 
 @dataclass(frozen=True)
 class Observations:
-    """What is known: ``x [n, axes]``, ``y [n]``, ``variance [n]``, ``bound [n]`` (whether y is a lower bound)."""
+    """What is known, as in the notation above.
+
+    ``variance [n]`` is what is given of the noise, ``bound [n]`` whether y is a lower bound, ``features`` are F.
+    """
 
     x: np.ndarray
     y: np.ndarray

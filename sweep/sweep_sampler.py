@@ -22,7 +22,7 @@ _RIDGE_LEVELS = 4
 _RIDGE_WEIGHT = 0.25  # of what is learnt about horizons beyond all boundaries, which the critical line needs
 _TRIAL = 0.5  # of the price of the deepest probe: what a trial costs whatever its depth
 _BOUND_WORTH = 0.5  # of knowing that the horizon is beyond the levels in doubt, where seeing it is worth 1
-_SURPRISE = 0.3  # standard deviation of log(horizon) of one network, and of what a model may miss at a sharp ridge
+_SURPRISE = 0.3  # standard deviation of what the model may miss of log(horizon), at a sharp ridge for example
 _DOUBT = 0.02  # probability of being on the wrong side from which on a point is worth training
 
 
