@@ -247,8 +247,8 @@ def _packed(prober: Prober, points: Sequence[Point], size: int) -> Callable[[], 
 
 def _ray_trials(images: Images, points: Sequence[Point]) -> float:
     """Seconds that Tune takes for a trial a point, as many at once as there are cores; Ray itself is there already."""
+    from .driver import TUNE_ENVIRONMENT
     from .resources import start_ray
-    from .runner import TUNE_ENVIRONMENT
     from .spec import SweepSpec
 
     os.environ.update(TUNE_ENVIRONMENT)

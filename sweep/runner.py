@@ -1,46 +1,29 @@
-"""Run a sweep: Ray, the Tuner, resources, the lock, resume."""
+"""Run and resume a sweep: its directory, its lock, what may be changed."""
 
 import json
-import logging
-import math
-import os
 import platform
 import shutil
-import signal
-import threading
-import time
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .checkpoints import Checkpoints
-from .design import suggested_pack
-from .frame import SPEC_FILE, Results, load, point_of, row
+from .driver import measure
+from .frame import SPEC_FILE, Results, load
 from .lock import locked
-from .progress import Progress
-from .resources import Resources, check_here, check_memory, fitting_pack, start_ray
-from .settings import probe_settings, sweep_images
+from .resources import check_here, check_memory
+from .settings import sweep_images
 from .spec import CHANGEABLE, SpecError, SweepSpec
 from .store import Store, StoreError
-from .study import JOURNAL, SweepStudy
+from .study import JOURNAL
 
 if TYPE_CHECKING:
-    from ray import tune
+    pass
 
-    from probes import Images, Point
-
-    from .searcher import PackSearcher
-
-__all__ = ["cost_of_depth", "default_directory", "resume", "run"]
+__all__ = ["default_directory", "resume", "run"]
 
 VERSIONS_FILE = "versions.json"
-TUNE_FOLDER = ".tune"
-_THOUGHT_OF_AT_ONCE = 16  # points; more are soon out of date
-_CORE_FLOPS, _GPU_FLOPS = 100e9, 10e12  # a second, of well filled matrix products in float32
 _PACKAGES = (
     "trainability-sweep",
     "ray",
@@ -52,12 +35,6 @@ _PACKAGES = (
     "scikit-learn",
     "pyarrow",
 )
-TUNE_ENVIRONMENT = {
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # every row is in a part file already
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C stops at once; what was measured is stored
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",
-}
 
 
 def run(spec: SweepSpec, directory: str | Path, *, quiet: bool = True, callbacks: Sequence[Any] = ()) -> Results:
@@ -93,7 +70,7 @@ def run(spec: SweepSpec, directory: str | Path, *, quiet: bool = True, callbacks
         try:
             _write(path / SPEC_FILE, spec.save)
             _write(path / VERSIONS_FILE, lambda p: p.write_text(json.dumps(_versions(), indent=1) + "\n"))
-            _measure(spec, path, images, quiet, callbacks)
+            measure(spec, path, images, quiet, callbacks)
         except SpecError:  # what only the storage or the cluster could tell; nothing was measured
             for leftover in (SPEC_FILE, VERSIONS_FILE, JOURNAL):
                 (path / leftover).unlink(missing_ok=True)
@@ -149,7 +126,7 @@ def resume(directory: str | Path, *, quiet: bool = True, callbacks: Sequence[Any
         _create_store(spec, path)
         if spec != old:
             _write(path / SPEC_FILE, spec.save)
-        _measure(spec, path, images, quiet, callbacks)
+        measure(spec, path, images, quiet, callbacks)
     return load(path)
 
 
@@ -168,156 +145,6 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def _measure(spec: SweepSpec, path: Path, images: "Images", quiet: bool, callbacks: Sequence[Any]) -> None:
-    """Measure what is missing."""
-    store = Store(spec.storage or path)
-    rows = store.read(["status", "margin", "margin_censored", "accuracy", "chance"]).to_pylist()
-    study = SweepStudy(spec, path, rows, cost=cost_of_depth(spec, images), batch=spec.pack or _THOUGHT_OF_AT_ONCE)
-    total = study.budget * spec.replicas
-    with Progress(spec, total, rows, store, quiet=quiet) as progress:
-        if len(rows) < total and not study.stopped:
-            _tune(spec, path, images, store, study, progress, callbacks)
-    # Also what a driver left that was killed after its last row.
-    Checkpoints(spec.storage or path).clear()
-    shutil.rmtree(path / TUNE_FOLDER, ignore_errors=True)
-
-
-def _tune(
-    spec: SweepSpec,
-    path: Path,
-    images: "Images",
-    store: Store,
-    study: SweepStudy,
-    progress: Progress,
-    callbacks: Sequence[Any],
-) -> None:
-    os.environ.update(TUNE_ENVIRONMENT)
-    progress.note("starting Ray")
-    # Tune's own state is never read again: it lags behind the part files.
-    shutil.rmtree(path / TUNE_FOLDER, ignore_errors=True)
-    import ray
-
-    for name in ("ray.tune", "ray.train", "ray.data"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    resources = start_ray(spec, images)
-    try:
-        pack = spec.pack or min(
-            suggested_pack(spec, _seconds_per_point(spec, images, resources), resources.concurrency),
-            fitting_pack(spec, images, resources),
-        )
-        progress.start(resources.concurrency, pack)
-
-        checkpoints = Checkpoints(spec.storage or path)
-
-        def record(new: list[dict[str, Any]]) -> None:
-            store.write([{**r, "finished": time.time()} for r in new])
-            checkpoints.forget(point_of(r) for r in new)
-            progress.measured(new)
-
-        from .searcher import PackSearcher
-
-        searcher = PackSearcher(study, pack, record, _failed_rows)
-        with _terminated_is_interrupted(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            _tuner(spec, path, images, resources, searcher, progress, callbacks).fit()
-    finally:
-        ray.shutdown()
-        shutil.rmtree(path / TUNE_FOLDER, ignore_errors=True)
-
-
-def cost_of_depth(spec: SweepSpec, images: "Images") -> Callable[[int], float]:
-    """What a probe of a depth costs, in floating point operations."""
-    from probes.cost import cost
-
-    settings = probe_settings(spec)
-    return lambda depth: cost(settings, images, depth).probes
-
-
-def _seconds_per_point(spec: SweepSpec, images: "Images", resources: Resources) -> float:
-    """A rough cost of one point of middle depth, on one core or on a trial's share of a GPU."""
-    from probes.cost import cost
-
-    settings = probe_settings(spec)
-    found = cost(settings, images, sum(spec.depth) // 2)
-    trained = 0 if spec.train == "none" else len(spec.lr) * settings.training.rounds(images)
-    speed = _GPU_FLOPS * min(1.0, resources.gpus) if resources.gpus else _CORE_FLOPS
-    return (found.probes + trained * found.epoch) / speed
-
-
-def _tuner(
-    spec: SweepSpec,
-    path: Path,
-    images: "Images",
-    resources: Resources,
-    searcher: "PackSearcher",
-    progress: Progress,
-    callbacks: Sequence[Any],
-) -> "tune.Tuner":
-    from ray import tune
-
-    from .searcher import Watch
-    from .trainable import PackTrainable
-
-    trainable = tune.with_parameters(
-        PackTrainable,
-        images=images,
-        settings=probe_settings(spec),
-        threads=max(1, math.floor(resources.cpus)),
-        device="cuda" if resources.gpus else "cpu",
-        storage=spec.storage or str(path.absolute()),
-    )
-    return tune.Tuner(
-        tune.with_resources(trainable, {"CPU": resources.cpus, "GPU": resources.gpus}),
-        tune_config=tune.TuneConfig(
-            search_alg=searcher,
-            num_samples=spec.points * spec.replicas,  # at most; the searcher says when there are no more
-            max_concurrent_trials=resources.concurrency,
-            reuse_actors=True,
-            trial_dirname_creator=_trial_name,
-            trial_name_creator=_trial_name,
-        ),
-        run_config=tune.RunConfig(
-            name=TUNE_FOLDER,
-            storage_path=str(path.absolute()),
-            verbose=0,
-            callbacks=[Watch(searcher, lambda: progress.refresh(searcher.in_progress)), *callbacks],
-            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-            failure_config=tune.FailureConfig(max_failures=1),
-        ),
-    )
-
-
-def _trial_name(trial: Any) -> str:
-    return f"trial_{trial.trial_id}"
-
-
-@contextmanager
-def _terminated_is_interrupted() -> Iterator[None]:
-    """SIGTERM raises KeyboardInterrupt, like Ctrl-C."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(signum: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    old = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, old)
-
-
-def _failed_rows(points: "list[Point]", error: str) -> list[dict[str, Any]]:
-    from probes.point import Measurement
-
-    text = " ".join(error.split())
-    if len(text) > 500:  # a dead process is named at the beginning, an exception at the end
-        text = f"{text[:250]} ... {text[-250:]}"
-    extra = {"pack": len(points), "device": "", "hostname": ""}
-    return [row(Measurement(p, "failed", text), **extra) for p in points]
 
 
 def default_directory() -> Path:

@@ -19,9 +19,9 @@ import torch
 
 import sweep
 from probes.measure import Prober
+from sweep.driver import cost_of_depth
 from sweep.estimate import PhaseModel
 from sweep.frame import row
-from sweep.runner import cost_of_depth
 from sweep.settings import probe_settings, sweep_images
 from sweep.spec import SweepSpec
 from sweep.study import SweepStudy

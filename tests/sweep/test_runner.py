@@ -242,10 +242,10 @@ def test_what_is_not_ours_is_left_alone(make_sweep, tmp_path):
 
 
 def test_a_sweep_that_ends_short_says_so(make_sweep, monkeypatch, capsys):
-    from sweep import cli, runner
+    from sweep import cli, driver
 
     results = make_sweep(SweepSpec(points=64), count=60)
-    monkeypatch.setattr(runner, "_tune", lambda *a: None)
+    monkeypatch.setattr(driver, "_tune", lambda *a: None)
     with pytest.raises(SystemExit) as ended:
         cli.main(["resume", str(results.path), "--quiet"])
     assert ended.value.code == 1 and "4 points are missing" in capsys.readouterr().err

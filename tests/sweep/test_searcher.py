@@ -2,8 +2,8 @@ import pytest
 from ray.tune.search import Searcher
 
 from probes import Point
+from sweep.driver import _failed_rows
 from sweep.frame import row
-from sweep.runner import _failed_rows
 from sweep.searcher import PackSearcher
 from sweep.spec import SweepSpec
 from sweep.study import SweepStudy
