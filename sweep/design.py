@@ -1,13 +1,49 @@
-"""SweepSpec -> search space, grid, seeds and packs. Pure: no ray, no torch, no study."""
+"""SweepSpec -> places, grid, seeds. Pure: no ray, no torch, no study."""
 
 import itertools
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
 from .spec import AXES, SweepSpec
 
-__all__ = ["budget", "grid_axes", "grid_size", "seeds", "suggested_pack"]
+__all__ = ["Place", "budget", "grid_axes", "grid_size", "places", "seeds"]
+
+Place = tuple[float, float, int]  # sigma_w, sigma_b, depth
+_DRAWN_AT_ONCE = 512  # a power of two, as Sobol points come
+
+
+def places(spec: SweepSpec) -> Iterator[Place]:
+    """The places of a search that does not learn (sobol, grid, random), in order; only a grid ends.
+
+    The same for every driver, whatever its budget: what is missing is what has not been measured of them.
+    """
+    if spec.search == "grid":
+        axes = grid_axes(spec)
+        cells = list(itertools.product(axes["sigma_w"], axes["sigma_b"], map(int, axes["depth"])))
+        for i in np.random.default_rng(spec.seed).permutation(len(cells)):  # a part of a grid covers the plane, too
+            yield cells[i]
+        return
+    (w, w_end), (b, b_end), (low, high) = spec.sigma_w, spec.sigma_b, spec.depth
+    for u_w, u_b, u_depth in _units(spec):
+        depth = low + min(int(u_depth * (high - low + 1)), high - low)
+        yield w + u_w * (w_end - w), b + u_b * (b_end - b), depth
+
+
+def _units(spec: SweepSpec) -> Iterator[list[float]]:
+    """Points of the unit cube; 0 on fixed axes."""
+    free = [axis in spec.free_axes for axis in AXES]
+    random = np.random.default_rng(spec.seed)
+    engine = None
+    if spec.search == "sobol" and any(free):
+        from scipy.stats.qmc import Sobol
+
+        engine = Sobol(sum(free), scramble=True, rng=random)
+    while True:
+        drawn = np.zeros((_DRAWN_AT_ONCE, len(AXES)))
+        drawn[:, free] = engine.random(len(drawn)) if engine else random.random((len(drawn), sum(free)))
+        yield from drawn.tolist()
 
 
 def grid_axes(spec: SweepSpec) -> dict[str, list[float]]:
@@ -81,15 +117,3 @@ def seeds(spec: SweepSpec, number: int) -> list[int]:
     Every point has networks of its own: the boundary is that of the ensemble, not of one draw.
     """
     return [spec.seed + number * spec.replicas + r for r in range(spec.replicas)]
-
-
-def suggested_pack(spec: SweepSpec, seconds: float, concurrency: int) -> int:
-    """Points per trial: about two seconds of work, and at least eight rounds for a search that learns.
-
-    ``seconds`` are those that a point takes, roughly.
-    """
-    by_time = 2.0 / seconds
-    rows = spec.points * spec.replicas
-    adaptive = spec.search in ("boundary", "tpe")
-    by_rounds = rows / (8 * concurrency) if adaptive else rows / concurrency
-    return int(max(1, min(by_time, by_rounds, 16 if adaptive else 64)))

@@ -5,19 +5,23 @@ import math
 import os
 import shutil
 import signal
+import tempfile
 import threading
-import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .checkpoints import Checkpoints
-from .design import suggested_pack
 from .frame import point_of, row
+from .packing import Packer
+from .planner import Planner
 from .progress import Progress
-from .resources import Resources, fitting_pack, start_ray
+from .recorder import Recorder
+from .resources import Capacity, fitting_pack, start_ray
 from .settings import probe_settings
 from .spec import SweepSpec
 from .store import Store
@@ -29,13 +33,17 @@ if TYPE_CHECKING:
     from probes import Images, Point
 
     from .searcher import PackSearcher
+    from .trainable import MakeProber
 
 __all__ = ["TUNE_ENVIRONMENT", "cost_of_depth", "measure"]
 
-TUNE_FOLDER = ".tune"
 _THOUGHT_OF_AT_ONCE = 16  # points; more are soon out of date
+_REDRAW = 0.5  # seconds
+_LAST_WORDS = 5.0  # seconds that the storage has left to take what was measured, after an interruption
 _CORE_FLOPS, _GPU_FLOPS = 100e9, 10e12  # a second, of well filled matrix products in float32
 TUNE_ENVIRONMENT = {
+    "TUNE_MAX_PENDING_TRIALS_PG": "10000",  # the searcher says how many
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # a state that nobody reads
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # every row is in a part file already
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C stops at once; what was measured is stored
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
@@ -43,61 +51,89 @@ TUNE_ENVIRONMENT = {
 }
 
 
-def measure(spec: SweepSpec, path: Path, images: "Images", quiet: bool, callbacks: Sequence[Any]) -> None:
-    """Measure what is missing of the sweep in ``path``, whose lock is held."""
+def measure(
+    spec: SweepSpec,
+    path: Path,
+    images: "Images",
+    quiet: bool,
+    callbacks: Sequence[Any] = (),
+    make: "MakeProber | None" = None,
+) -> None:
+    """Measure what is missing of the sweep in ``path``, whose lock is held.
+
+    ``make`` makes what measures points, in place of the probes.
+    """
     store = Store(spec.storage or path)
     rows = store.read(["status", "margin", "margin_censored", "accuracy", "chance"]).to_pylist()
     study = SweepStudy(spec, path, rows, cost=cost_of_depth(spec, images), batch=spec.pack or _THOUGHT_OF_AT_ONCE)
     total = study.budget * spec.replicas
     with Progress(spec, total, rows, store, quiet=quiet) as progress:
         if len(rows) < total and not study.stopped:
-            _tune(spec, path, images, store, study, progress, callbacks)
+            _tune(_Sweep(spec, path, images, store, study, progress, callbacks, make))
     # Also what a driver left that was killed after its last row.
     Checkpoints(spec.storage or path).clear()
-    shutil.rmtree(path / TUNE_FOLDER, ignore_errors=True)
 
 
-def _tune(
-    spec: SweepSpec,
-    path: Path,
-    images: "Images",
-    store: Store,
-    study: SweepStudy,
-    progress: Progress,
-    callbacks: Sequence[Any],
-) -> None:
+@dataclass
+class _Sweep:
+    """What a sweep is driven with."""
+
+    spec: SweepSpec
+    path: Path
+    images: "Images"
+    store: Store
+    study: SweepStudy
+    progress: Progress
+    callbacks: Sequence[Any]
+    make: "MakeProber | None"
+
+
+def _tune(sweep: _Sweep) -> None:
+    """Start Ray, and let Tune run trials until nothing is missing."""
     os.environ.update(TUNE_ENVIRONMENT)
-    progress.note("starting Ray")
-    # Tune's own state is never read again: it lags behind the part files.
-    shutil.rmtree(path / TUNE_FOLDER, ignore_errors=True)
+    sweep.progress.note("starting Ray")
     import ray
 
     for name in ("ray.tune", "ray.train", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    resources = start_ray(spec, images)
+    capacity = start_ray(sweep.spec, sweep.images)
+    # Tune's own state is never read again, and must not be in the way where the sweep's disk is full or far away.
+    folder = Path(tempfile.mkdtemp(prefix="sweep-"))
     try:
-        pack = spec.pack or min(
-            suggested_pack(spec, _seconds_per_point(spec, images, resources), resources.concurrency),
-            fitting_pack(spec, images, resources),
-        )
-        progress.start(resources.concurrency, pack)
-
-        checkpoints = Checkpoints(spec.storage or path)
-
-        def record(new: list[dict[str, Any]]) -> None:
-            store.write([{**r, "finished": time.time()} for r in new])
-            checkpoints.forget(point_of(r) for r in new)
-            progress.measured(new)
-
-        from .searcher import PackSearcher
-
-        searcher = PackSearcher(study, pack, record, _failed_rows)
         with _terminated_is_interrupted(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            _tuner(spec, path, images, resources, searcher, progress, callbacks).fit()
+            _fit(sweep, capacity, folder)
     finally:
         ray.shutdown()
-        shutil.rmtree(path / TUNE_FOLDER, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _fit(sweep: _Sweep, capacity: Capacity, folder: Path) -> None:
+    from .searcher import PackSearcher
+
+    spec, progress = sweep.spec, sweep.progress
+    packer = Packer(
+        spec, _cost_of_point(spec, sweep.images), _speeds(capacity), fitting_pack(spec, sweep.images, capacity)
+    )
+    checkpoints = Checkpoints(spec.storage or sweep.path)
+
+    def stored(rows: Sequence[dict[str, Any]]) -> None:
+        if spec.train != "none":
+            checkpoints.forget(point_of(r) for r in rows)
+        progress.measured(rows)
+
+    progress.start(capacity.slots, packer.size(capacity.slots))
+    recorder = Recorder(sweep.store, stored)
+    planner = Planner(sweep.study, lambda: packer.size(capacity.slots), lambda: capacity.slots)
+    searcher = PackSearcher(planner, packer, capacity, recorder, spec.retries, _failed_rows)
+    try:
+        _tuner(sweep, capacity, searcher, recorder, folder).fit()
+        while not recorder.flush(_REDRAW):
+            progress.refresh(0, recorder.trouble)
+    finally:
+        planner.close()
+        if lost := recorder.close(_LAST_WORDS):
+            progress.note(f"{lost} measured points could not be stored and will be measured again: {recorder.trouble}")
 
 
 def cost_of_depth(spec: SweepSpec, images: "Images") -> Callable[[int], float]:
@@ -108,56 +144,61 @@ def cost_of_depth(spec: SweepSpec, images: "Images") -> Callable[[int], float]:
     return lambda depth: cost(settings, images, depth).probes
 
 
-def _seconds_per_point(spec: SweepSpec, images: "Images", resources: Resources) -> float:
-    """A rough cost of one point of middle depth, on one core or on a trial's share of a GPU."""
+def _cost_of_point(spec: SweepSpec, images: "Images") -> Callable[[int], float]:
+    """Roughly, floating point operations of a point of a depth, with its training."""
     from probes.cost import cost
 
     settings = probe_settings(spec)
-    found = cost(settings, images, sum(spec.depth) // 2)
-    trained = 0 if spec.train == "none" else len(spec.lr) * settings.training.rounds(images)
-    speed = _GPU_FLOPS * min(1.0, resources.gpus) if resources.gpus else _CORE_FLOPS
-    return (found.probes + trained * found.epoch) / speed
+    epochs = 0 if spec.train == "none" else len(spec.lr) * settings.training.rounds(images)
+
+    @cache
+    def of_depth(depth: int) -> float:
+        found = cost(settings, images, depth)
+        return found.probes + epochs * found.epoch
+
+    return of_depth
+
+
+def _speeds(capacity: Capacity) -> dict[str, float]:
+    """A guess of what a trial of each kind does in a second, until it has been measured."""
+    return {k: _GPU_FLOPS * min(1.0, capacity.gpus) if k == "gpu" else _CORE_FLOPS for k in capacity.kinds}
 
 
 def _tuner(
-    spec: SweepSpec,
-    path: Path,
-    images: "Images",
-    resources: Resources,
-    searcher: "PackSearcher",
-    progress: Progress,
-    callbacks: Sequence[Any],
+    sweep: _Sweep, capacity: Capacity, searcher: "PackSearcher", recorder: Recorder, folder: Path
 ) -> "tune.Tuner":
     from ray import tune
 
     from .searcher import Watch
-    from .trainable import PackTrainable
+    from .trainable import PackTrainable, make_prober
 
+    spec, progress = sweep.spec, sweep.progress
     trainable = tune.with_parameters(
         PackTrainable,
-        images=images,
+        images=sweep.images,
         settings=probe_settings(spec),
-        threads=max(1, math.floor(resources.cpus)),
-        device="cuda" if resources.gpus else "cpu",
-        storage=spec.storage or str(path.absolute()),
+        make=sweep.make or make_prober,
+        threads=max(1, math.floor(capacity.cpus)),
+        gpus=capacity.gpus,
+        storage=spec.storage or str(sweep.path.absolute()),
     )
+    watch = Watch(searcher, lambda: progress.refresh(searcher.in_progress, recorder.trouble))
     return tune.Tuner(
-        tune.with_resources(trainable, {"CPU": resources.cpus, "GPU": resources.gpus}),
+        tune.with_resources(trainable, lambda config: tune.PlacementGroupFactory([capacity.request(config["kind"])])),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
-            num_samples=spec.points * spec.replicas,  # at most; the searcher says when there are no more
-            max_concurrent_trials=resources.concurrency,
+            num_samples=-1,  # the searcher says when there are no more, and when there is room for one
             reuse_actors=True,
             trial_dirname_creator=_trial_name,
             trial_name_creator=_trial_name,
         ),
         run_config=tune.RunConfig(
-            name=TUNE_FOLDER,
-            storage_path=str(path.absolute()),
+            name="tune",
+            storage_path=str(folder),
             verbose=0,
-            callbacks=[Watch(searcher, lambda: progress.refresh(searcher.in_progress)), *callbacks],
+            callbacks=[watch, *sweep.callbacks],
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-            failure_config=tune.FailureConfig(max_failures=1),
+            failure_config=tune.FailureConfig(max_failures=0),  # the searcher tries again
         ),
     )
 

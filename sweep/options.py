@@ -235,8 +235,20 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
         word=AUTO,
         default=AUTO,
     ),
+    "retries": _number(
+        "retries",
+        "How often a point that failed is measured again before it counts as failed; losing a node does not count.",
+        default=2,
+        show_default=True,
+    ),
     "address": click.option("--address", metavar="ADDRESS", help="Ray cluster to join (auto: the one here)."),
     "storage": click.option("--storage", metavar="URI", help="Where results go; default: the sweep's directory."),
+    "study": click.option(
+        "--study",
+        metavar="URL|env:NAME",
+        help="A server for the Optuna study (PostgreSQL, MySQL, Redis), to look at it from elsewhere; a URL with a "
+        "password stands in the environment variable NAME. Default: a journal in the sweep's directory.",
+    ),
     "seed": _number("seed", "Of everything random.", default=0, show_default=True),
 }
 

@@ -2,6 +2,7 @@
 
 import math
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -42,6 +43,8 @@ class Progress:
         self._started: float | None = None
         self._drawn = self._next_estimate = -math.inf
         self._found = ""
+        self._trouble: str | None = None
+        self._estimating = threading.Lock()
 
     def __enter__(self) -> "Progress":
         return self
@@ -70,9 +73,9 @@ class Progress:
         self._done += len(rows) - failed
         self._new += len(rows)
 
-    def refresh(self, running: int) -> None:
-        """Redraw if it is time to; ``running`` points are under way."""
-        self._running = running
+    def refresh(self, running: int, trouble: str | None = None) -> None:
+        """Redraw if it is time to; ``running`` points are under way, ``trouble`` is why nothing can be stored."""
+        self._running, self._trouble = running, trouble
         wait = _REDRAW if self._stream.isatty() else _LOG
         if not self._quiet and time.monotonic() - self._drawn >= wait:
             self._show()
@@ -104,12 +107,17 @@ class Progress:
             f"{rate:.1f} points/s",
             f"ETA {eta}",
         ]
+        if self._trouble:
+            parts.append(f"WAITING FOR THE STORAGE: {self._trouble}")
         return "  ".join([*parts, self._found]).rstrip()
 
     def _estimate(self) -> None:
-        """The critical line at the middle of the sigma_b range, now and then: it costs a fraction of a second."""
-        if not self._new or time.monotonic() < self._next_estimate:
-            return
+        """Now and then, in a thread: it costs a fraction of a second."""
+        if self._new and time.monotonic() >= self._next_estimate and self._estimating.acquire(blocking=False):
+            threading.Thread(target=self._look, name="estimate", daemon=True).start()
+
+    def _look(self) -> None:
+        """The critical line at the middle of the sigma_b range."""
         from .estimate import PhaseModel
         from .frame import load_points
 
@@ -117,16 +125,19 @@ class Progress:
         try:
             phase = PhaseModel(self._spec, load_points(self._store))
             line = phase.critical_line()
-            self._found = ""
+            found = ""
             if len(line):
                 at = line.iloc[len(line) // 2]
-                self._found = f"critical σw({at.sigma_b:.2f}) = {at.sigma_w:.2f} [{at.lower:.2f}, {at.upper:.2f}]  "
+                found = f"critical σw({at.sigma_b:.2f}) = {at.sigma_w:.2f} [{at.lower:.2f}, {at.upper:.2f}]  "
             if phase.enough and self._spec.until_boundary_error is not None:
-                self._found += f"boundary error {100 * phase.expected_error:.2g} %"
+                found += f"boundary error {100 * phase.expected_error:.2g} %"
+            self._found = found
         except Exception:  # an ornament: whatever is wrong with it must not stop the sweep
             pass
-        now = time.monotonic()
-        self._next_estimate = now + max(_ESTIMATE, 20 * (now - started))
+        finally:
+            now = time.monotonic()
+            self._next_estimate = now + max(_ESTIMATE, 20 * (now - started))
+            self._estimating.release()
 
 
 def duration(seconds: float) -> str:

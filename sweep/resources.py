@@ -4,35 +4,113 @@ import logging
 import math
 import os
 import socket
+import time
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .design import budget
+from .packing import MOST_PACKED
 from .settings import probe_settings
 from .spec import SpecError, SweepSpec
 
 if TYPE_CHECKING:
     from probes import Images
 
-__all__ = ["Resources", "check_here", "check_memory", "fitting_pack", "start_ray"]
+__all__ = ["Capacity", "check_here", "check_memory", "fitting_pack", "start_ray"]
 
 _TRIALS_PER_CORE = 8  # each is a process of half a gigabyte
 _OBJECT_STORE_BYTES = 80 * 2**20  # the smallest that Ray allows; images beside it are added
-_MOST_PACKED = 64
+_LOOK = 2.0  # seconds between looks at the nodes
 _SHARE = 0.8  # of the memory at hand: an estimate may be 20 % off
 _RAY_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 
 
-@dataclass
-class Resources:
-    """What the cluster grants: trials at once, and what each takes."""
+class Capacity:
+    """What the cluster can take, now: nodes come and go.
 
-    concurrency: int
-    cpus: float
-    gpus: float
+    Trials are of a kind: ``gpu`` takes a share of a GPU and some cores, ``cpu`` cores alone. Where some nodes have GPUs
+    and others have none, those help out with what is small.
+
+    Parameters
+    ----------
+    spec:
+        Cores and GPUs of a trial, trials at once.
+    nodes:
+        Gives (cores, GPUs) of every node that is alive.
+
+    Raises
+    ------
+    SpecError
+        No node has what a trial takes. (Where `concurrency` is given, nodes may be yet to come.)
+    """
+
+    def __init__(self, spec: SweepSpec, nodes: Callable[[], Sequence[tuple[float, float]]]) -> None:
+        self._spec, self._nodes, self._looked = spec, nodes, -math.inf
+        self.cpus, self.gpus = spec.cpus_per_trial, _share_of_gpu(spec, nodes())
+        gpu_kinds = ("gpu", "cpu") if spec.gpus_per_trial is None else ("gpu",)
+        self.kinds: tuple[str, ...] = gpu_kinds if self.gpus else ("cpu",)
+        self._slots: dict[str, int] = {}
+        if not spec.concurrency:
+            self._check_fits(nodes())
+
+    def _check_fits(self, nodes: Sequence[tuple[float, float]]) -> None:
+        for i, name, wanted in ((0, "cpus_per_trial", self.cpus), (1, "gpus_per_trial", self.gpus)):
+            there = max((n[i] for n in nodes), default=0.0)
+            if wanted > there:
+                raise SpecError(f"`{name}` must be at most {there:g}, what the largest node has, got {wanted:g}")
+
+    def slots_of(self, kind: str) -> int:
+        """Trials of a kind that the nodes have room for."""
+        now = time.monotonic()
+        if now - self._looked > _LOOK:
+            self._looked, nodes = now, self._nodes()
+            self._slots = {k: sum(self._on(n, k) for n in nodes) for k in self.kinds}
+        return self._slots[kind]
+
+    def _on(self, node: tuple[float, float], kind: str) -> int:
+        cores, gpus = node
+        if kind == "cpu" and "gpu" in self.kinds and gpus:
+            return 0  # its cores feed its GPUs
+        share = gpus / self.gpus if kind == "gpu" else math.inf
+        return math.floor(min(cores / self.cpus, share) + 1e-9)
+
+    @property
+    def slots(self) -> int:
+        """Trials at once, at least 1."""
+        most = budget(self._spec) * self._spec.replicas
+        return max(1, min(most, self._spec.concurrency or sum(self.slots_of(k) for k in self.kinds)))
+
+    def free(self, running: Mapping[str, int]) -> str | None:
+        """The kind of trial that there is room for, with so many running of each."""
+        if sum(running.values()) >= self.slots:
+            return None
+        for kind in self.kinds:
+            if running.get(kind, 0) < self.slots_of(kind):
+                return kind
+        # More than there is room for were asked for: they wait, and tell an autoscaler that nodes are wanted.
+        return self.kinds[0] if self._spec.concurrency or not any(running.values()) else None
+
+    def is_helper(self, kind: str) -> bool:
+        """Whether trials of a kind should take small points, since others are faster."""
+        return kind == "cpu" and "gpu" in self.kinds and self.slots_of("gpu") > 0
+
+    def request(self, kind: str) -> dict[str, float]:
+        """Ray's resources of a trial."""
+        return {"CPU": self.cpus, "GPU": self.gpus if kind == "gpu" else 0.0}
+
+
+def _share_of_gpu(spec: SweepSpec, nodes: Sequence[tuple[float, float]]) -> float:
+    """GPUs of a trial: those asked for, or such a share that every core is used."""
+    if spec.gpus_per_trial is not None:
+        return spec.gpus_per_trial
+    with_gpu = [n for n in nodes if n[1]]
+    if not with_gpu:
+        return 0.0
+    cpus, gpus = (sum(n[i] for n in with_gpu) for i in (0, 1))
+    share = min(1.0, gpus / max(1.0, cpus / spec.cpus_per_trial))
+    return 1 / math.floor(1 / share)  # whole trials to a device
 
 
 def _cores() -> int:
@@ -69,7 +147,7 @@ def check_memory(spec: SweepSpec, images: "Images") -> None:
         )
 
 
-def fitting_pack(spec: SweepSpec, images: "Images", resources: Resources) -> int:
+def fitting_pack(spec: SweepSpec, images: "Images", capacity: Capacity) -> int:
     """The largest pack of the deepest points that a trial has the memory for, as far as this machine can tell.
 
     At least 1. On a GPU its share of the device's memory, on a CPU its share of what is available here; the nodes of a
@@ -79,15 +157,15 @@ def fitting_pack(spec: SweepSpec, images: "Images", resources: Resources) -> int
 
     from probes.memory import peak_bytes
 
-    device = "cuda" if resources.gpus else "cpu"
+    device = "cuda" if capacity.gpus else "cpu"
     if device == "cpu":
-        there = _available_bytes() / resources.concurrency
+        there = _available_bytes() / capacity.slots
     elif torch.cuda.is_available():
-        there = torch.cuda.get_device_properties(0).total_memory * min(1.0, resources.gpus)
+        there = torch.cuda.get_device_properties(0).total_memory * min(1.0, capacity.gpus)
     else:  # a driver without a GPU: a pack that is too large is halved where it is measured
-        return _MOST_PACKED
-    settings, pack, threads = probe_settings(spec), 1, max(1, math.floor(resources.cpus))
-    while pack < _MOST_PACKED:
+        return MOST_PACKED
+    settings, pack, threads = probe_settings(spec), 1, max(1, math.floor(capacity.cpus))
+    while pack < MOST_PACKED:
         if peak_bytes(settings, images, spec.depth[1], pack + 1, device, threads) > _SHARE * there:
             break
         pack += 1
@@ -103,7 +181,7 @@ def _available_bytes() -> int:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 
 
-def start_ray(spec: SweepSpec, images: "Images") -> Resources:
+def start_ray(spec: SweepSpec, images: "Images") -> Capacity:
     """Start a private Ray, or join the cluster at ``spec.address``.
 
     Raises
@@ -137,29 +215,19 @@ def start_ray(spec: SweepSpec, images: "Images") -> Resources:
                     f"`address` {spec.address!r} cannot be joined: {reason[:300]} "
                     "(driver and nodes must agree on RAY_AUTH_MODE, see cluster/README.md)"
                 ) from None
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     try:
-        return _granted(spec, [(n.get("CPU", 0.0), n.get("GPU", 0.0)) for n in nodes])
+        return Capacity(spec, _alive)
     except SpecError:
         ray.shutdown()
         raise
 
 
-def _granted(spec: SweepSpec, nodes: Sequence[tuple[float, float]]) -> Resources:
-    """What each trial gets of nodes with so many (cores, GPUs), and how many trials fit."""
-    cores = spec.cpus_per_trial
-    share = spec.gpus_per_trial
-    if share is None:
-        cpus, gpus = (sum(n[i] for n in nodes) for i in (0, 1))
-        share = min(1.0, gpus / max(1.0, cpus / cores)) if gpus else 0.0
-        if 0 < share < 1:
-            share = 1 / math.floor(1 / share)  # whole trials to a device
-    for i, name, wanted in ((0, "cpus_per_trial", cores), (1, "gpus_per_trial", share)):
-        there = max((n[i] for n in nodes), default=0.0)
-        if wanted > there:
-            raise SpecError(f"`{name}` must be at most {there:g}, what the largest node has, got {wanted:g}")
-    fit = sum(math.floor(min(cpus / cores, gpus / share if share else math.inf) + 1e-9) for cpus, gpus in nodes)
-    return Resources(spec.concurrency or max(1, min(fit, budget(spec) * spec.replicas)), cores, share)
+def _alive() -> list[tuple[float, float]]:
+    """(cores, GPUs) of every node."""
+    import ray
+
+    nodes = (node["Resources"] for node in ray.nodes() if node["Alive"])
+    return [(n.get("CPU", 0.0), n.get("GPU", 0.0)) for n in nodes]
 
 
 def _check_reachable(address: str) -> None:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from .driver import measure
 from .frame import SPEC_FILE, Results, load
+from .journal import JOURNAL
 from .lock import locked
 from .resources import check_here, check_memory
 from .settings import sweep_images
 from .spec import CHANGEABLE, SpecError, SweepSpec
 from .store import Store, StoreError
-from .study import JOURNAL
 
 if TYPE_CHECKING:
     pass

@@ -1,7 +1,9 @@
-"""The study as a ray.tune Searcher that suggests packs of points."""
+"""The search as a ray.tune Searcher that suggests packs of points, and tries again those that failed."""
 
-from collections.abc import Callable
-from dataclasses import astuple
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,19 @@ from ray.tune.search import Searcher
 
 from probes.point import Point
 
-from .study import Row, SweepStudy
+from .frame import point_of
+from .packing import Packer
+from .planner import Planner
+from .recorder import Recorder
+from .resources import Capacity
 
 __all__ = ["PackSearcher", "Watch"]
+
+_PATIENCE = 1.0  # seconds that a free device waits for a pack; Tune would wait as long, and stop its worker
+_NOTHING_ELSE_TO_DO = 60.0  # seconds
+_MOST_UNSTORED = 4  # packs a device that wait for the storage, before no more are measured
+_NODE_LOSSES = 20  # nodes that a point may lose before it is to blame itself
+_LOST_NODE = ("node has died", "actor's node was")  # what Ray says of it
 
 
 class _NeverSaved:
@@ -22,66 +34,119 @@ class _NeverSaved:
         return object, ()
 
 
+@dataclass
+class _Trial:
+    points: list[Point]
+    kind: str
+
+
 class PackSearcher(_NeverSaved, Searcher):
-    """Suggests ``{"points": [(sigma_w, sigma_b, depth, seed), ...]}``; takes the rows of a finished trial.
+    """Suggests ``{"points": [(sigma_w, sigma_b, depth, seed), ...], "kind": ...}``; takes the rows of a finished trial.
 
     ``"doubtful"``, if there, are the indices of those to be trained whatever the probe says.
 
+    A point that fails is measured again up to ``retries`` times, then it is a row with its error. When a worker dies,
+    nobody knows which point of its pack is to blame: each is measured again in a trial of its own, which counts only
+    for those that fail there, too. A node that dies is nobody's fault.
+
     Parameters
     ----------
-    study:
+    planner:
         Asked for points, told rows.
-    pack:
-        Points per trial.
-    record:
-        Stores rows for good; called before the study is told.
+    packer, capacity:
+        How many points to a trial, of which kind, and when.
+    recorder:
+        Stores rows for good.
+    retries:
+        See above.
     failed:
-        Points and an error -> rows, for a trial that never came back.
+        Points and an error -> rows.
     """
 
     def __init__(
         self,
-        study: SweepStudy,
-        pack: int,
-        record: Callable[[list[dict[str, Any]]], None],
+        planner: Planner,
+        packer: Packer,
+        capacity: Capacity,
+        recorder: Recorder,
+        retries: int,
         failed: Callable[[list[Point], str], list[dict[str, Any]]],
     ) -> None:
         super().__init__()
-        self._study, self._pack, self._record, self._failed = study, pack, record, failed
-        self._running: dict[str, list[Point]] = {}
+        self._planner, self._packer, self._capacity, self._recorder = planner, packer, capacity, recorder
+        self._retries, self._failed = retries, failed
+        self._running: dict[str, _Trial] = {}
+        self._failures: Counter[Point] = Counter()
+        self._losses: Counter[Point] = Counter()
+        self._ended = False
 
     @property
     def in_progress(self) -> int:
         """Points under way."""
-        return sum(len(points) for points in self._running.values())
+        return sum(len(trial.points) for trial in self._running.values())
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:  # type: ignore[override]  # FINISHED is a str
-        """The next pack, or the end."""
-        points = self._study.ask(self._pack)
-        if not points:
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is a str
+        """The next pack; None if no device is free for one; or the end."""
+        if self._ended:
             return Searcher.FINISHED
-        self._running[trial_id] = points
-        doubtful = [i for i, p in enumerate(points) if self._study.doubtful(p)]
-        return {"points": [astuple(p) for p in points], **({"doubtful": doubtful} if doubtful else {})}
+        slots = self._capacity.slots
+        kind = self._capacity.free(Counter(trial.kind for trial in self._running.values()))
+        if kind is None or self._recorder.backlog > _MOST_UNSTORED * slots:
+            return None
+        small = self._capacity.is_helper(kind)
+        wait = _PATIENCE if self._running else _NOTHING_ELSE_TO_DO
+        points = self._planner.take(lambda groups: self._packer.pick(groups, slots, kind, small=small), wait=wait)
+        if points is None:
+            return None
+        if not points:
+            self._ended = not self._running  # what is under way may fail, and be measured again
+            return Searcher.FINISHED if self._ended else None
+        self._running[trial_id] = _Trial(points, kind)
+        doubtful = [i for i, p in enumerate(points) if self._planner.doubtful(p)]
+        config = {"points": [astuple(p) for p in points], "kind": kind}
+        return {**config, **({"doubtful": doubtful} if doubtful else {})}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Store the rows, then tell the study.
+        """Store the rows, and tell the planner; points that failed are measured again, as often as they may.
 
         A trial that was stopped before it had a result is nobody's failure: its points stay under way in the
         study, for the next time. One that failed is left to `give_up`, which knows why.
         """
-        if result and (rows := result.get("rows")):
-            del self._running[trial_id]
-            self._take(rows)
+        if not result or not (rows := result.get("rows")):
+            return
+        trial = self._running.pop(trial_id)
+        self._packer.measured(trial.points, trial.kind, result["seconds"])
+        again = [r for r in rows if r["status"] == "failed" and self._may_retry(point_of(r))]
+        self._planner.again([point_of(r) for r in again], alone=True)
+        self._take([r for r in rows if r not in again])
+        rows.clear()  # Tune keeps the results of all trials
+
+    def _may_retry(self, point: Point) -> bool:
+        """Count a failure."""
+        self._failures[point] += 1
+        return self._failures[point] <= self._retries
 
     def give_up(self, trial_id: str, error: str) -> None:
-        """Store the points of a trial that failed for good as rows with its error."""
-        if points := self._running.pop(trial_id, []):
-            self._take(self._failed(points, error))
+        """A trial's worker died, or could not even start."""
+        trial = self._running.pop(trial_id, None)
+        if trial is None:
+            return
+        if any(sign in error for sign in _LOST_NODE):
+            self._losses.update(trial.points)
+            lost = [p for p in trial.points if self._losses[p] <= _NODE_LOSSES]
+            self._planner.again(lost)
+            self._take(self._failed([p for p in trial.points if p not in lost], error))
+        elif len(trial.points) > 1:
+            self._planner.again(trial.points, alone=True)
+        elif self._may_retry(trial.points[0]):
+            self._planner.again(trial.points, alone=True)
+        else:
+            self._take(self._failed(trial.points, error))
 
-    def _take(self, rows: list[dict[str, Any]]) -> None:
-        self._record(rows)
-        self._study.tell(list[Row](rows))
+    def _take(self, rows: Sequence[dict[str, Any]]) -> None:
+        if rows:
+            self._recorder.put([{**r, "finished": time.time()} for r in rows])
+            self._planner.tell(rows)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing."""
@@ -98,7 +163,7 @@ class PackSearcher(_NeverSaved, Searcher):
 
 
 class Watch(_NeverSaved, Callback):
-    """Keeps the progress fresh, and gives up trials that failed for good."""
+    """Keeps the progress fresh, and gives up trials that failed."""
 
     def __init__(self, searcher: PackSearcher, refresh: Callable[[], None]) -> None:
         self._searcher, self._refresh = searcher, refresh
@@ -108,7 +173,7 @@ class Watch(_NeverSaved, Callback):
         self._refresh()
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Called when there are no retries left."""
+        """Called when a trial has failed."""
         self._searcher.give_up(trial.trial_id, _last_error(trial))
 
 

@@ -73,6 +73,7 @@ RANGES = {
     "patience": Range(1, 100_000),
     "concurrency": Range(1, 10_000),
     "pack": Range(1, 1024),
+    "retries": Range(0, 100),
     "cpus_per_trial": Range(0.001, 1024, whole=False),
     "gpus_per_trial": Range(0, 64, whole=False),
     "seed": Range(0, 2**31 - 1),
@@ -106,7 +107,7 @@ _MOST_RATES = 20
 AXES = ("sigma_w", "sigma_b", "depth")
 BENCHMARKS = ("cascade", "direct", "pack", "training", "memory", "gpu")
 TABLES = ("points", "profiles", "truth", "boundary")
-RESOURCES = ("concurrency", "pack", "cpus_per_trial", "gpus_per_trial", "address")
+RESOURCES = ("concurrency", "pack", "cpus_per_trial", "gpus_per_trial", "retries", "address", "study")
 CHANGEABLE = ("points", "until_boundary_error", *RESOURCES)  # of a sweep that has begun
 
 
@@ -160,8 +161,10 @@ class SweepSpec:
     pack: int | None = None
     cpus_per_trial: float = 1.0
     gpus_per_trial: float | None = None
+    retries: int = 2
     address: str | None = None
     storage: str | None = None
+    study: str | None = None
     seed: int = 0
     first_points: int | None = None  # the budget that the sweep began with: a grid is refined, not redrawn
 
@@ -188,10 +191,12 @@ class SweepSpec:
             elif name in CHOICES and value not in CHOICES[name]:
                 raise SpecError(f"`{name}` must be one of {', '.join(CHOICES[name])}, got {value!r}")
             object.__setattr__(self, name, value)
-        for name in ("dataset", "data_dir", "address", "storage"):
+        for name in ("dataset", "data_dir", "address", "storage", "study"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, str) or not value or "\0" in value):
                 raise SpecError(f"`{name}` must be a non-empty text, got {value!r}")
+        if self.study is not None and "@" in self.study.partition("://")[2].partition("/")[0].rpartition(":")[0]:
+            raise SpecError("`study` must hold no password; put the URL in an environment variable and say env:NAME")
         self._check_together()
         if self.first_points is None:
             object.__setattr__(self, "first_points", self.points)

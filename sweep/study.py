@@ -1,47 +1,42 @@
 """The Optuna study of a sweep: what to measure next, and what came of it.
 
-The study is a journal in the sweep's directory. The part files are the truth: whenever a sweep starts, the study is
-brought in line with them, or made anew from them where it is missing or damaged. Points that were under way
-when a sweep was stopped are still running trials of the study; they are the first to be asked for again.
+The part files are the truth: whenever a sweep starts, the study is brought in line with them, or made anew from them
+where it is missing or damaged. Points that were under way when a sweep was stopped are still running trials of the
+study; they are the first to be asked for again.
 """
 
-import contextlib
-import itertools
-import logging
 import math
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
-from optuna.samplers import BaseSampler, GridSampler, QMCSampler, RandomSampler, TPESampler
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from probes.point import Point
 
-from .design import budget, grid_axes, seeds
+from .design import Place, budget, places, seeds
+from .journal import open_study
 from .margin import MIN_POINTS, SearchModel
 from .sampler import CENSORED
 from .spec import AXES, SweepSpec
 from .sweep_sampler import SweepSampler
 
-__all__ = ["JOURNAL", "SweepStudy", "running_trials", "search_space"]
+__all__ = ["SweepStudy", "search_space"]
 
-JOURNAL = "study.journal"
-_NAME = "sweep"
 _DOUBTFUL = "doubtful"  # user attribute of a trial whose points are to be trained
 _AT_ONCE = 64  # points thought of, at most
 _STOP_EVERY = 1.05  # the boundary's error is worked out anew when there are this many times more points
-_FRUITLESS = 20  # repetitions that a sampler may suggest in a row before another place is taken instead
+_FRUITLESS = 20  # repetitions that a search may suggest in a row before another place is taken instead
+_LEARNS = ("boundary", "tpe")  # searches that ask Optuna's sampler
 
 Row = Mapping[str, Any]
-Place = tuple[float, float, int]  # sigma_w, sigma_b, depth
 
 
 def search_space(spec: SweepSpec) -> dict[str, BaseDistribution]:
@@ -53,36 +48,43 @@ def search_space(spec: SweepSpec) -> dict[str, BaseDistribution]:
     }
 
 
-class _Grid(GridSampler):
-    """Optuna's, which would stop a study that is not its own to stop."""
+class _Found:
+    """What is known of a place: sums over its replicas, since a sweep may have a hundred thousand places."""
 
-    def after_trial(self, *args: Any, **kwargs: Any) -> None:
-        pass
+    __slots__ = ("accuracy", "censored", "chance", "margin", "measured", "number", "seeds", "trained")
 
+    def __init__(self, number: int | None = None) -> None:
+        self.number = number  # of its trial in the study
+        self.seeds: tuple[int, ...] = ()  # that have a row
+        self.measured = self.trained = 0  # of them, those that have a margin, an accuracy
+        self.margin = self.accuracy = self.chance = 0.0
+        self.censored = False
 
-class _Sobol(QMCSampler):
-    """Optuna's, told the space beforehand: it would draw at random until the first trial has finished."""
+    def add(self, row: Row) -> None:
+        if row["seed"] in self.seeds:
+            return
+        self.seeds += (row["seed"],)
+        if row["status"] == "failed" or not math.isfinite(row["margin"]):
+            return
+        self.measured += 1
+        self.margin += row["margin"]
+        self.censored |= bool(row["margin_censored"])
+        if row.get("accuracy") is not None and math.isfinite(row["accuracy"]):
+            self.trained += 1
+            self.accuracy += row["accuracy"]
+            self.chance += row["chance"]
 
-    def __init__(self, space: dict[str, BaseDistribution], seed: int) -> None:
-        super().__init__(qmc_type="sobol", scramble=True, seed=seed)
-        self._known_space = {name: d for name, d in space.items() if not d.single()}
-
-    def infer_relative_search_space(self, study: Any, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return self._known_space
-
-
-def _stock_sampler(spec: SweepSpec, trials: int) -> BaseSampler:
-    """The sampler of a study that holds so many trials: a stream of random numbers never starts over."""
-    space, seed = search_space(spec), spec.seed
-    if spec.search == "random":
-        return RandomSampler(seed=seed + trials)
-    if spec.search == "tpe":
-        return TPESampler(seed=seed + trials, constant_liar=True)
-    if spec.search == "sobol":
-        return _Sobol(space, seed)
-    if spec.search == "grid":
-        return _Grid(grid_axes(spec), seed=seed)
-    return RandomSampler(seed=seed)  # of one point, where no axis is free
+    @property
+    def outcome(self) -> dict[str, Any]:
+        """What the sampler is told: means over the replicas; nothing if none could be measured."""
+        if not self.measured:
+            return {}
+        found: dict[str, Any] = {"margin": self.margin / self.measured}
+        if self.censored:
+            found[CENSORED] = True
+        if self.trained:
+            found |= {"accuracy": self.accuracy / self.trained, "chance": self.chance / self.trained}
+        return found
 
 
 class _Stop:
@@ -121,6 +123,11 @@ class SweepStudy:
         Of a probe of a depth, in any unit.
     batch:
         Points that are asked for at once, usually.
+
+    Raises
+    ------
+    SpecError
+        `spec.study` names a server that cannot be used.
     """
 
     def __init__(
@@ -132,88 +139,94 @@ class SweepStudy:
         cost: Callable[[int], float] = float,
         batch: int = 1,
     ) -> None:
+        rows = list(rows)
         self.spec = spec
         self.budget = budget(spec)
         self._space = search_space(spec)
-        self._rows: dict[Place, list[Row]] = {}
-        for row in rows:
-            self._rows.setdefault(_place(row), []).append(row)
-        self._study = self._open(directory / JOURNAL)
-        if spec.search == "boundary" and spec.free_axes:
-            batch = min(batch, _AT_ONCE)
-            self._study.sampler = SweepSampler(spec, self._space, cost, batch, self._outcome_of)
-        else:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                self._study.sampler = _stock_sampler(spec, len(self._study.get_trials(deepcopy=False)))
-        self._numbers: dict[Place, int] = {}  # of the trial of every place asked for
-        self._waiting: deque[tuple[Place, list[Point]]] = deque()
+        self._study = open_study(spec, directory)
+        self._storage, self._id = self._study._storage, self._study._study_id
+        self._study.sampler = self._sampler(cost, min(batch, _AT_ONCE))
+        self._designed = places(spec) if spec.search not in _LEARNS else iter(())
+        self._found: dict[Place, _Found] = {}  # of every place that was asked for or measured
+        self._waiting: deque[list[Point]] = deque()
         self._doubtful: set[Place] = set()  # to be trained whatever the probe says
-        self._stop = _Stop(spec, [r for rows in self._rows.values() for r in rows])
+        self._stop = _Stop(spec, rows)
+        for row in rows:
+            self._found.setdefault(_place(row), _Found()).add(row)
         self._reconcile()
 
-    def _open(self, path: Path) -> optuna.Study:
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        logging.getLogger("optuna").setLevel(logging.ERROR)
-        _mend(path)
-        for attempt in range(2):
-            try:
-                storage = JournalStorage(JournalFileBackend(str(path)))
-                study = optuna.create_study(study_name=_NAME, storage=storage, load_if_exists=True)
-                study.get_trials(deepcopy=False)  # reads it all
-                return study
-            except Exception:
-                if attempt or not path.exists():
-                    raise
-                path.rename(path.with_suffix(".damaged"))
-        raise AssertionError("unreachable")
+    def _sampler(self, cost: Callable[[int], float], batch: int) -> BaseSampler:
+        spec = self.spec
+        if spec.search == "boundary" and spec.free_axes:
+            return SweepSampler(spec, self._space, cost, batch, self._outcome_of)
+        if spec.search == "tpe":
+            trials = len(self._study.get_trials(deepcopy=False))  # a stream of random numbers never starts over
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                return TPESampler(seed=spec.seed + trials, constant_liar=True)
+        return RandomSampler(seed=spec.seed)  # never asked, but for the one point that there is
 
     def _reconcile(self) -> None:
         """Bring the study in line with the rows, whatever happened between the two."""
         for trial in self._study.get_trials(deepcopy=False):
             complete = set(trial.params) == set(AXES)
-            if trial.state == TrialState.RUNNING and not complete:
-                self._study.tell(trial.number, state=TrialState.FAIL)
-            if not complete or trial.state not in (TrialState.RUNNING, TrialState.COMPLETE):
-                if not (complete and _place(trial.params) in self._rows):
-                    continue
+            running = trial.state == TrialState.RUNNING
+            if not complete:
+                if running:
+                    self._close(trial.number, None)
+                continue
             place = _place(trial.params)
+            found = self._found.get(place)
+            if not running and trial.state != TrialState.COMPLETE and found is None:
+                continue
             if trial.user_attrs.get(_DOUBTFUL):
                 self._doubtful.add(place)
-            if place in self._numbers:
-                if trial.state == TrialState.RUNNING:
-                    self._study.tell(trial.number, state=TrialState.FAIL)
+            if found is not None and found.number is not None:
+                if running:
+                    self._close(trial.number, None)
                 continue
-            self._numbers[place] = trial.number
-            missing = self._missing(place, trial.number)
-            if missing:
-                self._waiting.append((place, missing))
-            elif trial.state == TrialState.RUNNING:
-                self._finish(place)
-        for place in [p for p in self._rows if p not in self._numbers]:
+            found = self._found.setdefault(place, _Found())
+            found.number = trial.number
+            if missing := self._missing(place):
+                self._waiting.append(missing)
+            elif running:
+                self._close(trial.number, found)
+        for place in [p for p, found in self._found.items() if found.number is None]:
             self._adopt(place)
 
-    def _missing(self, place: Place, number: int) -> list[Point]:
-        measured = len({row["seed"] for row in self._rows.get(place, [])})
-        wanted = seeds(self.spec, number)
-        return [Point(*place, seed) for seed in wanted[measured:]]
+    def _missing(self, place: Place) -> list[Point]:
+        found = self._found[place]
+        wanted = seeds(self.spec, found.number or 0)
+        return [Point(*place, seed) for seed in wanted[len(found.seeds) :]]
 
     def _adopt(self, place: Place) -> None:
         """Add a measured point that the study has never heard of."""
-        value, attributes = self._outcome(place)
+        found = self._found[place]
         params = dict(zip(AXES, place, strict=True))
-        inside = all(d._contains(d.to_internal_repr(params[n])) for n, d in self._space.items())
-        self._numbers[place] = -1
-        if inside:
-            state = TrialState.FAIL if value is None else TrialState.COMPLETE
-            self._study.add_trial(
-                create_trial(state=state, value=value, params=params, distributions=self._space, user_attrs=attributes)
+        found.number = self._new_trial(params, found) if self._contains(params) else -1
+
+    def _contains(self, params: dict[str, Any]) -> bool:
+        return all(d._contains(d.to_internal_repr(params[n])) for n, d in self._space.items())
+
+    def _new_trial(self, params: dict[str, Any], found: _Found | None = None) -> int:
+        """The number of a trial that is under way, or of one that came to something already."""
+        now = datetime.now()
+        if found is None:
+            trial = create_trial(state=TrialState.RUNNING, params=params, distributions=self._space)
+            trial.datetime_start, trial.datetime_complete = now, None
+        else:
+            state = TrialState.COMPLETE if found.measured else TrialState.FAIL
+            outcome = found.outcome
+            trial = create_trial(
+                state=state, value=self._value(found), params=params, distributions=self._space, user_attrs=outcome
             )
+        trial_id = self._storage.create_new_trial(self._id, template_trial=trial)
+        return self._storage.get_trial_number_from_id(trial_id)
 
     @property
     def asked(self) -> int:
         """Distinct points handed out so far, or waiting to be handed out again."""
-        return len(self._numbers)
+        return len(self._found)
 
     def ask(self, count: int) -> list[Point]:
         """Up to ``count`` points (at least one place with all its replicas).
@@ -223,35 +236,49 @@ class SweepStudy:
         points: list[Point] = []
         while not points or len(points) + self.spec.replicas <= count:
             if self._waiting:
-                points += self._waiting.popleft()[1]
+                points += self._waiting.popleft()
             elif self.asked < self.budget and not self._stop.reached and (place := self._new_place()):
-                self._rows.setdefault(place, [])
-                points += self._missing(place, self._numbers[place])
+                points += self._missing(place)
             else:
                 break
         return points
 
     def _new_place(self) -> Place | None:
-        """Ask the sampler for a point that was not asked for before."""
-        # A Sobol sequence whose study was lost begins again with what was measured already.
-        for _ in range(max(self.budget, _FRUITLESS) if self.spec.search == "sobol" else _FRUITLESS):
-            trial = self._study.ask(self._space)
-            place = _place(trial.params)
-            if place not in self._numbers:
-                break
-            self._study.tell(trial, state=TrialState.FAIL)
+        """A place that was not asked for before; None if there is none."""
+        if self.spec.search not in _LEARNS:
+            place = next((p for p in self._next_designed() if p not in self._found), None)
+            number = None if place is None else self._new_trial(dict(zip(AXES, place, strict=True)))
         else:
-            if (unused := self._unused_place(place)) is None:
-                return None
-            self._study.enqueue_trial(dict(zip(AXES, unused, strict=True)))
-            trial = self._study.ask(self._space)
-            place = _place(trial.params)
-        self._numbers[place] = trial.number
+            place, number = self._suggested()
+        if place is None:
+            return None
+        self._found[place] = _Found(number)
         sampler = self._study.sampler if self.spec.train == "boundary" else None
         if isinstance(sampler, SweepSampler) and sampler.doubtful(dict(zip(AXES, place, strict=True))):
-            trial.set_user_attr(_DOUBTFUL, True)
+            self._set_attribute(number or 0, _DOUBTFUL, True)
             self._doubtful.add(place)
         return place
+
+    def _next_designed(self) -> Iterator[Place]:
+        """The next places of the design; when it only repeats itself, any others."""
+        place = None
+        for _ in range(self.budget + _FRUITLESS):
+            if (place := next(self._designed, None)) is None:
+                return
+            yield place
+        if place is not None and (unused := self._unused_place(place)):
+            yield unused
+
+    def _suggested(self) -> tuple[Place | None, int | None]:
+        """Ask the sampler; a place that is there already counts as a failed trial."""
+        for _ in range(_FRUITLESS):
+            trial = self._study.ask(self._space)
+            place = _place(trial.params)
+            if place not in self._found:
+                return place, trial.number
+            self._close(trial.number, None)
+        unused = self._unused_place(place)
+        return unused, None if unused is None else self._new_trial(dict(zip(AXES, unused, strict=True)))
 
     def doubtful(self, point: Point) -> bool:
         """Whether a point is to be trained, in a sweep that trains the boundary, whatever the probe says of it."""
@@ -263,18 +290,14 @@ class SweepStudy:
         return self._stop.reached
 
     def _unused_place(self, near: Place) -> Place | None:
-        """A place that was not asked for yet: of the grid, anywhere, or at another depth; None if there is none."""
-        if self.spec.search == "grid":
-            axes = grid_axes(self.spec)
-            cells = itertools.product(axes["sigma_w"], axes["sigma_b"], map(int, axes["depth"]))
-            return next((c for c in cells if c not in self._numbers), None)
-        random = np.random.default_rng([self.spec.seed, len(self._numbers)])
+        """A place that was not asked for yet: anywhere, or at another depth; None if there is none."""
+        random = np.random.default_rng([self.spec.seed, len(self._found)])
         low, high = self.spec.depth
         sigmas = [float(random.uniform(*getattr(self.spec, a))) for a in ("sigma_w", "sigma_b")]
         anywhere = (sigmas[0], sigmas[1], int(random.integers(low, high + 1)))
-        if anywhere not in self._numbers:
+        if anywhere not in self._found:
             return anywhere
-        depths = [d for d in range(low, high + 1) if (*near[:2], d) not in self._numbers]
+        depths = [d for d in range(low, high + 1) if (*near[:2], d) not in self._found]
         return (*near[:2], min(depths, key=lambda d: abs(d - near[2]))) if depths else None
 
     def tell(self, rows: Iterable[Row]) -> None:
@@ -282,65 +305,39 @@ class SweepStudy:
         rows = list(rows)
         self._stop.tell(rows)
         for row in rows:
-            place = _place(row)
-            self._rows.setdefault(place, []).append(row)
-            if len({r["seed"] for r in self._rows[place]}) >= self.spec.replicas:
-                self._finish(place)
+            found = self._found.setdefault(_place(row), _Found(-1))
+            found.add(row)
+            if len(found.seeds) >= self.spec.replicas and found.number is not None and found.number >= 0:
+                self._close(found.number, found)
 
-    def _outcome(self, place: Place) -> tuple[float | None, dict[str, Any]]:
-        """What the sampler is told: the mean margin of the replicas; None if none could be measured."""
-        rows = [r for r in self._rows[place] if r["status"] != "failed" and math.isfinite(r["margin"])]
-        if not rows:
-            return None, {}
-        margin = sum(r["margin"] for r in rows) / len(rows)
-        value = abs(margin) if self.spec.search == "tpe" else margin
-        attributes = {"margin": margin, CENSORED: any(bool(r["margin_censored"]) for r in rows)}
-        trained = [r for r in rows if r.get("accuracy") is not None and math.isfinite(r["accuracy"])]
-        for name in ("accuracy", "chance") if trained else ():
-            attributes[name] = sum(r[name] for r in trained) / len(trained)
-        return value, attributes
+    def _value(self, found: _Found) -> float | None:
+        """Of the trial; TPE minimises the distance from the boundary."""
+        if not found.measured:
+            return None
+        margin = found.margin / found.measured
+        return abs(margin) if self.spec.search == "tpe" else margin
 
     def _outcome_of(self, trial: FrozenTrial) -> dict[str, Any]:
         """By the rows, which say more than the journal of an older version."""
-        place = _place(trial.params)
-        return {**trial.user_attrs, **(self._outcome(place)[1] if self._rows.get(place) else {})}
+        found = self._found.get(_place(trial.params))
+        return {**trial.user_attrs, **(found.outcome if found is not None else {})}
 
-    def _finish(self, place: Place) -> None:
-        number = self._numbers.get(place, -1)
-        if number < 0:
-            return  # adopted from a part
-        storage = self._study._storage
-        trial_id = storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
-        if storage.get_trial(trial_id).state.is_finished():
+    def _close(self, number: int, found: _Found | None) -> None:
+        """Finish a trial, if it is not: with what was measured, or as failed."""
+        trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
+        if self._storage.get_trial(trial_id).state.is_finished():
             return  # measured again because its part was lost
-        value, attributes = self._outcome(place)
-        for key, item in attributes.items():
-            storage.set_trial_user_attr(trial_id, key, item)
-        self._study.tell(number, value, state=TrialState.FAIL if value is None else None, skip_if_finished=True)
+        value = None
+        if found is not None and (value := self._value(found)) is not None:
+            for key, item in found.outcome.items():
+                self._storage.set_trial_user_attr(trial_id, key, item)
+        state, values = (TrialState.FAIL, None) if value is None else (TrialState.COMPLETE, [value])
+        self._storage.set_trial_state_values(trial_id, state, values)
 
-
-def running_trials(directory: Path) -> int:
-    """Points that a live sweep has under way, from its journal; 0 if there is none to be read."""
-    path = directory / JOURNAL
-    if not path.exists():
-        return 0
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    with contextlib.suppress(Exception):  # being written this moment: the next look will do
-        study = optuna.load_study(study_name=_NAME, storage=JournalStorage(JournalFileBackend(str(path))))
-        return len(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
-    return 0
+    def _set_attribute(self, number: int, key: str, value: Any) -> None:
+        trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
+        self._storage.set_trial_user_attr(trial_id, key, value)
 
 
 def _place(values: Mapping[str, Any]) -> Place:
     return float(values["sigma_w"]), float(values["sigma_b"]), int(values["depth"])
-
-
-def _mend(path: Path) -> None:
-    """Remove what a driver that was killed in mid-write leaves: half a line, a lock of nobody."""
-    for leftover in path.parent.glob(path.name + ".lock*"):
-        leftover.unlink(missing_ok=True)
-    if path.exists():
-        data = path.read_bytes()
-        if data and not data.endswith(b"\n"):
-            with path.open("r+b") as file:
-                file.truncate(data.rfind(b"\n") + 1)

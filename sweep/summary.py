@@ -55,8 +55,8 @@ def save_picture(figure: "Figure", path: Path, argument: str) -> None:
 def status(results: Results) -> dict[str, Any]:
     """Counts of rows (points times replicas), the critical line so far, the last error."""
     from .design import budget
+    from .journal import running_trials
     from .lock import is_running
-    from .study import running_trials
 
     spec, points, path = results.spec, results.points, results.path
     failed = points[points["status"] == "failed"]

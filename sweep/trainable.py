@@ -2,44 +2,62 @@
 
 import socket
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
-import torch
 from ray import tune
 
-from probes import Images, Measurement, Point, ProbeSettings
-from probes.measure import Prober
-from probes.training import Training
+from probes.point import Measurement, Point
 
 from .checkpoints import Checkpoints
 from .frame import row
 
-__all__ = ["PackTrainable"]
+if TYPE_CHECKING:
+    from probes import Images, Prober, ProbeSettings
+    from probes.training import Training
+
+__all__ = ["MakeProber", "PackTrainable", "make_prober"]
+
+MakeProber = Callable[["Images", "ProbeSettings", int, float], "Prober"]  # images, settings, threads, share of a GPU
 
 _CHECKPOINT_SECONDS = 30.0  # of training between checkpoints, at least
 _CHECKPOINT_SHARE = 20  # times what writing one takes, at least
 
 
+def make_prober(images: "Images", settings: "ProbeSettings", threads: int, gpus: float) -> "Prober":
+    """The prober of a process that has so many threads, and such a share of a GPU, to itself."""
+    import torch
+
+    from probes.measure import Prober
+
+    torch.set_num_threads(threads)
+    device = "cuda" if gpus and torch.cuda.is_available() else "cpu"
+    if device == "cuda" and gpus < 1:  # what others share must not be taken from them
+        torch.cuda.set_per_process_memory_fraction(gpus)
+    return Prober(images, settings, device)
+
+
 class PackTrainable(tune.Trainable):
     """Probes ``config["points"]``, then trains what is to be trained, an epoch a step.
 
-    The last result's ``rows`` are those of the part file. The others say, for whoever logs them, how the training goes.
+    The last result's ``rows`` are those of the part file, its ``seconds`` what the pack took. The others say, for
+    whoever logs them, how the training goes.
     """
 
     def setup(
         self,
         config: dict[str, Any],
-        images: Images | None = None,
-        settings: ProbeSettings | None = None,
+        images: "Images | None" = None,
+        settings: "ProbeSettings | None" = None,
+        make: MakeProber = make_prober,
         threads: int = 1,
-        device: str = "cpu",
+        gpus: float = 0.0,
         storage: str = "",
     ) -> None:
         """Make the prober; ``images`` come from the object store, once a node."""
         assert images is not None and settings is not None
-        torch.set_num_threads(threads)
-        self._prober = Prober(images, settings, device)
+        self._train = settings.train != "none"
+        self._prober = make(images, settings, threads, gpus if config["kind"] == "gpu" else 0.0)
         self._checkpoints = Checkpoints(storage)
         self._begin(config)
 
@@ -47,18 +65,26 @@ class PackTrainable(tune.Trainable):
         self._points = [Point(*p) for p in config["points"]]
         self._doubtful = {self._points[i] for i in config.get("doubtful", ())}
         self._measured: list[Measurement] | None = None
+        self._seconds = 0.0
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take the next pack without a new process."""
-        self._checkpoints.forget(self._points)  # for a disk of the worker's own; the driver has their rows by now
+        if self._train:
+            self._checkpoints.forget(self._points)  # for a disk of the worker's own; the driver has their rows by now
         self._begin(new_config)
         return True
 
     def step(self) -> dict[str, Any]:
         """Probe the pack; then an epoch."""
+        started = time.perf_counter()
+        found = self._go_on()
+        self._seconds += time.perf_counter() - started
+        return {**found, "seconds": self._seconds}
+
+    def _go_on(self) -> dict[str, Any]:
         if self._measured is None:
             self._measured = self._prober.probe(self._points)
-            saved = self._checkpoints.load(self._points) if self._prober.settings.train != "none" else {}
+            saved = self._checkpoints.load(self._points) if self._train else {}
             self._training: Iterator[Training] = self._prober.train(self._measured, saved, self._doubtful)
             self._next_checkpoint = time.monotonic() + _CHECKPOINT_SECONDS
         training = next(self._training, None)
@@ -68,7 +94,7 @@ class PackTrainable(tune.Trainable):
         extra = {"device": str(self._prober.device), "hostname": socket.gethostname()}
         return {"rows": [row(m, **extra) for m in self._measured], "done": True}
 
-    def _keep(self, training: Training) -> None:
+    def _keep(self, training: "Training") -> None:
         """Write checkpoints now and then."""
         started = time.monotonic()
         if started >= self._next_checkpoint:
@@ -83,7 +109,7 @@ class PackTrainable(tune.Trainable):
         """Nothing to load."""
 
 
-def _progress(training: Training) -> dict[str, Any]:
+def _progress(training: "Training") -> dict[str, Any]:
     """Metrics: of the pack, and of every network still in training."""
     networks = {
         f"sigma_w={p.sigma_w:.4g} sigma_b={p.sigma_b:.4g} depth={p.depth} seed={p.seed} lr={lr:g}": {

@@ -1,11 +1,12 @@
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweep.design import grid_axes, grid_size, seeds, suggested_pack
+from sweep.design import grid_axes, grid_size, places, seeds
 from sweep.spec import AXES, SweepSpec
 
 
@@ -48,9 +49,27 @@ def test_seeds_are_distinct_over_points_and_replicas():
     assert every == list(range(5, 35))
 
 
-def test_packs_fill_time_but_leave_the_search_rounds_to_learn_in():
-    spec = SweepSpec(points=64)
-    assert suggested_pack(spec, 0.5, 2) == 4
-    assert suggested_pack(spec, 0.01, 2) == 4  # 64 points: eight rounds of two trials
-    assert suggested_pack(spec, 7.0, 2) == 1
-    assert suggested_pack(SweepSpec(points=10_000, search="sobol"), 1e-3, 2) == 64
+@pytest.mark.parametrize("search", ["sobol", "grid", "random"])
+def test_a_design_is_the_same_for_every_driver(search):
+    spec = SweepSpec(points=64, search=search)
+    places_of = [list(islice(places(replace(spec, points=n, first_points=64)), 64)) for n in (64, 100)]
+    assert places_of[0] == places_of[1] and len(set(places_of[0])) == 64
+    for axis, values in zip(AXES, zip(*places_of[0], strict=True), strict=True):
+        lo, hi = getattr(spec, axis)
+        assert lo <= min(values) < max(values) <= hi
+    other = list(islice(places(replace(spec, seed=1)), 64))
+    assert other != places_of[0] and (set(other) == set(places_of[0])) == (search == "grid")
+
+
+def test_sobol_points_are_spread_evenly():
+    spec = SweepSpec(search="sobol", sigma_w=(1, 2), sigma_b=(0, 1), depth=(1, 8))
+    unit = np.array(list(islice(places(spec), 64))) - [1, 0, 0]
+    for axis in (0, 1):
+        assert (np.histogram(unit[:, axis], 8, (0, 1))[0] == 8).all()
+    assert (np.bincount(unit[:, 2].astype(int), minlength=9)[1:] == 8).all()
+
+
+def test_fixed_axes_stay_fixed():
+    spec = SweepSpec(search="sobol", sigma_w=(1.3, 1.3), depth=(10, 10))
+    some = list(islice(places(spec), 32))
+    assert {(w, d) for w, _, d in some} == {(1.3, 10)} and len({b for _, b, _ in some}) == 32

@@ -45,6 +45,10 @@ def test_the_critical_line_so_far(make_sweep):
     progress.start(1, 1)
     progress.measured(rows(1))
     progress.refresh(1)
+    with progress._estimating:  # a thread is at it
+        pass
+    progress._drawn = 0.0
+    progress.refresh(1)
     assert "critical σw(0.55) = 1.3" in stream.getvalue()  # 1.1 + 0.5 * 0.55 in the made-up landscape
 
 

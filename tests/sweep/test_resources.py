@@ -3,42 +3,72 @@ import socket
 
 import pytest
 
-from sweep.resources import _check_reachable, _granted, check_here, check_memory
+from sweep.resources import Capacity, _check_reachable, check_here, check_memory
 from sweep.spec import SpecError, SweepSpec
 
 
+def capacity(*nodes, **spec):
+    return Capacity(SweepSpec(**{"points": 1000, **spec}), lambda: list(nodes))
+
+
 def test_a_core_to_a_trial():
-    found = _granted(SweepSpec(), [(8, 0)])
-    assert (found.concurrency, found.cpus, found.gpus) == (8, 1, 0)
-    assert _granted(SweepSpec(cpus_per_trial=0.5), [(8, 0)]).concurrency == 16
-    assert _granted(SweepSpec(points=3), [(8, 0)]).concurrency == 3
-    assert _granted(SweepSpec(concurrency=5), [(8, 0)]).concurrency == 5
+    found = capacity((8, 0))
+    assert (found.slots, found.cpus, found.gpus, found.kinds) == (8, 1, 0, ("cpu",))
+    assert found.request("cpu") == {"CPU": 1, "GPU": 0}
+    assert capacity((8, 0), cpus_per_trial=0.5).slots == 16
+    assert capacity((8, 0), points=3).slots == 3
+    assert capacity((8, 0), concurrency=5).slots == 5
 
 
 @pytest.mark.parametrize(
     ("cpus", "gpus", "share", "trials"), [(8, 1, 1 / 8, 8), (12, 8, 1.0, 8), (64, 8, 1 / 8, 64), (7, 2, 1 / 3, 6)]
 )
 def test_gpus_are_shared_where_there_are_any(cpus, gpus, share, trials):
-    found = _granted(SweepSpec(), [(cpus, gpus)])
-    assert found.gpus == pytest.approx(share) and found.concurrency == trials
-    assert found.gpus * found.concurrency <= gpus + 1e-9
+    found = capacity((cpus, gpus))
+    assert found.gpus == pytest.approx(share) and found.slots == trials
+    assert found.gpus * found.slots <= gpus + 1e-9
+    assert found.request("gpu") == {"CPU": 1, "GPU": found.gpus}
 
 
 def test_a_trial_must_fit_on_a_node():
-    assert _granted(SweepSpec(cpus_per_trial=3), [(4, 0), (8, 0), (2, 0)]).concurrency == 3
+    assert capacity((4, 0), (8, 0), (2, 0), cpus_per_trial=3).slots == 3
     with pytest.raises(SpecError, match="at most 4"):
-        _granted(SweepSpec(cpus_per_trial=8), [(4, 0)] * 4)
-    assert _granted(SweepSpec(), [(8, 0), (4, 2)]).gpus == pytest.approx(1 / 6)
+        capacity(*[(4, 0)] * 4, cpus_per_trial=8)
+    assert capacity((0, 0), cpus_per_trial=8, concurrency=3).slots == 3  # nodes may be yet to come
+
+
+def test_nodes_without_a_gpu_help_those_that_have_one():
+    found = capacity((8, 0), (4, 2))
+    assert found.gpus == pytest.approx(1 / 2) and found.kinds == ("gpu", "cpu")
+    assert (found.slots_of("gpu"), found.slots_of("cpu"), found.slots) == (4, 8, 12)
+    assert found.free({}) == "gpu" and found.free({"gpu": 4}) == "cpu" and found.free({"gpu": 4, "cpu": 8}) is None
+    assert found.is_helper("cpu") and not found.is_helper("gpu")
+    assert capacity((8, 0), (4, 2), gpus_per_trial=1).kinds == ("gpu",)
 
 
 def test_no_gpu_if_none_is_wanted():
-    assert _granted(SweepSpec(gpus_per_trial=0), [(8, 4)]).gpus == 0
+    found = capacity((8, 4), gpus_per_trial=0)
+    assert found.gpus == 0 and found.slots == 8
+
+
+def test_nodes_that_come_and_go_are_noticed(monkeypatch):
+    monkeypatch.setattr("sweep.resources._LOOK", 0.0)
+    nodes = [(4, 1), (4, 0)]
+    found = Capacity(SweepSpec(points=1000), lambda: nodes)
+    assert found.slots == 8
+    nodes.append((2, 1))
+    assert found.slots == 10
+    nodes[:] = [(4, 0)]
+    assert found.slots == 4 and found.free({"gpu": 0}) == "cpu" and not found.is_helper("cpu")
+    nodes[:] = []
+    assert found.slots == 1 and found.free({}) == "gpu"  # waits for a node, and says what for
+    assert found.free({"gpu": 1}) is None
 
 
 @pytest.mark.parametrize("spec", [{"cpus_per_trial": 16}, {"gpus_per_trial": 1}])
 def test_more_than_there_is(spec):
     with pytest.raises(SpecError, match="what the largest node has"):
-        _granted(SweepSpec(**spec), [(8, 0)])
+        capacity((8, 0), **spec)
 
 
 def test_more_than_this_machine_should_be_asked_for():
@@ -70,7 +100,7 @@ def test_an_address_where_nobody_listens():
 def test_packs_fit_the_memory(digits, monkeypatch):
     from sweep import resources
 
-    spec, granted = SweepSpec(dataset="digits"), _granted(SweepSpec(), [(2, 0)])
+    spec, granted = SweepSpec(dataset="digits"), capacity((2, 0))
     packs = []
     for gigabytes in (0.001, 0.15, 0.22, 1000):
         monkeypatch.setattr(resources, "_available_bytes", lambda g=gigabytes: g * 2**30)

@@ -1,7 +1,8 @@
 import pytest
 
+from sweep.journal import JOURNAL, running_trials
 from sweep.spec import SweepSpec
-from sweep.study import JOURNAL, SweepStudy, running_trials
+from sweep.study import SweepStudy
 
 
 def rows_of(points, margin=None, status="ok"):

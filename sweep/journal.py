@@ -1,0 +1,120 @@
+"""Where the Optuna study of a sweep is kept: a journal in its directory, or a server that several people look at.
+
+The part files are the truth, so a journal may lose its last lines: it is written without waiting for the disk, by the
+one driver that a sweep has, and read by anyone (``optuna-dashboard``).
+"""
+
+import contextlib
+import json
+import logging
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import optuna
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
+from optuna.trial import TrialState
+
+from .spec import SpecError, SweepSpec
+
+__all__ = ["JOURNAL", "open_study", "running_trials"]
+
+JOURNAL = "study.journal"
+_NAME = "sweep"
+_FROM_ENVIRONMENT = "env:"
+
+
+class _Journal(BaseJournalBackend):
+    """Optuna's journal file for a single writer: what was written here is not read back, and nothing is locked."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._unread = path, []  # type: tuple[Path, list[dict[str, Any]]]
+        for leftover in path.parent.glob(path.name + ".lock*"):
+            leftover.unlink(missing_ok=True)
+        if path.exists():
+            data = path.read_bytes()
+            if data and not data.endswith(b"\n"):  # killed in mid-write
+                data = data[: data.rfind(b"\n") + 1]
+                os.truncate(path, len(data))
+            self._unread = [json.loads(line) for line in data.splitlines()]
+
+    def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
+        logs, self._unread = self._unread, []
+        return logs
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        self._unread += logs
+        with contextlib.suppress(OSError):  # a full disk: the parts know it all
+            with self._path.open("ab") as file:
+                file.write(b"".join(json.dumps(log, separators=(",", ":")).encode() + b"\n" for log in logs))
+
+
+class _Redis(BaseJournalBackend):
+    """Optuna's Redis journal without its snapshots, which are pickles."""
+
+    def __init__(self, url: str) -> None:
+        from optuna.storages.journal import JournalRedisBackend
+
+        self._redis = JournalRedisBackend(url)
+
+    def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
+        return self._redis.read_logs(log_number_from)
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        self._redis.append_logs(logs)
+
+
+def open_study(spec: SweepSpec, directory: Path) -> optuna.Study:
+    """The study of a sweep, made if there is none; a journal that cannot be read is set aside.
+
+    Raises
+    ------
+    SpecError
+        `study` names a server that cannot be used.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    logging.getLogger("optuna").setLevel(logging.ERROR)
+    if spec.study is not None:
+        try:
+            name = f"{_NAME} {directory.absolute()}"
+            return optuna.create_study(study_name=name, storage=_server(spec.study), load_if_exists=True)
+        except SpecError:
+            raise
+        except Exception as error:  # of many kinds; a text of theirs may hold the password
+            raise SpecError(f"`study` {spec.study!r} cannot be used: {type(error).__name__}") from None
+    path = directory / JOURNAL
+    for attempt in range(2):
+        try:
+            return optuna.create_study(study_name=_NAME, storage=JournalStorage(_Journal(path)), load_if_exists=True)
+        except Exception:
+            if attempt or not path.exists():
+                raise
+            path.rename(path.with_suffix(".damaged"))
+    raise AssertionError("unreachable")
+
+
+def _server(study: str) -> BaseStorage:
+    url = study
+    if study.startswith(_FROM_ENVIRONMENT):
+        name = study.removeprefix(_FROM_ENVIRONMENT)
+        url = os.environ.get(name, "")
+        if not url:
+            raise SpecError(f"`study` {study!r} names an environment variable that is not set")
+    if urlsplit(url).scheme in ("redis", "rediss"):
+        return JournalStorage(_Redis(url))
+    return RDBStorage(url)
+
+
+def running_trials(directory: Path) -> int:
+    """Points that a live sweep has under way, from its journal; 0 if there is none to be read."""
+    path = directory / JOURNAL
+    if not path.exists():
+        return 0
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with contextlib.suppress(Exception):  # being written this moment: the next look will do
+        study = optuna.load_study(study_name=_NAME, storage=JournalStorage(JournalFileBackend(str(path))))
+        return len(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
+    return 0

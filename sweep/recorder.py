@@ -1,0 +1,95 @@
+"""Results go to the store from a thread of their own: no device waits for a disk, and no row is lost to a full one."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .store import Store, StoreError
+
+__all__ = ["Recorder"]
+
+Rows = Sequence[dict[str, Any]]
+_FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0  # seconds between attempts
+
+
+class Recorder:
+    """Writes rows, one part for each `put`; a store that fails is tried again until it works.
+
+    A context manager: on the way out all rows are written, however long that takes, or, after an exception, as many
+    as the store takes within a few seconds.
+
+    Parameters
+    ----------
+    store:
+        Where to.
+    stored:
+        Called, in the thread, with rows that are stored.
+    """
+
+    def __init__(self, store: Store, stored: Callable[[Rows], None], *, first_wait: float = _FIRST_WAIT) -> None:
+        self._store, self._stored, self._first_wait = store, stored, first_wait
+        self._queue: deque[Rows] = deque()
+        self._change = threading.Condition()
+        self._stopping = False
+        self._error: BaseException | None = None
+        self.trouble: str | None = None  # why the store does not take anything at the moment
+        self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
+        self._thread.start()
+
+    def put(self, rows: Rows) -> None:
+        """Have rows written."""
+        with self._change:
+            self._queue.append(rows)
+            self._change.notify_all()
+
+    @property
+    def backlog(self) -> int:
+        """Calls of `put` whose rows are not stored yet."""
+        return len(self._queue)
+
+    def _work(self) -> None:
+        wait = self._first_wait
+        while True:
+            with self._change:
+                self._change.wait_for(lambda: self._queue or self._stopping)
+                if not self._queue:
+                    return
+                rows = self._queue[0]
+            try:
+                self._store.write(rows)
+            except BaseException as error:
+                if not isinstance(error, StoreError):  # a fault of ours
+                    self._error = error
+                    return
+                self.trouble = str(error)
+                with self._change:
+                    if self._change.wait_for(lambda: self._stopping, wait):
+                        return
+                wait = min(2 * wait, _LONGEST_WAIT)
+                continue
+            self.trouble, wait = None, self._first_wait
+            self._stored(rows)
+            with self._change:
+                self._queue.popleft()
+                self._change.notify_all()
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait until all is stored, or for so many seconds; whether it is."""
+        end = None if timeout is None else time.monotonic() + timeout
+        with self._change:
+            while self._queue and self._thread.is_alive() and (end is None or time.monotonic() < end):
+                self._change.wait(0.2)  # short, so that Ctrl-C is heard
+        if self._error:
+            raise self._error
+        return not self._queue
+
+    def close(self, timeout: float) -> int:
+        """Stop, after so many seconds at most; the rows that could not be stored."""
+        self.flush(timeout)
+        with self._change:
+            self._stopping = True
+            self._change.notify_all()
+        self._thread.join(timeout)
+        return sum(len(rows) for rows in self._queue)

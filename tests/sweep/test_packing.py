@@ -1,0 +1,68 @@
+import pytest
+
+from probes import Point
+from sweep.packing import CONTROL_RATE, MOST_PACKED, Packer
+from sweep.spec import SweepSpec
+
+
+def groups(*depths):
+    return [[Point(1.0, 0.1, d, i)] for i, d in enumerate(depths)]
+
+
+def packer(spec=None, most=MOST_PACKED, **speed):
+    return Packer(spec or SweepSpec(points=10_000, search="sobol"), float, speed or {"cpu": 1.0}, most)
+
+
+def test_a_pack_fills_its_seconds():
+    # A layer takes a second, a pack three: the third point does not fit any more.
+    assert packer().pick(groups(1, 2, 1), 1, "cpu") == [0, 1]
+    assert packer().pick(groups(9, 2, 1), 1, "cpu") == [0]  # one at least
+    assert packer(cpu=1e6).pick(groups(*[5] * 100), 1, "cpu") == list(range(MOST_PACKED))
+
+
+def test_memory_limits_a_pack():
+    assert packer(most=3, cpu=1e6).pick(groups(*[5] * 10), 1, "cpu") == [0, 1, 2]
+
+
+def test_a_pack_that_is_asked_for_is_given_whatever_it_takes():
+    fixed = packer(SweepSpec(pack=5), cpu=1e-6)
+    assert fixed.size(1000) == 5 and fixed.pick(groups(*[60] * 9), 1, "cpu") == [0, 1, 2, 3, 4]
+
+
+def test_a_search_that_learns_has_rounds_to_learn_in():
+    assert packer(SweepSpec(points=64)).size(2) == 4  # eight rounds of two trials
+    assert packer(SweepSpec(points=10_000)).size(2) == 16
+    assert packer(SweepSpec(points=64, search="sobol")).size(2) == 32
+
+
+def test_replicas_stay_together():
+    three = [[Point(1.0, 0.1, 1, i) for i in range(3)] for _ in range(4)]
+    assert packer(SweepSpec(pack=7)).pick(three, 1, "cpu") == [0, 1]
+    assert packer(SweepSpec(pack=1)).pick(three, 1, "cpu") == [0]
+
+
+def test_the_control_loop_stays_under_half_of_its_rate():
+    sized = packer()
+    for slots in (1, 64, 1000):
+        assert slots / sized.target(slots) <= CONTROL_RATE / 2
+    assert sized.pick(groups(*[1] * 100), 64, "cpu") == list(range(16))  # 64 trials of 16 s: four a second
+
+
+def test_what_was_measured_replaces_the_guess():
+    sized = packer(cpu=1000.0)
+    (one,) = groups(10)
+    assert sized.seconds(one, "cpu") == pytest.approx(0.01)
+    sized.measured(one, "cpu", 5.0)
+    assert sized.seconds(one, "cpu") == pytest.approx(5.0)
+    for _ in range(30):
+        sized.measured(one, "cpu", 20.0)
+    assert sized.seconds(one, "cpu") == pytest.approx(20.0, rel=0.01)
+    sized.measured(one, "cpu", 0.0)  # a clock that stood still
+    assert 0 < sized.seconds(one, "cpu") < 20
+
+
+def test_a_node_without_a_gpu_takes_small_points_only():
+    both = packer(cpu=1.0, gpu=100.0)
+    assert both.pick(groups(60, 2, 1), 1, "cpu", small=True) == [2, 1]
+    assert both.pick(groups(60, 50), 1, "cpu", small=True) == []
+    assert both.pick(groups(60, 2, 1), 1, "gpu") == [0, 1, 2]
