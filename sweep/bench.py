@@ -400,6 +400,20 @@ def _bandwidth() -> float:
     return 2 * source.numel() * source.element_size() / seconds
 
 
+def orchestration(images: Images) -> Iterator[Figure]:
+    """Points a second through Ray Tune, Optuna and the store, and how busy the devices are."""
+    from .bench_orchestration import orchestration
+
+    return orchestration(images)
+
+
+def scale(images: Images) -> Iterator[Figure]:
+    """A simulated cluster of 64 GPUs, and 100,000 points."""
+    from .bench_orchestration import scale
+
+    return scale(images)
+
+
 SECTIONS: dict[str, Callable[[Images], Iterator[Figure]]] = {
     "cascade": cascade,
     "direct": direct,
@@ -407,13 +421,16 @@ SECTIONS: dict[str, Callable[[Images], Iterator[Figure]]] = {
     "training": training,
     "memory": memory,
     "gpu": gpu,
+    "orchestration": orchestration,
+    "scale": scale,
 }
+_ONLY_IF_NAMED = ("scale",)  # takes many minutes
 
 
 def run(images: Images, only: Sequence[str] = ()) -> Iterator[tuple[str, Figure]]:
     """Yield (section, figure) as they are measured."""
     for name, section in SECTIONS.items():
-        if not only or name in only:
+        if name in only or (not only and name not in _ONLY_IF_NAMED):
             for figure in section(images):
                 yield name, figure
 

@@ -273,6 +273,7 @@ def probe_command(
     multiple=True,
     help="Of these alone; can be given several times.",
 )
+@click.option("--orchestration", is_flag=True, help="The same as --only orchestration.")
 @click.option("--dataset", default="noise", show_default=True, metavar="NAME|FILE.npz", help="As of sweep run.")
 @options("data_dir", "download")
 @click.option(
@@ -280,7 +281,7 @@ def probe_command(
 )
 @json_option
 @bad_input_is_usage
-def bench_command(only: tuple[str, ...], as_json: bool, **fields: Any) -> None:
+def bench_command(only: tuple[str, ...], orchestration: bool, as_json: bool, **fields: Any) -> None:
     """Measure what this machine can do, beside the project's own bars (minutes).
 
     \b
@@ -293,7 +294,7 @@ def bench_command(only: tuple[str, ...], as_json: bool, **fields: Any) -> None:
     if not as_json:
         click.echo(f"{bench.machine()}\n{images.name}, {len(images.train)} images of {images.pixels} numbers")
     found, last = [], ""
-    for section, figure in bench.run(images, only):
+    for section, figure in bench.run(images, (*only, "orchestration") if orchestration else only):
         found.append((section, figure))
         if not as_json:
             click.echo((f"\n{section}\n" if section != last else "") + str(figure))

@@ -18,7 +18,7 @@ from .planner import Planner
 from .recorder import Recorder
 from .resources import Capacity
 
-__all__ = ["PackSearcher", "Watch"]
+__all__ = ["NeverSaved", "PackSearcher", "Watch"]
 
 _PATIENCE = 1.0  # seconds that a free device waits for a pack; Tune would wait as long, and stop its worker
 _NOTHING_ELSE_TO_DO = 60.0  # seconds
@@ -27,7 +27,7 @@ _NODE_LOSSES = 20  # nodes that a point may lose before it is to blame itself
 _LOST_NODE = ("node has died", "actor's node was")  # what Ray says of it
 
 
-class _NeverSaved:
+class NeverSaved:
     """Tune pickles what it is given, to restore a run from. We never do: the parts and the study are the state."""
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
@@ -40,7 +40,7 @@ class _Trial:
     kind: str
 
 
-class PackSearcher(_NeverSaved, Searcher):
+class PackSearcher(NeverSaved, Searcher):
     """Suggests ``{"points": [(sigma_w, sigma_b, depth, seed), ...], "kind": ...}``; takes the rows of a finished trial.
 
     ``"doubtful"``, if there, are the indices of those to be trained whatever the probe says.
@@ -162,7 +162,7 @@ class PackSearcher(_NeverSaved, Searcher):
         """Nothing."""
 
 
-class Watch(_NeverSaved, Callback):
+class Watch(NeverSaved, Callback):
     """Keeps the progress fresh, and gives up trials that failed."""
 
     def __init__(self, searcher: PackSearcher, refresh: Callable[[], None]) -> None:

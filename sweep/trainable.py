@@ -2,8 +2,8 @@
 
 import socket
 import time
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ray import tune
 
@@ -18,7 +18,24 @@ if TYPE_CHECKING:
 
 __all__ = ["MakeProber", "PackTrainable", "make_prober"]
 
-MakeProber = Callable[["Images", "ProbeSettings", int, float], "Prober"]  # images, settings, threads, share of a GPU
+
+class Probing(Protocol):
+    """What a trial asks of `Prober`."""
+
+    @property
+    def device(self) -> Any:
+        """What it measures on."""
+
+    def probe(self, points: Sequence[Point]) -> list[Measurement]:
+        """Measure a pack."""
+
+    def train(
+        self, measured: list[Measurement], saved: Mapping[Point, Any] | None = None, doubtful: Collection[Point] = ()
+    ) -> "Iterator[Training]":
+        """Train what is to be trained, an epoch a step."""
+
+
+MakeProber = Callable[["Images", "ProbeSettings", int, float], Probing]  # images, settings, threads, share of a GPU
 
 _CHECKPOINT_SECONDS = 30.0  # of training between checkpoints, at least
 _CHECKPOINT_SHARE = 20  # times what writing one takes, at least
