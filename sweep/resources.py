@@ -1,8 +1,10 @@
 """What a machine or a cluster can give to a sweep; starting or joining Ray."""
 
+import contextlib
 import logging
 import math
 import os
+import secrets
 import socket
 import time
 import warnings
@@ -18,7 +20,7 @@ from .spec import SpecError, SweepSpec
 if TYPE_CHECKING:
     from probes import Images
 
-__all__ = ["Capacity", "check_here", "check_memory", "fitting_pack", "start_ray"]
+__all__ = ["Capacity", "authenticate", "check_here", "check_memory", "fitting_pack", "start_ray"]
 
 _TRIALS_PER_CORE = 8  # each is a process of half a gigabyte
 _OBJECT_STORE_BYTES = 80 * 2**20  # the smallest that Ray allows; images beside it are added
@@ -189,10 +191,11 @@ def start_ray(spec: SweepSpec, images: "Images") -> Capacity:
     SpecError
         The cluster cannot be joined, or has less than one trial needs.
     """
-    import ray
-
     for name, value in _RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    authenticate(private=spec.address in (None, "local"))
+    import ray
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if spec.address in (None, "local"):
@@ -220,6 +223,25 @@ def start_ray(spec: SweepSpec, images: "Images") -> Capacity:
     except SpecError:
         ray.shutdown()
         raise
+
+
+def authenticate(*, private: bool) -> None:
+    """Use a token wherever there is one, and let nobody else read it.
+
+    Ray makes one for a private cluster, which everybody on the machine could read. It joins a cluster without it, which
+    those that ask for one refuse; those that do not take no offence. To be called before Ray is imported.
+    """
+    token = Path.home() / ".ray" / "auth_token"
+    elsewhere = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    with contextlib.suppress(OSError):
+        if private and not elsewhere and not token.exists():
+            token.parent.mkdir(parents=True, exist_ok=True)
+            with open(os.open(token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(secrets.token_hex(32))
+        if token.exists():
+            token.chmod(0o600)
+    if not private and (elsewhere or token.exists()):
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 def _alive() -> list[tuple[float, float]]:

@@ -1,0 +1,98 @@
+"""A Ray cluster on this machine whose nodes can be killed: each a raylet with all of its workers."""
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+RAY = str(Path(sys.executable).with_name("ray"))
+
+
+def children(pid):
+    """All descendants of a process."""
+    found = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    of = {}
+    for line in found.splitlines():
+        child, parent = map(int, line.split())
+        of.setdefault(parent, []).append(child)
+    every, waiting = [], [pid]
+    while waiting:
+        new = of.get(waiting.pop(), [])
+        every += new
+        waiting += new
+    return every
+
+
+def kill(pids):
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
+def _title(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+class Nodes:
+    """A head without cores, and as many nodes as are added.
+
+    Parameters
+    ----------
+    folder:
+        For Ray's temporary files; a short path.
+    port:
+        Of the head; the next 2000 are used, too.
+    """
+
+    def __init__(self, folder, port):
+        self.folder, self._ports = Path(folder), itertools.count(port, 100)
+        self.environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
+        self.nodes = []
+        self.address = f"127.0.0.1:{port}"
+        more = ["--port", port, "--num-cpus", 0, "--temp-dir", self.folder / "ray", "--include-dashboard", "false"]
+        self.head = self._start("--head", *more)
+
+    def _start(self, *arguments):
+        """One node; a busy machine may need a second try."""
+        for _ in range(2):
+            first = next(self._ports)
+            ports = ["--min-worker-port", first + 10, "--max-worker-port", first + 99]
+            common = ["--block", "--disable-usage-stats", "--object-store-memory", 100 * 2**20]
+            command = [str(a) for a in (RAY, "start", *arguments, *ports, *common)]
+            log = self.folder / f"{first}.log"
+            with log.open("wb") as out:
+                node = subprocess.Popen(command, env=self.environment, stdout=out, stderr=out, start_new_session=True)
+            while node.poll() is None:
+                if b"Ray runtime started" in log.read_bytes():
+                    return node
+                time.sleep(0.1)
+        raise AssertionError(log.read_text())
+
+    def add(self, cpus=1, gpus=0):
+        self.nodes.append(self._start("--address", self.address, "--num-cpus", cpus, "--num-gpus", gpus))
+        return self.nodes[-1]
+
+    def lose(self, node):
+        """As if its machine were gone."""
+        self.nodes.remove(node)
+        kill([*children(node.pid), node.pid])
+        node.wait(30)
+
+    def workers(self):
+        """Processes that run trials."""
+        pids = [pid for node in self.nodes for pid in children(node.pid)]
+        titles = {pid: _title(pid) for pid in pids}
+        return [pid for pid, title in titles.items() if title.startswith(b"ray::") and b"IDLE" not in title]
+
+    def close(self):
+        for node in [*self.nodes, self.head]:
+            kill([*children(node.pid), node.pid])
+            node.wait(30)
