@@ -3,6 +3,9 @@
 SOAK=5 repeats the soak test with other faults.
 """
 
+import contextlib
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -14,6 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import sweep
+
+from .nodes import children, kill
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
