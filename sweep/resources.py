@@ -45,7 +45,7 @@ class Capacity:
     Raises
     ------
     SpecError
-        No node has what a trial takes. (Where `concurrency` is given, nodes may be yet to come.)
+        There are nodes, but none has what a trial takes, and `concurrency` does not say that there will be.
     """
 
     def __init__(self, spec: SweepSpec, nodes: Callable[[], Sequence[tuple[float, float]]]) -> None:
@@ -54,8 +54,9 @@ class Capacity:
         gpu_kinds = ("gpu", "cpu") if spec.gpus_per_trial is None else ("gpu",)
         self.kinds: tuple[str, ...] = gpu_kinds if self.gpus else ("cpu",)
         self._slots: dict[str, int] = {}
-        if not spec.concurrency:
-            self._check_fits(nodes())
+        found = nodes()
+        if not spec.concurrency and any(cores for cores, _ in found):  # else nodes are yet to come
+            self._check_fits(found)
 
     def _check_fits(self, nodes: Sequence[tuple[float, float]]) -> None:
         for i, name, wanted in ((0, "cpus_per_trial", self.cpus), (1, "gpus_per_trial", self.gpus)):

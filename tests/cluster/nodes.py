@@ -90,7 +90,7 @@ class Nodes:
         """Processes that run trials."""
         pids = [pid for node in self.nodes for pid in children(node.pid)]
         titles = {pid: _title(pid) for pid in pids}
-        return [pid for pid, title in titles.items() if title.startswith(b"ray::") and b"IDLE" not in title]
+        return [pid for pid, title in titles.items() if title.startswith(b"ray::") and b".train" in title]
 
     def close(self):
         for node in [*self.nodes, self.head]:

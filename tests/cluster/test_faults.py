@@ -98,17 +98,15 @@ def test_the_head_dies(nodes, tmp_path):
 def test_a_disk_that_is_full_for_a_while(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", disk], capture_output=True).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", disk], capture_output=True).returncode:
         pytest.skip("only root can mount a small disk")
+    path, log = disk / "sweep", tmp_path / "driver.log"
+    with log.open("wb") as out:
+        driver = subprocess.Popen(command("run", "--out", path, *SMALL, "--points", 80), stdout=out, stderr=out)
     try:
-        path, log = disk / "sweep", tmp_path / "driver.log"
-        with log.open("wb") as out:
-            driver = subprocess.Popen(
-                command("run", "--out", path, *SMALL, "--points", 80), stdout=out, stderr=out, start_new_session=True
-            )
         wait_for(path, 10, driver, log=log)
         filler = disk / "filler"
-        with filler.open("wb") as file, contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), filler.open("wb") as file:
             while True:
                 file.write(bytes(4096))
                 file.flush()
@@ -123,6 +121,8 @@ def test_a_disk_that_is_full_for_a_while(tmp_path):
         assert driver.wait(120) == 0, log.read_text()
         assert set(keys_in_parts(path).values()) == {1} and len(keys_in_parts(path)) == 80
     finally:
+        driver.kill()
+        driver.wait()
         subprocess.run(["umount", "-l", disk], check=True)
 
 
