@@ -231,8 +231,10 @@ class Lease:
             data, written = patiently(get, self._path)
         except FileNotFoundError:
             return None
+        if not data:
+            return None  # made for a lock that this filesystem has not
         found: Any = None
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             found = json.loads(data)
         text = {k: str(v) for k, v in found.items()} if isinstance(found, dict) else {}
         process = int(text["process"]) if text.get("process", "").isdecimal() else 0

@@ -1,11 +1,12 @@
 """The results on disk: immutable Parquet parts, each written beside and renamed.
 
 A part holds the rows of one pack, profiles and training curves as list columns, so that the points alone are
-read without them. Parts are never changed; a point that stands in two of them counts once. What stands among them and
-is no part of the sweep, or a damaged one, is named, and set aside when the sweep goes on.
+decoded without them. Parts are never changed; a point that stands in two of them counts once. What stands among them
+and is no part of the sweep, or a damaged one, is named, and set aside when the sweep goes on.
 """
 
 import contextlib
+import hashlib
 import os
 import re
 import time
@@ -33,8 +34,11 @@ SCHEMA_VERSION = "1"
 _PARTS, _ASIDE = "parts", "damaged"
 _KEY = {"sigma_w": (0, MAX_SIGMA), "sigma_b": (0, MAX_SIGMA), "depth": (1, MAX_DEPTH), "seed": (0, MAX_SEED)}
 _STATUS = ("ok", "diverged", "failed")
-_OURS = re.compile(r"\.writable-[0-9a-f]{32}|[0-9a-f]{32}\.parquet(\.[0-9a-f]{8})?\.tmp")  # what a killed driver leaves
-_MOST_ROWS, _MOST_NUMBERS = 1_000_000, 2**27  # of a part: a small file may hold more than there is memory for
+_OURS = re.compile(  # what a killed driver leaves
+    r"\.writable-[0-9a-f]{32}|part-[0-9a-f]{32}\.parquet\.[0-9a-f]{8}\.tmp|[0-9a-f]{32}\.parquet\.tmp"
+)
+# Of a part: a small file may hold more than there is memory for.
+_MOST_BYTES, _MOST_ROWS, _MOST_NUMBERS = 2**30, 1_000_000, 2**27
 _WAITS = (0.2, 0.6, 1.8)  # seconds between tries to read
 _THREADS = 4, 16  # on a local disk; elsewhere most of the time is waiting
 
@@ -162,6 +166,7 @@ class Store:
         self._fs, self._base = filesystem(uri)
         self._root, self._digest = f"{self._base}/{_PARTS}", digest
         self._local = isinstance(self._fs, fs.LocalFileSystem)
+        self._good: pa.Schema | None = None
         self._wrong: dict[str, str] = {}  # by the names as they are
         self.damaged: dict[str, str] = {}  # what the last `read` found that is no part of the sweep, and why
 
@@ -197,8 +202,9 @@ class Store:
         table = table.replace_schema_metadata({"schema_version": SCHEMA_VERSION, "sweep": self._digest})
         buffer = pa.BufferOutputStream()
         # Of so few rows neither a dictionary nor statistics are of use; reading is faster without.
-        pq.write_table(table, buffer, use_dictionary=False, write_statistics=False, write_page_checksum=True)
-        write_whole(self._fs, f"{self._root}/{uuid.uuid4().hex}.parquet", buffer.getvalue())
+        pq.write_table(table, buffer, use_dictionary=False, write_statistics=False)
+        data = buffer.getvalue()
+        write_whole(self._fs, f"{self._root}/{_name_of(data)}", data)
 
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
         """All rows, each point once, with the columns asked for (those that any part has) or all.
@@ -249,7 +255,7 @@ class Store:
         def look() -> dict[str, str]:
             if self._local:  # Arrow fails at names that are no text, and keeps silent about links to nothing
                 with os.scandir(folder) as entries:
-                    kinds = {e.name: (e.is_file(), e.is_dir()) for e in entries}
+                    kinds = {e.name: (os.path.isfile(e.path), os.path.isdir(e.path)) for e in entries}
             else:
                 found = self._fs.get_file_info(fs.FileSelector(folder, allow_not_found=True))
                 kinds = {i.base_name: (i.is_file, i.type == fs.FileType.Directory) for i in found if i.base_name}
@@ -281,14 +287,8 @@ class Store:
         if not (name.endswith(".parquet") and name.isprintable()):
             return "no part of a sweep"
         try:
-            try:
-                with self._fs.open_input_file(path) as file:
-                    return self._parse(file, wanted, keep)
-            except (FileNotFoundError, _NoPart):
-                raise
-            except Exception:
-                # A storage that fails and a file that is damaged give the same errors: get hold of the bytes first.
-                return self._parse(pa.BufferReader(patiently(lambda: self._bytes(path), path)), wanted, keep)
+            data = patiently(lambda: self._bytes(path), path)
+            return self._parse(name, data, wanted, keep)
         except FileNotFoundError:
             return None
         except StoreError:
@@ -297,13 +297,20 @@ class Store:
             return one_line(error)
 
     def _bytes(self, path: str) -> pa.Buffer:
+        """All of a file: a storage that fails and a file that is damaged give the same errors when they meet."""
         with self._fs.open_input_file(path) as file:
+            if (size := file.size()) > _MOST_BYTES:
+                raise _NoPart(f"its {size} bytes are more than any pack's")
             return file.read_buffer()
 
-    def _parse(self, file: Any, wanted: list[str] | None, keep: list[str] | None) -> pa.Table:
-        with pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=not self._local) as part:
+    def _parse(self, name: str, data: pa.Buffer, wanted: list[str] | None, keep: list[str] | None) -> pa.Table:
+        if name.startswith("part-") and name != _name_of(data):
+            raise _NoPart("its content has changed, or was never complete")
+        with pq.ParquetFile(pa.BufferReader(data)) as part:
             schema = part.schema_arrow
-            self._check(schema)
+            if self._good is None or not schema.equals(self._good, check_metadata=True):
+                self._check(schema)
+                self._good = schema  # most parts have the same
             names = [n for n in schema.names if wanted is None or n in wanted]
             if wanted and "status" in wanted and "status" not in names:
                 raise _NoPart("it has no column status")
@@ -342,6 +349,11 @@ class Store:
                 if info.is_file:
                     self._fs.move(info.path, target + info.path[len(source) :])
             self._fs.delete_dir(source)
+
+
+def _name_of(data: pa.Buffer) -> str:
+    """A part bears the checksum of its content: Parquet has none for its footer."""
+    return f"part-{hashlib.blake2b(data, digest_size=16).hexdigest()}.parquet"
 
 
 def _check_types(schema: pa.Schema) -> None:
@@ -402,10 +414,11 @@ def _nonsense(table: pa.Table) -> str:
             if not np.all((values >= low) & (values <= high) & ((name != "sigma_w") | (values > 0))):
                 return f"its column {name} holds what no point has"
     if "status" in names:
-        if not pc.all(pc.is_in(table["status"], pa.array(_STATUS))).as_py():
+        status = table["status"].cast(pa.string())  # it may be nothing but nulls
+        if not pc.all(pc.is_in(status, pa.array(_STATUS))).as_py():
             return f"its column status holds what is none of {', '.join(_STATUS)}"
         if "margin" in names:
-            measured = pc.not_equal(table["status"], "failed")
+            measured = pc.not_equal(status, "failed")
             if pc.any(pc.and_(measured, pc.is_null(table["margin"]))).as_py():
                 return "its column margin lacks that of a measured point"
     return ""
