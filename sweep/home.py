@@ -149,12 +149,11 @@ class Home:
             return
         folder = self.local.resolve()
         try:
-            for entry in os.scandir(folder):
-                real = Path(entry.path).resolve()
+            for entry in folder.iterdir():
+                real = entry.resolve()
                 if not real.is_relative_to(folder) or (real.exists() and not (real.is_file() or real.is_dir())):
-                    raise SpecError(
-                        f"{printable(entry.name)!r} in {self.place!r} must be a file or a folder of its own"
-                    )
+                    named = f"{printable(entry.name)!r} in {self.place!r}"
+                    raise SpecError(f"{named} must be a file or folder of its own")
         except (OSError, RuntimeError) as error:  # a loop of links
             raise SpecError(f"{self.place!r} cannot be read: {one_line(error)}") from None
 

@@ -142,8 +142,9 @@ def _write_beside(path: str, data: bytes | pa.Buffer) -> None:
 
 def _upload(where: fs.FileSystem, path: str, data: bytes | pa.Buffer) -> None:
     """An object appears when it is closed, and closing is all that Arrow's streams know: half of one is removed."""
+    out = where.open_output_stream(path)
     try:
-        with where.open_output_stream(path) as out:
+        with out:
             out.write(data)
     except BaseException:
         with contextlib.suppress(OSError, pa.ArrowException):
