@@ -84,7 +84,7 @@ def run_command(out: str | None, quiet: bool, as_json: bool, **fields: Any) -> N
     spec = SweepSpec(**fields)
     from . import runner
 
-    path = Path(out) if out else runner.default_directory()
+    path = out or str(runner.default_directory())
     if spec.search == "grid" and not quiet:
         from .design import grid_axes, grid_size
 
@@ -96,7 +96,7 @@ def run_command(out: str | None, quiet: bool, as_json: bool, **fields: Any) -> N
 @main.command("resume")
 @directory
 @click.option("--points", type=Number(RANGES["points"]), default=None, help="Raise the budget to N points.")
-@options("until_boundary_error", *RESOURCES)
+@options("until_boundary_error", *RESOURCES, "data_dir", "download")
 @quiet_option
 @json_option
 @click.pass_context
@@ -111,11 +111,10 @@ def resume_command(ctx: click.Context, directory: str, quiet: bool, as_json: boo
     changes = {k: v for k, v in fields.items() if ctx.get_parameter_source(k) == given}
     from . import runner
 
-    path = Path(directory)
-    _drive(lambda: runner.resume(path, quiet=quiet, **changes), path, quiet, as_json)
+    _drive(lambda: runner.resume(directory, quiet=quiet, **changes), directory, quiet, as_json)
 
 
-def _drive(work: Callable[[], Any], path: Path, quiet: bool, as_json: bool) -> None:
+def _drive(work: Callable[[], Any], path: str, quiet: bool, as_json: bool) -> None:
     """Run, report, exit: 0 done, 1 with failed points, 130 interrupted."""
     import time
 
@@ -130,7 +129,7 @@ def _drive(work: Callable[[], Any], path: Path, quiet: bool, as_json: bool) -> N
     picture = summary.draw(results)
     found = summary.status(results)
     if as_json:
-        click.echo(json.dumps({**found, "directory": str(path)}))
+        click.echo(json.dumps({**found, "directory": path}))
     elif not quiet:
         click.echo(summary.table(results, time.monotonic() - started, picture))
     missing = found["total"] - found["done"] - found["failed"]
@@ -228,10 +227,12 @@ def compare_command(directory: str, truth: str | None, output: str | None, as_js
     from .plots import comparison_figure
 
     results, other = load(directory), load(truth) if truth else None
-    path = Path(output) if output else Path(directory) / "compare.png"
+    path = Path(output) if output else results.path / "compare.png"
     summary.check_picture(path, "output")
     found = evaluate.compare(results, other)
     summary.save_picture(comparison_figure(found), path, "output")
+    if not output:
+        results.home.publish(path)
     click.echo(found.as_json() if as_json else f"{evaluate.text(found)}\n\npicture   {path}")
 
 

@@ -63,7 +63,7 @@ def measure(
 
     ``make`` makes what measures points, in place of the probes.
     """
-    store = Store(spec.storage or path)
+    store = Store(spec.storage or path, spec.digest)
     rows = store.read(["status", "margin", "margin_censored", "accuracy", "chance"]).to_pylist()
     study = SweepStudy(spec, path, rows, cost=cost_of_depth(spec, images), batch=spec.pack or _THOUGHT_OF_AT_ONCE)
     total = study.budget * spec.replicas

@@ -294,7 +294,7 @@ def compare(results: Results, truth: Results | None = None) -> Comparison:
     spec = results.spec
     other = truth or results
     trained = other.points[other.points["trainable"].notna()]
-    where = f"{str(other.path)!r}"
+    where = f"{other.home.place!r}"
     if len(trained) < MIN_POINTS:
         raise SpecError(f"{where} must hold at least {MIN_POINTS} trained points, got {len(trained)}: see --train")
     if trained["trainable"].nunique() < 2:
@@ -306,7 +306,7 @@ def compare(results: Results, truth: Results | None = None) -> Comparison:
     scored = _scored(results, trained, same=truth is None)
     names = [n for n in STATISTICS if n in scored]
     if spec.statistic not in names:
-        raise SpecError(f"{str(results.path)!r} must hold measured points, got none with a {spec.statistic}")
+        raise SpecError(f"{results.home.place!r} must hold measured points, got none with a {spec.statistic}")
     t = trained["trainable"].to_numpy(bool)
     true = truth_surface(other.spec, other.points)
     distance = _distance_to_boundary(true, trained, other.spec)

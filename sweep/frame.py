@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from .home import SPEC_FILE, Home
 from .spec import TABLES, SpecError, SweepSpec
 from .store import Store
 
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COLUMNS",
+    "KINDS",
     "POINT",
+    "SPEC_FILE",
     "TABLES",
     "Results",
     "finite",
@@ -32,8 +35,6 @@ __all__ = [
     "row",
     "trained_level",
 ]
-
-SPEC_FILE = "spec.json"
 
 POINT = {
     "sigma_w": "standard deviation of the weights, times sqrt(fan_in)",
@@ -111,6 +112,15 @@ _BOOLEAN = ("margin_censored", "direct_horizon_censored", "cascade_horizon_censo
 _WHOLE = ("direct_images", "cascade_cutoff", "probe_steps", "pack", "pack_halved", "train_epochs", "train_images")
 _TEXT = ("status", "error", "device", "hostname")
 _LIST_PREFIX = {"profiles": "profile_", "truth": "epoch_"}
+KINDS: dict[str, str] = {  # of the columns of a part file
+    **{
+        name: "truth" if name in _BOOLEAN else "whole" if name in _WHOLE else "text" if name in _TEXT else "number"
+        for name in COLUMNS["points"]
+    },
+    **dict.fromkeys(("depth", "seed"), "whole"),
+    **{_LIST_PREFIX["profiles"] + name: "numbers" for name in _PROFILES},
+    **{_LIST_PREFIX["truth"] + name: "numbers" for name in _CURVES},
+}
 
 
 def row(measurement: "Measurement", **extra: Any) -> dict[str, Any]:
@@ -140,9 +150,14 @@ class Results:
     means. ``spec`` is the sweep's `SweepSpec`, ``phase`` the model behind the boundary.
     """
 
-    path: Path
+    home: Home
     spec: SweepSpec
     store: Store
+
+    @property
+    def path(self) -> Path:
+        """The folder for its study and its pictures."""
+        return self.home.local
 
     @cached_property
     def points(self) -> pd.DataFrame:
@@ -261,7 +276,7 @@ def _described(frame: pd.DataFrame, table: str) -> pd.DataFrame:
 
 
 def load(directory: str | Path) -> Results:
-    """The results of the sweep in ``directory``, finished or not.
+    """The results of the sweep in a directory or at a URI, finished or not.
 
     Raises
     ------
@@ -270,9 +285,9 @@ def load(directory: str | Path) -> Results:
     StoreError
         Its storage cannot be used.
     """
-    path = Path(directory)
-    spec = SweepSpec.read(path / SPEC_FILE)
-    return Results(path, spec, Store(spec.storage or path))
+    home = Home(directory)
+    spec = home.read_spec()
+    return Results(home, spec, Store(spec.storage or home.place, spec.digest))
 
 
 def finite(value: float) -> float | None:

@@ -1,29 +1,32 @@
 """Run and resume a sweep: its directory, its lock, what may be changed."""
 
 import json
+import logging
 import platform
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .driver import measure
-from .frame import SPEC_FILE, Results, load
+from .frame import Results, load
+from .home import SPEC_FILE, Home
 from .journal import JOURNAL
 from .lock import locked
 from .resources import check_here, check_memory
 from .settings import sweep_images
 from .spec import CHANGEABLE, SpecError, SweepSpec
-from .store import Store, StoreError
-
-if TYPE_CHECKING:
-    pass
+from .store import Store, StoreError, printable
 
 __all__ = ["default_directory", "resume", "run"]
 
 VERSIONS_FILE = "versions.json"
+_ELSEWHERE = ("data_dir", "download")  # may differ where a sweep goes on, and are not kept
+# Clusters of this machine's choice. A spec that came from elsewhere must not say whose answers are unpickled.
+_OWN_CLUSTERS = (None, "auto", "local")
 _PACKAGES = (
     "trainability-sweep",
     "ray",
@@ -38,7 +41,7 @@ _PACKAGES = (
 
 
 def run(spec: SweepSpec, directory: str | Path, *, quiet: bool = True, callbacks: Sequence[Any] = ()) -> Results:
-    """Run a new sweep into ``directory`` and wait for it.
+    """Run a new sweep into a directory or at a URI (``s3://bucket/path``), and wait for it.
 
     ``callbacks`` are Tune's, those of TensorBoard, MLflow or W&B for example: they see a result after every epoch of a
     training, with the accuracy and loss of every network in it.
@@ -50,91 +53,122 @@ def run(spec: SweepSpec, directory: str | Path, *, quiet: bool = True, callbacks
     KeyboardInterrupt
         After Ctrl-C or SIGTERM, when what had been measured is stored.
     """
-    path = Path(directory)
-    spec = _with_absolute_paths(spec)
+    home = _home(directory)
+    spec = _with_absolute_paths(spec, home)
     images = sweep_images(spec)
     check_here(spec)
     check_memory(spec, images)
+    path = home.local
     try:
         new = not path.exists()
         path.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         raise SpecError(f"`out` {str(path)!r} cannot be written: {getattr(error, 'strerror', error)}") from None
-    with locked(path):
-        if (path / SPEC_FILE).exists():
-            raise SpecError(f"`out` {str(path)!r} holds a sweep already; go on with it by `sweep resume {path}`")
-        store = _create_store(spec, path)
-        if store.read([]).num_rows or store.damaged:
-            place = spec.storage or str(path)
-            raise SpecError(f"`{_place_of(spec)}` {place!r} holds the results of another sweep")
+    home.check()
+    store, places = _create_store(spec, home), _places(home, spec)
+    with _alone(home, spec):
+        if home.read(SPEC_FILE) is not None:
+            raise SpecError(f"`out` {home.place!r} holds a sweep already; go on with it by `sweep resume {home.place}`")
+        if store.read([]).num_rows or store.damaged or any(p.read(SPEC_FILE) is not None for p in places[1:]):
+            raise SpecError(f"`{_argument(spec, home)}` {places[-1].place!r} holds the results of another sweep")
         try:
-            _write(path / SPEC_FILE, spec.save)
-            _write(path / VERSIONS_FILE, lambda p: p.write_text(json.dumps(_versions(), indent=1) + "\n"))
+            for place in places:
+                place.write_spec(spec)
+                place.write(VERSIONS_FILE, (json.dumps(_versions(), indent=1) + "\n").encode())
             measure(spec, path, images, quiet, callbacks)
         except SpecError:  # what only the storage or the cluster could tell; nothing was measured
-            for leftover in (SPEC_FILE, VERSIONS_FILE, JOURNAL):
-                (path / leftover).unlink(missing_ok=True)
+            for place in places:
+                place.remove(SPEC_FILE, VERSIONS_FILE)
+            (path / JOURNAL).unlink(missing_ok=True)
             if new:
                 shutil.rmtree(path, ignore_errors=True)
             raise
-    return load(path)
+    return load(directory)
 
 
-def _place_of(spec: SweepSpec) -> str:
-    return "storage" if spec.storage else "out"
-
-
-def _create_store(spec: SweepSpec, path: Path) -> Store:
+def _home(place: str | Path, argument: str = "out") -> Home:
     try:
-        store = Store(spec.storage or path)
+        return Home(place)
+    except StoreError as error:
+        raise SpecError(f"`{argument}` {error}") from None
+
+
+def _places(home: Home, spec: SweepSpec) -> list[Home]:
+    """Where its spec stands: a storage has its own, for those who have only that."""
+    return [home] if home.uri or not spec.storage else [home, Home(spec.storage)]
+
+
+def _argument(spec: SweepSpec, home: Home) -> str:
+    return "storage" if spec.storage and not home.uri else "out"
+
+
+def _create_store(spec: SweepSpec, home: Home) -> Store:
+    try:
+        store = Store(spec.storage or home.place, spec.digest)
         store.create()
     except StoreError as error:
-        raise SpecError(f"`{_place_of(spec)}` {error}") from None
+        raise SpecError(f"`{_argument(spec, home)}` {error}") from None
     return store
 
 
-def _with_absolute_paths(spec: SweepSpec) -> SweepSpec:
+@contextmanager
+def _alone(home: Home, spec: SweepSpec) -> Iterator[None]:
+    """Hold the locks of the sweep: on this machine, and where its results are."""
+    with ExitStack() as locks:
+        locks.enter_context(locked(home.local, home.place))
+        if spec.storage:
+            locks.enter_context(locked(spec.storage))
+        yield
+
+
+def _with_absolute_paths(spec: SweepSpec, home: Home) -> SweepSpec:
     """So that the sweep can be resumed from anywhere."""
+    storage = spec.storage and (spec.storage if "://" in spec.storage else str(Path(spec.storage).absolute()))
+    if home.uri and storage:
+        raise SpecError(f"`storage` must be left out where `out` is a URI, got {storage!r}")
+    if storage and _home(storage, "storage") == home:
+        storage = None
     return replace(
         spec,
         dataset=str(Path(spec.dataset).absolute()) if spec.dataset.endswith(".npz") else spec.dataset,
         data_dir=str(Path(spec.data_dir).absolute()),
-        storage=str(Path(spec.storage).absolute()) if spec.storage and "://" not in spec.storage else spec.storage,
+        storage=home.uri or storage,
     )
 
 
 def resume(directory: str | Path, *, quiet: bool = True, callbacks: Sequence[Any] = (), **changes: Any) -> Results:
-    """Go on with the sweep in ``directory``; ``changes`` are `CHANGEABLE` fields of its spec.
+    """Go on with the sweep in a directory or at a URI; ``changes`` are `CHANGEABLE` fields of its spec.
 
-    ``callbacks`` as in `run`.
+    ``data_dir`` and ``download`` may be given for another machine: what the spec says of downloads is not obeyed, so
+    that a spec from elsewhere has nothing written outside of the sweep. ``callbacks`` as in `run`.
 
     Raises
     ------
     SpecError
         No sweep there, another driver is at it, or a change that is not allowed.
     """
-    path = Path(directory)
-    old = SweepSpec.read(path / SPEC_FILE)
-    if fixed := sorted(set(changes) - set(CHANGEABLE)):
+    home = _home(directory)
+    old = home.read_spec()
+    if fixed := sorted(set(changes) - {*CHANGEABLE, *_ELSEWHERE}):
         raise SpecError(f"`{fixed[0]}` of a sweep cannot be changed; what can: {', '.join(CHANGEABLE)}")
-    spec = replace(old, **changes)
+    spec = replace(old, **{k: v for k, v in changes.items() if k not in _ELSEWHERE})
     if spec.points < old.points:
         raise SpecError(f"`points` must be at least {old.points}, the budget of this sweep, got {spec.points}")
-    images = sweep_images(spec)
+    if spec.address not in _OWN_CLUSTERS and "address" not in changes:
+        raise SpecError(f"`address` must be given again, to join the cluster at {printable(str(spec.address))!r}")
+    home.check()
+    home.check_storage(spec)
+    images = sweep_images(replace(spec, **{"download": False} | {k: changes[k] for k in _ELSEWHERE if k in changes}))
     check_here(spec)
-    with locked(path):
-        _create_store(spec, path)
+    store = _create_store(spec, home)
+    with _alone(home, spec):
+        for name, reason in store.set_aside().items():
+            logging.getLogger(__name__).warning("set aside: %s: %s", name, reason)
         if spec != old:
-            _write(path / SPEC_FILE, spec.save)
-        measure(spec, path, images, quiet, callbacks)
-    return load(path)
-
-
-def _write(path: Path, write: Callable[[Path], Any]) -> None:
-    """Write beside and rename."""
-    beside = path.with_name(path.name + ".tmp")
-    write(beside)
-    beside.rename(path)
+            for place in _places(home, spec):
+                place.write_spec(spec)
+        measure(spec, home.local, images, quiet, callbacks)
+    return load(directory)
 
 
 def _versions() -> dict[str, str]:

@@ -3,13 +3,15 @@
 Imports neither torch nor ray, so that bad input is refused in no time.
 """
 
+import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
-__all__ = ["CHOICES", "PRESETS", "RANGES", "Range", "SpecError", "SweepSpec"]
+__all__ = ["CHOICES", "PRESETS", "RANGES", "Range", "SpecError", "SweepSpec", "holds_secret"]
 
 
 class SpecError(ValueError):
@@ -108,6 +110,14 @@ AXES = ("sigma_w", "sigma_b", "depth")
 BENCHMARKS = ("cascade", "direct", "pack", "training", "memory", "gpu", "orchestration", "scale")
 TABLES = ("points", "profiles", "truth", "boundary")
 RESOURCES = ("concurrency", "pack", "cpus_per_trial", "gpus_per_trial", "retries", "address", "study")
+# What defines a measurement: where points are taken, how many and by which machines does not.
+MEASURED = (
+    *("dataset", "images", "resize", "architecture", "width", "widths", "activation"),
+    *("probe", "statistic", "threshold", "penalty", "decoded_layers", "certainty", "probe_steps", "precision"),
+    *("train", "train_images", "epochs", "optimizer", "lr", "batch", "level", "patience"),
+)
+PLACES = ("dataset", "data_dir", "download", "storage")
+_SECRETS = ("key", "secret", "token", "password", "passwd", "pwd", "signature")  # in names of a URI's options
 CHANGEABLE = ("points", "until_boundary_error", *RESOURCES)  # of a sweep that has begun
 
 
@@ -195,8 +205,14 @@ class SweepSpec:
             value = getattr(self, name)
             if value is not None and (not isinstance(value, str) or not value or "\0" in value):
                 raise SpecError(f"`{name}` must be a non-empty text, got {value!r}")
-        if self.study is not None and "@" in self.study.partition("://")[2].partition("/")[0].rpartition(":")[0]:
+        if self.study is not None and holds_secret(self.study):
             raise SpecError("`study` must hold no password; put the URL in an environment variable and say env:NAME")
+        if not isinstance(self.download, bool):
+            raise SpecError(f"`download` must be true or false, got {self.download!r}")
+        if self.first_points is not None:
+            RANGES["points"].check("first_points", self.first_points)
+        if self.storage and holds_secret(self.storage):
+            raise SpecError("`storage` must hold no key or password: they belong in the environment")
         self._check_together()
         if self.first_points is None:
             object.__setattr__(self, "first_points", self.points)
@@ -271,9 +287,27 @@ class SweepSpec:
         """Names of the axes that are not fixed."""
         return [a for a in AXES if getattr(self, a)[0] != getattr(self, a)[1]]
 
+    @property
+    def digest(self) -> str:
+        """Of what is measured at a point, and how: parts of two sweeps belong together if theirs are equal."""
+        defaults = {f.name: f.default for f in fields(self)}
+        # By what differs from the defaults, so that options of later versions change nothing.
+        told = {name: getattr(self, name) for name in MEASURED if getattr(self, name) != defaults[name]}
+        told |= {"dataset": Path(self.dataset).name}
+        return hashlib.blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=8).hexdigest()
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What two specs of one sweep have in common, wherever they stand."""
+        return {k: v for k, v in asdict(self).items() if k not in (*CHANGEABLE, *PLACES)} | {"digest": self.digest}
+
+    def as_json(self) -> str:
+        """What `from_json` reads."""
+        return json.dumps(asdict(self), indent=1) + "\n"
+
     def save(self, path: Path) -> None:
         """Write as JSON."""
-        path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+        path.write_text(self.as_json())
 
     @classmethod
     def read(cls, path: Path) -> "SweepSpec":
@@ -285,13 +319,38 @@ class SweepSpec:
             The file is missing, damaged or holds what is not allowed.
         """
         try:
-            data = json.loads(path.read_text())
+            return cls.from_json(path.read_bytes(), str(path))
         except FileNotFoundError:
             raise SpecError(f"{str(path.parent)!r} is no sweep: it holds no {path.name}") from None
-        except (OSError, ValueError, RecursionError) as error:
-            raise SpecError(f"{str(path)!r} cannot be read: {' '.join(str(error).split())}") from None
+        except OSError as error:
+            raise SpecError(f"{str(path)!r} cannot be read: {error.strerror or error}") from None
+
+    @classmethod
+    def from_json(cls, text: str | bytes, name: str) -> "SweepSpec":
+        """Read what `as_json` gave; ``name`` says where it stands.
+
+        Raises
+        ------
+        SpecError
+            It is damaged or holds what is not allowed.
+        """
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise SpecError(f"{name!r} cannot be read: {' '.join(str(error).split())}") from None
         names = {f.name for f in fields(cls)}
         unknown = set(data) - names if isinstance(data, dict) else {"(not a table)"}
         if unknown:
-            raise SpecError(f"{str(path)!r} holds what is no option: {', '.join(sorted(unknown))}")
+            raise SpecError(f"{name!r} holds what is no option: {', '.join(sorted(map(repr, unknown)))[:200]}")
         return cls(**data)
+
+
+def holds_secret(uri: str) -> bool:
+    """Whether a URI has a password or a key in it: ``s3://key:secret@bucket``, ``?access_key=...``."""
+    scheme, _, rest = uri.partition("://")
+    before, at, _ = rest.rpartition("@")  # the whole of it: a secret may hold slashes
+    place, _, query = rest.partition("?")
+    if (at and ":" in before) or (scheme.lower() == "s3" and set("@:") & set(place.partition("/")[0])):
+        return True
+    names = [unquote(option.partition("=")[0]).lower() for option in query.replace(";", "&").split("&")]
+    return any(name == "sig" or any(word in name for word in _SECRETS) for name in names)

@@ -1,26 +1,65 @@
 """The results on disk: immutable Parquet parts, each written beside and renamed.
 
 A part holds the rows of one pack, profiles and training curves as list columns, so that the points alone are
-read without them. Parts are never changed; a point that stands in two of them counts once.
+decoded without them. Parts are never changed; a point that stands in two of them counts once. What stands among them
+and is no part of the sweep, or a damaged one, is named, and set aside when the sweep goes on.
 """
 
+import contextlib
+import hashlib
 import os
+import re
+import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-__all__ = ["Store", "StoreError", "filesystem", "write_whole"]
+from probes.point import MAX_DEPTH, MAX_SEED, MAX_SIGMA
 
-_KEY = ("sigma_w", "sigma_b", "depth", "seed")
+from .spec import holds_secret
+
+__all__ = ["Store", "StoreError", "filesystem", "one_line", "patiently", "printable", "write_whole"]
+
+T = TypeVar("T")
+
+SCHEMA_VERSION = "1"
+_PARTS, _ASIDE = "parts", "damaged"
+_KEY = {"sigma_w": (0, MAX_SIGMA), "sigma_b": (0, MAX_SIGMA), "depth": (1, MAX_DEPTH), "seed": (0, MAX_SEED)}
+_STATUS = ("ok", "diverged", "failed")
+_OURS = re.compile(  # what a killed driver leaves
+    r"\.writable-[0-9a-f]{32}|part-[0-9a-f]{32}\.parquet\.[0-9a-f]{8}\.tmp|[0-9a-f]{32}\.parquet\.tmp"
+)
+# Of a part: a small file may hold more than there is memory for.
+_MOST_BYTES, _MOST_ROWS, _MOST_NUMBERS = 2**30, 1_000_000, 2**27
+_WAITS = (0.2, 0.6, 1.8)  # seconds between tries to read
+_THREADS = 4, 16  # on a local disk; elsewhere most of the time is waiting
 
 
 class StoreError(OSError):
     """The place for the results cannot be used; the message is one line."""
+
+
+class _NoPart(ValueError):
+    """Says what is wrong with a file."""
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says: the system's reason where it has one."""
+    text = " ".join(str(getattr(error, "strerror", None) or error).split())[:500]
+    return printable(text) or type(error).__name__
+
+
+def printable(text: str) -> str:
+    """A text that may come from anybody, without what a terminal would obey."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
 def filesystem(uri: str | Path) -> tuple[fs.FileSystem, str]:
@@ -29,29 +68,71 @@ def filesystem(uri: str | Path) -> tuple[fs.FileSystem, str]:
     Raises
     ------
     StoreError
-        The URI is malformed or its filesystem unknown.
+        The URI is malformed, its filesystem unknown, or it holds a secret.
+    """
+    text = str(uri)
+    if "://" not in text:
+        return fs.LocalFileSystem(), str(Path(uri).absolute())
+    if holds_secret(text):
+        raise StoreError("a storage URI must hold no key or password: they belong in the environment")
+    try:
+        found, root = fs.FileSystem.from_uri(text)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise StoreError(f"{text!r} cannot be used: {one_line(error)}") from error
+    return found, root.rstrip("/")
+
+
+def patiently(work: Callable[[], T], name: str) -> T:
+    """The result of a read, tried again a few times where the storage fails.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    StoreError
+        It still fails.
+    """
+    for wait in (*_WAITS, None):
+        try:
+            return work()
+        except FileNotFoundError:
+            raise
+        except (OSError, pa.ArrowException) as error:
+            if wait is None:
+                raise StoreError(f"{name!r} cannot be read: {one_line(error)}") from error
+            time.sleep(wait)
+    raise AssertionError("unreachable")
+
+
+def write_whole(where: fs.FileSystem, path: str, data: bytes | pa.Buffer) -> None:
+    """Write a file that appears whole or not at all.
+
+    Raises
+    ------
+    StoreError
+        It cannot be written.
     """
     try:
-        if "://" not in str(uri):
-            return fs.LocalFileSystem(), str(Path(uri).absolute())
-        found, root = fs.FileSystem.from_uri(str(uri))
-        return found, root.rstrip("/")
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise StoreError(f"{str(uri)!r} cannot be used: {' '.join(str(error).split())}") from error
+        if isinstance(where, fs.LocalFileSystem):
+            _write_beside(path, data)
+        else:
+            _upload(where, path, data)
+    except (OSError, pa.ArrowException) as error:
+        raise StoreError(f"{path!r} cannot be written: {one_line(error)}") from error
 
 
-def write_whole(where: fs.FileSystem, path: str, write: Callable[[Any], Any]) -> None:
-    """Let ``write`` fill a file that appears whole or not at all."""
-    if not isinstance(where, fs.LocalFileSystem):
-        with where.open_output_stream(path) as out:
-            write(out)  # an object appears when it is closed
-        return
-    beside = Path(f"{path}.tmp")
-    with beside.open("wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.rename(path)
+def _write_beside(path: str, data: bytes | pa.Buffer) -> None:
+    beside = Path(f"{path}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        with beside.open("xb") as file:  # never through a link that somebody put there
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.rename(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise
     folder = os.open(beside.parent, os.O_RDONLY)
     try:
         os.fsync(folder)  # or the rename itself could be lost with the power
@@ -59,19 +140,36 @@ def write_whole(where: fs.FileSystem, path: str, write: Callable[[Any], Any]) ->
         os.close(folder)
 
 
+def _upload(where: fs.FileSystem, path: str, data: bytes | pa.Buffer) -> None:
+    """An object appears when it is closed, and closing is all that Arrow's streams know: half of one is removed."""
+    out = where.open_output_stream(path)
+    try:
+        with out:
+            out.write(data)
+    except BaseException:
+        with contextlib.suppress(OSError, pa.ArrowException):
+            where.delete_file(path)
+        raise
+
+
 class Store:
     """Rows of one sweep at a local path or at any URI that pyarrow understands (``s3://bucket/path``).
+
+    ``digest`` says what was measured (`SweepSpec.digest`): parts that bear another one are not read.
 
     Raises
     ------
     StoreError
-        The URI is malformed or its filesystem unknown.
+        The URI is malformed, its filesystem unknown, or it holds a secret.
     """
 
-    def __init__(self, uri: str | Path) -> None:
-        self._fs, root = filesystem(uri)
-        self._root = f"{root}/parts"
-        self.damaged: list[str] = []  # parts that could not be read, by the last `read`
+    def __init__(self, uri: str | Path, digest: str = "") -> None:
+        self._fs, self._base = filesystem(uri)
+        self._root, self._digest = f"{self._base}/{_PARTS}", digest
+        self._local = isinstance(self._fs, fs.LocalFileSystem)
+        self._good: pa.Schema | None = None
+        self._wrong: dict[str, str] = {}  # by the names as they are
+        self.damaged: dict[str, str] = {}  # what the last `read` found that is no part of the sweep, and why
 
     def create(self) -> None:
         """Make the folder for the parts.
@@ -88,49 +186,240 @@ class Store:
                 out.write(b"")
             self._fs.delete_file(probe)
         except (OSError, pa.ArrowException) as error:
-            raise StoreError(f"{self._root!r} cannot be written: {' '.join(str(error).split())}") from error
+            raise StoreError(f"{self._root!r} cannot be written: {one_line(error)}") from error
 
     def write(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Write one part, whole or not at all."""
+        """Write one part, whole or not at all.
+
+        Raises
+        ------
+        StoreError
+            It cannot be written; it can be tried again.
+        """
         # Arrow looks for columns in the first row only; a failed or untrained point has fewer.
         names = dict.fromkeys(name for row in rows for name in row)
         table = pa.Table.from_pylist([{name: row.get(name) for name in names} for row in rows])
-        write_whole(self._fs, f"{self._root}/{uuid.uuid4().hex}.parquet", lambda file: pq.write_table(table, file))
+        _check_types(table.schema)
+        table = table.replace_schema_metadata({"schema_version": SCHEMA_VERSION, "sweep": self._digest})
+        buffer = pa.BufferOutputStream()
+        # Of so few rows neither a dictionary nor statistics are of use; reading is faster without.
+        pq.write_table(table, buffer, use_dictionary=False, write_statistics=False)
+        data = buffer.getvalue()
+        write_whole(self._fs, f"{self._root}/{_name_of(data)}", data)
 
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
         """All rows, each point once, with the columns asked for (those that any part has) or all.
 
-        Parts that cannot be read are listed in `damaged`.
+        Files that are no part of the sweep, or cannot be read, are listed in `damaged`.
 
         Raises
         ------
         StoreError
             The storage itself cannot be read.
         """
+        table = _together(self._tables(None if columns is None else [*dict.fromkeys((*_KEY, *columns))]))
+        if table.num_rows:
+            twice = table.select([*_KEY]).to_pandas().duplicated().to_numpy()
+            table = table.filter(pa.array(~twice)) if twice.any() else table
+        return table
+
+    def set_aside(self) -> dict[str, str]:
+        """Move what is no part of the sweep, or cannot be read, to the folder ``damaged``: its names, and why.
+
+        For the holder of the sweep's lock: files that a killed driver left half-written are removed.
+
+        Raises
+        ------
+        StoreError
+            The storage cannot be used.
+        """
+        from .frame import KINDS
+
+        self._tables(list(KINDS), keep=[*_KEY, "status", "margin"])
         try:
-            found = self._fs.get_file_info(fs.FileSelector(self._root, allow_not_found=True))
+            for name in self._list(self._root):
+                if _OURS.fullmatch(name):
+                    self._remove(f"{self._root}/{name}")
+            for name in self._wrong:
+                self._move_aside(name)
         except (OSError, pa.ArrowException) as error:
-            raise StoreError(f"{self._root!r} cannot be read: {' '.join(str(error).split())}") from error
-        self.damaged = []
-        tables = []
-        for path in sorted(f.path for f in found if f.is_file and f.path.endswith(".parquet")):
-            try:
-                part = pq.ParquetFile(self._fs.open_input_file(path))
-                wanted = None if columns is None else [*dict.fromkeys((*_KEY, *columns))]
-                names = [n for n in part.schema_arrow.names if wanted is None or n in wanted]
-                if not set(_KEY) <= set(names):
-                    raise pa.ArrowInvalid("no part of a sweep")
-                tables.append(part.read(names))
-            except FileNotFoundError:
-                continue  # gone since it was listed
-            except (pa.ArrowException, OSError):
-                self.damaged.append(path)
-        if not tables:
-            return pa.table({})
-        table = pa.concat_tables(tables, promote_options="permissive")
-        seen: set[tuple[Any, ...]] = set()
-        keep = []
-        for key in zip(*(table[k].to_pylist() for k in _KEY), strict=True):
-            keep.append(key not in seen)
-            seen.add(key)
-        return table if all(keep) else table.filter(pa.array(keep))
+            raise StoreError(f"{self._root!r} cannot be put in order: {one_line(error)}") from error
+        return self.damaged
+
+    def aside(self) -> list[str]:
+        """Names of what was set aside."""
+        return sorted(f"{_ASIDE}/{printable(name)}" for name in self._list(f"{self._base}/{_ASIDE}"))
+
+    def _list(self, folder: str) -> dict[str, str]:
+        """What a folder holds: names, and of each whether it is a ``file`` or what it is instead."""
+
+        def look() -> dict[str, str]:
+            if self._local:  # Arrow fails at names that are no text, and keeps silent about links to nothing
+                with os.scandir(folder) as entries:
+                    kinds = {e.name: (os.path.isfile(e.path), os.path.isdir(e.path)) for e in entries}
+            else:
+                found = self._fs.get_file_info(fs.FileSelector(folder, allow_not_found=True))
+                kinds = {i.base_name: (i.is_file, i.type == fs.FileType.Directory) for i in found if i.base_name}
+            return {n: "file" if file else "a folder" if dir else "no file" for n, (file, dir) in kinds.items()}
+
+        try:
+            return patiently(look, folder)
+        except FileNotFoundError:
+            return {}
+
+    def _tables(self, wanted: list[str] | None, keep: list[str] | None = None) -> list[pa.Table]:
+        """The readable parts, of their columns those to ``keep``; the others are named in `damaged`."""
+        files = sorted(item for item in self._list(self._root).items() if not _OURS.fullmatch(item[0]))
+        with ThreadPoolExecutor(_THREADS[not self._local]) as pool:
+            found = pool.map(lambda item: self._part(item[0], item[1], wanted, keep), files)
+            tables = {name: table for (name, _), table in zip(files, found, strict=True) if table is not None}
+        parts = {name: table for name, table in tables.items() if isinstance(table, pa.Table)}
+        self._wrong = {name: reason for name, reason in tables.items() if isinstance(reason, str)}
+        if _nonsense(_together(parts.values())):  # looked at together: one by one takes long
+            self._wrong |= {name: reason for name, table in parts.items() if (reason := _nonsense(table))}
+        self.damaged = {f"{_PARTS}/{printable(name)}": self._wrong[name] for name in sorted(self._wrong)}
+        return [table for name, table in parts.items() if name not in self._wrong]
+
+    def _part(self, name: str, kind: str, wanted: list[str] | None, keep: list[str] | None) -> pa.Table | str | None:
+        """A part's table, or what is wrong with it; None if it is gone since it was listed."""
+        path = f"{self._root}/{name}"
+        if kind != "file":
+            return kind
+        if not (name.endswith(".parquet") and name.isprintable()):
+            return "no part of a sweep"
+        try:
+            data = patiently(lambda: self._bytes(path), path)
+            return self._parse(name, data, wanted, keep)
+        except FileNotFoundError:
+            return None
+        except StoreError:
+            raise
+        except Exception as error:  # Arrow's parsers raise a dozen kinds on damaged bytes
+            return one_line(error)
+
+    def _bytes(self, path: str) -> pa.Buffer:
+        """All of a file: a storage that fails and a file that is damaged give the same errors when they meet."""
+        with self._fs.open_input_file(path) as file:
+            if (size := file.size()) > _MOST_BYTES:
+                raise _NoPart(f"its {size} bytes are more than any pack's")
+            return file.read_buffer()
+
+    def _parse(self, name: str, data: pa.Buffer, wanted: list[str] | None, keep: list[str] | None) -> pa.Table:
+        if name.startswith("part-") and name != _name_of(data):
+            raise _NoPart("its content has changed, or was never complete")
+        with pq.ParquetFile(pa.BufferReader(data)) as part:
+            schema = part.schema_arrow
+            if self._good is None or not schema.equals(self._good, check_metadata=True):
+                self._check(schema)
+                self._good = schema  # most parts have the same
+            names = [n for n in schema.names if wanted is None or n in wanted]
+            if wanted and "status" in wanted and "status" not in names:
+                raise _NoPart("it has no column status")
+            _check_size(part.metadata, names)
+            table = part.read(names, use_threads=False).replace_schema_metadata(None)
+            return table if keep is None else table.select([n for n in names if n in keep])
+
+    def _check(self, schema: pa.Schema) -> None:
+        about = schema.metadata or {}
+        if (
+            version := about.get(b"schema_version", SCHEMA_VERSION.encode()).decode(errors="replace")
+        ) != SCHEMA_VERSION:
+            raise _NoPart(f"of version {version[:20]} of the format, this is version {SCHEMA_VERSION}")
+        digest = about.get(b"sweep", b"").decode(errors="replace")
+        if self._digest and digest and digest != self._digest:
+            raise _NoPart(f"of another sweep, {digest[:40]}; this is {self._digest}")
+        _check_types(schema)
+
+    def _remove(self, path: str) -> None:
+        if self._local:
+            Path(path).unlink(missing_ok=True)
+        else:
+            self._fs.delete_file(path)
+
+    def _move_aside(self, name: str) -> None:
+        """Links are moved, not followed."""
+        source, folder = f"{self._root}/{name}", f"{self._base}/{_ASIDE}"
+        target = f"{folder}/{f'{uuid.uuid4().hex[:8]}-' * (name in self._list(folder))}{name}"
+        self._fs.create_dir(folder, recursive=True)
+        if self._local:
+            os.rename(source, target)
+        elif self._fs.get_file_info(source).is_file:
+            self._fs.move(source, target)
+        else:  # object stores cannot move folders
+            for info in self._fs.get_file_info(fs.FileSelector(source, recursive=True)):
+                if info.is_file:
+                    self._fs.move(info.path, target + info.path[len(source) :])
+            self._fs.delete_dir(source)
+
+
+def _name_of(data: pa.Buffer) -> str:
+    """A part bears the checksum of its content: Parquet has none for its footer."""
+    return f"part-{hashlib.blake2b(data, digest_size=16).hexdigest()}.parquet"
+
+
+def _check_types(schema: pa.Schema) -> None:
+    """Of the columns that are known: a newer version may have more."""
+    from .frame import KINDS
+
+    if missing := [name for name in _KEY if schema.get_field_index(name) < 0]:
+        raise _NoPart(f"it has no column {missing[0]}")
+    for field in schema:
+        kind, type_ = KINDS.get(field.name), field.type
+        if kind == "numbers" and pa.types.is_list(type_):
+            kind, type_ = "number", type_.value_type
+        if kind is not None and not pa.types.is_null(type_) and not any(is_(type_) for is_ in _TYPES[kind]):
+            raise _NoPart(f"its column {field.name} is {str(field.type)[:40]}, not {kind}")
+
+
+def _is_whole(type_: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(type_)) and type_ != pa.uint64()
+
+
+_TYPES: dict[str, tuple[Callable[[pa.DataType], bool], ...]] = {
+    "number": (_is_whole, pa.types.is_float32, pa.types.is_float64),
+    "whole": (_is_whole,),
+    "truth": (pa.types.is_boolean,),
+    "text": (pa.types.is_string,),
+    "numbers": (),  # a list of them
+}
+
+
+def _check_size(found: pq.FileMetaData, names: Sequence[str]) -> None:
+    if found.num_rows > _MOST_ROWS:
+        raise _NoPart(f"it claims to hold {found.num_rows} rows, more than any pack")
+    if found.num_rows > 1024 or any(name.startswith(("profile_", "epoch_")) for name in names):
+        groups = [found.row_group(i) for i in range(found.num_row_groups)]
+        if sum(g.column(i).num_values for g in groups for i in range(g.num_columns)) > _MOST_NUMBERS:
+            raise _NoPart("it claims to hold more numbers than any pack")
+
+
+def _together(tables: Iterable[pa.Table]) -> pa.Table:
+    tables = list(tables)
+    if not tables:
+        return pa.table({})
+    try:
+        return pa.concat_tables(tables, promote_options="permissive")
+    except pa.ArrowException:  # columns that are not known, of different types
+        from .frame import KINDS
+
+        known = [table.select([n for n in table.column_names if n in KINDS]) for table in tables]
+        return pa.concat_tables(known, promote_options="permissive")
+
+
+def _nonsense(table: pa.Table) -> str:
+    """Which values are none that a sweep writes; empty if all may be."""
+    names = set(table.column_names) if table.num_rows else ()
+    for name, (low, high) in _KEY.items():
+        if name in names:
+            values = table[name].to_numpy()
+            if not np.all((values >= low) & (values <= high) & ((name != "sigma_w") | (values > 0))):
+                return f"its column {name} holds what no point has"
+    if "status" in names:
+        status = table["status"].cast(pa.string())  # it may be nothing but nulls
+        if not pc.all(pc.is_in(status, pa.array(_STATUS))).as_py():
+            return f"its column status holds what is none of {', '.join(_STATUS)}"
+        if "margin" in names:
+            measured = pc.not_equal(status, "failed")
+            if pc.any(pc.and_(measured, pc.is_null(table["margin"]))).as_py():
+                return "its column margin lacks that of a measured point"
+    return ""

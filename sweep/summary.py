@@ -1,12 +1,14 @@
 """What a sweep came to: the status, the closing table, the picture."""
 
 import math
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .frame import Results, finite
 from .progress import duration
 from .spec import SpecError
+from .store import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,18 +21,22 @@ _ENDINGS = (".png", ".pdf", ".svg")
 
 
 def draw(results: Results, output: str | Path | None = None) -> Path:
-    """Draw the phase diagram into a file; its path.
+    """Draw the phase diagram into a file; its path. That of a sweep at a URI is copied there.
 
     Raises
     ------
     SpecError
         Another ending than PNG, PDF or SVG, or a file that cannot be written.
+    StoreError
+        The URI cannot be written.
     """
     from .plots import phase_diagram
 
     path = Path(output) if output else results.path / PICTURE
     check_picture(path, "output")
     save_picture(phase_diagram(results), path, "output")
+    if not output:
+        results.home.publish(path)
     return path
 
 
@@ -43,12 +49,15 @@ def check_picture(path: Path, argument: str) -> None:
 
 
 def save_picture(figure: "Figure", path: Path, argument: str) -> None:
-    """Write it."""
+    """Write it, beside and renamed: a link that stands there is replaced, not followed."""
     from .plots import save
 
+    beside = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
     try:
-        save(figure, path)
+        save(figure, beside)
+        beside.rename(path)
     except OSError as error:
+        beside.unlink(missing_ok=True)
         raise SpecError(f"`{argument}` {str(path)!r} cannot be written: {error.strerror or error}") from None
 
 
@@ -59,17 +68,21 @@ def status(results: Results) -> dict[str, Any]:
     from .lock import is_running
 
     spec, points, path = results.spec, results.points, results.path
+    places: list[str | Path] = [path, spec.storage] if spec.storage else [path]
     failed = points[points["status"] == "failed"]
     total = budget(spec) * spec.replicas
-    running = min(running_trials(path) * spec.replicas, total - len(points)) if is_running(path) else 0
+    running = (
+        min(running_trials(path) * spec.replicas, total - len(points)) if any(is_running(p) for p in places) else 0
+    )
     return {
         "total": total,
         "done": len(points) - len(failed),
         "failed": len(failed),
         "running": running,
         "diverged": int((points["status"] == "diverged").sum()),
-        "last_error": str(failed.sort_values("finished")["error"].iloc[-1]) if len(failed) else None,
+        "last_error": printable(failed.sort_values("finished")["error"].iloc[-1]) if len(failed) else None,
         "damaged": results.store.damaged,
+        "set_aside": results.store.aside(),
         "boundary_error": finite(results.phase.expected_error),
         "until_boundary_error": spec.until_boundary_error,
         "critical_line": results.phase.critical_line().to_dict("records"),
@@ -83,7 +96,9 @@ def status_text(found: dict[str, Any]) -> str:
         lines.append(f"{found['diverged']} of the networks diverged (measured: they retain nothing)")
     if found["last_error"]:
         lines.append(f"last error: {found['last_error']}")
-    lines += [f"not readable, left out: {name}" for name in found["damaged"]]
+    lines += [f"left out: {name}: {reason}" for name, reason in found["damaged"].items()]
+    if found["set_aside"]:
+        lines.append(f"set aside before: {', '.join(found['set_aside'])}")
     if found["boundary_error"] is not None:
         lines.append(_error_text(found))
     if found["critical_line"]:
@@ -127,10 +142,10 @@ def table(results: Results, seconds: float, picture: Path) -> str:
         agree = (points.loc[trained.index, "margin"] >= 0) == trained.astype(bool)
         lines.append(
             f"{len(trained)} trained, {int(trained.sum())} of them above the level of {results.level:.2f}; "
-            f"the probe was right about {int(agree.sum())} (more: sweep compare {results.path})"
+            f"the probe was right about {int(agree.sum())} (more: sweep compare {results.home.place})"
         )
     lines += _boundary_lines(results)
-    lines += ["", f"results   {results.path}", f"picture   {picture}"]
+    lines += ["", f"results   {results.home.place}", f"picture   {picture}"]
     return "\n".join(lines)
 
 

@@ -1,12 +1,20 @@
+import errno
+import json
 import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
+from pyarrow import fs
 
-from sweep.lock import is_running, locked
+from sweep import lock as module
+from sweep.lock import LOCK_FILE, Lease, is_running, locked
 from sweep.spec import SpecError
+
+LOCAL = fs.LocalFileSystem()
 
 
 def test_the_second_driver_is_told_who_holds_it(tmp_path):
@@ -39,3 +47,141 @@ with locked(Path({str(tmp_path)!r})):
 
 def test_no_sweep_is_not_running(tmp_path):
     assert not is_running(tmp_path)
+
+
+def test_a_link_is_not_followed(tmp_path):
+    """Taking the lock writes to the file."""
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    (tmp_path / LOCK_FILE).symlink_to(victim)
+    with pytest.raises(SpecError, match="cannot be written"), locked(tmp_path):
+        pass
+    assert victim.read_text() == "mine" and not is_running(tmp_path)
+
+
+@pytest.fixture
+def without_flock(monkeypatch):
+    def flock(file, operation):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(module.fcntl, "flock", flock)
+    monkeypatch.setattr(module, "SETTLE", 0.0)
+
+
+def test_a_filesystem_without_locks_gets_a_lease(tmp_path, without_flock):
+    assert not is_running(tmp_path)
+    with locked(tmp_path):
+        assert is_running(tmp_path)
+        with pytest.raises(SpecError, match=f"is being run by process {os.getpid()} on "), locked(tmp_path):
+            pass
+        assert is_running(tmp_path)
+    assert not is_running(tmp_path) and os.listdir(tmp_path) == []
+
+
+def lease(tmp_path, **times):
+    return Lease(LOCAL, str(tmp_path / LOCK_FILE), "the sweep", **{"renew": 0.05, "dead": 0.5, "settle": 0.0} | times)
+
+
+def elsewhere(tmp_path, age=0.0, **more):
+    """A sign of life of a driver on another machine."""
+    path = tmp_path / LOCK_FILE
+    path.write_text(json.dumps({"id": "x", "holder": "process 7 on far", "host": "far", "process": 7, **more}))
+    os.utime(path, (time.time() - age, time.time() - age))
+
+
+def test_a_lease_that_is_renewed_lives_and_one_that_is_not_dies(tmp_path):
+    with lease(tmp_path).held():
+        time.sleep(1.2)  # longer than a lease that is not renewed
+        with pytest.raises(SpecError, match="'the sweep' is being run by process"), lease(tmp_path).held():
+            pass
+    elsewhere(tmp_path, age=0.2)
+    with pytest.raises(SpecError, match="is being run by process 7 on far"), lease(tmp_path).held():
+        pass
+    elsewhere(tmp_path, age=0.6)
+    assert not lease(tmp_path).is_held()
+    with lease(tmp_path).held():
+        assert lease(tmp_path).is_held()
+
+
+def test_a_dead_process_of_this_machine_holds_no_lease(tmp_path):
+    """At once; a process that was given its number since then is not taken for it."""
+    if not module._host():
+        pytest.skip("needs /proc")
+    child = subprocess.Popen(["sleep", "60"])
+    try:
+        here = {"host": module._host(), "process": child.pid, "started": module._started(child.pid)}
+        patient = lease(tmp_path, dead=60)
+        elsewhere(tmp_path, **here)
+        assert patient.is_held()
+        elsewhere(tmp_path, **{**here, "started": "1"})
+        assert not patient.is_held()
+        elsewhere(tmp_path, **{**here, "started": "1", "host": "another container"})
+        assert patient.is_held()
+        elsewhere(tmp_path, **here)
+        child.kill()
+        deadline = time.monotonic() + 10
+        while patient.is_held():  # dead, though its parent has not noticed
+            assert time.monotonic() < deadline
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_of_four_at_once_one_gets_it(tmp_path):
+    got, refused, together = [], [], threading.Barrier(4)
+
+    def reach():
+        together.wait()
+        try:
+            with lease(tmp_path, settle=0.5, dead=30).held():
+                got.append(1)
+                time.sleep(1)
+        except SpecError as error:
+            refused.append(str(error))
+
+    threads = [threading.Thread(target=reach) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(got) == 1 and len(refused) == 3
+
+
+def test_a_holder_that_slept_too_long_is_stopped(tmp_path):
+    with pytest.raises(SpecError, match="'the sweep' was taken over by process 7 on far"):
+        with lease(tmp_path).held():
+            elsewhere(tmp_path)
+            time.sleep(20)
+    assert "far" in (tmp_path / LOCK_FILE).read_text()  # what is another's is left
+
+
+def test_ctrl_c_is_ctrl_c(tmp_path):
+    with pytest.raises(KeyboardInterrupt), lease(tmp_path).held():
+        raise KeyboardInterrupt
+    assert not (tmp_path / LOCK_FILE).exists()
+
+
+@pytest.mark.parametrize("content", [b"process 1 on x", b"[]", b'{"process": {}}', b"\xff\x00", b"[" * 4000])
+def test_a_lock_that_says_nothing_is_somebodys_until_it_is_old(tmp_path, content):
+    (tmp_path / LOCK_FILE).write_bytes(content)
+    with pytest.raises(SpecError, match="another process"), lease(tmp_path, dead=60).held():
+        pass
+    os.utime(tmp_path / LOCK_FILE, (0, 0))
+    with lease(tmp_path).held():
+        pass
+
+
+def test_a_holder_keeps_its_lease_through_an_outage(tmp_path):
+    held = lease(tmp_path)
+    with held.held():
+        write = held._write
+
+        def fail():
+            raise OSError("away")
+
+        held._write = fail
+        time.sleep(1)
+        assert not held.is_held()
+        held._write = write
+        time.sleep(0.4)
+        assert held.is_held()

@@ -1,0 +1,139 @@
+"""Where a sweep lives."""
+
+import json
+import os
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sweep.frame import load
+from sweep.home import SPEC_FILE, Home
+from sweep.spec import SpecError, SweepSpec, holds_secret
+
+
+def test_a_directory_is_its_own_working_folder(tmp_path):
+    for place in (tmp_path, str(tmp_path), f"file://{tmp_path}", f"{tmp_path}/"):
+        home = Home(place)
+        assert (home.uri, home.local, home.place) == ("", tmp_path, str(tmp_path)) and home == Home(tmp_path)
+    home.write("x", b"1")
+    assert home.read("x") == b"1" and home.read("y") is None and (tmp_path / "x").read_bytes() == b"1"
+    home.remove("x", "y")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_spec_at_its_storage_does_not_name_it(tmp_path):
+    storage, here = tmp_path / "storage", tmp_path / "here"
+    storage.mkdir()
+    here.mkdir()
+    spec = SweepSpec(points=7, storage=str(storage))
+    for home in (Home(here), Home(storage)):
+        home.write_spec(spec)
+    assert Home(here).read_spec() == spec and Home(storage).read_spec() == replace(spec, storage=None)
+    Home(here).check_storage(spec)
+    assert load(storage).spec.points == 7  # whoever has only the storage has the sweep
+
+
+@pytest.mark.parametrize("other", [{"width": 9}, {"sigma_w": (1.0, 2.0)}, {"seed": 3}])
+def test_the_storage_of_another_sweep_is_refused(tmp_path, other):
+    spec = SweepSpec(storage=str(tmp_path))
+    with pytest.raises(SpecError, match="it holds no spec.json"):
+        Home(tmp_path / "x").check_storage(spec)
+    Home(tmp_path).write_spec(replace(SweepSpec(), **other))
+    with pytest.raises(SpecError, match="it holds the spec.json of another sweep"):
+        Home(tmp_path / "x").check_storage(spec)
+    Home(tmp_path).write_spec(replace(SweepSpec(), points=999))
+    Home(tmp_path / "x").check_storage(spec)
+
+
+def test_the_digest_is_of_what_is_measured():
+    spec = SweepSpec()
+    same = {"points": 9, "sigma_w": (1, 2), "sigma_b": (0, 1), "depth": (2, 3), "replicas": 3, "seed": 5}
+    same |= {"search": "sobol", "storage": "/x", "data_dir": "/y", "concurrency": 3, "pack": 2, "aim": "ridge"}
+    for name, value in same.items():
+        assert replace(spec, **{name: value}).digest == spec.digest, name
+    differs = {"dataset": "noise", "images": 99, "resize": 7, "architecture": "conv", "width": 9, "widths": (9,) * 60}
+    differs |= {"activation": "relu", "probe": "direct", "statistic": "direct_retained", "threshold": 0.5}
+    differs |= {"penalty": 0.1, "decoded_layers": 9, "certainty": 0.1, "probe_steps": 9, "precision": "bfloat16"}
+    differs |= {"train": "all", "train_images": 99, "epochs": 9, "optimizer": "adam", "lr": (0.5,), "batch": 9}
+    differs |= {"level": 0.5, "patience": 9}
+    digests = {replace(spec, **{name: value}).digest for name, value in differs.items()}
+    assert len(digests | {spec.digest}) == len(differs) + 1
+    assert replace(spec, dataset="/a/x.npz").digest == replace(spec, dataset="/b/x.npz").digest
+
+
+def test_the_digest_does_not_change_with_versions():
+    """Parts of today must belong to their sweeps tomorrow."""
+    assert SweepSpec().digest == "34548bb03f2680ff"
+
+
+@pytest.mark.parametrize("name", [*SweepSpec.__dataclass_fields__, "colour"])
+@given(
+    value=st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+        max_leaves=5,
+    )
+)
+def test_any_json_is_a_spec_or_one_line(name, value):
+    try:
+        SweepSpec.from_json(json.dumps({name: value}), "x")
+    except SpecError as error:
+        assert str(error) and "\n" not in str(error)
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"", b"[" * 100_000, b"{}{}", b"nan", b'{"points": 1e999}'])
+def test_a_damaged_spec_is_one_line(tmp_path, content):
+    (tmp_path / SPEC_FILE).write_bytes(content)
+    with pytest.raises(SpecError) as caught:
+        Home(tmp_path).read_spec()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / SPEC_FILE)
+    with pytest.raises(OSError, match="no file"):
+        Home(tmp_path).read_spec()
+
+
+SECRET = [
+    "s3://key:secret@bucket/x",
+    "s3://key:se/cret@bucket/x",
+    "s3://key@bucket",
+    "S3://key:secret@bucket",
+    "s3://key:secret",
+    "s3://bucket/x?access_key=1&secret_key=2",
+    "s3://bucket/x?region=a&Secret%5FKey=2",
+    "s3://bucket/x?session_token=1",
+    "s3://bucket?endpoint_override=http://me:word@host",
+    "hdfs://me:word@host/x",
+    "https://host/x?sig=abc",
+    "gs://bucket?X-Goog-Signature=abc",
+    "redis://:word@host/0",
+    "postgresql://me:word@host/db",
+]
+PLAIN = [
+    "/home/me@x:y/z",
+    "runs/key=secret",
+    "s3://bucket/x?endpoint_override=127.0.0.1:5000&scheme=http&region=eu-west-1",
+    "s3://bucket/2024@night/x",
+    "gs://anonymous@bucket/x",
+    "hdfs://me@host:9000/x",
+    "abfss://container@account.dfs.core.windows.net/x",
+    "file:///tmp/x",
+]
+
+
+@pytest.mark.parametrize("uri", SECRET)
+def test_secrets_are_refused_and_not_repeated(uri):
+    assert holds_secret(uri)
+    for refuse in (lambda: Home(uri), lambda: SweepSpec(storage=uri)):
+        with pytest.raises(SpecError, match="environment") as caught:
+            refuse()
+        assert uri not in str(caught.value) and not any(s in str(caught.value) for s in ("secret", "cret@", "word@"))
+
+
+@pytest.mark.parametrize("uri", PLAIN)
+def test_what_is_no_secret_is_not_refused(uri):
+    assert not holds_secret(uri) and SweepSpec(storage=uri).storage == uri
