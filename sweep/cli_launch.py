@@ -206,17 +206,18 @@ def _fitting(spec: SweepSpec, nodes: int, cpus: int, gpus: int) -> tuple[float, 
 def _moved(spec: SweepSpec, values: dict[str, Any]) -> Path | None:
     """Let the data be where a container has them; the file here that must be brought there, if there is one."""
     values.setdefault("data_dir", f"{RESULTS}/data")
-    if spec.dataset.endswith(".npz") and not spec.dataset.startswith(f"{RESULTS}/"):
-        path = Path(spec.dataset).absolute()
-        if not path.is_file():
+    brought = Path(spec.dataset).absolute() if spec.dataset.endswith(".npz") else None
+    if brought and spec.dataset.startswith(f"{RESULTS}/"):
+        return None
+    if brought:
+        if not brought.is_file():
             raise SpecError(f"`dataset` must be a file here, or below {RESULTS} there, got {spec.dataset!r}")
-        values["dataset"] = f"{DATA}/{path.name}"
-        return path
-    if spec.dataset not in ("digits", "noise") and not spec.download and values["data_dir"] == f"{RESULTS}/data":
+        values["dataset"] = f"{DATA}/{brought.name}"
+    elif spec.dataset not in ("digits", "noise") and not spec.download and values["data_dir"] == f"{RESULTS}/data":
         raise SpecError(
             f"`download` must be given with data set {spec.dataset!r}: the job has no files of this machine"
         )
-    return None
+    return brought
 
 
 def _words(command: click.Command, values: dict[str, Any], names: Collection[str]) -> tuple[str, ...]:
