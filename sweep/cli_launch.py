@@ -83,6 +83,9 @@ def slurm_command(dry_run: bool, arguments: tuple[str, ...], **options: Any) -> 
 @_job_options
 @click.option("--image", required=True, help="Of the Dockerfile, in a registry that the cluster reaches.")
 @click.option("--namespace", default="default", show_default=True, help="Of Kubernetes.")
+@click.option(
+    "--secret", metavar="NAME", help="A Secret of environment variables for the driver, such as keys for --storage."
+)
 @_count("memory", "GiB of a node; default: 2 a core.", None)
 @_count("storage_size", "GiB of the volume for results.", 10)
 def kuberay_command(dry_run: bool, arguments: tuple[str, ...], memory: int | None, **options: Any) -> None:
@@ -121,6 +124,12 @@ def ray_command(dry_run: bool, arguments: tuple[str, ...], **options: Any) -> No
 @launch.command("docker")
 @_job_options
 @click.option("--image", default="trainability-sweep", show_default=True, help="Of the Dockerfile.")
+@click.option(
+    "--env",
+    metavar="NAME",
+    multiple=True,
+    help="A variable of this environment for the driver, such as a key for --storage.",
+)
 def docker_command(dry_run: bool, arguments: tuple[str, ...], **options: Any) -> None:
     """Containers on this machine, by Docker Compose; --out is where results are fetched to.
 
@@ -171,6 +180,8 @@ def _job(arguments: tuple[str, ...], name: str, nodes: int, cpus: int, gpus: int
     spec = SweepSpec(**fields)
     if spec.address is not None:
         raise SpecError(f"`address` must be left out, the job sets it; got {spec.address!r}")
+    if "@" in (spec.storage or "").partition("://")[2].partition("/")[0]:
+        raise SpecError("`storage` must hold no keys, which the job's files would show; see cluster/README.md")
     values = {k: v for k, v in given.params.items() if _is_given(given, k) and k not in _OURS}
     job = Job(name, given.params["out"] or f"runs/{name}", (), nodes, cpus, gpus)
     if in_container:

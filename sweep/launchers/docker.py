@@ -1,6 +1,7 @@
 """A sweep on one machine's Docker: head, workers and driver, from ``cluster/docker/compose.yaml``."""
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..spec import SpecError
@@ -10,8 +11,10 @@ from .plan import DATA, Job, Plan, script, template
 __all__ = ["plan"]
 
 
-def plan(job: Job, *, image: str) -> Plan:
+def plan(job: Job, *, image: str, env: Sequence[str] = ()) -> Plan:
     """The Compose file of ``job.nodes`` workers, written beside the results.
+
+    ``env``: names of variables that Compose takes from its own environment for the driver, so that no file holds them.
 
     Raises
     ------
@@ -33,6 +36,7 @@ def plan(job: Job, *, image: str) -> Plan:
         device = {"driver": "nvidia", "count": job.gpus, "capabilities": ["gpu"]}
         worker["deploy"] = {"resources": {"reservations": {"devices": [device]}}}
     driver["command"][-1] = driver["command"][-1].replace("sweep --version\n", _escaped(script(job)))
+    driver["environment"].update(dict.fromkeys(env))
     if job.dataset:
         driver["volumes"].append(
             {

@@ -12,10 +12,11 @@ from .plan import Job, Plan, script, template
 __all__ = ["manifests", "plan"]
 
 
-def plan(job: Job, *, image: str, namespace: str, memory: int, storage_size: int) -> Plan:
+def plan(job: Job, *, image: str, namespace: str, memory: int, storage_size: int, secret: str | None = None) -> Plan:
     """A RayJob of at most ``job.nodes`` workers, its Redis, its volume and its network policies.
 
-    ``memory`` and ``storage_size``: GiB of a node, GiB of the volume for results.
+    ``memory`` and ``storage_size``: GiB of a node, GiB of the volume for results. ``secret``: one that holds
+    environment variables of the driver.
 
     Raises
     ------
@@ -38,14 +39,17 @@ def plan(job: Job, *, image: str, namespace: str, memory: int, storage_size: int
     redis["annotations"] = {
         "launch": secrets.token_hex(8)
     }  # a Redis that is there is started anew, with the new password
-    workers = parts["RayJob", job.name]["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]
+    cluster = parts["RayJob", job.name]["spec"]["rayClusterSpec"]
+    if secret:
+        cluster["headGroupSpec"]["template"]["spec"]["containers"][0]["envFrom"] = [{"secretRef": {"name": secret}}]
+    workers = cluster["workerGroupSpecs"][0]
     workers["maxReplicas"] = job.nodes
     resources = workers["template"]["spec"]["containers"][0]["resources"]
     for amount in resources.values():
         amount.update({"cpu": str(job.cpus), "memory": f"{memory}Gi"})
         if job.gpus:
             amount["nvidia.com/gpu"] = str(job.gpus)
-    secret = {
+    redis_password = {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {"name": f"{job.name}-redis", "labels": {"sweep": job.name, "part": "redis"}},
@@ -61,7 +65,7 @@ def plan(job: Job, *, image: str, namespace: str, memory: int, storage_size: int
             [*kubectl, "create", "--dry-run=server", "-l", "part=job", "-f", "-"],
             [*kubectl, "apply", "-f", "-"],
         ],
-        stdin=dump([secret, *documents]),
+        stdin=dump([redis_password, *documents]),
         watch=f"{run} logs -f job/{job.name}",
         fetch=f"{run} scale --replicas 1 {results} && {run} rollout status {results} && mkdir -p {out} && "
         f"{run} exec {results} -- tar c -C {job.place} . | tar x -C {out} && {run} scale --replicas 0 {results}",

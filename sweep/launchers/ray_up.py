@@ -104,9 +104,9 @@ def _machine(provider: str, job: Job) -> str:
     try:
         return _MACHINES[provider][job.cpus, job.gpus]
     except KeyError:
-        known = ", ".join(f"{c} and {g}" for c, g in _MACHINES[provider])
+        known = ", ".join(f"{c} and {g}" for g, c in sorted((g, c) for c, g in _MACHINES[provider]))
         raise SpecError(
-            f"`machine` must be given with {job.cpus} cores and {job.gpus} GPUs; known are cores and GPUs {known}"
+            f"`machine` must be given with {job.cpus} cores and {job.gpus} GPUs; known are {known}"
         ) from None
 
 

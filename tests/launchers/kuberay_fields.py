@@ -86,6 +86,7 @@ TYPES = {
         "args": [str],
         "command": [str],
         "env": ["EnvVar"],
+        "envFrom": [{"secretRef": {"name": str}}],
         "image": str,
         "name": str,
         "ports": ["ContainerPort"],

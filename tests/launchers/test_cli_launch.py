@@ -49,6 +49,7 @@ def empty_folder(tmp_path, monkeypatch):
     ("ours", "theirs", "named"),
     (
         ((), ("--address", "auto"), "--address"),
+        ((), ("--storage", "s3://key:secret@bucket/x"), "--storage"),
         ((), ("--points", "0"), "--points"),
         ((), ("--sigma-w", "3", "1"), "--sigma-w"),
         ((), ("--colour", "red"), "--colour"),

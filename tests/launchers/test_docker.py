@@ -122,6 +122,15 @@ def test_compose_follows_the_job():
         plan(Job("first", "out", (), nodes=2, cpus=3, gpus=2), image="x")
 
 
+def test_keys_are_in_no_file(monkeypatch):
+    monkeypatch.setenv("A_KEY", "hunter2")
+    planned = plan(JOB, image="x", env=("A_KEY",))
+    assert "hunter2" not in planned.text()
+    services = yaml.safe_load(next(iter(planned.files.values())))["services"]
+    assert [n for n, s in services.items() if "A_KEY" in s["environment"]] == ["driver"]
+    assert services["driver"]["environment"]["A_KEY"] is None  # Compose takes it from its own environment
+
+
 def test_compose_leaves_the_arguments_as_they_are():
     arguments = ("--storage", 's3://it\'s/$HOME "x" $$', "--points", "6")
     driver = composed(Job("first", "out", arguments, nodes=1, cpus=1, gpus=0))["services"]["driver"]

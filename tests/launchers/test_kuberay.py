@@ -138,6 +138,14 @@ def test_the_job_is_as_asked_for(gpus):
     assert all(c[:3] == ["kubectl", "-n", "lab"] for c in planned.commands)
 
 
+def test_keys_reach_the_driver_only():
+    job = Job("first", "out", (), nodes=1, cpus=1, gpus=0)
+    documents = list(yaml.safe_load_all(plan(job, **OPTIONS, secret="keys").stdin))
+    (path,) = [p for d in documents for p, n in nodes(d) if "envFrom" in n]
+    assert "headGroupSpec" in path
+    assert all(errors(d, d["kind"]) == [] for d in documents)
+
+
 def test_pods_have_no_rights_and_fixed_sizes():
     found = dict(pods(made(gpus=1)[1]))
     assert len(found) == 5

@@ -2,14 +2,22 @@
 
 import stat
 import subprocess
+import sys
+import time
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 
+from sweep.cli import main
+from sweep.cli_launch import _job
+from sweep.frame import load
 from sweep.launchers.plan import Job, template
 from sweep.launchers.ray_up import _MACHINES, plan
 from sweep.spec import SpecError
+
+from .hosts import hosts
 
 OPTIONS = {
     "aws": dict(provider="aws", region="us-east-1", zone=None, project=None),
@@ -120,3 +128,43 @@ def test_what_is_missing_is_named(tmp_path):
     for name in ("zone", "project"):
         with pytest.raises(SpecError, match=f"`{name}` must be given"):
             plan(job, **{**OPTIONS["gcp"], name: None}, **COMMON)
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+def test_a_driver_that_is_first_waits_for_the_machines(tmp_path):
+    """The commands that start Ray and the sweep, on hosts of their own; a worker comes when the driver wants one."""
+    points = "--points 6 --probe direct --images 256 --resize 6 --depth 3 6 --quiet --storage"
+    with click.Context(main):
+        job = _job((*points.split(), str(tmp_path / "bucket")), "first", 2, 1, 0, True)
+    planned = plan(job, **OPTIONS["aws"], **{**COMMON, "machine": "one core"})
+    (tmp_path / "results").mkdir()
+    config = yaml.safe_load(next(t for p, t in planned.files.items() if p.name == "cluster.yaml"))
+    files = {p.name: text.replace("/results", str(tmp_path / "results")) for p, text in planned.files.items()}
+    # There is no cloud to ask for machines; and `ray stop` is for machines that were used before.
+    head, worker = (
+        config[f"{part}_start_ray_commands"][-1].replace("--autoscaling-config=~/ray_bootstrap_config.yaml", "")
+        for part in ("head", "worker")
+    )
+    path = f"{Path(sys.executable).parent}:/usr/sbin:/usr/bin:/sbin:/bin"
+    log = tmp_path / "run.log"
+    with hosts(tmp_path, "head", "worker") as found:
+        for host in found.values():
+            (host.home / ".ray").mkdir()
+            (host.home / ".ray" / "auth_token").write_text(files["auth_token"])
+            (host.home / "run.sh").write_text(files["run.sh"])
+            for command in config["setup_commands"]:
+                assert host.run(["sh", "-c", command], {}, log) == 0
+        assert stat.S_IMODE((found["head"].home / ".ray" / "auth_token").stat().st_mode) == 0o600
+        assert found["head"].run(["bash", "-c", head], {"PATH": path}, log) == 0, log.read_text()
+        driver = found["head"].start(["bash", "-c", "sh ~/run.sh"], {"PATH": path}, log)
+        parts = tmp_path / "results" / "first" / "spec.json"
+        end = time.monotonic() + 90
+        while not parts.exists() and time.monotonic() < end:
+            time.sleep(0.5)
+        time.sleep(10)
+        assert driver.poll() is None, log.read_text()
+        assert found["worker"].run(["bash", "-c", worker], {"PATH": path, "RAY_HEAD_IP": "head"}, log) == 0
+        assert driver.wait(150) == 0, log.read_text()
+        results = load(tmp_path / "results" / "first").points
+        assert len(results) == 6 and set(results.hostname) == {"worker"} and set(results.status) == {"ok"}
