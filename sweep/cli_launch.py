@@ -188,8 +188,8 @@ def _job(arguments: tuple[str, ...], name: str, nodes: int, cpus: int, gpus: int
         share, trials = _fitting(spec, nodes, cpus, gpus)
         values = {"concurrency": trials, **({"gpus_per_trial": share} if gpus else {}), **values}
         job = replace(job, dataset=_moved(spec, values))
-    words = partial(_words, run, values)
-    return replace(job, arguments=words(values), again=words({"quiet", "as_json", *CHANGEABLE} - {"address"}))
+    words, at_will = partial(_words, run, values), {"quiet", "as_json", *CHANGEABLE}
+    return replace(job, arguments=words(values), again=words(at_will), fixed=words(set(values) - at_will))
 
 
 def _is_given(context: click.Context, name: str) -> bool:

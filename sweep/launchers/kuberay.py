@@ -35,10 +35,9 @@ def plan(job: Job, *, image: str, namespace: str, memory: int, storage_size: int
     parts["ConfigMap", f"{job.name}-run"]["data"]["run.sh"] = script(job)
     volume = parts["PersistentVolumeClaim", f"{job.name}-results"]
     volume["spec"]["resources"]["requests"]["storage"] = f"{storage_size}Gi"
+    # A Redis that is there already is started anew, with the new password.
     redis = parts["Deployment", f"{job.name}-redis"]["spec"]["template"]["metadata"]
-    redis["annotations"] = {
-        "launch": secrets.token_hex(8)
-    }  # a Redis that is there is started anew, with the new password
+    redis["annotations"] = {"launch": secrets.token_hex(8)}
     cluster = parts["RayJob", job.name]["spec"]["rayClusterSpec"]
     if secret:
         cluster["headGroupSpec"]["template"]["spec"]["containers"][0]["envFrom"] = [{"secretRef": {"name": secret}}]

@@ -31,6 +31,8 @@ class Job:
         Nodes (without a head of their own), cores and GPUs of each.
     again:
         Of ``sweep resume``, for a job that is started again.
+    fixed:
+        Those of ``arguments`` that must not change once the sweep has begun.
     dataset:
         A file here that the job needs at `DATA`.
     """
@@ -42,6 +44,7 @@ class Job:
     cpus: int
     gpus: int
     again: tuple[str, ...] = ()
+    fixed: tuple[str, ...] = ()
     dataset: Path | None = None
 
     @property
@@ -130,9 +133,16 @@ def script(job: Job) -> str:
     return f"""\
 export RAY_AUTH_MODE=token
 cd {RESULTS} || exit
+asked={shlex.quote(shlex.join(job.fixed))}
 if [ -e {job.place}/spec.json ]; then
+    begun=$(cat {job.place}.job)
+    if [ "$begun" != "$asked" ]; then
+        printf '%s was begun with other options, %s: give this one another --name\\n' {job.place} "$begun" >&2
+        exit 2
+    fi
     exec sweep resume {job.place} --address auto {shlex.join(job.again)}
 fi
+printf '%s\\n' "$asked" > {job.place}.job || exit
 exec sweep run --out {job.place} --address auto {shlex.join(job.arguments)}
 """
 

@@ -75,7 +75,7 @@ def plan(
     path, token, run = folder / "cluster.yaml", folder / "auth_token", folder / "run.sh"
     if "--storage" not in job.arguments:
         storage = ("--storage", f"{_SCHEME[provider]}://{bucket}/{job.name}")
-        job = replace(job, arguments=(*job.arguments, *storage))
+        job = replace(job, arguments=(*job.arguments, *storage), fixed=(*job.fixed, *storage))
     config["file_mounts"] = {
         "~/.ray/auth_token": str(token.absolute()),
         "~/run.sh": str(run.absolute()),

@@ -28,7 +28,7 @@ def invoke(*arguments):
     return CliRunner().invoke(main, ["launch", *map(str, arguments)])
 
 
-def parsed(*arguments, options=(), in_container=True, nodes=1, cpus=4, gpus=0):
+def parsed(*arguments, in_container=True, nodes=1, cpus=4, gpus=0):
     with click.Context(main), click.Context(launch):
         return _job(tuple(map(str, arguments)), "first", nodes, cpus, gpus, in_container)
 
@@ -100,6 +100,13 @@ def test_a_job_runs_the_sweep_that_was_asked_for(arguments, in_container, empty_
     resume = main.commands["resume"].make_context("resume", ["out", *job.again]).params
     assert resume["points"] in (None, asked.points) and resume["address"] is None
     assert resume["pack"] == asked.pack and resume["until_boundary_error"] == asked.until_boundary_error
+
+
+def test_what_may_change_is_apart_from_what_may_not():
+    job = parsed("--points", "9", "--pack", "2", "--dataset", "noise", "--storage", "s3://b/x", "--quiet", nodes=3)
+    assert job.fixed == ("--dataset", "noise", "--data-dir", "/results/data", "--storage", "s3://b/x")
+    assert sorted(job.fixed + job.again) == sorted(job.arguments)
+    assert parsed("--points", "12", "--dataset", "noise", "--storage", "s3://b/x").fixed == job.fixed
 
 
 def test_out_is_taken_out():

@@ -2,6 +2,7 @@
 
 import stat
 import subprocess
+from dataclasses import replace
 
 import pytest
 
@@ -47,22 +48,27 @@ def test_what_fails_is_named_and_ends_it(tmp_path):
     assert not never.exists()
 
 
-def test_script_runs_or_resumes(tmp_path):
-    job = Job("first", "out", ("--dataset", "it's $HOME.npz"), nodes=1, cpus=1, gpus=0, again=("--points", "9"))
+def test_script_runs_or_resumes_but_only_what_was_begun(tmp_path):
+    fixed = ("--dataset", "it's $HOME.npz")
+    job = Job(
+        *("first", "out", (*fixed, "--points", "6")), nodes=1, cpus=1, gpus=0, again=("--points", "9"), fixed=fixed
+    )
     (tmp_path / "results" / "first").mkdir(parents=True)
     program = tmp_path / "sweep"
     program.write_text('#!/bin/sh\nprintf "%s\\n" "$RAY_AUTH_MODE" "$@"; exit 7\n')
     program.chmod(0o755)
-    text = script(job).replace("/results", str(tmp_path / "results"))
 
-    def ran():
-        done = subprocess.run(
-            ["sh", "-c", text], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True
-        )
-        assert done.returncode == 7  # the driver's own
-        return done.stdout.splitlines()
+    def ran(job):
+        text = script(job).replace("/results", str(tmp_path / "results"))
+        environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+        done = subprocess.run(["sh", "-c", text], env=environment, capture_output=True, text=True)
+        return done.returncode, done.stdout.splitlines(), done.stderr
 
     out = str(tmp_path / "results" / "first")
-    assert ran() == ["token", "run", "--out", out, "--address", "auto", *job.arguments]
+    for _ in range(2):  # as long as it was not begun
+        assert ran(job) == (7, ["token", "run", "--out", out, "--address", "auto", *job.arguments], "")
     (tmp_path / "results" / "first" / "spec.json").touch()
-    assert ran() == ["token", "resume", out, "--address", "auto", "--points", "9"]
+    assert ran(job) == (7, ["token", "resume", out, "--address", "auto", "--points", "9"], "")
+    code, printed, error = ran(replace(job, fixed=("--dataset", "mnist")))
+    assert (code, printed) == (2, []) and "another --name" in error and "HOME.npz" in error
+    assert ran(job)[0] == 7
