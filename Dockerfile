@@ -1,18 +1,31 @@
-# The same image for head, workers and a single machine: `docker run IMAGE sweep run --out /results/first`.
-# GPUs: --build-arg RAY_IMAGE=rayproject/ray:2.60.0-py311-gpu
+# One image for head, workers, driver and a single machine: `docker build -t trainability-sweep .`, then
+# `docker run -v results:/results trainability-sweep sweep run --out /results/first`.
+# GPUs: --build-arg RAY_IMAGE=rayproject/ray:2.60.0-py311-gpu. To pin the base for good, give it with its digest: NAME@sha256:...
+# An index of smaller (CPU) builds of torch: --build-arg PIP_EXTRA_INDEX_URL=..., one that needs no password.
 ARG RAY_IMAGE=rayproject/ray:2.60.0-py311
-FROM ${RAY_IMAGE}
 
-# The Ray images run as the unprivileged user ray, 1000:100, already; the results folder must be theirs.
-USER 0
-RUN mkdir /results && chown 1000:100 /results
-USER 1000
-
-WORKDIR /home/ray/trainability-sweep
+FROM ${RAY_IMAGE} AS build
+WORKDIR /home/ray/source
 COPY --chown=1000:100 pyproject.toml README.md LICENSE ./
 COPY --chown=1000:100 probes probes
 COPY --chown=1000:100 sweep sweep
-RUN pip install --no-cache-dir .
+COPY --chown=1000:100 cluster cluster
+RUN pip wheel --no-cache-dir --no-deps --wheel-dir /home/ray/wheels .
 
+FROM ${RAY_IMAGE}
+USER 0
+# Volumes begin with the owner that these folders have here.
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends tini=0.19.0* \
+    && rm -rf /var/lib/apt/lists/* \
+    && install -d -m 700 -o 1000 -g 100 /results /token
+USER 1000:100
+ARG PIP_EXTRA_INDEX_URL
+COPY --from=build /home/ray/wheels /home/ray/wheels
+RUN pip install --no-cache-dir /home/ray/wheels/*.whl
 WORKDIR /results
+# A container is well while a Ray node or a sweep runs in it.
+HEALTHCHECK --interval=15s --timeout=10s --start-period=60s --retries=4 \
+    CMD ["python", "-c", "import glob, sys; sys.exit(not {'raylet', 'sweep'} & {open(p).read().strip() for p in glob.glob('/proc/[0-9]*/comm')})"]
+ENTRYPOINT ["/usr/bin/tini", "--"]
 CMD ["sweep", "--help"]

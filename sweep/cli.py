@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from . import __version__
+from .cli_launch import launch
 from .options import Number, Numbers, config_option, options, preset_option, usage_error
 from .spec import BENCHMARKS, CHOICES, RANGES, RESOURCES, TABLES, SpecError, SweepSpec
 
@@ -326,3 +327,6 @@ def theory_command(sigma_b: tuple[float, float], sigma_w: float | None, activati
 
     rows = theory.rows(sigma_b, sigma_w, activation)
     click.echo(json.dumps(rows) if as_json else theory.text(rows))
+
+
+main.add_command(launch)

@@ -8,7 +8,11 @@ from pathlib import Path
 
 from ..spec import SpecError
 
-__all__ = ["Job", "Plan", "template"]
+__all__ = ["DATA", "RESULTS", "Job", "Plan", "script", "template"]
+
+# In the containers of KubeRay, `ray up` and Docker.
+RESULTS = "/results"
+DATA = "/home/ray/data"
 
 
 @dataclass(frozen=True)
@@ -20,11 +24,17 @@ class Job:
     name:
         Of the job: lower-case letters, digits and hyphens.
     out:
-        The sweep's directory or URI, as the machine sees it on which the driver runs.
+        The sweep's directory here: SLURM's jobs write it, the other launchers' results are fetched to it.
     arguments:
         Of ``sweep run``, without ``--out`` and ``--address``.
     nodes, cpus, gpus:
         Nodes (without a head of their own), cores and GPUs of each.
+    again:
+        Of ``sweep resume``, for a job that is started again.
+    fixed:
+        Those of ``arguments`` that must not change once the sweep has begun.
+    dataset:
+        A file here that the job needs at `DATA`.
     """
 
     name: str
@@ -33,6 +43,14 @@ class Job:
     nodes: int
     cpus: int
     gpus: int
+    again: tuple[str, ...] = ()
+    fixed: tuple[str, ...] = ()
+    dataset: Path | None = None
+
+    @property
+    def place(self) -> str:
+        """The sweep's directory in a container."""
+        return f"{RESULTS}/{self.name}"
 
 
 @dataclass
@@ -44,11 +62,15 @@ class Plan:
     commands:
         Submit the job, in this order.
     stdin:
-        Given to the last command.
+        Given to every command.
     files:
         Path -> text; written before the commands run, mode 0600.
     watch, fetch, stop:
         Command lines for people.
+    secrets:
+        What `text` must not show.
+    quiet:
+        Whether what the commands print is kept for the end; False where they take minutes.
     """
 
     commands: list[list[str]]
@@ -57,6 +79,8 @@ class Plan:
     stop: str
     stdin: str | None = None
     files: dict[Path, str] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
+    quiet: bool = True
 
     def text(self) -> str:
         """All that would be written and run."""
@@ -64,9 +88,12 @@ class Plan:
         for path, content in self.files.items():
             lines += [f"# {path}", content.rstrip(), ""]
         if self.stdin is not None:
-            lines += ["# standard input of the last command", self.stdin.rstrip(), ""]
+            lines += ["# standard input", self.stdin.rstrip(), ""]
         lines += [f"$ {shlex.join(c)}" for c in self.commands]
-        return "\n".join(lines)
+        text = "\n".join(lines)
+        for secret in self.secrets:
+            text = text.replace(secret, "(made anew when submitted)")
+        return text
 
     def advice(self) -> str:
         """How to watch, fetch and stop it."""
@@ -78,28 +105,46 @@ class Plan:
         Raises
         ------
         SpecError
-            A program that is not here, or that fails.
+            A file that cannot be written, a program that is not here or that fails.
         """
         for path, content in self.files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch(mode=0o600)
-            path.write_text(content)
-        printed = []
-        for i, command in enumerate(self.commands):
-            stdin = self.stdin if i == len(self.commands) - 1 else None
-            printed.append(_run(command, stdin))
-        return "\n".join(p for p in printed if p)
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.touch(mode=0o600)
+                path.chmod(0o600)
+                path.write_text(content)
+            except OSError as error:
+                raise SpecError(f"{str(path)!r} cannot be written: {error.strerror or error}") from None
+        return "\n".join(p for p in (self._run(c) for c in self.commands) if p)
+
+    def _run(self, command: Sequence[str]) -> str:
+        try:
+            done = subprocess.run(command, input=self.stdin, capture_output=self.quiet, text=True)
+        except OSError as error:
+            raise SpecError(f"{command[0]!r} cannot be run here: {error.strerror or error}") from None
+        if done.returncode:
+            reason = " ".join((done.stderr or done.stdout or "it has said why").split())[-500:]
+            raise SpecError(f"{command[0]!r} failed with exit code {done.returncode}: {reason}")
+        return (done.stdout or "").strip()
 
 
-def _run(command: Sequence[str], stdin: str | None) -> str:
-    try:
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True)
-    except OSError as error:
-        raise SpecError(f"{command[0]!r} cannot be run here: {error.strerror or error}") from None
-    if done.returncode:
-        reason = " ".join((done.stderr or done.stdout).split())[-500:]
-        raise SpecError(f"{command[0]!r} failed with exit code {done.returncode}: {reason}")
-    return done.stdout.strip()
+def script(job: Job) -> str:
+    """What the driver of a container runs: the sweep, or the rest of it where it was begun before."""
+    return f"""\
+export RAY_AUTH_MODE=token
+cd {RESULTS} || exit
+asked={shlex.quote(shlex.join(job.fixed))}
+if [ -e {job.place}/spec.json ]; then
+    begun=$(cat {job.place}.job)
+    if [ "$begun" != "$asked" ]; then
+        printf '%s was begun with other options, %s: give this one another --name\\n' {job.place} "$begun" >&2
+        exit 2
+    fi
+    exec sweep resume {job.place} --address auto {shlex.join(job.again)}
+fi
+printf '%s\\n' "$asked" > {job.place}.job || exit
+exec sweep run --out {job.place} --address auto {shlex.join(job.arguments)}
+"""
 
 
 def template(name: str) -> Path:
