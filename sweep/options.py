@@ -12,7 +12,7 @@ from .spec import CHOICES, PRESETS, RANGES, Range, SpecError
 
 __all__ = ["AUTO", "Number", "config_option", "options", "preset_option", "usage_error"]
 
-AUTO = "auto"
+AUTO, NONE = "auto", "none"
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -245,9 +245,10 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
     "storage": click.option("--storage", metavar="URI", help="Where results go; default: the sweep's directory."),
     "study": click.option(
         "--study",
-        metavar="URL|env:NAME",
+        metavar="URL|env:NAME|none",
+        callback=lambda ctx, param, value: None if value == NONE else value,
         help="A server for the Optuna study (PostgreSQL, MySQL, Redis), to look at it from elsewhere; a URL with a "
-        "password stands in the environment variable NAME. Default: a journal in the sweep's directory.",
+        "password stands in the environment variable NAME. Default: none, a journal in the sweep's directory alone.",
     ),
     "seed": _number("seed", "Of everything random.", default=0, show_default=True),
 }
