@@ -208,7 +208,9 @@ class Store:
         write_whole(self._fs, f"{self._root}/{_name_of(data)}", data)
 
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """All rows, each point once, with the columns asked for (those that any part has) or all.
+        """All rows, each point once, with the columns asked for (those that any part has) or all, and the status.
+
+        Of a point that failed and was measured after all, the measurement.
 
         Files that are no part of the sweep, or cannot be read, are listed in `damaged`.
 
@@ -217,10 +219,12 @@ class Store:
         StoreError
             The storage itself cannot be read.
         """
-        table = _together(self._tables(None if columns is None else [*dict.fromkeys((*_KEY, *columns))]))
-        if table.num_rows:
+        table = _together(self._tables(None if columns is None else [*dict.fromkeys((*_KEY, "status", *columns))]))
+        if table.num_rows and table.select([*_KEY]).to_pandas().duplicated().any():
+            failed = pc.equal(table["status"], "failed").to_numpy()
+            table = table.take(pa.array(np.argsort(failed, kind="stable")))
             twice = table.select([*_KEY]).to_pandas().duplicated().to_numpy()
-            table = table.filter(pa.array(~twice)) if twice.any() else table
+            table = table.filter(pa.array(~twice))
         return table
 
     def set_aside(self) -> dict[str, str]:
