@@ -65,7 +65,12 @@ class Slurm:
     def __call__(self, *arguments: object, seconds: float = 30) -> str:
         """Run one of its programs; what it printed."""
         done = subprocess.run(
-            [str(a) for a in arguments], env=self.environment, capture_output=True, text=True, timeout=seconds
+            [str(a) for a in arguments],
+            env=self.environment,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
         )
         assert done.returncode == 0, f"{arguments}: {done.stderr}{self.logs()}"
         return done.stdout.strip()
@@ -108,7 +113,13 @@ def private_slurm(folder: Path) -> Iterator[Slurm]:
         while slurm("sinfo", "--noheader", "--partition=main", "--format=%T %D") != "idle 2":
             assert time.monotonic() < deadline, slurm.logs()
             time.sleep(0.2)
-        yield slurm
+        try:
+            yield slurm
+        finally:  # jobs outlive the daemons
+            slurm("scancel", "--user", getpass.getuser())
+            deadline = time.monotonic() + 60
+            while slurm("squeue", "--noheader") and time.monotonic() < deadline:
+                time.sleep(0.2)
 
 
 @contextmanager

