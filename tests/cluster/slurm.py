@@ -42,8 +42,9 @@ PreemptMode=REQUEUE
 ReturnToService=2
 KillWait=20
 SchedulerParameters=batch_sched_delay=0,sched_interval=2,bf_interval=2
-NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=4
-NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=4
+GresTypes=gpu
+NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=4 Gres=gpu:2
+NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=4 Gres=gpu:2
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE GraceTime=60
 PartitionName=urgent Nodes=ALL MaxTime=INFINITE PriorityTier=2 PreemptMode=OFF
 """
@@ -97,6 +98,9 @@ def private_slurm(folder: Path) -> Iterator[Slurm]:
     host = socket.gethostname().split(".")[0]
     text = _CONFIGURATION.format(host=host, ports=ports, user=getpass.getuser(), folder=folder)
     (folder / "slurm.conf").write_text(text)
+    for device in ("gpu0", "gpu1"):
+        (folder / device).touch()
+    (folder / "gres.conf").write_text(f"NodeName=n[1-2] Name=gpu File={folder}/gpu[0-1]\n")
     (folder / "state").mkdir()
     key = folder / "munge.key"
     key.touch(mode=0o600)
