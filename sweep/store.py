@@ -208,7 +208,7 @@ class Store:
         write_whole(self._fs, f"{self._root}/{_name_of(data)}", data)
 
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """All rows, each point once, with the columns asked for (those that any part has) or all, and the status.
+        """All rows, each point once, with the columns asked for (those that any part has) or all.
 
         Of a point that failed and was measured after all, the measurement.
 
@@ -219,12 +219,14 @@ class Store:
         StoreError
             The storage itself cannot be read.
         """
-        table = _together(self._tables(None if columns is None else [*dict.fromkeys((*_KEY, "status", *columns))]))
+        table = _together(self._tables(None if columns is None else [*dict.fromkeys((*_KEY, *columns))]))
         if table.num_rows and table.select([*_KEY]).to_pandas().duplicated().any():
-            failed = pc.equal(table["status"], "failed").to_numpy()
-            table = table.take(pa.array(np.argsort(failed, kind="stable")))
-            twice = table.select([*_KEY]).to_pandas().duplicated().to_numpy()
-            table = table.filter(pa.array(~twice))
+            if columns is not None and "status" not in columns:
+                return self.read([*columns, "status"]).drop_columns("status")
+            if "status" in table.column_names:
+                failed = pc.fill_null(pc.equal(table["status"], "failed"), False).to_numpy()
+                table = table.take(pa.array(np.argsort(failed, kind="stable")))
+            table = table.filter(pa.array(~table.select([*_KEY]).to_pandas().duplicated().to_numpy()))
         return table
 
     def set_aside(self) -> dict[str, str]:
