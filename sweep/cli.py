@@ -98,11 +98,14 @@ def run_command(out: str | None, quiet: bool, as_json: bool, **fields: Any) -> N
 @directory
 @click.option("--points", type=Number(RANGES["points"]), default=None, help="Raise the budget to N points.")
 @options("until_boundary_error", *RESOURCES, "data_dir", "download")
+@click.option("--retry-failed", is_flag=True, help="Measure the points that failed once more.")
 @quiet_option
 @json_option
 @click.pass_context
 @bad_input_is_usage
-def resume_command(ctx: click.Context, directory: str, quiet: bool, as_json: bool, **fields: Any) -> None:
+def resume_command(
+    ctx: click.Context, directory: str, retry_failed: bool, quiet: bool, as_json: bool, **fields: Any
+) -> None:
     """Go on with a sweep that was stopped in any way.
 
     \b
@@ -112,7 +115,9 @@ def resume_command(ctx: click.Context, directory: str, quiet: bool, as_json: boo
     changes = {k: v for k, v in fields.items() if ctx.get_parameter_source(k) == given}
     from . import runner
 
-    _drive(lambda: runner.resume(directory, quiet=quiet, **changes), directory, quiet, as_json)
+    _drive(
+        lambda: runner.resume(directory, quiet=quiet, retry_failed=retry_failed, **changes), directory, quiet, as_json
+    )
 
 
 def _drive(work: Callable[[], Any], path: str, quiet: bool, as_json: bool) -> None:

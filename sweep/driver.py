@@ -58,13 +58,16 @@ def measure(
     quiet: bool,
     callbacks: Sequence[Any] = (),
     make: "MakeProber | None" = None,
+    retry_failed: bool = False,
 ) -> None:
     """Measure what is missing of the sweep in ``path``, whose lock is held.
 
-    ``make`` makes what measures points, in place of the probes.
+    ``make`` makes what measures points, in place of the probes; ``retry_failed`` counts points that failed as missing.
     """
     store = Store(spec.storage or path, spec.digest)
     rows = store.read(["status", "margin", "margin_censored", "accuracy", "chance"]).to_pylist()
+    if retry_failed:
+        rows = [r for r in rows if r["status"] != "failed"]
     study = SweepStudy(spec, path, rows, cost=cost_of_depth(spec, images), batch=spec.pack or _THOUGHT_OF_AT_ONCE)
     total = study.budget * spec.replicas
     with Progress(spec, total, rows, store, quiet=quiet) as progress:

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .driver import measure
 from .frame import Results, load
@@ -20,6 +20,9 @@ from .resources import check_here, check_memory
 from .settings import sweep_images
 from .spec import CHANGEABLE, SpecError, SweepSpec
 from .store import Store, StoreError, printable
+
+if TYPE_CHECKING:
+    from .trainable import MakeProber
 
 __all__ = ["default_directory", "resume", "run"]
 
@@ -40,11 +43,19 @@ _PACKAGES = (
 )
 
 
-def run(spec: SweepSpec, directory: str | Path, *, quiet: bool = True, callbacks: Sequence[Any] = ()) -> Results:
+def run(
+    spec: SweepSpec,
+    directory: str | Path,
+    *,
+    quiet: bool = True,
+    callbacks: Sequence[Any] = (),
+    make: "MakeProber | None" = None,
+) -> Results:
     """Run a new sweep into a directory or at a URI (``s3://bucket/path``), and wait for it.
 
     ``callbacks`` are Tune's, those of TensorBoard, MLflow or W&B for example: they see a result after every epoch of a
-    training, with the accuracy and loss of every network in it.
+    training, with the accuracy and loss of every network in it. ``make`` makes what measures points in place of the
+    probes, `sweep.rehearsal.Rehearsal` for example.
 
     Raises
     ------
@@ -75,7 +86,7 @@ def run(spec: SweepSpec, directory: str | Path, *, quiet: bool = True, callbacks
             for place in places:
                 place.write_spec(spec)
                 place.write(VERSIONS_FILE, (json.dumps(_versions(), indent=1) + "\n").encode())
-            measure(spec, path, images, quiet, callbacks)
+            measure(spec, path, images, quiet, callbacks, make)
         except SpecError:  # what only the storage or the cluster could tell; nothing was measured
             for place in places:
                 place.remove(SPEC_FILE, VERSIONS_FILE)
@@ -137,11 +148,20 @@ def _with_absolute_paths(spec: SweepSpec, home: Home) -> SweepSpec:
     )
 
 
-def resume(directory: str | Path, *, quiet: bool = True, callbacks: Sequence[Any] = (), **changes: Any) -> Results:
+def resume(
+    directory: str | Path,
+    *,
+    quiet: bool = True,
+    callbacks: Sequence[Any] = (),
+    make: "MakeProber | None" = None,
+    retry_failed: bool = False,
+    **changes: Any,
+) -> Results:
     """Go on with the sweep in a directory or at a URI; ``changes`` are `CHANGEABLE` fields of its spec.
 
     ``data_dir`` and ``download`` may be given for another machine: what the spec says of downloads is not obeyed, so
-    that a spec from elsewhere has nothing written outside of the sweep. ``callbacks`` as in `run`.
+    that a spec from elsewhere has nothing written outside of the sweep. ``retry_failed``: measure points that failed
+    once more. ``callbacks`` and ``make`` as in `run`.
 
     Raises
     ------
@@ -171,7 +191,7 @@ def resume(directory: str | Path, *, quiet: bool = True, callbacks: Sequence[Any
         if spec != old:
             for place in _places(home, spec):
                 place.write_spec(spec)
-        measure(spec, home.local, images, quiet, callbacks)
+        measure(spec, home.local, images, quiet, callbacks, make, retry_failed)
     return load(directory)
 
 

@@ -210,6 +210,8 @@ class Store:
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
         """All rows, each point once, with the columns asked for (those that any part has) or all.
 
+        Of a point that failed and was measured after all, the measurement.
+
         Files that are no part of the sweep, or cannot be read, are listed in `damaged`.
 
         Raises
@@ -218,9 +220,13 @@ class Store:
             The storage itself cannot be read.
         """
         table = _together(self._tables(None if columns is None else [*dict.fromkeys((*_KEY, *columns))]))
-        if table.num_rows:
-            twice = table.select([*_KEY]).to_pandas().duplicated().to_numpy()
-            table = table.filter(pa.array(~twice)) if twice.any() else table
+        if table.num_rows and table.select([*_KEY]).to_pandas().duplicated().any():
+            if columns is not None and "status" not in columns:
+                return self.read([*columns, "status"]).drop_columns("status")
+            if "status" in table.column_names:
+                failed = pc.fill_null(pc.equal(table["status"], "failed"), False).to_numpy()
+                table = table.take(pa.array(np.argsort(failed, kind="stable")))
+            table = table.filter(pa.array(~table.select([*_KEY]).to_pandas().duplicated().to_numpy()))
         return table
 
     def set_aside(self) -> dict[str, str]:

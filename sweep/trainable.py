@@ -74,7 +74,7 @@ class PackTrainable(tune.Trainable):
         """Make the prober; ``images`` come from the object store, once a node."""
         assert images is not None and settings is not None
         self._train = settings.train != "none"
-        self._prober = make(images, settings, threads, gpus if config["kind"] == "gpu" else 0.0)
+        self._prober = make(images, settings, threads, gpus if config.get("kind") == "gpu" else 0.0)
         self._checkpoints = Checkpoints(storage)
         self._begin(config)
 

@@ -389,3 +389,13 @@ def test_a_hundred_thousand_points_are_read_at_once(tmp_path):
     table = store.read([name for name in KINDS if not name.startswith(("profile_", "epoch_"))])
     assert time.process_time() - started < 3.0
     assert table.num_rows == 102_400
+
+
+def test_a_point_that_failed_and_was_measured_after_all_counts_as_measured(tmp_path):
+    store = Store(tmp_path)
+    store.create()
+    key = {"sigma_w": 1.0, "sigma_b": 0.1, "depth": 3}
+    for seed, status in ((0, "failed"), (0, "ok"), (1, "ok"), (1, "failed"), (2, "failed")):
+        store.write([{**key, "seed": seed, "status": status, "margin": None if status == "failed" else 1.0}])
+    found = store.read(["margin"]).to_pandas().set_index("seed")
+    assert found["status"].sort_index().tolist() == ["ok", "ok", "failed"]
