@@ -103,7 +103,7 @@ def _tune(sweep: _Sweep) -> None:
     # Tune's own state is never read again, and must not be in the way where the sweep's disk is full or far away.
     folder = Path(tempfile.mkdtemp(prefix="sweep-"))
     try:
-        with _terminated_is_interrupted(), warnings.catch_warnings():
+        with _terminated_is_interrupted(), _workers_may_start(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             _fit(sweep, capacity, folder)
     finally:
@@ -225,6 +225,31 @@ def _terminated_is_interrupted() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, old)
+
+
+@contextmanager
+def _workers_may_start() -> Iterator[None]:
+    """Let no worker be killed before it has begun.
+
+    Tune gives a worker that has become free to the trial that waits longest, and if another one is just being started
+    for that trial, kills it. Where packs take less time than the start of a process, the other nodes of a cluster would
+    never get to work. The free worker is for the next trial.
+    """
+    from ray.tune.execution.tune_controller import TuneController
+
+    reuse = TuneController._maybe_reuse_cached_actor
+
+    def reuse_unless_starting(self: Any, trial: Any) -> bool:
+        actor = self._trial_to_actor.get(trial)
+        if actor and trial not in self._resetting_trials and self._actor_manager.is_actor_started(actor):
+            return False
+        return bool(reuse(self, trial))
+
+    TuneController._maybe_reuse_cached_actor = reuse_unless_starting
+    try:
+        yield
+    finally:
+        TuneController._maybe_reuse_cached_actor = reuse
 
 
 def _failed_rows(points: "list[Point]", error: str) -> list[dict[str, Any]]:

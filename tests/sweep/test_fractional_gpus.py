@@ -69,7 +69,7 @@ def test_two_trials_share_a_gpu(cluster, tmp_path):
 @pytest.mark.cluster
 @pytest.mark.slow
 def test_a_node_without_a_gpu_helps_with_what_is_small(cluster, tmp_path):
-    notes = witnessed(cluster, tmp_path, 5, points=150, depth=(1, 400))
+    notes = witnessed(cluster, tmp_path, 5, points=120, depth=(1, 200))
     fast, slow = ([n for n in notes if bool(n["share"]) == with_gpu] for with_gpu in (True, False))
     assert len({n["node"] for n in fast}) == len({n["node"] for n in slow}) == 1
     assert {n["node"] for n in fast} != {n["node"] for n in slow}
