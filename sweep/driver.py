@@ -39,6 +39,7 @@ __all__ = ["TUNE_ENVIRONMENT", "cost_of_depth", "measure"]
 
 _THOUGHT_OF_AT_ONCE = 16  # points; more are soon out of date
 _REDRAW = 0.5  # seconds
+_LONG = 600.0  # seconds that a sweep takes, by a guess
 _LAST_WORDS = 5.0  # seconds that the storage has left to take what was measured, after an interruption
 _CORE_FLOPS, _GPU_FLOPS = 100e9, 10e12  # a second, of well filled matrix products in float32
 TUNE_ENVIRONMENT = {
@@ -111,10 +112,22 @@ def _tune(sweep: _Sweep) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _is_long(sweep: _Sweep, capacity: Capacity) -> bool:
+    """Whether a minute of calibration is worth it."""
+    cost = _cost_of_point(sweep.spec, sweep.images)(sum(sweep.spec.depth) // 2)
+    points = sweep.study.budget * sweep.spec.replicas
+    return points * cost / _speeds(capacity)["gpu"] / capacity.slots > _LONG
+
+
 def _fit(sweep: _Sweep, capacity: Capacity, folder: Path) -> None:
+    from .calibrate import trials_to_a_gpu
     from .searcher import PackSearcher
+    from .trainable import make_prober
 
     spec, progress = sweep.spec, sweep.progress
+    if spec.gpus_per_trial is None and capacity.sharing > 1 and _is_long(sweep, capacity):
+        progress.note("measuring how many trials should share a GPU")
+        capacity.share(trials_to_a_gpu(spec, sweep.images, sweep.make or make_prober, capacity.sharing))
     packer = Packer(
         spec, _cost_of_point(spec, sweep.images), _speeds(capacity), fitting_pack(spec, sweep.images, capacity)
     )
@@ -128,11 +141,11 @@ def _fit(sweep: _Sweep, capacity: Capacity, folder: Path) -> None:
     progress.start(capacity.slots, packer.size(capacity.slots))
     recorder = Recorder(sweep.store, stored)
     planner = Planner(sweep.study, lambda: packer.size(capacity.slots), lambda: capacity.slots)
-    searcher = PackSearcher(planner, packer, capacity, recorder, spec.retries, _failed_rows)
+    searcher = PackSearcher(planner, packer, capacity, recorder, spec.retries, _failed_rows, progress.refresh)
     try:
-        _tuner(sweep, capacity, searcher, recorder, folder).fit()
+        _tuner(sweep, capacity, searcher, folder).fit()
         while not recorder.flush(_REDRAW):
-            progress.refresh(0, recorder.trouble)
+            searcher.refresh()
     finally:
         planner.close()
         if lost := recorder.close(_LAST_WORDS):
@@ -167,15 +180,13 @@ def _speeds(capacity: Capacity) -> dict[str, float]:
     return {k: _GPU_FLOPS * min(1.0, capacity.gpus) if k == "gpu" else _CORE_FLOPS for k in capacity.kinds}
 
 
-def _tuner(
-    sweep: _Sweep, capacity: Capacity, searcher: "PackSearcher", recorder: Recorder, folder: Path
-) -> "tune.Tuner":
+def _tuner(sweep: _Sweep, capacity: Capacity, searcher: "PackSearcher", folder: Path) -> "tune.Tuner":
     from ray import tune
 
     from .searcher import Watch
     from .trainable import PackTrainable, make_prober
 
-    spec, progress = sweep.spec, sweep.progress
+    spec = sweep.spec
     trainable = tune.with_parameters(
         PackTrainable,
         images=sweep.images,
@@ -185,7 +196,6 @@ def _tuner(
         gpus=capacity.gpus,
         storage=spec.storage or str(sweep.path.absolute()),
     )
-    watch = Watch(searcher, lambda: progress.refresh(searcher.in_progress, recorder.trouble))
     return tune.Tuner(
         tune.with_resources(trainable, lambda config: tune.PlacementGroupFactory([capacity.request(config["kind"])])),
         tune_config=tune.TuneConfig(
@@ -199,7 +209,7 @@ def _tuner(
             name="tune",
             storage_path=str(folder),
             verbose=0,
-            callbacks=[watch, *sweep.callbacks],
+            callbacks=[Watch(searcher), *sweep.callbacks],
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             failure_config=tune.FailureConfig(max_failures=0),  # the searcher tries again
         ),

@@ -99,6 +99,15 @@ class Capacity:
         """Whether trials of a kind should take small points, since others are faster."""
         return kind == "cpu" and "gpu" in self.kinds and self.slots_of("gpu") > 0
 
+    @property
+    def sharing(self) -> int:
+        """Trials to a GPU."""
+        return round(1 / self.gpus) if 0 < self.gpus < 1 else 1
+
+    def share(self, trials: int) -> None:
+        """Let so many trials share a GPU."""
+        self.gpus, self._looked = 1 / trials, -math.inf
+
     def request(self, kind: str) -> dict[str, float]:
         """Ray's resources of a trial."""
         return {"CPU": self.cpus, "GPU": self.gpus if kind == "gpu" else 0.0}

@@ -61,6 +61,8 @@ class PackSearcher(NeverSaved, Searcher):
         See above.
     failed:
         Points and an error -> rows.
+    show:
+        Called now and then with the number of points under way and what is wrong with the storage.
     """
 
     def __init__(
@@ -71,10 +73,11 @@ class PackSearcher(NeverSaved, Searcher):
         recorder: Recorder,
         retries: int,
         failed: Callable[[list[Point], str], list[dict[str, Any]]],
+        show: Callable[[int, str | None], None] = lambda running, trouble: None,
     ) -> None:
         super().__init__()
         self._planner, self._packer, self._capacity, self._recorder = planner, packer, capacity, recorder
-        self._retries, self._failed = retries, failed
+        self._retries, self._failed, self._show = retries, failed, show
         self._running: dict[str, _Trial] = {}
         self._failures: Counter[Point] = Counter()
         self._losses: Counter[Point] = Counter()
@@ -91,7 +94,7 @@ class PackSearcher(NeverSaved, Searcher):
             return Searcher.FINISHED
         slots = self._capacity.slots
         kind = self._capacity.free(Counter(trial.kind for trial in self._running.values()))
-        if kind is None or self._recorder.backlog > _MOST_UNSTORED * slots:
+        if kind is None or not self._storage_keeps_up(slots):
             return None
         small = self._capacity.is_helper(kind)
         wait = _PATIENCE if self._running else _NOTHING_ELSE_TO_DO
@@ -105,6 +108,17 @@ class PackSearcher(NeverSaved, Searcher):
         doubtful = [i for i, p in enumerate(points) if self._planner.doubtful(p)]
         config = {"points": [astuple(p) for p in points], "kind": kind}
         return {**config, **({"doubtful": doubtful} if doubtful else {})}
+
+    def _storage_keeps_up(self, slots: int) -> bool:
+        """Waited for where nothing else is to be done: Tune would sleep, and say nothing."""
+        while (late := self._recorder.backlog > _MOST_UNSTORED * slots) and not self._running:
+            self._recorder.flush(_PATIENCE)
+            self.refresh()
+        return not late
+
+    def refresh(self) -> None:
+        """Say how far it is."""
+        self._show(self.in_progress, self._recorder.trouble)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Store the rows, and tell the planner; points that failed are measured again, as often as they may.
@@ -165,12 +179,12 @@ class PackSearcher(NeverSaved, Searcher):
 class Watch(NeverSaved, Callback):
     """Keeps the progress fresh, and gives up trials that failed."""
 
-    def __init__(self, searcher: PackSearcher, refresh: Callable[[], None]) -> None:
-        self._searcher, self._refresh = searcher, refresh
+    def __init__(self, searcher: PackSearcher) -> None:
+        self._searcher = searcher
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Called several times a second."""
-        self._refresh()
+        self._searcher.refresh()
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Called when a trial has failed."""

@@ -10,6 +10,7 @@ from sweep.recorder import Recorder
 from sweep.resources import Capacity
 from sweep.searcher import PackSearcher
 from sweep.spec import SweepSpec
+from sweep.store import StoreError
 from sweep.study import SweepStudy
 
 from ..landscape import made_up
@@ -170,16 +171,24 @@ def test_a_trial_that_was_stopped_leaves_its_points_for_resume(make, parts, tmp_
     assert [(p.sigma_w, p.sigma_b, p.depth, p.seed) for p in again.ask(4)] == suggested
 
 
-def test_waits_for_a_storage_that_takes_nothing(make, parts, tmp_path):
-    searcher = make(points=400, search="sobol")
-    searcher._recorder.close(0)  # as if it hung
+def test_waits_for_a_storage_that_takes_nothing(make, parts, monkeypatch):
+    def write(rows):
+        if not shown:
+            raise StoreError("away")
+        parts.append(rows)
 
-    for i in range(100):
-        if (config := searcher.suggest(f"t{i}")) is None:
-            break
-        searcher.on_trial_complete(f"t{i}", result=measured(config))
-    assert 3 <= i <= 6 and searcher._recorder.backlog == i
-    searcher._recorder._queue.clear()
+    shown, running = [], []
+    searcher = make(points=400, search="sobol")
+    searcher._show = lambda points, trouble: shown.append(trouble)
+    searcher._recorder._first_wait = 0.1
+    monkeypatch.setattr(parts, "write", write)
+    config = searcher.suggest("t0")
+    for i in range(1, 7):
+        running.append(searcher._recorder.backlog)
+        searcher.on_trial_complete(f"t{i - 1}", result=measured(config))
+        config = searcher.suggest(f"t{i}")  # the last one waits until it works again
+    assert max(running) <= 5 and "away" in str(shown[0])
+    assert searcher._recorder.flush(10) and len(parts.rows) == 24
 
 
 def test_nodes_without_a_gpu_take_what_is_small(make):

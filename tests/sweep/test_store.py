@@ -397,5 +397,6 @@ def test_a_point_that_failed_and_was_measured_after_all_counts_as_measured(tmp_p
     key = {"sigma_w": 1.0, "sigma_b": 0.1, "depth": 3}
     for seed, status in ((0, "failed"), (0, "ok"), (1, "ok"), (1, "failed"), (2, "failed")):
         store.write([{**key, "seed": seed, "status": status, "margin": None if status == "failed" else 1.0}])
-    found = store.read(["margin"]).to_pandas().set_index("seed")
+    assert store.read(["margin"]).column_names == [*KEY, "margin"]
+    found = store.read(["status"]).to_pandas().set_index("seed")
     assert found["status"].sort_index().tolist() == ["ok", "ok", "failed"]
