@@ -7,6 +7,7 @@ import shutil
 import signal
 import tempfile
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -39,6 +40,7 @@ __all__ = ["TUNE_ENVIRONMENT", "cost_of_depth", "measure"]
 
 _THOUGHT_OF_AT_ONCE = 16  # points; more are soon out of date
 _REDRAW = 0.5  # seconds
+_ROOM_IS_FOUND = 5.0  # seconds after which a node would have begun to start a worker, if there was room for it
 _LONG = 600.0  # seconds that a sweep takes, by a guess
 _LAST_WORDS = 5.0  # seconds that the storage has left to take what was measured, after an interruption
 _CORE_FLOPS, _GPU_FLOPS = 100e9, 10e12  # a second, of well filled matrix products in float32
@@ -243,23 +245,25 @@ def _workers_may_start() -> Iterator[None]:
 
     Tune gives a worker that has become free to the trial that waits longest, and if another one is just being started
     for that trial, kills it. Where packs take less time than the start of a process, the other nodes of a cluster would
-    never get to work. The free worker is for the next trial.
+    never get to work. The free worker is for the next trial; but a trial that nobody has room for may have it.
     """
     from ray.tune.execution.tune_controller import TuneController
 
-    reuse = TuneController._maybe_reuse_cached_actor
+    reuse, waiting = TuneController._maybe_reuse_cached_actor, dict[str, float]()
 
     def reuse_unless_starting(self: Any, trial: Any) -> bool:
         actor = self._trial_to_actor.get(trial)
-        if actor and trial not in self._resetting_trials and self._actor_manager.is_actor_started(actor):
-            return False
+        if actor and trial not in self._resetting_trials:
+            since = waiting.setdefault(trial.trial_id, time.monotonic())
+            if self._actor_manager.is_actor_started(actor) or time.monotonic() - since < _ROOM_IS_FOUND:
+                return False
         return bool(reuse(self, trial))
 
-    TuneController._maybe_reuse_cached_actor = reuse_unless_starting
+    TuneController._maybe_reuse_cached_actor = reuse_unless_starting  # type: ignore[method-assign]
     try:
         yield
     finally:
-        TuneController._maybe_reuse_cached_actor = reuse
+        TuneController._maybe_reuse_cached_actor = reuse  # type: ignore[method-assign]
 
 
 def _failed_rows(points: "list[Point]", error: str) -> list[dict[str, Any]]:

@@ -14,8 +14,12 @@ from .test_faults import SMALL, finish, keys_in_parts, wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
-PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-ENVIRONMENT = {"PATH": PATH, "RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
+ENVIRONMENT = {
+    "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+    "RAY_AUTH_MODE": "token",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
 RAY = "ray start --block --num-cpus 1 --object-store-memory 100000000 --node-ip-address".split()
 
 

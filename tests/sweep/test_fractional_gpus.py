@@ -31,7 +31,7 @@ def cluster():
 def witnessed(cluster, folder, trials, **spec):
     """What the trials of a sweep wrote down; every point was measured once."""
     spec = {"address": cluster.address, "search": "sobol", **spec}
-    command = [sys.executable, WITNESS, folder, str(trials), json.dumps(spec)]
+    command = [sys.executable, WITNESS, folder, str(trials), "0", json.dumps(spec)]
     done = subprocess.run(command, env=cluster.environment, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr[-3000:]
     results = sweep.load(folder / "sweep")

@@ -1,6 +1,7 @@
-"""Runs a sweep whose trials write down what they see: ``python witness.py FOLDER TRIALS SPEC``, as JSON.
+"""Runs a sweep whose trials write down what they see: ``python witness.py FOLDER TRIALS LATE SPEC``.
 
-The first so many trials wait for each other.
+Of the processes the first ones, so many as there are TRIALS, wait for each other; each but the first takes LATE seconds
+to start. SPEC is JSON.
 """
 
 import json
@@ -28,10 +29,13 @@ class Witness(Rehearsal):
             "share": gpus,
         }
         object.__setattr__(self, "seen", seen)
-        folder, trials = self.device
-        Path(folder, "here", str(os.getpid())).touch()
+        folder, trials, late = self.device
+        here = Path(folder, "here")
+        if os.listdir(here):
+            time.sleep(late)
+        (here / str(os.getpid())).touch()
         end = time.monotonic() + 60
-        while len(os.listdir(Path(folder, "here"))) < trials and time.monotonic() < end:
+        while len(os.listdir(here)) < trials and time.monotonic() < end:
             time.sleep(0.05)
         return self
 
@@ -48,5 +52,6 @@ if __name__ == "__main__":
     folder = Path(sys.argv[1])
     for name in ("notes", "here"):
         (folder / name).mkdir()
-    spec = sweep.SweepSpec(**json.loads(sys.argv[3]))
-    sweep.run(spec, folder / "sweep", make=Witness(device=(str(folder), int(sys.argv[2]))))
+    spec = sweep.SweepSpec(**json.loads(sys.argv[4]))
+    seen = (str(folder), int(sys.argv[2]), float(sys.argv[3]))
+    sweep.run(spec, folder / "sweep", make=Witness(device=seen))
