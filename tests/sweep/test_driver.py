@@ -11,7 +11,7 @@ WITNESS = Path(__file__).with_name("witness.py")
 
 @pytest.mark.slow
 def test_a_worker_that_is_slow_to_start_is_waited_for(tmp_path):
-    """As on a node that joins: trials of milliseconds go on meanwhile, and Tune itself would kill it for each of them."""
+    """As on a node that joins, while trials of milliseconds go on; Tune itself would kill it for each of them."""
     spec = {"points": 600, "search": "sobol", "pack": 1, "depth": (1, 3), "concurrency": 2}
     command = [sys.executable, WITNESS, tmp_path, "1", "4", json.dumps(spec)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200)
