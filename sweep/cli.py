@@ -11,6 +11,7 @@ import click
 
 from . import __version__
 from .cli_launch import launch
+from .interrupt import terminated_is_interrupted
 from .options import Number, Numbers, config_option, options, preset_option, usage_error
 from .spec import BENCHMARKS, CHOICES, RANGES, RESOURCES, TABLES, SpecError, SweepSpec
 
@@ -43,7 +44,8 @@ def bad_input_is_usage(command: F) -> F:
     @wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         try:
-            return command(*args, **kwargs)
+            with terminated_is_interrupted():
+                return command(*args, **kwargs)
         except SpecError as error:
             raise usage_error(error) from None
         except KeyboardInterrupt:

@@ -4,12 +4,9 @@ import logging
 import math
 import os
 import shutil
-import signal
 import tempfile
-import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .checkpoints import Checkpoints
 from .frame import point_of, row
+from .interrupt import terminated_is_interrupted
 from .packing import Packer
 from .planner import Planner
 from .progress import Progress
@@ -96,15 +94,15 @@ def _tune(sweep: _Sweep) -> None:
     """Start Ray, and let Tune run trials until nothing is missing."""
     os.environ.update(TUNE_ENVIRONMENT)
     sweep.progress.note("starting Ray")
-    import ray
-
     for name in ("ray.tune", "ray.train", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     capacity = start_ray(sweep.spec, sweep.images)
+    import ray
+
     # Tune's own state is never read again, and must not be in the way where the sweep's disk is full or far away.
     folder = Path(tempfile.mkdtemp(prefix="sweep-"))
     try:
-        with _terminated_is_interrupted(), warnings.catch_warnings():
+        with terminated_is_interrupted(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             _fit(sweep, capacity, folder)
     finally:
@@ -218,23 +216,6 @@ def _tuner(sweep: _Sweep, capacity: Capacity, searcher: "PackSearcher", folder: 
 
 def _trial_name(trial: Any) -> str:
     return f"trial_{trial.trial_id}"
-
-
-@contextmanager
-def _terminated_is_interrupted() -> Iterator[None]:
-    """SIGTERM raises KeyboardInterrupt, like Ctrl-C."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(signum: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    old = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, old)
 
 
 def _failed_rows(points: "list[Point]", error: str) -> list[dict[str, Any]]:
