@@ -240,8 +240,8 @@ def start_ray(spec: SweepSpec, images: "Images") -> Capacity:
 def authenticate(address: str | None) -> None:
     """Use a token where one is asked for, and let nobody else read it. To be called before Ray is imported.
 
-    For a private cluster (no address) Ray makes one, which everybody on the machine could read. It joins others without,
-    unless the environment says so, which those that ask for one refuse; those that do not ask are no use with one.
+    For a private cluster (no address) Ray makes one, which everybody on the machine could read. It joins others without
+    one, unless the environment says so; those that ask for it refuse that, and those that do not are no use with it.
     """
     token = Path.home() / ".ray" / "auth_token"
     elsewhere = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
