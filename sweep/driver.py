@@ -5,8 +5,10 @@ import math
 import os
 import shutil
 import tempfile
+import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -37,6 +39,7 @@ __all__ = ["TUNE_ENVIRONMENT", "cost_of_depth", "measure"]
 
 _THOUGHT_OF_AT_ONCE = 16  # points; more are soon out of date
 _REDRAW = 0.5  # seconds
+_ROOM_IS_FOUND = 5.0  # seconds after which a node would have begun to start a worker, if there was room for it
 _LONG = 600.0  # seconds that a sweep takes, by a guess
 _LAST_WORDS = 5.0  # seconds that the storage has left to take what was measured, after an interruption
 _CORE_FLOPS, _GPU_FLOPS = 100e9, 10e12  # a second, of well filled matrix products in float32
@@ -102,7 +105,7 @@ def _tune(sweep: _Sweep) -> None:
     # Tune's own state is never read again, and must not be in the way where the sweep's disk is full or far away.
     folder = Path(tempfile.mkdtemp(prefix="sweep-"))
     try:
-        with terminated_is_interrupted(), warnings.catch_warnings():
+        with terminated_is_interrupted(), _workers_may_start(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             _fit(sweep, capacity, folder)
     finally:
@@ -216,6 +219,36 @@ def _tuner(sweep: _Sweep, capacity: Capacity, searcher: "PackSearcher", folder: 
 
 def _trial_name(trial: Any) -> str:
     return f"trial_{trial.trial_id}"
+
+
+@contextmanager
+def _workers_may_start() -> Iterator[None]:
+    """Let no worker be killed before it has begun.
+
+    Tune gives a worker that has become free to the trial that waits longest, and if another one is just being started
+    for that trial, kills it. Where packs take less time than the start of a process, the other nodes of a cluster would
+    never get to work. The free worker is for the next trial; but a trial that nobody has room for may have it.
+    """
+    from ray.tune.execution.tune_controller import TuneController
+
+    reuse, waiting = getattr(TuneController, "_maybe_reuse_cached_actor", None), dict[str, float]()
+    if reuse is None:  # another version of Ray
+        yield
+        return
+
+    def reuse_unless_starting(self: Any, trial: Any) -> bool:
+        actor = self._trial_to_actor.get(trial)
+        if actor and trial not in self._resetting_trials:
+            since = waiting.setdefault(trial.trial_id, time.monotonic())
+            if self._actor_manager.is_actor_started(actor) or time.monotonic() - since < _ROOM_IS_FOUND:
+                return False
+        return bool(reuse(self, trial))
+
+    TuneController._maybe_reuse_cached_actor = reuse_unless_starting  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        TuneController._maybe_reuse_cached_actor = reuse  # type: ignore[method-assign]
 
 
 def _failed_rows(points: "list[Point]", error: str) -> list[dict[str, Any]]:

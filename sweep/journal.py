@@ -8,23 +8,27 @@ import contextlib
 import json
 import logging
 import os
+import secrets
+import warnings
+import weakref
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import optuna
+from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 from optuna.trial import TrialState
 
-from .spec import SpecError, SweepSpec
+from .spec import STUDY_FROM, SpecError, SweepSpec
 
-__all__ = ["JOURNAL", "open_study", "running_trials"]
+__all__ = ["JOURNAL", "STUDY_NAME", "open_study", "running_trials", "unusable"]
 
-JOURNAL = "study.journal"
+JOURNAL, STUDY_NAME = "study.journal", "study.name"
 _NAME = "sweep"
-_FROM_ENVIRONMENT = "env:"
+_AT_ONCE = 10_000  # lines of a journal read from a server
 
 
 class _Journal(BaseJournalBackend):
@@ -53,18 +57,28 @@ class _Journal(BaseJournalBackend):
 
 
 class _Redis(BaseJournalBackend):
-    """Optuna's Redis journal without its snapshots, which are pickles."""
+    """Optuna's Redis journal; without its snapshots, which are pickles, and without waiting for lines that are lost."""
 
     def __init__(self, url: str) -> None:
+        import redis
         from optuna.storages.journal import JournalRedisBackend
 
-        self._redis = JournalRedisBackend(url)
+        self._client: Any = redis.Redis.from_url(url)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            self._writer = JournalRedisBackend(url)
 
     def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
-        return self._redis.read_logs(log_number_from)
+        last = self._client.get(":log_number")
+        numbers = range(log_number_from, int(last or -1) + 1)
+        for i in range(0, len(numbers), _AT_ONCE):
+            lines = self._client.mget([f":log:{n}" for n in numbers[i : i + _AT_ONCE]])
+            if None in lines:
+                raise LookupError("the server has lost a part of the journal")
+            yield from map(json.loads, lines)
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        self._redis.append_logs(logs)
+        self._writer.append_logs(logs)
 
 
 def open_study(spec: SweepSpec, directory: Path) -> optuna.Study:
@@ -79,12 +93,12 @@ def open_study(spec: SweepSpec, directory: Path) -> optuna.Study:
     logging.getLogger("optuna").setLevel(logging.ERROR)
     if spec.study is not None:
         try:
-            name = f"{_NAME} {directory.absolute()}"
-            return optuna.create_study(study_name=name, storage=_server(spec.study), load_if_exists=True)
+            server = _server(spec.study)
+            return optuna.create_study(study_name=_name(directory), storage=server, load_if_exists=True)
         except SpecError:
             raise
-        except Exception as error:  # of many kinds; a text of theirs may hold the password
-            raise SpecError(f"`study` {spec.study!r} cannot be used: {type(error).__name__}") from None
+        except Exception as error:
+            raise unusable(spec, error) from None
     path = directory / JOURNAL
     for attempt in range(2):
         try:
@@ -96,16 +110,34 @@ def open_study(spec: SweepSpec, directory: Path) -> optuna.Study:
     raise AssertionError("unreachable")
 
 
+def unusable(spec: SweepSpec, error: Exception) -> SpecError:
+    """What to say of a server that failed."""
+    reason = type(error).__name__  # its text may hold the password
+    if isinstance(error, ImportError):
+        reason = "its driver is not installed; those of PostgreSQL and Redis come with `pip install '.[study]'`"
+    return SpecError(f"`study` {spec.study!r} cannot be used: {reason}")
+
+
+def _name(directory: Path) -> str:
+    """Of the study on a server, which may know sweeps in directories of this name on other machines, or former ones."""
+    path = directory / STUDY_NAME
+    if not path.exists():
+        path.write_text(secrets.token_hex(4))
+    return f"{_NAME} {directory.absolute()} {path.read_text()[:80]}"
+
+
 def _server(study: str) -> BaseStorage:
     url = study
-    if study.startswith(_FROM_ENVIRONMENT):
-        name = study.removeprefix(_FROM_ENVIRONMENT)
-        url = os.environ.get(name, "")
+    if study.startswith(STUDY_FROM):
+        url = os.environ.get(study.removeprefix(STUDY_FROM), "")
         if not url:
             raise SpecError(f"`study` {study!r} names an environment variable that is not set")
     if urlsplit(url).scheme in ("redis", "rediss"):
         return JournalStorage(_Redis(url))
-    return RDBStorage(url)
+    # The server may have been started again since a connection was last used.
+    storage = RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+    weakref.finalize(storage, storage.engine.dispose)
+    return storage
 
 
 def running_trials(directory: Path) -> int:

@@ -12,7 +12,9 @@ from .spec import CHOICES, PRESETS, RANGES, Range, SpecError
 
 __all__ = ["AUTO", "Number", "config_option", "options", "preset_option", "usage_error"]
 
-AUTO = "auto"
+AUTO, NONE = "auto", "none"
+_LARGEST_CONFIG = 2**15  # bytes: reading a key of many parts takes time that grows with their square
+_LONGEST_VALUE = 4096  # characters: a path's limit
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -245,9 +247,10 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
     "storage": click.option("--storage", metavar="URI", help="Where results go; default: the sweep's directory."),
     "study": click.option(
         "--study",
-        metavar="URL|env:NAME",
+        metavar="URL|env:NAME|none",
+        callback=lambda ctx, param, value: None if value == NONE else value,
         help="A server for the Optuna study (PostgreSQL, MySQL, Redis), to look at it from elsewhere; a URL with a "
-        "password stands in the environment variable NAME. Default: a journal in the sweep's directory.",
+        "password stands in the environment variable NAME. Default: none, a journal in the sweep's directory alone.",
     ),
     "seed": _number("seed", "Of everything random.", default=0, show_default=True),
 }
@@ -268,8 +271,13 @@ def _read_config(ctx: click.Context, param: click.Parameter, value: str | None) 
     """Take defaults from a TOML file; click then converts and checks them like arguments."""
     if value is None:
         return
+    path = Path(value)
     try:
-        data = tomllib.loads(Path(value).read_bytes().decode())
+        if path.exists() and not path.is_file():  # a pipe would be waited for, a device has no end
+            raise OSError("it is no file")
+        if path.exists() and path.stat().st_size > _LARGEST_CONFIG:
+            raise OSError(f"it is larger than {_LARGEST_CONFIG // 1024} KiB")
+        data = tomllib.loads(path.read_bytes().decode())
     except OSError as error:
         raise click.BadParameter(f"{value!r} cannot be read: {error.strerror or error}", ctx, param) from None
     except (ValueError, RecursionError) as error:
@@ -285,7 +293,7 @@ def _read_config(ctx: click.Context, param: click.Parameter, value: str | None) 
         name = key.replace("-", "_")
         if name not in known:
             allowed = ", ".join(sorted(n.replace("_", "-") for n in known))
-            raise click.BadParameter(f"{value!r} sets {key!r}, which is none of {allowed}", ctx, param)
+            raise click.BadParameter(f"{value!r} sets {key[:80]!r}, which is none of {allowed}", ctx, param)
         defaults[str(known[name].name)] = _as_argument(known[name], key, item, ctx, param)
     ctx.default_map = {**(ctx.default_map or {}), **defaults}
 
@@ -294,16 +302,24 @@ def _as_argument(option: click.Option, key: str, item: Any, ctx: click.Context, 
     """What would have stood on the command line."""
     if option.is_flag:
         if not isinstance(item, bool):
-            raise click.BadParameter(f"{key!r} must be true or false, got {item!r}", ctx, param)
+            raise click.BadParameter(f"{key!r} must be true or false, got {_named(item)}", ctx, param)
         return item
-    if isinstance(option.type, Numbers) and isinstance(item, list):
-        return ",".join(str(i) for i in item)
     items = item if isinstance(item, list) else [item]
     scalars = all(isinstance(i, int | float | str) and not isinstance(i, bool) for i in items)
+    if isinstance(option.type, Numbers) and isinstance(item, list) and scalars:
+        return ",".join(str(i) for i in item)
     if isinstance(item, list) != (option.nargs == 2) or len(items) != option.nargs or not scalars:
         wanted = "a list of two numbers" if option.nargs == 2 else "one value"
-        raise click.BadParameter(f"{key!r} must be {wanted}, got {str(item)[:80]!r}", ctx, param)
+        raise click.BadParameter(f"{key!r} must be {wanted}, got {_named(item)}", ctx, param)
+    if any(len(str(i)) > _LONGEST_VALUE for i in items):
+        raise click.BadParameter(f"{key!r} must have at most {_LONGEST_VALUE} characters", ctx, param)
     return tuple(str(i) for i in items) if option.nargs == 2 else str(item)
+
+
+def _named(item: Any) -> str:
+    """A value, shortened; what holds others by its kind alone, since it may be endlessly deep."""
+    kinds = {dict: "a table", list: "a list"}
+    return kinds.get(type(item)) or repr(item if not isinstance(item, str) else item[:80])
 
 
 def _apply_preset(ctx: click.Context, param: click.Parameter, value: str | None) -> None:

@@ -15,6 +15,7 @@ __all__ = ["Planner"]
 
 Row = Mapping[str, Any]
 _MEMORY = 0.7  # weight of the past, in how long things take
+_LAST_WORDS = 10.0  # seconds that a study has left to take in what was told, which the parts know, too
 
 
 class Planner:
@@ -139,8 +140,8 @@ class Planner:
         with self._change:
             self._stopping = True
             self._change.notify_all()
-        self._thread.join()
-        if self._error is None and self._told:
+        self._thread.join(_LAST_WORDS)
+        if self._error is None and self._told and not self._thread.is_alive():
             self._study.tell([row for rows in self._told for row in rows])
 
 

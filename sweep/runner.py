@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .driver import measure
 from .frame import Results, load
 from .home import SPEC_FILE, Home
-from .journal import JOURNAL
+from .journal import JOURNAL, STUDY_NAME
 from .lock import locked
 from .resources import check_here, check_memory
 from .settings import sweep_images
@@ -90,7 +90,8 @@ def run(
         except SpecError:  # what only the storage or the cluster could tell; nothing was measured
             for place in places:
                 place.remove(SPEC_FILE, VERSIONS_FILE)
-            (path / JOURNAL).unlink(missing_ok=True)
+            for name in (JOURNAL, STUDY_NAME):
+                (path / name).unlink(missing_ok=True)
             if new:
                 shutil.rmtree(path, ignore_errors=True)
             raise
@@ -176,6 +177,9 @@ def resume(
         raise SpecError(f"`points` must be at least {old.points}, the budget of this sweep, got {spec.points}")
     if spec.address not in _OWN_CLUSTERS and "address" not in changes:
         raise SpecError(f"`address` must be given again, to join the cluster at {printable(str(spec.address))!r}")
+    if spec.study is not None and "study" not in changes:  # any database that this user may write to
+        named = printable(spec.study)
+        raise SpecError(f"`study` must be given again, to use the server at {named!r}, or as none, to go on without it")
     home.check()
     home.check_storage(spec)
     images = sweep_images(replace(spec, **{"download": False} | {k: changes[k] for k in _ELSEWHERE if k in changes}))

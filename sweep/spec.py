@@ -116,6 +116,7 @@ MEASURED = (
     *("probe", "statistic", "threshold", "penalty", "decoded_layers", "certainty", "probe_steps", "precision"),
     *("train", "train_images", "epochs", "optimizer", "lr", "batch", "level", "patience"),
 )
+STUDY_FROM = "env:"  # NAME: where the study's URL stands
 PLACES = ("dataset", "data_dir", "download", "storage")
 _SECRETS = ("key", "secret", "token", "password", "passwd", "pwd", "signature")  # in names of a URI's options
 CHANGEABLE = ("points", "until_boundary_error", *RESOURCES)  # of a sweep that has begun
@@ -205,6 +206,8 @@ class SweepSpec:
             value = getattr(self, name)
             if value is not None and (not isinstance(value, str) or not value or "\0" in value):
                 raise SpecError(f"`{name}` must be a non-empty text, got {value!r}")
+        if self.study is not None and not (self.study.startswith(STUDY_FROM) or "://" in self.study):
+            raise SpecError("`study` must be a URL, scheme://..., or env:NAME")  # whatever it is may hold a password
         if self.study is not None and holds_secret(self.study):
             raise SpecError("`study` must hold no password; put the URL in an environment variable and say env:NAME")
         if not isinstance(self.download, bool):

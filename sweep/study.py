@@ -5,13 +5,16 @@ where it is missing or damaged. Points that were under way when a sweep was stop
 study; they are the first to be asked for again.
 """
 
+import logging
 import math
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import optuna
@@ -22,13 +25,15 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from probes.point import Point
 
 from .design import Place, budget, places, seeds
-from .journal import open_study
+from .journal import JOURNAL, open_study, unusable
 from .margin import MIN_POINTS, SearchModel
 from .sampler import CENSORED
 from .spec import AXES, SweepSpec
 from .sweep_sampler import SweepSampler
 
 __all__ = ["SweepStudy", "search_space"]
+
+T = TypeVar("T")
 
 _DOUBTFUL = "doubtful"  # user attribute of a trial whose points are to be trained
 _AT_ONCE = 64  # points thought of, at most
@@ -111,6 +116,8 @@ class _Stop:
 class SweepStudy:
     """Hands out points and takes in rows, each point once.
 
+    If the study's server fails, the study moves to a journal in the sweep's directory, and the sweep goes on.
+
     Parameters
     ----------
     spec:
@@ -143,9 +150,8 @@ class SweepStudy:
         self.spec = spec
         self.budget = budget(spec)
         self._space = search_space(spec)
-        self._study = open_study(spec, directory)
-        self._storage, self._id = self._study._storage, self._study._study_id
-        self._study.sampler = self._sampler(cost, min(batch, _AT_ONCE))
+        self._directory, self._cost, self._batch = directory, cost, min(batch, _AT_ONCE)
+        self._open(spec)
         self._designed = places(spec) if spec.search not in _LEARNS else iter(())
         self._found: dict[Place, _Found] = {}  # of every place that was asked for or measured
         self._waiting: deque[list[Point]] = deque()
@@ -153,12 +159,44 @@ class SweepStudy:
         self._stop = _Stop(spec, rows)
         for row in rows:
             self._found.setdefault(_place(row), _Found()).add(row)
-        self._reconcile()
+        try:
+            self._reconcile()
+        except Exception as error:
+            if not self._on_server:
+                raise
+            raise unusable(spec, error) from None
 
-    def _sampler(self, cost: Callable[[int], float], batch: int) -> BaseSampler:
+    def _open(self, spec: SweepSpec) -> None:
+        self._study = open_study(spec, self._directory)
+        self._storage, self._id = self._study._storage, self._study._study_id
+        self._study.sampler = self._sampler()
+        self._on_server = spec.study is not None
+
+    def _tried(self, use: Callable[[], T]) -> T:
+        """Use the study: that of the server; where that fails, the one here."""
+        try:
+            return use()
+        except Exception as error:  # of many kinds; a fault of ours is raised again by the second try
+            if not self._on_server:
+                raise
+            said = "the study %s cannot be used any more (%s): the sweep goes on with a journal in its directory"
+            logging.getLogger(__name__).warning(said, self.spec.study, type(error).__name__)
+            self._move_here()
+            return use()
+
+    def _move_here(self) -> None:
+        """Begin a journal with what is known of every place."""
+        (self._directory / JOURNAL).unlink(missing_ok=True)
+        self._open(replace(self.spec, study=None))
+        for place in self._found:
+            self._adopt(place)
+            if place in self._doubtful:
+                self._note_doubt(place)
+
+    def _sampler(self) -> BaseSampler:
         spec = self.spec
         if spec.search == "boundary" and spec.free_axes:
-            return SweepSampler(spec, self._space, cost, batch, self._outcome_of)
+            return SweepSampler(spec, self._space, self._cost, self._batch, self._outcome_of)
         if spec.search == "tpe":
             trials = len(self._study.get_trials(deepcopy=False))  # a stream of random numbers never starts over
             with warnings.catch_warnings():
@@ -193,24 +231,27 @@ class SweepStudy:
                 self._close(trial.number, found)
         for place in [p for p, found in self._found.items() if found.number is None]:
             self._adopt(place)
+            if self._found[place].number != -1 and (missing := self._missing(place)):
+                self._waiting.append(missing)
 
     def _missing(self, place: Place) -> list[Point]:
         found = self._found[place]
-        wanted = seeds(self.spec, found.number or 0)
-        return [Point(*place, seed) for seed in wanted[len(found.seeds) :]]
+        wanted = [s for s in seeds(self.spec, found.number or 0) if s not in found.seeds]
+        return [Point(*place, seed) for seed in wanted[: max(0, self.spec.replicas - len(found.seeds))]]
 
     def _adopt(self, place: Place) -> None:
-        """Add a measured point that the study has never heard of."""
+        """Add a place that the study has never heard of."""
         found = self._found[place]
-        params = dict(zip(AXES, place, strict=True))
-        found.number = self._new_trial(params, found) if self._contains(params) else -1
+        done = len(found.seeds) >= self.spec.replicas
+        is_ours = self._contains(dict(zip(AXES, place, strict=True)))
+        found.number = self._new_trial(place, found if done else None) if is_ours else -1
 
     def _contains(self, params: dict[str, Any]) -> bool:
         return all(d._contains(d.to_internal_repr(params[n])) for n, d in self._space.items())
 
-    def _new_trial(self, params: dict[str, Any], found: _Found | None = None) -> int:
+    def _new_trial(self, place: Place, found: _Found | None = None) -> int:
         """The number of a trial that is under way, or of one that came to something already."""
-        now = datetime.now()
+        params, now = dict(zip(AXES, place, strict=True)), datetime.now()
         if found is None:
             trial = create_trial(state=TrialState.RUNNING, params=params, distributions=self._space)
             trial.datetime_start, trial.datetime_complete = now, None
@@ -247,16 +288,16 @@ class SweepStudy:
         """A place that was not asked for before; None if there is none."""
         if self.spec.search not in _LEARNS:
             place = next((p for p in self._next_designed() if p not in self._found), None)
-            number = None if place is None else self._new_trial(dict(zip(AXES, place, strict=True)))
+            number = None if place is None else self._tried(partial(self._new_trial, place))
         else:
-            place, number = self._suggested()
+            place, number = self._tried(self._suggested)
         if place is None:
             return None
         self._found[place] = _Found(number)
         sampler = self._study.sampler if self.spec.train == "boundary" else None
         if isinstance(sampler, SweepSampler) and sampler.doubtful(dict(zip(AXES, place, strict=True))):
-            self._set_attribute(number or 0, _DOUBTFUL, True)
             self._doubtful.add(place)
+            self._tried(partial(self._note_doubt, place))
         return place
 
     def _next_designed(self) -> Iterator[Place]:
@@ -278,7 +319,7 @@ class SweepStudy:
                 return place, trial.number
             self._close(trial.number, None)
         unused = self._unused_place(place)
-        return unused, None if unused is None else self._new_trial(dict(zip(AXES, unused, strict=True)))
+        return unused, None if unused is None else self._new_trial(unused)
 
     def doubtful(self, point: Point) -> bool:
         """Whether a point is to be trained, in a sweep that trains the boundary, whatever the probe says of it."""
@@ -307,8 +348,8 @@ class SweepStudy:
         for row in rows:
             found = self._found.setdefault(_place(row), _Found(-1))
             found.add(row)
-            if len(found.seeds) >= self.spec.replicas and found.number is not None and found.number >= 0:
-                self._close(found.number, found)
+            if len(found.seeds) >= self.spec.replicas:
+                self._tried(partial(self._finish, found))
 
     def _value(self, found: _Found) -> float | None:
         """Of the trial; TPE minimises the distance from the boundary."""
@@ -334,9 +375,13 @@ class SweepStudy:
         state, values = (TrialState.FAIL, None) if value is None else (TrialState.COMPLETE, [value])
         self._storage.set_trial_state_values(trial_id, state, values)
 
-    def _set_attribute(self, number: int, key: str, value: Any) -> None:
-        trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
-        self._storage.set_trial_user_attr(trial_id, key, value)
+    def _finish(self, found: _Found) -> None:
+        if found.number is not None and found.number >= 0:
+            self._close(found.number, found)
+
+    def _note_doubt(self, place: Place) -> None:
+        trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._id, self._found[place].number or 0)
+        self._storage.set_trial_user_attr(trial_id, _DOUBTFUL, True)
 
 
 def _place(values: Mapping[str, Any]) -> Place:

@@ -2,13 +2,42 @@
 
 import itertools
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 RAY = str(Path(sys.executable).with_name("ray"))
+_ports = itertools.count(23000, 2500)
+
+
+def _is_free(port):
+    with socket.socket() as tried:
+        return tried.connect_ex(("127.0.0.1", port)) != 0
+
+
+@contextmanager
+def clusters():
+    """Makes them; all end with it."""
+    made, folders = [], []
+
+    def make():
+        folders.append(tempfile.mkdtemp(prefix="r", dir="/tmp"))  # sockets need a short path
+        made.append(Nodes(folders[-1], next(p for p in _ports if _is_free(p))))
+        return made[-1]
+
+    try:
+        yield make
+    finally:
+        for cluster in made:
+            cluster.close()
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def children(pid):
