@@ -318,7 +318,7 @@ def _as_argument(option: click.Option, key: str, item: Any, ctx: click.Context, 
 
 def _named(item: Any) -> str:
     """A value, shortened; what holds others by its kind alone, since it may be endlessly deep."""
-    kinds = {dict: "a table", list: "a list"}
+    kinds: dict[type, str] = {dict: "a table", list: "a list"}
     return kinds.get(type(item)) or repr(item if not isinstance(item, str) else item[:80])
 
 
