@@ -41,7 +41,7 @@ _ENDINGS = (".html", ".htm")
 _SHOWN = 600  # points with their rows and profiles; the estimates are from all
 _FAILED_SHOWN = 100  # of them
 _LAYERS = 40  # of a profile
-_TRAINED = 1000  # points that prediction and truth are compared at
+_TRAINED = 500  # points that prediction and truth are compared at
 _STEPS = 81
 _DEPTHS, _DEPTHS_ALONE = 24, 8  # of the slider; where each has to be estimated alone
 _PREFIXES = 12
@@ -322,7 +322,8 @@ def _line(results: Results) -> dict[str, Any] | None:
     spec, phase = results.spec, results.phase
     if not phase.enough or len(phase.free) != 1:
         return None
-    x = np.linspace(*getattr(spec, phase.free[0]), 121)
+    low, high = getattr(spec, phase.free[0])
+    x = np.linspace(float(low), float(high), 121)
     mean, deviation = phase.margin(**{a: getattr(spec, a)[0] for a in AXES} | {phase.free[0]: x})
     return {
         "x": _numbers(x),

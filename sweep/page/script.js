@@ -170,7 +170,7 @@
   const state = data.status, left = state.total - state.done - state.failed;
   const chip = (value, label, warn) => document.getElementById("chips").append(el("li", { class: warn ? "warn" : null }, el("b", {}, value), el("span", {}, label)));
   chip(state.done.toLocaleString("en"), `of ${many(state.total, "point")} measured`);
-  if (left > 0) chip(left.toLocaleString("en"), state.running > 0 ? "to go: the sweep is running" : "not measured: the sweep was stopped, or is known well enough", true);
+  if (left > 0) chip(left.toLocaleString("en"), state.running > 0 ? `to go, ${state.running.toLocaleString("en")} of them under way` : "not measured", true);
   if (state.diverged) chip(state.diverged.toLocaleString("en"), "diverged (measured: they retain nothing)");
   if (state.failed) chip(state.failed.toLocaleString("en"), "failed", true);
   if (data.damaged.length) chip(data.damaged.length.toLocaleString("en"), data.damaged.length === 1 ? "file left out" : "files left out", true);
@@ -264,8 +264,8 @@
     }
     const what = !P ? "Too few points for a boundary." : byHorizon ? `Colour: the layers after which the image is lost.${through ? " It does not depend on the depth of a network; which of them can be trained does." : ""}` : "Colour: the margin; 0 or more is predicted trainable.";
     const fixed = depths.length > 1 ? " at the depth of the slider" : "";
-    const one = view("plane", `σ_w and σ_b${fixed || `, ${many(data.axes.depth[0], "layer")}`}`, what + (through && fixed ? ` White marks would be trainable${fixed}.` : ""), [...LINES, ...MARKS], control, (c) => {
-      const i = at(), depth = depths.length ? depths[i] : data.axes.depth[1], traces = [];
+    const one = view("plane", `σ_w and σ_b${fixed || (free.has("depth") ? "" : `, ${many(data.axes.depth[0], "layer")}`)}`, what + (through && fixed ? ` White marks would be trainable${fixed}.` : ""), [...LINES, ...MARKS], control, (c) => {
+      const i = at(), depth = depths[i], traces = [];
       if (P) {
         const d = through ? 0 : i;
         const z = P.margin[d].map((row) => row.map((m) => (byHorizon ? Math.max(Math.log10(data.needed * P.grid_depths[d]) + m / Math.LN10, range[0]) : m)));
@@ -274,7 +274,7 @@
       }
       if (hasLine) traces.push(band(critical.lower, critical.upper, critical.sigma_b, "rgba(0,0,0,0.3)"), ...halo(critical.sigma_w, critical.sigma_b));
       if (theory) traces.push(path(theory.sigma_w, theory.sigma_b, RED, 2.2, "6px,4px"));
-      const good = (k) => (through ? points.margin[k] + Math.log(points.depth[k] / depth) : points.margin[k]) >= 0;
+      const good = (k) => (through && P ? points.margin[k] + Math.log(points.depth[k] / depth) : points.margin[k]) >= 0;
       const near = !through && depths.length > 1 ? (k) => Math.abs(Math.log(points.depth[k] / depth)) < 0.35 : null;
       return [[...traces, ...marks("sigma_w", "sigma_b", good, near)], layout(c, { title: NAMES.sigma_w, range: data.axes.sigma_w, showgrid: !P }, { title: NAMES.sigma_b, range: data.axes.sigma_b, showgrid: !P })];
     });
@@ -288,7 +288,7 @@
     const levels = P ? (through ? Array.from({ length: 60 }, (_, i) => shallow + ((deep - shallow) * i) / 59) : P.depths) : [];
     const limit = P ? Math.min(2.5, Math.max(...P.margin.map((plane) => plane.map((row) => row.map((m) => Math.abs(m)).reduce((a, b) => Math.max(a, b))).reduce((a, b) => Math.max(a, b))), 0.1)) : 1;
     const width = (data.axes.sigma_b[1] - data.axes.sigma_b[0]) / 10;
-    const title = both ? "σ_w and depth at the σ_b of the slider" : x === "sigma_w" ? `σ_w and depth, σ_b = ${number(data.axes.sigma_b[0])}` : `σ_b and depth, σ_w = ${number(data.axes.sigma_w[0])}`;
+    const title = both ? `σ_w and depth${P ? " at the σ_b of the slider" : ""}` : x === "sigma_w" ? `σ_w and depth, σ_b = ${number(data.axes.sigma_b[0])}` : `σ_b and depth, σ_w = ${number(data.axes.sigma_w[0])}`;
     const items = [P && !P.boundary ? ["boundary", { line: WHITE }] : null, ...LINES.map((l, i) => (x === "sigma_b" && i > 1 ? null : l)), ...MARKS];
     const two = view("depths", title, (P ? "Colour: the margin; 0 or more is predicted trainable." : "Too few points for a boundary.") + (values.length > 1 ? " Points at other σ_b are faint." : ""), items, control, (c) => {
       const j = at(), traces = [], across = x === "sigma_w" ? P && P.sigma_w : P && P.sigma_b;
@@ -297,7 +297,7 @@
         traces.push(heat(c, across, levels, z, -limit, limit, "margin"), ...ends(j, true));
         if (!P.boundary) traces.push({ type: "contour", x: across, y: levels, z, showscale: false, hoverinfo: "skip", contours: { start: 0, end: 0, size: 1, coloring: "none" }, line: { color: WHITE, width: 2.2 } });
       }
-      if (x === "sigma_w") {
+      if (x === "sigma_w" && (P || !both)) {
         const y = [shallow, deep];
         if (hasLine) traces.push(band([critical.lower[j], critical.lower[j]], [critical.upper[j], critical.upper[j]], y, "rgba(0,0,0,0.3)"), ...halo([critical.sigma_w[j], critical.sigma_w[j]], y));
         if (theory) { const t = interpolate(theory.sigma_b, theory.sigma_w, values.length ? values[j] : data.axes.sigma_b[0]); traces.push(path([t, t], y, RED, 2.2, "6px,4px")); }
@@ -310,7 +310,7 @@
   if (free.size === 1) {
     const [x] = free;
     const L = data.line;
-    view("along", `Margin along ${SYMBOLS[x]}`, L ? "0 or more is predicted trainable." : "Too few points for a boundary. A margin of 0 or more is predicted trainable.", MARKS, null, (c) => [
+    view("along", `Margin along ${SYMBOLS[x]}`, L ? "0 or more is predicted trainable." : "Too few points for a boundary. A margin of 0 or more is predicted trainable.", [L ? ["estimate, and its 90 % interval", { line: "#64b5f0", fill: "#64b5f0" }] : null, x === "sigma_w" && theory ? ["mean field, χ_1 = 1", { line: "#ff7b93", dash: "5 3" }] : null, ...MARKS], null, (c) => [
       [...(L ? [band(L.low, L.high, L.x, "rgba(0,114,178,0.25)", true), path(L.x, L.mean, c.blue, 2.4)] : []), path(data.axes[x], [0, 0], c.quiet, 1),
         ...(x === "sigma_w" && theory ? [{ ...path([theory.sigma_w[0], theory.sigma_w[0]], [0, 1], c.theory, 2, "6px,4px"), yaxis: "y2" }] : []),
         ...marks(x, points.margin ? "margin" : "depth", (k) => points.margin[k] >= 0)],
