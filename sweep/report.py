@@ -217,7 +217,14 @@ def _command(spec: SweepSpec) -> str:
         value = getattr(spec, name)
         if value is not None and value != getattr(defaults, name):
             words += [f"--{name.replace('_', '-')}", ",".join(map(str, value)) if type(value) is tuple else str(value)]
-    return shlex.join(words)
+    return " ".join(map(_quoted, words))
+
+
+def _quoted(word: str) -> str:
+    """For a shell; as bash writes it where it holds control characters, which a terminal would obey when pasted."""
+    if word.isprintable():
+        return shlex.quote(word)
+    return "$'" + "".join(c if c.isprintable() and c not in "'\\" else f"\\U{ord(c):08x}" for c in word) + "'"
 
 
 def _settings(spec: SweepSpec) -> list[list[Any]]:

@@ -1,7 +1,7 @@
 import json
 import re
-import shlex
 import shutil
+import subprocess
 import time
 
 import numpy as np
@@ -160,7 +160,11 @@ def test_the_command_measures_the_same_point_again(make_sweep, monkeypatch, opti
     spec = SweepSpec(points=3, **options)
     found = content(make_sweep(spec, count=1))
     point = {n: found["points"][n][0] for n in ("sigma_w", "sigma_b", "depth", "seed")}
-    words = shlex.split(found["command"]) + [f"--{n.replace('_', '-')}={v!r}" for n, v in point.items()]
+    assert found["command"].isprintable()  # nothing that a terminal obeys when it is pasted
+    # Split as a shell does.
+    command = ["bash", "-c", f"printf '%s\\0' {found['command']}"]
+    split = subprocess.run(command, check=True, capture_output=True, env={"LC_ALL": "C.UTF-8"}, text=True).stdout
+    words = split.split("\0")[:-1] + [f"--{n.replace('_', '-')}={v!r}" for n, v in point.items()]
     assert words[0] == "sweep"
     CliRunner().invoke(main, [*words[1:], "--images-out", "point.png"])
     ((again, pictures),) = asked
@@ -300,7 +304,8 @@ def test_it_opens_without_a_word(make_sweep, chromium, count, failed, fixed):
         *("Prediction against truth", "Search history", "Cost", "Failures"),
     ]
     chips = opened.find("#chips").text.split("\n")  # a number, what it counts, a number, ...
-    assert chips[:2] == [str(count - failed), f"of {30 if len(fixed) < 3 else 1} points measured".replace("1 points", "1 point")]
+    total = "30 points" if len(fixed) < 3 else "1 point"
+    assert chips[:2] == [str(count - failed), f"of {total} measured"]
     assert dict(zip(chips[1::2], chips[::2], strict=True)).get("failed", "0") == str(failed)
     opened.close()
 
