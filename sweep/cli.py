@@ -216,6 +216,22 @@ def plot_command(directory: str, output: str | None) -> None:
     click.echo(str(summary.draw(load(directory), output)))
 
 
+@main.command("report")
+@directory
+@click.option("-o", "--output", metavar="FILE", help="An HTML file; default: DIR/report.html.")
+@bad_input_is_usage
+def report_command(directory: str, output: str | None) -> None:
+    """Write an interactive report: one HTML file that needs no network.
+
+    \b
+    Example: sweep report runs/first -o report.html
+    """
+    from . import report
+    from .frame import load
+
+    click.echo(str(report.draw(load(directory), output)))
+
+
 @main.command("compare")
 @directory
 @click.option("--truth", metavar="DIR2", type=click.Path(), help="Another sweep, whose training is the truth.")
