@@ -11,6 +11,7 @@ import click
 
 from . import __version__
 from .cli_launch import launch
+from .interrupt import terminated_is_interrupted
 from .options import Number, Numbers, config_option, options, preset_option, usage_error
 from .spec import BENCHMARKS, CHOICES, RANGES, RESOURCES, TABLES, SpecError, SweepSpec
 
@@ -43,7 +44,8 @@ def bad_input_is_usage(command: F) -> F:
     @wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         try:
-            return command(*args, **kwargs)
+            with terminated_is_interrupted():
+                return command(*args, **kwargs)
         except SpecError as error:
             raise usage_error(error) from None
         except KeyboardInterrupt:
@@ -212,6 +214,22 @@ def plot_command(directory: str, output: str | None) -> None:
     from .frame import load
 
     click.echo(str(summary.draw(load(directory), output)))
+
+
+@main.command("report")
+@directory
+@click.option("-o", "--output", metavar="FILE", help="An HTML file; default: DIR/report.html.")
+@bad_input_is_usage
+def report_command(directory: str, output: str | None) -> None:
+    """Write an interactive report: one HTML file that needs no network.
+
+    \b
+    Example: sweep report runs/first -o report.html
+    """
+    from . import report
+    from .frame import load
+
+    click.echo(str(report.draw(load(directory), output)))
 
 
 @main.command("compare")

@@ -4,9 +4,7 @@ import logging
 import math
 import os
 import shutil
-import signal
 import tempfile
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .checkpoints import Checkpoints
 from .frame import point_of, row
+from .interrupt import terminated_is_interrupted
 from .packing import Packer
 from .planner import Planner
 from .progress import Progress
@@ -98,15 +97,15 @@ def _tune(sweep: _Sweep) -> None:
     """Start Ray, and let Tune run trials until nothing is missing."""
     os.environ.update(TUNE_ENVIRONMENT)
     sweep.progress.note("starting Ray")
-    import ray
-
     for name in ("ray.tune", "ray.train", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     capacity = start_ray(sweep.spec, sweep.images)
+    import ray
+
     # Tune's own state is never read again, and must not be in the way where the sweep's disk is full or far away.
     folder = Path(tempfile.mkdtemp(prefix="sweep-"))
     try:
-        with _terminated_is_interrupted(), _workers_may_start(), warnings.catch_warnings():
+        with terminated_is_interrupted(), _workers_may_start(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             _fit(sweep, capacity, folder)
     finally:
@@ -223,23 +222,6 @@ def _trial_name(trial: Any) -> str:
 
 
 @contextmanager
-def _terminated_is_interrupted() -> Iterator[None]:
-    """SIGTERM raises KeyboardInterrupt, like Ctrl-C."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(signum: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    old = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, old)
-
-
-@contextmanager
 def _workers_may_start() -> Iterator[None]:
     """Let no worker be killed before it has begun.
 
@@ -249,7 +231,10 @@ def _workers_may_start() -> Iterator[None]:
     """
     from ray.tune.execution.tune_controller import TuneController
 
-    reuse, waiting = TuneController._maybe_reuse_cached_actor, dict[str, float]()
+    reuse, waiting = getattr(TuneController, "_maybe_reuse_cached_actor", None), dict[str, float]()
+    if reuse is None:  # another version of Ray
+        yield
+        return
 
     def reuse_unless_starting(self: Any, trial: Any) -> bool:
         actor = self._trial_to_actor.get(trial)

@@ -318,9 +318,8 @@ def _as_argument(option: click.Option, key: str, item: Any, ctx: click.Context, 
 
 def _named(item: Any) -> str:
     """A value, shortened; what holds others by its kind alone, since it may be endlessly deep."""
-    if isinstance(item, dict | list):
-        return "a table" if isinstance(item, dict) else "a list"
-    return repr(item[:80] if isinstance(item, str) else item)
+    kinds: dict[type, str] = {dict: "a table", list: "a list"}
+    return kinds.get(type(item)) or repr(item if not isinstance(item, str) else item[:80])
 
 
 def _apply_preset(ctx: click.Context, param: click.Parameter, value: str | None) -> None:

@@ -6,6 +6,8 @@ import math
 import os
 import secrets
 import socket
+import subprocess
+import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -203,7 +205,7 @@ def start_ray(spec: SweepSpec, images: "Images") -> Capacity:
     """
     for name, value in _RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    authenticate(private=spec.address in (None, "local"))
+    authenticate(None if spec.address in (None, "local") else spec.address)
     import ray
 
     with warnings.catch_warnings():
@@ -235,23 +237,27 @@ def start_ray(spec: SweepSpec, images: "Images") -> Capacity:
         raise
 
 
-def authenticate(*, private: bool) -> None:
-    """Use a token wherever there is one, and let nobody else read it.
+def authenticate(address: str | None) -> None:
+    """Use a token where one is asked for, and let nobody else read it. To be called before Ray is imported.
 
-    Ray makes one for a private cluster, which everybody on the machine could read. It joins a cluster without it, which
-    those that ask for one refuse; those that do not take no offence. To be called before Ray is imported.
+    For a private cluster (no address) Ray makes one, which everybody on the machine could read. It joins others without
+    one, unless the environment says so; those that ask for it refuse that, and those that do not are no use with it.
     """
     token = Path.home() / ".ray" / "auth_token"
     elsewhere = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
     with contextlib.suppress(OSError):
-        if private and not elsewhere and not token.exists():
+        if not address and not elsewhere and not token.exists():
             token.parent.mkdir(parents=True, exist_ok=True)
             with open(os.open(token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
                 file.write(secrets.token_hex(32))
         if token.exists():
             token.chmod(0o600)
-    if not private and (elsewhere or token.exists()):
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    if address and "RAY_AUTH_MODE" not in os.environ and (elsewhere or token.exists()):
+        command = [sys.executable, "-m", "ray.scripts.scripts", "health-check"]
+        command += [] if address == "auto" else ["--address", address]
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            if subprocess.run(command, capture_output=True, timeout=60).returncode:
+                os.environ["RAY_AUTH_MODE"] = "token"
 
 
 def _alive() -> list[tuple[float, float]]:

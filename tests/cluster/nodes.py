@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 RAY = str(Path(sys.executable).with_name("ray"))
-_ports = itertools.count(23000, 2500)
+_ports = itertools.count(10_000 + 11_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]), 1500)
 
 
 def _is_free(port):
