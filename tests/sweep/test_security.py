@@ -5,10 +5,12 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
+from pyarrow import fs
 
 from sweep.resources import authenticate
 
@@ -57,12 +59,12 @@ def curl(*arguments):
     return subprocess.run(command, capture_output=True, text=True, input="\0\0\0\0\0", timeout=20).stdout
 
 
-def statuses(port, token=None, host="127.0.0.1"):
-    """What a port answers to everything that may be asked: gRPC's statuses and those of HTTP."""
+def statuses(port, token=None, host="127.0.0.1", calls=CALLS):
+    """What a port answers to all that may be asked: gRPC's statuses and those of HTTP."""
     grpc, http = [], []
     credentials = ["--header", f"authorization: Bearer {token}"] if token else []
     asked = ["--http2-prior-knowledge", "--data-binary", "@-", "--header", "content-type: application/grpc"]
-    for call in CALLS:
+    for call in calls:
         said = curl(*asked, "--header", "te: trailers", *credentials, f"http://{host}:{port}/ray.rpc.{call}")
         grpc += re.findall(r"(?im)^grpc-status: (\d+)", said)
     for page in PAGES:
@@ -79,8 +81,8 @@ REFUSED = {"16", "12"}  # not authenticated; no such service
 def check_closed(pid, host="127.0.0.1"):
     """Nobody is let in without the token, whoever has it is: the check can tell."""
     ports = listening(pid)
-    answers = [statuses(port, TOKEN, host)[0] for port in ports]
-    assert any("0" in grpc for grpc in answers), (ports, answers)
+    harmless = [statuses(port, TOKEN, host, CALLS[:1])[0] for port in ports]
+    assert ["0"] in harmless, (ports, harmless)
     for port in ports:
         for token in (None, "f" * 64):
             grpc, http = statuses(port, token, host)
@@ -139,12 +141,12 @@ def test_a_stranger_at_a_sweep_on_one_machine(home, tmp_path):
             assert driver.poll() is None and time.monotonic() < end, log.read_text()
             time.sleep(0.2)
         assert (home / ".ray" / "auth_token").stat().st_mode & 0o777 == 0o600
-        assert TOKEN.encode() not in b"".join(p.read_bytes() for p in Path("/proc").glob("[0-9]*/cmdline"))
+        assert TOKEN.encode() not in b"".join(_title(p) for p in Path("/proc").glob("[0-9]*"))
         address = address_of(driver)
         check_closed(driver.pid, address.rpartition(":")[0])
         (tmp_path / "stranger").mkdir()
         for given in ({"RAY_AUTH_MODE": "disabled"}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "f" * 64}):
-            code, said = stranger(address, tmp_path / "stranger", **given)
+            code, said = stranger(address, tmp_path, **given)
             assert code != 0 and "AuthenticationError" in said and "I am in" not in said
         assert driver.poll() is None, log.read_text()
     finally:
@@ -161,13 +163,65 @@ def test_a_stranger_at_a_cluster(home):
         node = cluster.add()
         check_closed(cluster.head.pid)
         check_nobody_is_let_in(node.pid)
-        assert stranger(cluster.address, home, RAY_AUTH_MODE="token") == (0, "I am in\n")
+        code, said = stranger(cluster.address, home, RAY_AUTH_MODE="token")
+        assert code == 0 and "I am in" in said
 
 
 def check_nobody_is_let_in(pid):
     for port in listening(pid):
         grpc, http = statuses(port)
         assert set(grpc) <= REFUSED and set(http) <= {"401", "403", "404", "405"}, (port, grpc, http)
+
+
+@pytest.fixture
+def ray_folder(monkeypatch):
+    """Of Ray's own logs; a short path."""
+    folder = tempfile.mkdtemp(prefix="r", dir="/tmp")
+    monkeypatch.setenv("RAY_TMPDIR", folder)
+    yield Path(folder)
+    shutil.rmtree(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # moto's own, in its threads
+def test_the_keys_of_a_storage_are_written_nowhere(tmp_path, monkeypatch, ray_folder):
+    """Not in a command line, a log of ours or Ray's, or what is stored."""
+    moto = pytest.importorskip("moto.server", reason="moto[server] is not installed")
+    keys = {"AWS_ACCESS_KEY_ID": "AKIAHUSHHUSH1234", "AWS_SECRET_ACCESS_KEY": "hush/hush/5678"}
+    more = {"AWS_EC2_METADATA_DISABLED": "true", "AWS_DEFAULT_REGION": "us-east-1", "XDG_CACHE_HOME": str(tmp_path)}
+    for name, value in {**keys, **more}.items():
+        monkeypatch.setenv(name, value)
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        options = f"endpoint_override=127.0.0.1:{server.get_host_and_port()[1]}&scheme=http"
+        storage, _ = fs.FileSystem.from_uri(f"s3://hush?{options}&allow_bucket_creation=true")
+        storage.create_dir("hush")
+        small = "--points 8 --probe direct --images 200 --depth 3 6 --search sobol --pack 1".split()
+        command = [sys.executable, "-m", "sweep", "run", "--out", f"s3://hush/sweep?{options}", *small]
+        driver = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        titles = set()
+        while driver.poll() is None:
+            titles.update(_title(p) for p in Path("/proc").glob("[0-9]*"))
+            time.sleep(0.1)
+        said = driver.stdout.read()
+        driver.stdout.close()
+        assert driver.returncode == 0, said.decode()
+        listed = storage.get_file_info(fs.FileSelector("hush", recursive=True))
+        stored = [storage.open_input_file(f.path).read() for f in listed if f.is_file]
+    finally:
+        server.stop()
+    logs = [p.read_bytes() for folder in (ray_folder, tmp_path) for p in folder.rglob("*") if p.is_file()]
+    assert any(b"gcs_server" in title for title in titles) and len(stored) >= 10 and len(logs) > 10
+    for key in keys.values():
+        assert not any(key.encode() in text for text in (said, *titles, *stored, *logs))
+
+
+def _title(process):
+    try:
+        return (process / "cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def test_a_token_is_for_its_owner_alone(home, monkeypatch):
@@ -178,7 +232,7 @@ def test_a_token_is_for_its_owner_alone(home, monkeypatch):
     authenticate(private=True)
     assert token.stat().st_mode & 0o777 == 0o600 and re.fullmatch("[0-9a-f]{64}", token.read_text())
     assert "RAY_AUTH_MODE" not in os.environ
-    monkeypatch.setenv("RAY_AUTH_MODE", "")
+    monkeypatch.setenv("RAY_AUTH_MODE", "")  # so that it is forgotten in the end
     monkeypatch.delenv("RAY_AUTH_MODE")
     authenticate(private=False)
     assert os.environ["RAY_AUTH_MODE"] == "token"
