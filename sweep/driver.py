@@ -105,7 +105,7 @@ def _tune(sweep: _Sweep) -> None:
     # Tune's own state is never read again, and must not be in the way where the sweep's disk is full or far away.
     folder = Path(tempfile.mkdtemp(prefix="sweep-"))
     try:
-        with terminated_is_interrupted(), _workers_may_start(), warnings.catch_warnings():
+        with terminated_is_interrupted(), _workers_may_start(), _keys_stay_here(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             _fit(sweep, capacity, folder)
     finally:
@@ -249,6 +249,24 @@ def _workers_may_start() -> Iterator[None]:
         yield
     finally:
         TuneController._maybe_reuse_cached_actor = reuse  # type: ignore[method-assign]
+
+
+@contextmanager
+def _keys_stay_here() -> Iterator[None]:
+    """Let nobody read the keys of a storage in the list of processes.
+
+    Tune hands those of AWS on in the command lines of its workers, which Ray logs, too. On this machine they have them
+    from the environment anyway, on a cluster from that of their node.
+    """
+    from ray.tune.execution import class_cache
+
+    handed_on: set[str] = getattr(class_cache, "ENV_VARS_TO_PROPAGATE", set())
+    keys = {name for name in handed_on if name.startswith("AWS_")}
+    handed_on -= keys
+    try:
+        yield
+    finally:
+        handed_on |= keys
 
 
 def _failed_rows(points: "list[Point]", error: str) -> list[dict[str, Any]]:
