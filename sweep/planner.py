@@ -73,8 +73,9 @@ class Planner:
                     self._told.clear()
                 if told:
                     self._study.tell(told)
-                if self._exhausted or self._held() >= self._ahead():
-                    continue
+                with self._change:
+                    if self._exhausted or self._held() >= self._ahead():
+                        continue
                 started = time.monotonic()
                 points = self._study.ask(self._pack())
                 seconds = time.monotonic() - started

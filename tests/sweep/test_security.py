@@ -226,15 +226,15 @@ def _title(process):
 
 def test_a_token_is_for_its_owner_alone(home, monkeypatch):
     token = home / ".ray" / "auth_token"
-    authenticate(private=True)
+    authenticate(None)
     assert token.stat().st_mode & 0o777 == 0o600 and token.read_text() == TOKEN
     token.unlink()
-    authenticate(private=True)
+    authenticate(None)
     assert token.stat().st_mode & 0o777 == 0o600 and re.fullmatch("[0-9a-f]{64}", token.read_text())
     assert "RAY_AUTH_MODE" not in os.environ
     monkeypatch.setenv("RAY_AUTH_MODE", "")  # so that it is forgotten in the end
     monkeypatch.delenv("RAY_AUTH_MODE")
-    authenticate(private=False)
+    authenticate("127.0.0.1:9")  # answers nobody without a token
     assert os.environ["RAY_AUTH_MODE"] == "token"
 
 
