@@ -44,7 +44,7 @@ def to_xarray(results: Results, table: str = "points") -> "xarray.Dataset":
         depths, sigma_b = (np.unique(results.boundary[a]) for a in ("depth", "sigma_b"))
         full = found.reindex(pd.MultiIndex.from_product([depths, sigma_b]))
         shape = len(depths), len(sigma_b)
-        data: dict[str, Any] = {n: (("depth", "sigma_b"), full[n].to_numpy().reshape(shape)) for n in full}
+        data: dict[str, Any] = {str(n): (("depth", "sigma_b"), full[n].to_numpy().reshape(shape)) for n in full}
         coordinates: dict[str, Any] = {"depth": depths.astype(int), "sigma_b": sigma_b.astype(float)}
     elif table == "points":
         data, coordinates = _points(results)

@@ -14,10 +14,10 @@ p           how often T is as large for differences drawn from both posteriors a
 ==========  ================================================================================  ============
 
 T sees a shift of the whole boundary and a difference of a part of it. Neighbouring places are not independent, so no
-table has its distribution; draws that are joint over the places give it. The margin is used rather than the position in sigma_w
-since it is there also where only one of the boundaries is, and since it is what is normal in the model. Each sweep's
-noise (that of the networks' draws) is in its posterior. Two sweeps of the same networks (the same seeds and places) are
-taken to be independent: of them, the test says too rarely that they differ.
+table has its distribution; draws that are joint over the places give it. The margin is used rather than the position in
+sigma_w since it is there also where only one of the boundaries is, and since it is what is normal in the model. Each
+sweep's noise (that of the networks' draws) is in its posterior. The sweeps are taken to be independent: of two that
+measured the same networks the test finds less than there is.
 """
 
 import json
@@ -187,7 +187,7 @@ def _tested(
     pooled: np.ndarray,
     depths: Sequence[int],
 ) -> tuple[dict[str, float], np.ndarray]:
-    """p and the interval of the mean shift, and z of every place."""
+    """P and the interval of the mean shift, and z of every place."""
     w, b, d = (np.array(column, dtype=float) for column in zip(*at, strict=True))
     difference = phases[1].mean(w, b, d) - phases[0].mean(w, b, d)
     centred = [draws - draws.mean(0) for draws in (p.draws(w, b, d, _DRAWS) for p in phases)]

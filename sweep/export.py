@@ -108,7 +108,7 @@ def _typed(column: pd.Series) -> pd.Series:
     if dtype == "boolean":
         truth: dict[Any, bool] = {"True": True, "False": False, True: True, False: False}
         return pd.Series([pd.NA if _is_none(v) else truth[v] for v in values], dtype="boolean")
-    whole = [None if _is_none(v) else int(v) for v in values]
+    whole = [v if v is None or _is_none(v) else int(v) for v in values]
     return pd.Series(whole, dtype=dtype)
 
 

@@ -446,7 +446,7 @@ def described(frame: pd.DataFrame, table: str) -> pd.DataFrame:
 
 
 @overload
-def load(directory: str | Path) -> Results: ...
+def load(directory: str | Path) -> Results: ...  # type: ignore[overload-overlap]  # a text is a sequence of texts
 
 
 @overload

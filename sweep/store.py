@@ -324,7 +324,7 @@ class Store:
         size = min(_AT_ONCE, -(-len(files) // threads) or 1)
         some = [files[i : i + size] for i in range(0, len(files), size)]
         with ThreadPoolExecutor(threads) as pool:
-            found = pool.map(lambda chosen: [self._part(*item, wanted, keep, each) for item in chosen], some)
+            found = pool.map(lambda chosen: [self._part(name, kind, wanted, keep, each) for name, kind in chosen], some)
             tables = {name: table for (name, _), table in zip(files, chain(*found), strict=True) if table is not None}
         parts = {name: table for name, table in tables.items() if isinstance(table, pa.Table)}
         self._wrong = {name: reason for name, reason in tables.items() if isinstance(reason, str)}
