@@ -216,7 +216,12 @@ def results_command(
     help="PNG, PDF or SVG by its ending; default: DIR/KIND.png, of phase DIR/phase_diagram.png.",
 )
 @click.option("--style", metavar="FILE", help="A matplotlib style file, or the name of one of matplotlib's styles.")
-@click.option("--fig-width", type=Number(Range(1, 40, whole=False)), default=None, help="Inches; default: 5.2.")
+@click.option(
+    "--fig-width",
+    type=Number(Range(1, 40, whole=False)),
+    default=None,
+    help="Inches; default: 5.2, of several panels up to 7.2.",
+)
 @click.option(
     "--sigma-b",
     type=Number(RANGES["sigma_b"]),

@@ -37,7 +37,8 @@ STYLE: dict[str, Any] = {  # what a style file may change
     "ps.fonttype": 42,
     "savefig.dpi": 300,
 }
-WIDTH = 5.2  # inches
+WIDTH = 5.2  # inches, but where there are several panels
+_WIDE = {"depth": 7.2, "reconstructions": 6.8, "truth": 6.2}
 _GRID = 81
 _LINES = 24  # profiles drawn at most
 _USES = {  # options beside the kind
@@ -102,7 +103,7 @@ def draw(
     path = Path(output) if output else results.path / (PICTURE if kind == "phase" else f"{kind}.png")
     check_picture(path, "output")
     with styled(style_file):
-        made = figure(results, kind, sigma_b=sigma_b, depth=depth, width=width or WIDTH)
+        made = figure(results, kind, sigma_b=sigma_b, depth=depth, width=width)
         save_picture(made, path, "output")
     if not output:
         results.home.publish(path)
@@ -110,9 +111,9 @@ def draw(
 
 
 def figure(
-    results: Results, kind: str, *, sigma_b: float | None = None, depth: int | None = None, width: float = WIDTH
+    results: Results, kind: str, *, sigma_b: float | None = None, depth: int | None = None, width: float | None = None
 ) -> Figure:
-    """One of `FIGURES`, ``width`` inches wide, at a sigma_b or depth where that says something.
+    """One of `FIGURES`, so many inches wide, at a sigma_b or depth where that says something.
 
     Raises
     ------
@@ -125,8 +126,7 @@ def figure(
             raise SpecError(f"`{name}` must be left out with kind {kind!r}")
         if value is not None and not low <= value <= high:
             raise SpecError(f"`{name}` must be from {low:g} to {high:g}, as in the sweep, got {value:g}")
-    made: Figure = _DRAW[kind](results, sigma_b, depth, width)
-    return made
+    return _DRAW[kind](results, sigma_b, depth, width or _WIDE.get(kind, WIDTH))
 
 
 def _need(there: Any, results: Results, kind: str, what: str) -> None:
@@ -156,16 +156,16 @@ def _depth(results: Results, sigma_b: float | None, depth: int | None, width: fl
         n for n in dict.fromkeys([str(results.spec.statistic), *NEEDED]) if n in NEEDED and points[n].notna().any()
     ]
     _need(names, results, "depth", "measured horizons")
-    made = Figure(figsize=(1.4 * width, 0.62 * width), layout="constrained")
+    made = Figure(figsize=(width, 0.45 * width), layout="constrained")
     has_band = len(results.boundary) > 0 and results.spec.depth[0] < results.spec.depth[1]
     axes = made.subplots(1, 2 if has_band else 1, squeeze=False)[0]
     plots.depth(points, statistic=names[0], boundary=results.boundary, ax=axes[0])
-    axes[0].legend(loc="best")
+    axes[0].legend(loc="upper left", ncols=2)
     if has_band:
         low, high = results.spec.depth
         depths = sorted({round(d) for d in np.geomspace(low, high, 16)})
         plots.band(results.boundary_at(depths), ax=axes[1])
-        axes[1].legend(loc="best")
+        axes[1].legend(loc="upper right")
     return made
 
 
@@ -211,7 +211,8 @@ def _reconstructions(results: Results, sigma_b: float | None, depth: int | None,
         rf"$\sigma_w$ = {r['sigma_w']:.2f}" + "\n" + rf"$\sigma_b$ = {r['sigma_b']:.2f}" + "\n" + f"depth {r['depth']}"
         for r in found.points.to_dict("records")
     ]
-    made, ax = _one(1.3 * width, 0.14 * len(rows))
+    height, wide = found.images.shape[2:4]
+    made, ax = _one(width, 0.08 + 0.85 * len(rows) / len(found.columns) * height / wide)
     plots.reconstructions(found.images, rows, found.columns, ax=ax)
     ax.set_xlabel("layer that the image is reconstructed from")
     return made
@@ -244,20 +245,24 @@ def _truth(results: Results, sigma_b: float | None, depth: int | None, width: fl
         depths = [depth] if depth else [int(d) for d in np.unique(np.geomspace(*spec.depth, 4).round())]
     columns = 2 if len(depths) > 1 else 1
     lines = -(-len(depths) // columns)
-    made = Figure(figsize=(width * (1 + 0.3 * (columns - 1)), 0.62 * width * lines), layout="constrained")
+    made = Figure(figsize=(width, (0.7 if lines == 1 else 0.85) * width), layout="constrained")
     grid = made.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
     for ax in grid.flat[len(depths) :]:
         ax.axis("off")
     near = np.zeros(len(trained), dtype=int)
-    if len(depths) > 1:
-        near = np.abs(np.log(trained["depth"].to_numpy()[:, None] / np.array(depths, dtype=float))).argmin(1)
+    if y != "depth":  # of one depth those that are within a quarter of it
+        away = np.abs(np.log(trained["depth"].to_numpy()[:, None] / np.array(depths, dtype=float)))
+        near = np.where((len(depths) > 1) | (away.min(1) < np.log(1.25)), away.argmin(1), -1)
     for i, (ax, at) in enumerate(zip(grid.flat, depths, strict=False)):
         surface = _surface(results, x, y, None if at is None else {"depth": float(at)})
         places = {a: surface[a].to_numpy() for a in ("sigma_w", "sigma_b", "depth")}
         surface = surface[[x, y]].assign(**{name: f(places) for name, f in surfaces.items()})
-        plots.truth(trained[near == i], surface, x=x, y=y, ax=ax)
+        plots.truth(trained[near == i], surface, x=x, y=y, bar=len(depths) == 1, ax=ax)
         if len(depths) > 1:
             ax.set_title(f"depth {at}")
+            ax.label_outer()
+    if len(depths) > 1:
+        made.colorbar(grid[0, 0].collections[0], ax=list(grid.flat), label="accuracy after training", aspect=40)
     plots.legend(made, grid[0, 0])
     return made
 
@@ -305,7 +310,7 @@ def _paper(results: Results, sigma_b: float | None, depth: int | None, width: fl
     fixed = spec.sigma_b[0] == spec.sigma_b[1]
     made, ax = _one(width, 0.78)
     plots.paper(surface, _horizon(results, b), points if fixed else None, ax=ax)
-    plots.legend(made, ax, 2)
+    plots.legend(made, ax)
     return made
 
 
@@ -349,15 +354,17 @@ _DRAW: dict[str, Callable[..., Figure]] = {
 assert set(_DRAW) == set(FIGURES) == set(_USES)
 
 
-def figure_of_difference(one: Results, other: Results, found: "Difference", width: float = WIDTH) -> Figure:
+def figure_of_difference(one: Results, other: Results, found: "Difference") -> Figure:
     """Both boundaries, a panel for each depth that was compared."""
     depths = sorted(int(d) for d in found.places["depth"].unique()) or one.phase.depths[-1:]
-    made = Figure(figsize=(1.4 * width, 0.62 * width), layout="constrained")
+    short = [name.rstrip("/").rpartition("/")[2] for name in found.names]
+    names = short if short[0] != short[1] else found.names
+    made = Figure(figsize=(7.2, 3.2), layout="constrained")
     grid = made.subplots(1, len(depths), squeeze=False, sharex=True, sharey=True)[0]
     for ax, depth in zip(grid, depths, strict=True):
         tables = [r.phase.boundary([depth]) for r in (one, other)]
-        plots.boundaries(tables[0], tables[1], found.names, ax=ax)
+        plots.boundaries(tables[0], tables[1], names, ax=ax)
         ax.set_title(f"depth {depth}")
         ax.label_outer()
-    plots.legend(made, grid[0], 2)
+    plots.legend(made, grid[0])
     return made

@@ -57,6 +57,7 @@ _VALUES = {
     "cascade_relative_entropy": "relative entropy (nats)",
     "differential_entropy": "differential entropy (nats)",
 }
+_ACCURACY = "accuracy after training"
 _STEPS = 81
 _THEORY_DEPTHS: tuple[tuple[int, Any], ...] = ((6, (0, (4, 2))), (1, (0, (1, 1.5))))  # xi_c times so much, line style
 _STYLES = ("-", (0, (6, 2)), (0, (1, 1.2)), (0, (6, 2, 1, 2)))
@@ -186,6 +187,7 @@ def depth(
         label="needed: " + ("the depth" if share == 1 else f"{share:g} depth"),
     )
     ax.set(xlabel=LABELS["depth"], ylabel="horizon (layers)", yscale="log")
+    ax.set_ylim(top=2 * ax.get_ylim()[1])  # room for a legend
     _plain_ticks(ax.yaxis)
     return ax
 
@@ -259,18 +261,19 @@ def truth(
     *,
     x: str = "sigma_w",
     y: str = "sigma_b",
+    bar: bool = True,
     ax: Axes | None = None,
 ) -> Axes:
     """Prediction against truth, from trained rows of the table ``points`` over two of the axes.
 
     ``surface`` is on a regular grid of them: ``accuracy`` is colour, the zeros of ``truth`` and ``prediction`` are
-    lines.
+    lines. ``bar``: with a bar of the colours.
     """
     ax = _axes(ax)
     if surface is not None:
         gx, gy = np.meshgrid(np.unique(surface[x]), np.unique(surface[y]))
         grid = surface.pivot(index=y, columns=x)
-        _colours(ax, gx, gy, grid["accuracy"].to_numpy(), Normalize(0, 1), "accuracy after training")
+        _colours(ax, gx, gy, grid["accuracy"].to_numpy(), Normalize(0, 1), _ACCURACY, bar)
         for name, colour, label in (
             ("truth", "white", "boundary, trained"),
             ("prediction", "black", "boundary, predicted"),
@@ -353,7 +356,7 @@ def paper(
     trained = "accuracy" in surface
     shown = surface.pivot(index="depth", columns="sigma_w", values="accuracy" if trained else "margin").to_numpy()
     limit = float(np.abs(shown).max()) or 1.0
-    label = "accuracy after training" if trained else "margin (positive: predicted trainable)"
+    label = _ACCURACY if trained else "margin (positive: predicted trainable)"
     _colours(ax, x, y, shown, Normalize(0, 1) if trained else Normalize(-limit, limit), label)
     if points is not None:
         _marks(ax, points.assign(variance=points["sigma_w"] ** 2), "variance", "depth", truth=trained)
@@ -659,24 +662,27 @@ def _depth_plane(figure: Figure, axes: Axes, results: Results, x: str, y: str) -
         _theory(axes, spec)
 
 
-def _colours(axes: Axes, x: np.ndarray, y: np.ndarray, z: np.ndarray, norm: Normalize, label: str) -> None:
+def _colours(
+    axes: Axes, x: np.ndarray, y: np.ndarray, z: np.ndarray, norm: Normalize, label: str, bar: bool = True
+) -> None:
     mesh = axes.pcolormesh(x, y, z, cmap=rcParams["image.cmap"], norm=norm, shading="gouraud", rasterized=True)
-    bar = axes.figure.colorbar(mesh, ax=axes, label=label)
+    if not bar:
+        return
+    drawn = axes.figure.colorbar(mesh, ax=axes, label=label)
     if isinstance(norm, LogNorm):  # plain numbers: nobody reads 3 x 10^1 layers
         low, high = mesh.get_clim()
         ticks = [m * 10.0**e for e in range(-1, 6) for m in (1, 2, 3, 5) if low <= m * 10.0**e <= high]
-        bar.set_ticks(ticks, labels=[f"{t:g}" for t in ticks])
-        bar.ax.minorticks_off()
+        drawn.set_ticks(ticks, labels=[f"{t:g}" for t in ticks])
+        drawn.ax.minorticks_off()
 
 
-def legend(figure: Figure, axes: Axes, columns: int = 4) -> None:
-    """Below the axes, where it hides nothing."""
+def legend(figure: Figure, axes: Axes) -> None:
+    """Below the axes, where it hides nothing, in as many columns as there is room for."""
     handles, labels = axes.get_legend_handles_labels()
     if handles:
-        small = min(8.0, rcParams["font.size"])
-        figure.legend(
-            handles, labels, loc="outside lower center", ncols=columns, fontsize=small, frameon=False, handlelength=2.4
-        )
+        size = min(8.0, rcParams["font.size"])
+        columns = max(1, min(4, int(figure.get_figwidth() / (0.27 * size))))
+        figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=size, frameon=False)
 
 
 def _marks(axes: Axes, points: pd.DataFrame, x: str, y: str, truth: bool = False) -> None:

@@ -43,11 +43,10 @@ def reconstructions(results: Results, sigma_b: float, depth: int) -> Tiles:
     chosen = _three(measured, sigma_b, depth, spec.sigma_b, spec.depth)
     images = sweep_images(spec)
     prober = Prober(images, probe_settings(spec))
-    deepest = int(chosen["depth"].max())
-    layers = sorted({round(n) for n in np.geomspace(1, deepest, _LAYERS)})
+    layers = sorted({round(n) for n in np.geomspace(1, int(chosen["depth"].min()), _LAYERS)})
     rows = []
-    for row in chosen[list(POINT)].itertuples(index=False):
-        cascade = prober.cascade(prober.network(point_of(row._asdict())))
+    for row in chosen[list(POINT)].to_dict("records"):
+        cascade = prober.cascade(prober.network(point_of({str(k): v for k, v in row.items()})))
         train_decoders(cascade.prepare(), steps=prober.steps, precision=prober.settings.precision)
         found = cascade.reconstructions()[:, 0].cpu().numpy()
         flat = [found[n - 1] if n <= len(found) else np.full(images.pixels, np.nan) for n in layers]
@@ -67,7 +66,7 @@ def _three(
 ) -> pd.DataFrame:
     """The ends in sigma_w and the largest horizon among the nearest tenth (at least twelve) of the points."""
     away = (points["sigma_b"] - sigma_b).abs() / ((sigma_bs[1] - sigma_bs[0]) or 1)
-    away += np.log(points["depth"] / depth).abs() / (np.log(depths[1] / depths[0]) or 1)
+    away += 3 * np.log(points["depth"] / depth).abs() / (np.log(depths[1] / depths[0]) or 1)
     near = points.loc[away.nsmallest(max(12, len(points) // 10), keep="all").index].sort_values("sigma_w")
     reach = near["margin"] + np.log(near["depth"])
     best = near.loc[reach.idxmax()]
