@@ -138,7 +138,7 @@ class PhaseModel:
         their 90 % intervals; NaN where at least half of the draws have no such crossing within the range.
         """
         if not self.enough or "sigma_w" not in self.free:
-            return pd.DataFrame(columns=list(COLUMNS["boundary"]), dtype=float)
+            return pd.DataFrame(columns=list(COLUMNS["boundary"]), dtype=float).astype({"depth": int})
         critical = self.critical_line().set_index("sigma_b")
         theory = theory_line(self.spec, self.sigma_b)
         rows = []

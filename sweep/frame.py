@@ -146,9 +146,8 @@ UNITS: dict[str, str] = {  # of the columns that have one
         "layers",
     ),
     **dict.fromkeys(("cascade_relative_entropy", "differential_entropy", "loss"), "nat"),
-    **dict.fromkeys(("direct_seconds", "cascade_seconds", "train_seconds"), "s"),
+    **dict.fromkeys(("direct_seconds", "cascade_seconds", "train_seconds", "finished"), "s"),
     **dict.fromkeys(("direct_flops", "cascade_flops", "train_flops"), "flop"),
-    "finished": "s since 1970-01-01 UTC",
 }
 
 
