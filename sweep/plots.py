@@ -52,8 +52,8 @@ LABELS = {
     "depth": "depth (hidden layers)",
 }
 _VALUES = {
-    "direct_retained": "retained information, direct probe",
-    "cascade_retained": "retained information, cascade",
+    "direct_retained": "retained information (direct)",
+    "cascade_retained": "retained information (cascade)",
     "cascade_relative_entropy": "relative entropy (nats)",
     "differential_entropy": "differential entropy (nats)",
 }
@@ -328,7 +328,7 @@ def history(history: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.plot(history["points"], history["expected_error"], "o-", ms=3.5, color="black", lw=1.4)
     ax.set(
         xlabel="points measured",
-        ylabel="range on the wrong side of the boundary,\nexpected",
+        ylabel="expected share of the range\non the boundary's wrong side",
         xscale="log",
         yscale="log",
     )
@@ -413,7 +413,7 @@ def phase_diagram(results: Results, *, title: bool = True, depth: int | None = N
     Colour: the horizon, or the margin where the statistic is no horizon. Lines: the boundary for a few depths (or for
     ``depth``) with 90 % intervals, the critical line, mean field's critical line. Marks: the measured points.
     """
-    figure = Figure(figsize=(width, 0.65 * width), layout="constrained")
+    figure = Figure(figsize=(width, 0.6 * width), layout="constrained")
     axes = figure.add_subplot()
     points, phase = results.points, results.phase
     free = results.spec.free_axes
@@ -677,11 +677,12 @@ def _colours(
 
 
 def legend(figure: Figure, axes: Axes) -> None:
-    """Below the axes, where it hides nothing, in as many columns as there is room for."""
+    """Below the axes, where it hides nothing, in as many columns as there is room for; the figure grows by its rows."""
     handles, labels = axes.get_legend_handles_labels()
     if handles:
-        size = min(8.0, rcParams["font.size"])
-        columns = max(1, min(4, int(figure.get_figwidth() / (0.27 * size))))
+        size = 0.9 * min(9.0, rcParams["font.size"])
+        columns = max(1, min(4, int(figure.get_figwidth() / (0.23 * size))))
+        figure.set_figheight(figure.get_figheight() + -(-len(handles) // columns) * 1.6 * size / 72)
         figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=size, frameon=False)
 
 
@@ -695,7 +696,7 @@ def _marks(axes: Axes, points: pd.DataFrame, x: str, y: str, truth: bool = False
     good = measured["trainable"].astype(bool) if truth else measured["margin"] >= 0
     shown = _some(measured)
     few = "" if len(shown) == len(measured) else f" ({len(shown):,} of {len(measured):,} shown)"
-    yes, no = ("trained" + few, "not trained") if truth else (f"measured{few}: trainable at its own depth", "not")
+    yes, no = ("trained" + few, "not trained") if truth else ("trainable at its own depth" + few, "not trainable")
     size = 20 if len(shown) <= 300 else 7
     for chosen, face, edge, label in ((good, "white", "black", yes), (~good, "black", "white", no)):
         part = shown[chosen.loc[shown.index]]

@@ -1,4 +1,4 @@
-"""Pictures are compared with stored ones: of blocks of 4 x 4 pixels, at most 0.5 % may differ by more than a twelfth.
+"""Pictures are compared with stored ones: of blocks of 4 x 4 pixels, at most 0.3 % may differ by more than a fifteenth.
 
 That forgives another rendering of the same text and lines, not a line that is missing or elsewhere (see the last test).
 To store them anew, after a look at what has changed: ``python -m tests.sweep.test_figures``.
@@ -95,7 +95,7 @@ def scores(trained):
 
 def by_ax(draw):
     def made():
-        figure = Figure(figsize=(3.6, 2.7), layout="constrained")
+        figure = Figure(figsize=(3.4, 2.4), layout="constrained")
         ax = figure.add_subplot()
         assert draw(ax) is ax
         if ax.get_legend_handles_labels()[0]:
@@ -144,22 +144,22 @@ def apart(one, other):
     blocks = [
         x[:height, :width].astype(float).reshape(height // 4, 4, width // 4, 4, 3).mean((1, 3)) for x in (one, other)
     ]
-    return float((np.abs(blocks[0] - blocks[1]).max(-1) > 255 / 12).mean())
+    return float((np.abs(blocks[0] - blocks[1]).max(-1) > 255 / 15).mean())
 
 
 @pytest.mark.parametrize("name", DRAWN)
 def test_pictures_are_as_they_were(name):
     stored = (matplotlib.image.imread(PICTURES / f"{name}.png")[..., :3] * 255).round().astype(np.uint8)
-    assert apart(pixels(name), stored) <= 0.005
+    assert apart(pixels(name), stored) <= 0.003
 
 
 @pytest.mark.parametrize("name", ["phase", "depth", "band", "profiles", "roc", "paper", "boundaries", "history"])
 def test_a_missing_line_would_be_seen(name):
     def rob(figure):
-        lines = [line for line in figure.axes[0].lines if len(line.get_xdata()) > 1]
-        max(lines, key=lambda line: np.ptp(line.get_window_extent().get_points(), axis=0).sum()).remove()
+        lines = [line for line in figure.axes[0].lines if np.isfinite(line.get_xydata()).sum() > 3]
+        max(lines, key=lambda line: line.get_linewidth()).remove()
 
-    assert apart(pixels(name), pixels(name, rob)) > 0.005
+    assert apart(pixels(name), pixels(name, rob)) > 0.003
 
 
 @pytest.fixture
@@ -168,11 +168,10 @@ def trained(make_sweep):
         results = make_sweep(SweepSpec(points=40, train="all", level=0.5, **fixed), count=0)
         rng, spec = np.random.default_rng(0), results.spec
         for i in range(40):
-            ends = [getattr(spec, a) for a in ("sigma_w", "sigma_b")]
-            m = made_up(
-                Point(*(float(rng.uniform(*e)) for e in ends), int(rng.integers(spec.depth[0], spec.depth[1] + 1)), i)
-            )
-            m.values |= {"accuracy": float(0.9 if m.values["margin"] + rng.normal(0, 0.2) > 0 else 0.2), "chance": 0.1}
+            w, b = (float(rng.uniform(*getattr(spec, a))) for a in ("sigma_w", "sigma_b"))
+            m = made_up(Point(w, b, int(rng.integers(spec.depth[0], spec.depth[1] + 1)), i))
+            good = m.values["margin"] + rng.normal(0, 0.2) > 0
+            m.values.update({"accuracy": 0.9 if good else 0.2, "chance": 0.1})
             results.store.write([row(m, finished=float(i))])
         return results
 
