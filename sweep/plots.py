@@ -14,7 +14,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from probes.meanfield import applies_to, mean_field
 from probes.point import NEEDED
@@ -226,6 +226,7 @@ def profiles(
         ax.axhline(0, color="0.5", lw=0.8, zorder=0)
         ax.set_ylim(max(-0.5, min(-0.05, float(rows[value].min()))), 1.02)
     ax.set(xlabel="layer", ylabel=_VALUES[value])
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     return ax
 
 
