@@ -186,7 +186,7 @@ def results_command(
     kind: str | None,
     output: str | None,
 ) -> None:
-    """The tables of a sweep, or of several with a column that names the sweep, to standard output or a file.
+    """The tables of a sweep, or of several together, to standard output or a file.
 
     \b
     Example: sweep results runs/first --table profiles --depths 20 -o profiles.parquet

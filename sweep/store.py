@@ -209,8 +209,8 @@ class Store:
         _check_types(table.schema)
         table = table.replace_schema_metadata({"schema_version": SCHEMA_VERSION, "sweep": self._digest})
         buffer = pa.BufferOutputStream()
-        # Of so few rows neither a dictionary nor statistics nor Arrow's own schema are of use; reading is faster without.
-        pq.write_table(table, buffer, use_dictionary=False, write_statistics=False, store_schema=False)
+        # Of so few rows neither a dictionary nor statistics are of use; reading is faster without.
+        pq.write_table(table, buffer, use_dictionary=False, write_statistics=False)
         data = buffer.getvalue()
         write_whole(self._fs, f"{self._root}/{_name_of(data)}", data)
 
