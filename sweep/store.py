@@ -255,7 +255,9 @@ class Store:
         StoreError
             The storage itself cannot be read.
         """
-        self._read([*_KEY, "status", "margin"])
+        from .frame import KINDS
+
+        self._read(list(KINDS), keep=[*_KEY, "status", "margin"])
         return self._right
 
     def copy(self, other: "Store") -> dict[str, str]:
