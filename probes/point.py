@@ -13,6 +13,7 @@ __all__ = [
     "MIN_HORIZON",
     "NEEDED",
     "REACH",
+    "THRESHOLDS",
     "Measurement",
     "Point",
     "horizon_margin",
@@ -26,6 +27,9 @@ MAX_SEED = 2**53 - 1  # exact in JSON, in double precision and in every datafram
 REACH = 3  # the direct probe follows a network to this multiple of its depth in search of its horizon
 MIN_HORIZON = 0.5  # in layers; a shorter one counts as this
 NEEDED = {"direct_horizon": 0.5, "cascade_horizon": 1.0}  # share of its depth that a trainable network's reaches
+# Retained information that counts as lost: of the direct probe by evidence, see the README; small of the cascade, whose
+# decoders compound their errors.
+THRESHOLDS = {"direct_horizon": 0.15, "direct_retained": 0.02, "cascade_horizon": 0.05, "cascade_retained": 0.05}
 _NESTED = ("mlp", "conv", "resnet")  # architectures in which a deeper network contains the shallower one
 
 

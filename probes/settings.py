@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from .decoders import PRECISIONS
 from .networks import ACTIVATIONS, ARCHITECTURES
+from .point import THRESHOLDS
 from .training import TrainingSettings
 
 __all__ = ["PROBES", "STATISTICS", "THRESHOLDS", "TRAIN", "ProbeSettings"]
@@ -13,9 +14,6 @@ PROBES = ("both", "cascade", "direct")
 STATISTICS = ("direct_horizon", "direct_retained", "cascade_horizon", "cascade_retained")
 TRAIN = ("none", "boundary", "all")
 
-# Retained information that counts as lost: of the direct probe by evidence, see the README; small of the cascade, whose
-# decoders compound their errors.
-THRESHOLDS = {"direct_horizon": 0.15, "direct_retained": 0.02, "cascade_horizon": 0.05, "cascade_retained": 0.05}
 
 MIN_STEPS = 300
 HELD_OUT_IMAGES = 1024  # that the direct probe is judged by

@@ -13,7 +13,7 @@ from . import __version__
 from .cli_launch import launch
 from .interrupt import terminated_is_interrupted
 from .options import Number, Numbers, config_option, options, preset_option, usage_error
-from .spec import BENCHMARKS, CHOICES, RANGES, RESOURCES, TABLES, SpecError, SweepSpec
+from .spec import BENCHMARKS, CHOICES, FIGURES, RANGES, RESOURCES, TABLES, Range, SpecError, SweepSpec
 
 __all__ = ["main"]
 
@@ -167,13 +167,15 @@ def status_command(directory: str, as_json: bool) -> None:
 
 
 @main.command("results")
-@directory
+@click.argument("directories", metavar="DIR...", nargs=-1, required=True, type=click.Path())
 @click.option("--table", type=click.Choice(TABLES), default="points", show_default=True, help="Which table.")
 @click.option(
     "--depths",
     type=Numbers(RANGES["depth"]),
-    help="Of the table boundary, within those of the sweep; default: four, evenly on a log scale.",
+    help="Of the table boundary, within those of the sweep; default: four, evenly on a log scale. Of the table "
+    "profiles, the networks of these depths; default: all.",
 )
+@click.option("--layers", type=Numbers(RANGES["depth"]), help="Of the table profiles; default: all.")
 @click.option(
     "--format",
     "kind",
@@ -184,36 +186,143 @@ def status_command(directory: str, as_json: bool) -> None:
 @click.option("-o", "--output", metavar="FILE", help="Default: standard output.")
 @bad_input_is_usage
 def results_command(
-    directory: str, table: str, depths: tuple[int, ...] | None, kind: str | None, output: str | None
+    directories: tuple[str, ...],
+    table: str,
+    depths: tuple[int, ...] | None,
+    layers: tuple[int, ...] | None,
+    kind: str | None,
+    output: str | None,
 ) -> None:
-    """The tables of a sweep, to standard output or a file.
+    """The tables of a sweep, or of several together, to standard output or a file.
 
     \b
-    Example: sweep results runs/first --table profiles -o profiles.parquet
+    Example: sweep results runs/first --table profiles --depths 20 -o profiles.parquet
     """
     from .export import write_table
     from .frame import load
 
-    results = load(directory)
-    if depths and table != "boundary":
+    if depths and table not in ("boundary", "profiles"):
         raise SpecError(f"`depths` must be left out with table {table!r}")
-    write_table(results.boundary_at(depths) if depths else results.table(table), kind, output)
+    if layers and table != "profiles":
+        raise SpecError(f"`layers` must be left out with table {table!r}")
+    results = load(directories) if len(directories) > 1 else load(directories[0])
+    if table == "profiles" and (depths or layers):
+        frame = results.profiles_at(depth=depths, layer=layers)
+    else:
+        frame = results.boundary_at(depths) if depths else results.table(table)
+    write_table(frame, kind, output)
 
 
 @main.command("plot")
 @directory
-@click.option("-o", "--output", metavar="FILE", help="PNG, PDF or SVG by its ending; default: DIR/phase_diagram.png.")
+@click.option("--kind", type=click.Choice(FIGURES), default="phase", show_default=True, help="Which figure.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="PNG, PDF or SVG by its ending; default: DIR/KIND.png, of phase DIR/phase_diagram.png.",
+)
+@click.option("--style", metavar="FILE", help="A matplotlib style file, or the name of one of matplotlib's styles.")
+@click.option(
+    "--fig-width",
+    type=Number(Range(1, 40, whole=False)),
+    default=None,
+    help="Inches; default: 5.2, of several panels up to 7.2.",
+)
+@click.option(
+    "--sigma-b",
+    type=Number(RANGES["sigma_b"]),
+    default=None,
+    help="Of profiles, reconstructions and paper; default: the middle of the range, of profiles any.",
+)
+@click.option(
+    "--depth",
+    type=Number(RANGES["depth"]),
+    default=None,
+    help="Of phase, profiles, reconstructions and truth; default: a few, or the middle of the range.",
+)
 @bad_input_is_usage
-def plot_command(directory: str, output: str | None) -> None:
-    """Draw the phase diagram.
+def plot_command(
+    directory: str,
+    kind: str,
+    output: str | None,
+    style: str | None,
+    fig_width: float | None,
+    sigma_b: float | None,
+    depth: int | None,
+) -> None:
+    """Draw a figure for publication.
 
     \b
-    Example: sweep plot runs/first -o phase.pdf
+    phase            the phase diagram: horizon, boundaries with 90 % intervals, critical lines
+    depth            horizon against depth, and how the trainable band narrows
+    profiles         retained information after each layer, of some of the networks
+    reconstructions  an image as three of the networks pass it on (measured anew: takes a while)
+    truth            accuracy after training, boundary as predicted and as trained
+    roc              how well each statistic tells trained networks from the others
+    history          how the boundary's expected error fell with the number of points
+    paper            over (sigma_w^2, depth) at one sigma_b, with mean field's depth scales
+
+    \b
+    Example: sweep plot runs/first --kind paper --sigma-b 0.22 --fig-width 3.4 -o paper.pdf
     """
-    from . import summary
+    from .figures import draw
     from .frame import load
 
-    click.echo(str(summary.draw(load(directory), output)))
+    found = draw(load(directory), kind, output, sigma_b=sigma_b, depth=depth, style_file=style, width=fig_width)
+    click.echo(str(found))
+
+
+@main.command("merge")
+@click.argument("directories", metavar="DIR...", nargs=-1, required=True, type=click.Path())
+@click.option("-o", "--output", metavar="DIR", required=True, help="The new sweep's directory.")
+@json_option
+@bad_input_is_usage
+def merge_command(directories: tuple[str, ...], output: str, as_json: bool) -> None:
+    """Make one sweep of several that measured the same, with ranges that hold all of theirs.
+
+    \b
+    Example: sweep merge runs/first runs/second -o runs/both
+    """
+    from .merge import merge
+
+    results = merge(directories, output)
+    points, names = len(results.points), list(directories)
+    if as_json:
+        click.echo(json.dumps({"directory": results.home.place, "points": points, "merged": names}))
+    else:
+        click.echo(f"{points} points of {len(names)} sweeps: {results.home.place}")
+
+
+@main.command("diff")
+@click.argument("one", metavar="A", type=click.Path())
+@click.argument("other", metavar="B", type=click.Path())
+@click.option("--depths", type=Numbers(RANGES["depth"]), help="To compare at; default: three that both cover.")
+@click.option("-o", "--output", metavar="FILE", help="Picture, PNG, PDF or SVG; default: A/diff.png.")
+@json_option
+@bad_input_is_usage
+def diff_command(one: str, other: str, depths: tuple[int, ...] | None, output: str | None, as_json: bool) -> None:
+    """Compare two sweeps' boundaries: how far apart, and whether that is more than chance.
+
+    For sweeps of other widths, activations, data sets or versions of the code.
+
+    \b
+    Example: sweep diff runs/first runs/second --depths 10,30 -o diff.pdf
+    """
+    from . import summary
+    from .difference import diff, text
+    from .figures import figure_of_difference, styled
+    from .frame import load
+
+    a, b = load(one), load(other)
+    path = Path(output) if output else a.path / "diff.png"
+    summary.check_picture(path, "output")
+    found = diff(a, b, depths)
+    with styled(None):
+        summary.save_picture(figure_of_difference(a, b, found), path, "output")
+    if not output:
+        a.home.publish(path)
+    click.echo(found.as_json() if as_json else f"{text(found)}\n\npicture   {path}")
 
 
 @main.command("report")

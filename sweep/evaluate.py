@@ -24,14 +24,24 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from probes.point import MIN_HORIZON, NEEDED
+from probes.point import MIN_HORIZON, NEEDED, THRESHOLDS
 
 from .boundary import Axis, LevelSet
 from .frame import POINT, Results, finite
-from .settings import probe_settings
 from .spec import SpecError, SweepSpec
 
-__all__ = ["STATISTICS", "Comparison", "Statistic", "Surface", "auc", "compare", "score", "text", "truth_surface"]
+__all__ = [
+    "STATISTICS",
+    "Comparison",
+    "Statistic",
+    "Surface",
+    "auc",
+    "compare",
+    "score",
+    "text",
+    "threshold_of",
+    "truth_surface",
+]
 
 MIN_POINTS = 12  # trained, and both outcomes among them, before anything is said
 GRID = 64
@@ -73,7 +83,12 @@ def _ratio(numerator: pd.Series, points: pd.DataFrame) -> pd.Series:
 
 
 def _above_threshold(name: str) -> Callable[[pd.DataFrame, SweepSpec], pd.Series]:
-    return lambda points, spec: points[name] - probe_settings(spec).threshold_of(name)
+    return lambda points, spec: points[name] - threshold_of(spec, name)
+
+
+def threshold_of(spec: SweepSpec, name: str) -> float:
+    """Retained information below which it counts as lost, by one of the statistics of a probe."""
+    return THRESHOLDS[name] if spec.threshold is None else spec.threshold
 
 
 STATISTICS: dict[str, Statistic] = {

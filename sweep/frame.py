@@ -4,17 +4,22 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from .home import SPEC_FILE, Home
 from .spec import TABLES, SpecError, SweepSpec
-from .store import Store
+from .store import SCHEMA_VERSION, Store
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    import pyarrow.dataset as ds
+    import xarray
 
     from probes import Measurement, Point
 
@@ -22,11 +27,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COLUMNS",
+    "DTYPES",
     "KINDS",
     "POINT",
     "SPEC_FILE",
     "TABLES",
+    "UNITS",
+    "Joined",
     "Results",
+    "described",
     "finite",
     "level_of",
     "load",
@@ -108,6 +117,8 @@ COLUMNS: dict[str, dict[str, str]] = {
         "theory": "sigma_w where mean field's chi_1 = 1; NaN for resnet",
     },
 }
+SWEEP = "sweep"  # column of several sweeps that were loaded together
+SWEEP_MEANING = "directory or URI of the sweep"
 _BOOLEAN = ("margin_censored", "direct_horizon_censored", "cascade_horizon_censored", "trainable")
 _WHOLE = ("direct_images", "cascade_cutoff", "probe_steps", "pack", "pack_halved", "train_epochs", "train_images")
 _TEXT = ("status", "error", "device", "hostname")
@@ -120,6 +131,23 @@ KINDS: dict[str, str] = {  # of the columns of a part file
     **dict.fromkeys(("depth", "seed"), "whole"),
     **{_LIST_PREFIX["profiles"] + name: "numbers" for name in _PROFILES},
     **{_LIST_PREFIX["truth"] + name: "numbers" for name in _CURVES},
+}
+# Of the columns of all tables; a number that was not measured is NaN, what else was not measured is pandas' NA.
+DTYPES: dict[str, str] = {
+    **{name: "float64" for columns in COLUMNS.values() for name in columns},
+    **dict.fromkeys(_BOOLEAN, "boolean"),
+    **dict.fromkeys(_WHOLE, "Int64"),
+    **dict.fromkeys(("depth", "seed", "layer", "epoch"), "int64"),
+    **dict.fromkeys((*_TEXT, SWEEP), "str"),
+}
+UNITS: dict[str, str] = {  # of the columns that have one
+    **dict.fromkeys(
+        ("depth", "layer", "direct_horizon", "cascade_horizon", "cascade_cutoff", "xi_c"),
+        "layers",
+    ),
+    **dict.fromkeys(("cascade_relative_entropy", "differential_entropy", "loss"), "nat"),
+    **dict.fromkeys(("direct_seconds", "cascade_seconds", "train_seconds", "finished"), "s"),
+    **dict.fromkeys(("direct_flops", "cascade_flops", "train_flops"), "flop"),
 }
 
 
@@ -175,13 +203,87 @@ class Results:
 
     @cached_property
     def profiles(self) -> pd.DataFrame:
-        """One row a point and layer."""
-        return self._long("profiles", list(_PROFILES), index="layer")
+        """One row a point and layer: all of them. `profiles_at` reads some."""
+        return self.profiles_at()
+
+    def profiles_at(
+        self,
+        depth: "int | Sequence[int] | None" = None,
+        layer: "int | Sequence[int] | None" = None,
+        points: pd.DataFrame | None = None,
+        columns: "Sequence[str] | None" = None,
+    ) -> pd.DataFrame:
+        """The rows of `profiles` of networks of these depths, at these layers, of these points (rows of `points`).
+
+        ``columns`` are the profiles wanted. Only they are read, and rows that are not wanted take no memory.
+
+        Raises
+        ------
+        SpecError
+            A column that is no profile, a layer below 1.
+        """
+        names = list(_PROFILES) if columns is None else [n for n in columns if n not in (*POINT, "layer")]
+        if unknown := [n for n in names if n not in _PROFILES]:
+            raise SpecError(f"`columns` must be of {', '.join(_PROFILES)}, got {unknown[0]!r}")
+        layers = None if layer is None else np.unique(np.atleast_1d(np.asarray(layer)))
+        if layers is not None and (not len(layers) or layers[0] < 1 or (layers != layers.astype(int)).any()):
+            raise SpecError(f"`layer` must be whole numbers from 1, got {layer!r}")
+        depths = None if depth is None else np.atleast_1d(np.asarray(depth))
+        seeds = None if points is None else points["seed"].unique()
+        span = None if layers is None else (int(layers[0]), int(layers[-1]))
+
+        def wanted(part: pa.Table) -> pa.Table:
+            rows = np.ones(part.num_rows, dtype=bool)
+            if depths is not None:
+                rows &= np.isin(part["depth"].to_numpy(), depths)
+            if seeds is not None:
+                rows &= np.isin(part["seed"].to_numpy(), seeds)
+            part = part if rows.all() else part.filter(pa.array(rows))
+            if span is not None:
+                for name in [n for n in part.column_names if n in lists and not pa.types.is_null(part[n].type)]:
+                    sliced = pc.list_slice(part[name], span[0] - 1, span[1], return_fixed_size_list=False)
+                    part = part.set_column(part.column_names.index(name), name, sliced)
+            return part
+
+        lists = [_LIST_PREFIX["profiles"] + n for n in names]
+        wide = self.store.read(lists, None if depths is seeds is span is None else wanted)
+        if points is not None and wide.num_rows:  # seeds alone may be those of other points, too
+            keys = pd.MultiIndex.from_frame(wide.select(list(POINT)).to_pandas())
+            wide = wide.filter(pa.array(keys.isin(pd.MultiIndex.from_frame(points[list(POINT)]))))
+        frame = _unfolded(wide, "profiles", names, first=span[0] if span else 1)
+        if layers is not None and len(layers) < layers[-1] - layers[0] + 1:
+            frame = described(frame[frame["layer"].isin(layers)].reset_index(drop=True), "profiles")
+        return frame
 
     @cached_property
     def truth(self) -> pd.DataFrame:
         """One row a trained point, learning rate and epoch."""
-        return self._long("truth", list(_CURVES)).astype({"epoch": int})
+        names = list(_CURVES)
+        wide = self.store.read([_LIST_PREFIX["truth"] + n for n in names])
+        frame = _unfolded(wide, "truth", names).dropna(subset=["epoch"], ignore_index=True)
+        return described(frame.astype({"epoch": "int64"}), "truth")
+
+    @property
+    def dataset(self) -> "ds.Dataset":
+        """The parts as a pyarrow dataset, to filter and stream what does not fit into memory.
+
+        One row a point: the columns of ``points`` (but ``trainable``, which depends on all of them), each profile as a
+        list ``profile_NAME``, each curve as ``epoch_NAME``. A point that was measured twice may stand in it twice.
+        """
+        return self.store.dataset()
+
+    def to_xarray(self, table: str = "points") -> "xarray.Dataset":
+        """``points`` with their profiles, or ``boundary``, as an xarray Dataset; see `sweep.arrays`."""
+        from .arrays import to_xarray
+
+        return to_xarray(self, table)
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """How the boundary came to be known: ``points`` stored, and the ``expected_error`` after them (`estimate`)."""
+        from .estimate import history
+
+        return history(self.spec, self.points)
 
     @cached_property
     def phase(self) -> "PhaseModel":
@@ -193,7 +295,7 @@ class Results:
     @cached_property
     def boundary(self) -> pd.DataFrame:
         """Boundary and critical line at a few depths, over sigma_b."""
-        return _described(self.phase.boundary(), "boundary")
+        return described(self.phase.boundary(), "boundary")
 
     def boundary_at(self, depths: "Sequence[int]") -> pd.DataFrame:
         """The same at other depths, within those of the sweep.
@@ -206,28 +308,96 @@ class Results:
         low, high = self.spec.depth
         if outside := [d for d in depths if not low <= d <= high]:
             raise SpecError(f"`depths` must be from {low} to {high}, those of the sweep, got {outside[0]}")
-        return _described(self.phase.boundary(depths), "boundary")
+        return described(self.phase.boundary(depths), "boundary")
 
     def table(self, name: str) -> pd.DataFrame:
         """One of `TABLES`."""
         frame: pd.DataFrame = getattr(self, name)
         return frame
 
-    def _long(self, table: str, names: list[str], index: str | None = None) -> pd.DataFrame:
-        """Unfold the list columns of every row; ``index`` counts their entries from 1."""
-        lists = [_LIST_PREFIX[table] + n for n in names]
-        wide = self.store.read(lists).to_pandas().reindex(columns=[*POINT, *lists])
-        wide = wide.sort_values(list(POINT), ignore_index=True)
-        lengths = np.array([max(_length(v) for v in r) for r in wide[lists].itertuples(index=False)], dtype=int)
-        where = np.repeat(np.arange(len(wide)), lengths)
-        frame = wide[list(POINT)].iloc[where].reset_index(drop=True)
-        if index:
-            starts = np.repeat(np.cumsum(lengths) - lengths, lengths)
-            frame[index] = np.arange(len(frame)) - starts + 1
-        for name, column in zip(names, lists, strict=True):
-            pieces = [v if _length(v) else np.full(n, np.nan) for v, n in zip(wide[column], lengths, strict=True)]
-            frame[name] = np.concatenate([np.empty(0), *pieces]).astype(float)
-        return _described(frame.astype({"sigma_w": float, "sigma_b": float, "depth": int, "seed": int}), table)
+
+@dataclass
+class Joined:
+    """Several sweeps together: the tables of `Results`, each row with the name of its sweep in the column ``sweep``.
+
+    ``sweeps`` are their `Results` by the names that they were loaded by.
+    """
+
+    sweeps: dict[str, Results]
+
+    @cached_property
+    def points(self) -> pd.DataFrame:
+        """One row a point."""
+        return self.table("points")
+
+    @cached_property
+    def profiles(self) -> pd.DataFrame:
+        """One row a point and layer."""
+        return self.table("profiles")
+
+    @cached_property
+    def truth(self) -> pd.DataFrame:
+        """One row a trained point, learning rate and epoch."""
+        return self.table("truth")
+
+    @cached_property
+    def boundary(self) -> pd.DataFrame:
+        """Boundary and critical line, those that each sweep found alone."""
+        return self.table("boundary")
+
+    def profiles_at(self, *args: Any, **keys: Any) -> pd.DataFrame:
+        """As of `Results.profiles_at`; ``points`` are rows of `points`, or of one sweep."""
+        return self._joined("profiles", lambda results: results.profiles_at(*args, **keys))
+
+    def boundary_at(self, depths: "Sequence[int]") -> pd.DataFrame:
+        """As of `Results.boundary_at`."""
+        return self._joined("boundary", lambda results: results.boundary_at(depths))
+
+    def table(self, name: str) -> pd.DataFrame:
+        """One of `TABLES`."""
+        return self._joined(name, lambda results: results.table(name))
+
+    def _joined(self, table: str, get: "Callable[[Results], pd.DataFrame]") -> pd.DataFrame:
+        frames = {name: get(results) for name, results in self.sweeps.items()}
+        # One without rows would say what type a column has as loudly as one with rows.
+        frame = pd.concat([f for f in frames.values() if len(f)] or [*frames.values()][:1], ignore_index=True)
+        frame.insert(0, SWEEP, np.repeat(np.array(list(frames), dtype=object), [len(f) for f in frames.values()]))
+        frame = frame.astype({SWEEP: "str"})
+        return described(frame, table)
+
+
+def _unfolded(wide: pa.Table, table: str, names: list[str], first: int = 1) -> pd.DataFrame:
+    """Unfold the list columns of every row; layers are counted from ``first``.
+
+    A list that is shorter than others of its row, or absent, is filled with NaN.
+    """
+    columns = [_list(wide, _LIST_PREFIX[table] + n) for n in names]
+    keys = {k: wide[k].to_numpy() if wide.num_rows else np.empty(0) for k in POINT}
+    order = np.lexsort([*keys.values()][::-1])
+    own = [pc.list_value_length(c).to_numpy(zero_copy_only=False)[order].astype(int) for c in columns]
+    lengths = np.max(own, axis=0) if names else np.zeros(len(order), dtype=int)
+    rows = np.repeat(np.arange(len(order)), lengths)
+    at = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    found: dict[str, np.ndarray] = {k: v[order][rows].astype(DTYPES[k]) for k, v in keys.items()}
+    if table == "profiles":
+        found["layer"] = at + first
+    for name, column, long in zip(names, columns, own, strict=True):
+        flat = pc.list_flatten(column.take(pa.array(order))).to_numpy(zero_copy_only=False)
+        if not np.array_equal(long, lengths):
+            inside = at < long[rows]
+            there, flat = flat, np.full(len(rows), np.nan)
+            flat[inside] = there  # in the same order
+        found[name] = flat
+    return described(pd.DataFrame(found, copy=False), table)
+
+
+def _list(wide: pa.Table, name: str) -> pa.ListArray:
+    """A list column in one piece, with empty lists where there are none."""
+    type_ = pa.large_list(pa.float64())
+    if name not in wide.column_names:
+        return pa.array([[]] * wide.num_rows, type_)
+    found = wide[name].cast(type_).combine_chunks()
+    return pc.fill_null(found, pa.scalar([], type_)) if found.null_count else found
 
 
 def load_points(store: Store) -> pd.DataFrame:
@@ -240,12 +410,13 @@ def load_points(store: Store) -> pd.DataFrame:
         elif name in _WHOLE:
             frame[name] = frame[name].astype("Int64")
         elif name in _TEXT:
-            frame[name] = frame[name].astype(object).fillna("").astype(str)
+            text = frame[name] if frame[name].dtype == "str" else frame[name].astype(object)
+            frame[name] = text.fillna("").astype(str)
         elif name in ("depth", "seed"):
             frame[name] = frame[name].astype("int64")
         else:
             frame[name] = frame[name].astype(float)
-    return _described(frame.sort_values(list(POINT), ignore_index=True), "points")
+    return described(frame.sort_values(list(POINT), ignore_index=True), "points")
 
 
 def trained_level(points: pd.DataFrame) -> float:
@@ -265,29 +436,45 @@ def level_of(accuracy: np.ndarray, chance: np.ndarray) -> float:
     return max(by_chance + (float(np.nanmax(accuracy)) - by_chance) / 2, by_chance + 0.1 * (1 - by_chance))
 
 
-def _length(value: Any) -> int:
-    return len(value) if isinstance(value, np.ndarray | list) else 0
-
-
-def _described(frame: pd.DataFrame, table: str) -> pd.DataFrame:
+def described(frame: pd.DataFrame, table: str) -> pd.DataFrame:
+    """The frame, with attributes that say which table it is, what its columns mean, and of which version they are."""
     frame.attrs["table"] = table
-    frame.attrs["columns"] = COLUMNS[table]
+    frame.attrs["columns"] = {SWEEP: SWEEP_MEANING, **COLUMNS[table]} if SWEEP in frame else COLUMNS[table]
+    frame.attrs["schema_version"] = SCHEMA_VERSION
     return frame
 
 
-def load(directory: str | Path) -> Results:
-    """The results of the sweep in a directory or at a URI, finished or not.
+@overload
+def load(directory: str | Path) -> Results: ...  # type: ignore[overload-overlap]  # a text is a sequence of texts
+
+
+@overload
+def load(directory: "Sequence[str | Path]") -> Joined: ...
+
+
+def load(directory: "str | Path | Sequence[str | Path]") -> Results | Joined:
+    """The results of the sweep in a directory or at a URI, finished or not; of several, joined.
 
     Raises
     ------
     SpecError
-        There is no sweep there.
+        There is no sweep there, or one is given twice.
     StoreError
         Its storage cannot be used.
     """
-    home = Home(directory)
-    spec = home.read_spec()
-    return Results(home, spec, Store(spec.storage or home.place, spec.digest))
+    if isinstance(directory, str | Path):
+        home = Home(directory)
+        spec = home.read_spec()
+        return Results(home, spec, Store(spec.storage or home.place, spec.digest))
+    found: dict[str, Results] = {}
+    for one in directory:
+        results = load(one)
+        if any(results.home == other.home for other in found.values()):
+            raise SpecError(f"`directory` must name different sweeps, got {str(one)!r} twice")
+        found[results.home.place] = results
+    if not found:
+        raise SpecError("`directory` must name at least one sweep, got none")
+    return Joined(found)
 
 
 def finite(value: float) -> float | None:

@@ -1,26 +1,45 @@
 """Results -> matplotlib figures. Never measures, never reads ray, leaves pyplot's state alone."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from matplotlib import colormaps
+from matplotlib import colormaps, rcParams
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from probes.meanfield import applies_to, mean_field
 from probes.point import NEEDED
 
 from .estimate import PhaseModel, theory_line
-from .frame import Results
+from .frame import POINT, Results
 from .spec import SweepSpec
 
-__all__ = ["comparison_figure", "gallery_figure", "phase_diagram", "save"]
+__all__ = [
+    "band",
+    "boundaries",
+    "comparison_figure",
+    "depth",
+    "gallery_figure",
+    "history",
+    "legend",
+    "paper",
+    "phase",
+    "phase_diagram",
+    "profiles",
+    "reconstructions",
+    "roc",
+    "save",
+    "truth",
+]
 
 if TYPE_CHECKING:
     from probes.pictures import Gallery
@@ -32,11 +51,23 @@ LABELS = {
     "sigma_b": r"bias standard deviation $\sigma_b$",
     "depth": "depth (hidden layers)",
 }
+_VALUES = {
+    "direct_retained": "retained information (direct)",
+    "cascade_retained": "retained information (cascade)",
+    "cascade_relative_entropy": "relative entropy (nats)",
+    "differential_entropy": "differential entropy (nats)",
+}
+_ACCURACY = "accuracy after training"
 _STEPS = 81
 _THEORY_DEPTHS: tuple[tuple[int, Any], ...] = ((6, (0, (4, 2))), (1, (0, (1, 1.5))))  # xi_c times so much, line style
 _STYLES = ("-", (0, (6, 2)), (0, (1, 1.2)), (0, (6, 2, 1, 2)))
 # Dark to light in grey, and told apart by every common colour vision.
 _MAP = colormaps["cividis"]
+# Okabe and Ito's, which every common colour vision tells apart.
+_RED, _BLUE = "#d55e00", "#0072b2"
+_PALETTE = ("#000000", _RED, _BLUE, "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "0.5")
+_OUTLINE = (withStroke(linewidth=2.6, foreground="0.25"),)
+_BROKEN = (0, (4, 2))
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -45,13 +76,345 @@ def save(figure: Figure, path: Path) -> None:
     figure.savefig(path, dpi=160, metadata=None)
 
 
-def phase_diagram(results: Results) -> Figure:
+def _axes(ax: Axes | None) -> Axes:
+    return Figure(figsize=(5.2, 3.6), layout="constrained").add_subplot() if ax is None else ax
+
+
+def phase(
+    points: pd.DataFrame, boundary: pd.DataFrame, surface: pd.DataFrame | None = None, *, ax: Axes | None = None
+) -> Axes:
+    """The phase diagram over (sigma_w, sigma_b), from the tables ``points`` and ``boundary``.
+
+    ``surface`` is what colour shows, on a regular grid: ``sigma_w, sigma_b`` and ``horizon`` (on a log scale) or
+    ``margin``, which ``surface.attrs["label"]`` names.
+    """
+    ax = _axes(ax)
+    if surface is not None:
+        sides = [np.unique(surface[a]) for a in ("sigma_w", "sigma_b")]
+        grid = surface.pivot(index="sigma_b", columns="sigma_w")
+        x, y = np.meshgrid(*sides)
+        if "horizon" in surface:
+            shown = grid["horizon"].to_numpy()
+            low, high = max(0.5, float(shown.min())), float(shown.max())
+            _colours(ax, x, y, shown, LogNorm(low, max(high, low * 1.1)), "horizon (layers)")
+        else:
+            shown = grid["margin"].to_numpy()
+            limit = float(np.abs(shown).max()) or 1.0
+            _colours(ax, x, y, shown, Normalize(-limit, limit), surface.attrs.get("label", "margin"))
+    named = False
+    for style, (d, rows) in zip(_STYLES, boundary.groupby("depth"), strict=False):
+        for end in ("lower", "upper"):
+            ax.fill_betweenx(rows["sigma_b"], rows[f"{end}_5"], rows[f"{end}_95"], color="white", alpha=0.25, lw=0)
+        if rows[["lower", "upper"]].notna().any(axis=None):
+            label: str | None = f"boundary, depth {d}"
+            for end in ("lower", "upper"):
+                ax.plot(rows[end], rows["sigma_b"], color="white", lw=1.4, ls=style, path_effects=_OUTLINE, label=label)
+                label = None
+            named = True
+    if named:
+        ax.fill_betweenx([], [], [], color="0.85", lw=0, label="its 90 % interval")
+    if len(boundary):
+        line = boundary[boundary["depth"] == boundary["depth"].max()]
+        ax.fill_betweenx(line["sigma_b"], line["critical_5"], line["critical_95"], color="black", alpha=0.25, lw=0)
+        ax.plot(line["critical"], line["sigma_b"], color="black", lw=2, label="critical line, measured")
+        if line["theory"].notna().any():
+            ax.plot(line["theory"], line["sigma_b"], color=_RED, lw=1.6, ls=_BROKEN, label=r"mean field, $\chi_1 = 1$")
+    _marks(ax, points, "sigma_w", "sigma_b")
+    ends = surface if surface is not None else points
+    ax.set(xlabel=LABELS["sigma_w"], ylabel=LABELS["sigma_b"])
+    if len(ends):
+        ax.set(xlim=(ends["sigma_w"].min(), ends["sigma_w"].max()), ylim=_span_of(ends["sigma_b"]))
+    return ax
+
+
+def _span_of(values: pd.Series) -> tuple[float, float]:
+    low, high = float(values.min()), float(values.max())
+    return (low, high) if low < high else (low - 0.5, high + 0.5)
+
+
+def depth(
+    points: pd.DataFrame,
+    *,
+    statistic: str = "direct_horizon",
+    boundary: pd.DataFrame | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Horizon against depth, from the table ``points``: above the line, a network is predicted trainable.
+
+    Colour says on which side of the measured critical line of ``boundary`` a network is, where that is given.
+    """
+    ax = _axes(ax)
+    measured = _some(points[points[statistic].notna()], 2000)
+    censored = measured[f"{statistic}_censored"].fillna(False).astype(bool)
+    horizon = measured[statistic].clip(lower=0.5)
+    ends = np.array([measured["depth"].min(), measured["depth"].max()], dtype=float)
+    if boundary is not None and len(boundary):
+        line = boundary[boundary["depth"] == boundary["depth"].max()].sort_values("sigma_b")
+        critical = np.interp(measured["sigma_b"], line["sigma_b"], line["critical"])
+        colour, label = measured["sigma_w"] / critical, r"$\sigma_w$ / critical $\sigma_w$"
+        spread = max(1.2, float(colour.max()), 1 / float(colour.min()))
+        norm: Normalize = LogNorm(1 / spread, spread)
+    else:
+        colour, label, norm = measured["sigma_w"], LABELS["sigma_w"], Normalize()
+    size = 16 if len(measured) <= 300 else 6
+    for part, marker, name in ((~censored, "o", "measured"), (censored, "^", "at least")):
+        if part.any():
+            marks = ax.scatter(
+                measured.loc[part, "depth"],
+                horizon[part],
+                c=colour[part],
+                norm=norm,
+                cmap="RdYlBu_r" if isinstance(norm, LogNorm) else rcParams["image.cmap"],
+                s=size,
+                marker=marker,
+                edgecolors="0.2",
+                linewidths=0.4,
+                label=name,
+                rasterized=len(measured) > 1000,
+            )
+    bar = ax.figure.colorbar(marks, ax=ax, label=label)
+    if isinstance(norm, LogNorm):
+        ticks = [t for t in (0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5) if 1 / spread <= t <= spread]
+        bar.set_ticks(ticks, labels=[f"{t:g}" for t in ticks])
+        bar.ax.minorticks_off()
+    share = NEEDED[statistic]
+    ends = ends if ends[0] < ends[1] else ends * [0.8, 1.25]
+    ax.plot(
+        ends,
+        share * ends,
+        color="black",
+        lw=1.4,
+        label="needed: " + ("the depth" if share == 1 else f"{share:g} depth"),
+    )
+    ax.set(xlabel=LABELS["depth"], ylabel="horizon (layers)", yscale="log")
+    ax.set_ylim(top=2 * ax.get_ylim()[1])  # room for a legend
+    _plain_ticks(ax.yaxis)
+    return ax
+
+
+def band(boundary: pd.DataFrame, *, most: int = 3, ax: Axes | None = None) -> Axes:
+    """The trainable band of sigma_w against depth, from the table ``boundary``, for a few sigma_b."""
+    ax = _axes(ax)
+    values = np.unique(boundary["sigma_b"])
+    chosen = values[np.unique(np.linspace(0, len(values) - 1, min(most, len(values))).round().astype(int))]
+    for b, colour, style in zip(chosen, _PALETTE, _STYLES, strict=False):
+        rows = boundary[boundary["sigma_b"] == b].sort_values("depth")
+        label: str | None = rf"$\sigma_b$ = {b:.2g}"
+        for end in ("lower", "upper"):
+            ax.fill_between(rows["depth"], rows[f"{end}_5"], rows[f"{end}_95"], color=colour, alpha=0.2, lw=0)
+            ax.plot(rows["depth"], rows[end], color=colour, ls=style, lw=1.4, label=label)
+            label = None
+    ax.set(xlabel=LABELS["depth"], ylabel=r"ends of the band, $\sigma_w$")
+    return ax
+
+
+def profiles(
+    profiles: pd.DataFrame, *, value: str = "direct_retained", threshold: float | None = None, ax: Axes | None = None
+) -> Axes:
+    """A value after each layer, a line a network, from the table ``profiles``; colour: sigma_w."""
+    ax = _axes(ax)
+    rows = profiles[profiles[value].notna()]
+    norm = Normalize(rows["sigma_w"].min(), rows["sigma_w"].max())
+    colours = colormaps[rcParams["image.cmap"]]
+    for _, one in rows.groupby(list(POINT)):
+        ax.plot(one["layer"], one[value], color=colours(norm(float(one["sigma_w"].iloc[0]))), lw=1.1)
+    if norm.vmax != norm.vmin:
+        ax.figure.colorbar(ScalarMappable(norm, rcParams["image.cmap"]), ax=ax, label=LABELS["sigma_w"])
+    if threshold is not None:
+        ax.axhline(threshold, color=_RED, lw=1, ls=_BROKEN, label=f"threshold, {threshold:g}")
+    if value.endswith("_retained"):
+        ax.axhline(0, color="0.5", lw=0.8, zorder=0)
+        ax.set_ylim(max(-0.5, min(-0.05, float(rows[value].min()))), 1.02)
+    ax.set(xlabel="layer", ylabel=_VALUES[value])
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return ax
+
+
+def reconstructions(tiles: np.ndarray, rows: Sequence[str], columns: Sequence[str], *, ax: Axes | None = None) -> Axes:
+    """Images in rows and columns: ``[rows, columns, height, width]`` or ``[..., height, width, 3]``.
+
+    Each is stretched over its own range: reconstructions are read for their shapes.
+    """
+    ax = _axes(ax)
+    inner = tuple(range(2, tiles.ndim))
+    low, high = tiles.min(inner, keepdims=True), tiles.max(inner, keepdims=True)
+    scaled = (tiles - low) / np.where(high > low, high - low, 1)
+    h, w = tiles.shape[2:4]
+    gap = max(1, min(h, w) // 12)
+    sheet = np.full((len(rows) * (h + gap) - gap, len(columns) * (w + gap) - gap, *tiles.shape[4:]), np.nan)
+    for r in range(len(rows)):
+        for c in range(len(columns)):
+            sheet[r * (h + gap) :, c * (w + gap) :][:h, :w] = scaled[r, c]
+    ax.imshow(
+        np.ma.masked_invalid(sheet) if sheet.ndim == 2 else np.nan_to_num(sheet, nan=1.0), cmap="gray", vmin=0, vmax=1
+    )
+    ax.set_xticks(np.arange(len(columns)) * (w + gap) + (w - 1) / 2, columns)
+    ax.set_yticks(np.arange(len(rows)) * (h + gap) + (h - 1) / 2, rows)
+    ax.tick_params(length=0, top=False, labeltop=True, labelbottom=False)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    return ax
+
+
+def truth(
+    points: pd.DataFrame,
+    surface: pd.DataFrame | None = None,
+    *,
+    x: str = "sigma_w",
+    y: str = "sigma_b",
+    bar: bool = True,
+    ax: Axes | None = None,
+) -> Axes:
+    """Prediction against truth, from trained rows of the table ``points`` over two of the axes.
+
+    ``surface`` is on a regular grid of them: ``accuracy`` is colour, the zeros of ``truth`` and ``prediction`` are
+    lines. ``bar``: with a bar of the colours.
+    """
+    ax = _axes(ax)
+    if surface is not None:
+        gx, gy = np.meshgrid(np.unique(surface[x]), np.unique(surface[y]))
+        grid = surface.pivot(index=y, columns=x)
+        _colours(ax, gx, gy, grid["accuracy"].to_numpy(), Normalize(0, 1), _ACCURACY, bar)
+        for name, colour, label in (
+            ("truth", "white", "boundary, trained"),
+            ("prediction", "black", "boundary, predicted"),
+        ):
+            ax.contour(gx, gy, grid[name].to_numpy(), [0], colors=colour, linewidths=1.8)
+            ax.plot([], [], color=colour, lw=1.8, path_effects=_OUTLINE if colour == "white" else None, label=label)
+        ax.set(xlim=(gx.min(), gx.max()), ylim=(gy.min(), gy.max()))
+    _marks(ax, points, x, y, truth=True)
+    ax.set(xlabel=LABELS[x], ylabel=LABELS[y])
+    return ax
+
+
+def roc(scores: pd.DataFrame, truth: np.ndarray, *, ax: Axes | None = None) -> Axes:
+    """Of every column of scores, the share of trained networks above each threshold against that of the others.
+
+    ``truth`` says of each row whether the network was trained.
+    """
+    from .evaluate import auc
+
+    ax = _axes(ax)
+    truth = np.asarray(truth, dtype=bool)
+    ax.plot([0, 1], [0, 1], color="0.7", lw=0.8)
+    areas = {str(name): auc(scores[name].to_numpy(float), truth) for name in scores}
+    for i, name in enumerate(sorted(areas, key=lambda n: -areas[n])):
+        s = scores[name].to_numpy(float)
+        cuts = np.append(np.unique(s)[::-1], -np.inf)
+        good, bad = np.sort(s[truth]), np.sort(s[~truth])
+        hit = 1 - np.searchsorted(good, cuts, side="left") / len(good)
+        false = 1 - np.searchsorted(bad, cuts, side="left") / len(bad)
+        ax.plot(
+            np.append(0, false),
+            np.append(0, hit),
+            color=_PALETTE[i % len(_PALETTE)],
+            ls=_STYLES[i % len(_STYLES)],
+            lw=1.3,
+            label=f"{name}, AUC {areas[name]:.3f}",
+            clip_on=False,
+        )
+    ax.set(
+        xlabel="networks not trained: share above the threshold",
+        ylabel="networks trained: share above it",
+        xlim=(0, 1),
+        ylim=(0, 1),
+        aspect="equal",
+    )
+    return ax
+
+
+def history(history: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """How the boundary's expected error fell with the number of points, from `Results.history`."""
+    ax = _axes(ax)
+    ax.plot(history["points"], history["expected_error"], "o-", ms=3.5, color="black", lw=1.4)
+    ax.set(
+        xlabel="points measured",
+        ylabel="expected share of the range\non the boundary's wrong side",
+        xscale="log",
+        yscale="log",
+    )
+    _plain_ticks(ax.xaxis)
+    _plain_ticks(ax.yaxis)
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:g} %"))
+    return ax
+
+
+def paper(
+    surface: pd.DataFrame,
+    horizon: pd.DataFrame,
+    points: pd.DataFrame | None = None,
+    *,
+    ax: Axes | None = None,
+) -> Axes:
+    """Over (sigma_w^2, depth) at one sigma_b: colour, the depth that is trainable, mean field's depth scales.
+
+    ``surface`` is on a regular grid: ``sigma_w, depth`` and ``accuracy`` or ``margin``. ``horizon`` has a row a
+    sigma_w: ``depth, lower, upper`` (how deep networks are predicted trainable, 90 % interval) and ``xi_c``. ``points``
+    are marked.
+    """
+    ax = _axes(ax)
+    x, y = np.meshgrid(np.unique(surface["sigma_w"]) ** 2, np.unique(surface["depth"]))
+    trained = "accuracy" in surface
+    shown = surface.pivot(index="depth", columns="sigma_w", values="accuracy" if trained else "margin").to_numpy()
+    limit = float(np.abs(shown).max()) or 1.0
+    label = _ACCURACY if trained else "margin (positive: predicted trainable)"
+    _colours(ax, x, y, shown, Normalize(0, 1) if trained else Normalize(-limit, limit), label)
+    if points is not None:
+        _marks(ax, points.assign(variance=points["sigma_w"] ** 2), "variance", "depth", truth=trained)
+    at = horizon["sigma_w"] ** 2
+    ax.fill_between(at, horizon["lower"], horizon["upper"], color="white", alpha=0.25, lw=0)
+    ax.plot(at, horizon["depth"], color="white", lw=1.6, path_effects=_OUTLINE, label="trainable up to here, measured")
+    if horizon["xi_c"].notna().any():
+        for factor, style in _THEORY_DEPTHS:
+            name = r"mean field, $6\,\xi_c$" if factor == 6 else r"mean field, $\xi_c$"
+            ax.plot(at, factor * horizon["xi_c"].clip(upper=1e6), color=_RED, ls=style, lw=1.6, label=name)
+    ax.set(xlim=(x.min(), x.max()), ylim=(y.min(), y.max()))
+    ax.set(xlabel=r"weight variance $\sigma_w^2$", ylabel=LABELS["depth"])
+    return ax
+
+
+def boundaries(one: pd.DataFrame, other: pd.DataFrame, names: Sequence[str], *, ax: Axes | None = None) -> Axes:
+    """Two ``boundary`` tables of one depth each over each other, with their 90 % intervals.
+
+    Of sweeps at one sigma_b, each boundary is a bar along sigma_w.
+    """
+    ax = _axes(ax)
+    flat = all(t["sigma_b"].nunique() <= 1 for t in (one, other))
+    for i, (rows, name, colour, style) in enumerate(
+        zip((one, other), names, ("black", _RED), ("-", _BROKEN), strict=True)
+    ):
+        label: str | None = _plain(name)
+        for end in ("lower", "upper"):
+            if flat:
+                y = [0.0 - i] * len(rows)
+                error = [(rows[end] - rows[f"{end}_5"]).clip(lower=0), (rows[f"{end}_95"] - rows[end]).clip(lower=0)]
+                ax.errorbar(rows[end], y, xerr=error, fmt="o", ms=4, color=colour, capsize=3, label=label)
+            else:
+                ax.fill_betweenx(rows["sigma_b"], rows[f"{end}_5"], rows[f"{end}_95"], color=colour, alpha=0.2, lw=0)
+                ax.plot(rows[end], rows["sigma_b"], color=colour, ls=style, lw=1.5, label=label)
+            label = None
+    ax.set(xlabel=LABELS["sigma_w"])
+    if flat:
+        ax.set(yticks=[], ylim=(-1.6, 0.6))
+    else:
+        ax.set(ylabel=LABELS["sigma_b"])
+    return ax
+
+
+def _plain_ticks(axis: Any) -> None:
+    """1, 2, 5, 10 rather than powers of ten."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def phase_diagram(results: Results, *, title: bool = True, depth: int | None = None, width: float = 8.6) -> Figure:
     """What a sweep found, over the two free axes that say most (one, if only one is free).
 
-    Colour: the horizon, or the margin where the statistic is no horizon. Lines: the boundary for a few depths with
-    90 % intervals, the critical line, mean field's critical line. Marks: the measured points.
+    Colour: the horizon, or the margin where the statistic is no horizon. Lines: the boundary for a few depths (or for
+    ``depth``) with 90 % intervals, the critical line, mean field's critical line. Marks: the measured points.
     """
-    figure = Figure(figsize=(8.6, 5.6), layout="constrained")
+    figure = Figure(figsize=(width, 0.6 * width), layout="constrained")
     axes = figure.add_subplot()
     points, phase = results.points, results.phase
     free = results.spec.free_axes
@@ -59,9 +422,14 @@ def phase_diagram(results: Results) -> Figure:
     if len(free) >= 2:
         x, y = free[:2]
         if phase.enough:
-            draw = _plane if (x, y) == ("sigma_w", "sigma_b") else _depth_plane
-            draw(figure, axes, results, x, y)
-        _marks(axes, points, x, y)
+            if (x, y) == ("sigma_w", "sigma_b"):
+                _plane(figure, axes, results, x, y, depth)
+            else:
+                _depth_plane(figure, axes, results, x, y)
+                _marks(axes, points, x, y)
+            legend(figure, axes)
+        else:
+            _marks(axes, points, x, y)
         axes.set(xlabel=LABELS[x], ylabel=LABELS[y], xlim=getattr(results.spec, x), ylim=getattr(results.spec, y))
     elif free:
         _line(axes, measured, phase, free[0])
@@ -77,7 +445,8 @@ def phase_diagram(results: Results) -> Figure:
             va="top",
             style="italic",
         )
-    axes.set_title(_title(results), fontsize=10, loc="left")
+    if title:
+        axes.set_title(_title(results), fontsize=10, loc="left")
     return figure
 
 
@@ -157,7 +526,7 @@ def comparison_figure(found: "Comparison") -> Figure:
             _theory_depths(axes, spec)
         else:
             axes.set(title=f"depth {depth}", xlabel=LABELS["sigma_w"], ylabel=LABELS["sigma_b"])
-            axes.plot(theory_line(spec, y[:, 0]), y[:, 0], color="crimson", ls=(0, (4, 2)))
+            axes.plot(theory_line(spec, y[:, 0]), y[:, 0], color=_RED, ls=(0, (4, 2)))
     figure.colorbar(colours, ax=[p[0] for p in panels], label="accuracy after training", pad=0.02)
     handles = [
         Line2D([], [], color="black", lw=2.2, label=f"predicted: {found.default}"),
@@ -187,7 +556,7 @@ def _theory_depths(axes: Axes, spec: SweepSpec) -> None:
     xi = np.array([mean_field(w, spec.sigma_b[0], spec.activation).xi_c for w in sigma_w])
     limits = axes.get_ylim()
     for factor, style in _THEORY_DEPTHS:
-        axes.plot(sigma_w**2, factor * np.minimum(xi, 1e6), color="crimson", ls=style, lw=1.6)
+        axes.plot(sigma_w**2, factor * np.minimum(xi, 1e6), color=_RED, ls=style, lw=1.6)
     axes.set_ylim(limits)
 
 
@@ -195,10 +564,10 @@ def _theory_handles(spec: SweepSpec, *, over_depth: bool) -> list[Line2D]:
     if not applies_to(spec.architecture):
         return []
     if not over_depth:
-        return [Line2D([], [], color="crimson", ls=(0, (4, 2)), label=r"mean field, $\chi_1 = 1$")]
+        return [Line2D([], [], color=_RED, ls=(0, (4, 2)), label=r"mean field, $\chi_1 = 1$")]
     labels = (r"mean field, $6\,\xi_c$", r"mean field, $\xi_c$")
     return [
-        Line2D([], [], color="crimson", ls=style, label=label)
+        Line2D([], [], color=_RED, ls=style, label=label)
         for (_, style), label in zip(_THEORY_DEPTHS, labels, strict=True)
     ]
 
@@ -261,39 +630,17 @@ def _grid(results: Results, x: str, y: str) -> tuple[np.ndarray, np.ndarray]:
     return gx, gy
 
 
-def _plane(figure: Figure, axes: Axes, results: Results, x: str, y: str) -> None:
-    """(sigma_w, sigma_b): colour, boundaries at a few depths, critical lines."""
-    phase, spec = results.phase, results.spec
+def _plane(figure: Figure, axes: Axes, results: Results, x: str, y: str, depth: int | None = None) -> None:
+    """(sigma_w, sigma_b): colour, boundaries at a few depths or at one, critical lines."""
+    spec = results.spec
+    chosen = spec.depth[1] if depth is None else depth
     w, b = _grid(results, x, y)
-    depth = float(spec.depth[1])
-    margin = phase.margin(w.ravel(), b.ravel(), depth)[0].reshape(w.shape)
+    margin = results.phase.mean(w.ravel(), b.ravel(), float(chosen))
+    surface = pd.DataFrame({"sigma_w": w.ravel(), "sigma_b": b.ravel(), "margin": margin})
+    surface.attrs["label"] = f"margin at depth {chosen}"
     if spec.by_horizon:
-        shown = depth * NEEDED[str(spec.statistic)] * np.exp(margin)
-        low, high = max(0.5, float(shown.min())), float(shown.max())
-        _colours(figure, axes, w, b, shown, LogNorm(low, max(high, low * 1.1)), "horizon (layers)")
-    else:
-        limit = float(np.abs(margin).max()) or 1.0
-        _colours(figure, axes, w, b, margin, Normalize(-limit, limit), f"margin at depth {depth:g}")
-    handles: list[Line2D | Patch] = []
-    boundary = results.boundary
-    for style, (d, rows) in zip(_STYLES, boundary.groupby("depth"), strict=False):
-        for end in ("lower", "upper"):
-            axes.plot(rows[end], rows["sigma_b"], color="white", lw=1.6, ls=style)
-            axes.fill_betweenx(rows["sigma_b"], rows[f"{end}_5"], rows[f"{end}_95"], color="white", alpha=0.22, lw=0)
-        if rows[["lower", "upper"]].notna().any(axis=None):
-            handles.append(Line2D([], [], color="0.55", lw=1.6, ls=style, label=f"boundary, depth {d}"))
-    if len(handles):
-        handles.append(Patch(color="0.85", label="its 90 % interval"))
-    line = boundary[boundary["depth"] == boundary["depth"].max()]
-    axes.fill_betweenx(line["sigma_b"], line["critical_5"], line["critical_95"], color="black", alpha=0.25, lw=0)
-    axes.plot(line["critical"], line["sigma_b"], color="black", lw=2.4)
-    handles.append(Line2D([], [], color="black", lw=2.4, label="critical line, measured"))
-    fine = np.linspace(*spec.sigma_b, 200)
-    theory = theory_line(spec, fine)
-    if np.isfinite(theory).any():
-        axes.plot(theory, fine, color="crimson", lw=1.6, ls=(0, (4, 2)))
-        handles.append(Line2D([], [], color="crimson", lw=1.6, ls=(0, (4, 2)), label=r"mean field, $\chi_1 = 1$"))
-    _legend(figure, handles)
+        surface["horizon"] = chosen * NEEDED[str(spec.statistic)] * np.exp(margin)
+    phase(results.points, results.boundary if depth is None else results.boundary_at([depth]), surface, ax=axes)
 
 
 def _depth_plane(figure: Figure, axes: Axes, results: Results, x: str, y: str) -> None:
@@ -303,65 +650,76 @@ def _depth_plane(figure: Figure, axes: Axes, results: Results, x: str, y: str) -
     fixed = {a: getattr(spec, a)[0] for a in ("sigma_w", "sigma_b")} | {x: gx.ravel(), "depth": gy.ravel()}
     mean, deviation = (v.reshape(gx.shape) for v in phase.margin(**fixed))
     limit = float(np.abs(mean).max()) or 1.0
-    _colours(figure, axes, gx, gy, mean, Normalize(-limit, limit), "margin (positive: predicted trainable)")
+    _colours(axes, gx, gy, mean, Normalize(-limit, limit), "margin (positive: predicted trainable)")
     axes.contour(gx, gy, mean, levels=[0], colors="white", linewidths=1.8)
     for edge in (mean - 1.645 * deviation, mean + 1.645 * deviation):
         axes.contour(gx, gy, edge, levels=[0], colors="white", linewidths=0.8, linestyles="dotted")
-    handles: list[Line2D | Patch] = [
-        Line2D([], [], color="0.55", lw=1.8, label="boundary"),
-        Line2D([], [], color="0.55", lw=0.8, ls="dotted", label="its 90 % interval"),
-    ]
+    axes.plot([], [], color="white", lw=1.8, path_effects=_OUTLINE, label="boundary")
+    axes.plot([], [], color="white", lw=0.8, ls="dotted", path_effects=_OUTLINE, label="its 90 % interval")
     if x == "sigma_w":
         line = phase.critical_line().iloc[0]
         axes.axvspan(line["lower"], line["upper"], color="black", alpha=0.25, lw=0)
-        axes.axvline(line["sigma_w"], color="black", lw=2.4)
-        handles.append(Line2D([], [], color="black", lw=2.4, label="critical line, measured"))
-        if theory := _theory(axes, spec):
-            handles.append(theory)
-    _legend(figure, handles)
+        axes.axvline(line["sigma_w"], color="black", lw=2.4, label="critical line, measured")
+        _theory(axes, spec)
 
 
 def _colours(
-    figure: Figure, axes: Axes, x: np.ndarray, y: np.ndarray, z: np.ndarray, norm: Normalize, label: str
+    axes: Axes, x: np.ndarray, y: np.ndarray, z: np.ndarray, norm: Normalize, label: str, bar: bool = True
 ) -> None:
-    mesh = axes.pcolormesh(x, y, z, cmap=_MAP, norm=norm, shading="gouraud", rasterized=True)
-    bar = figure.colorbar(mesh, ax=axes, label=label)
+    mesh = axes.pcolormesh(x, y, z, cmap=rcParams["image.cmap"], norm=norm, shading="gouraud", rasterized=True)
+    if not bar:
+        return
+    drawn = axes.figure.colorbar(mesh, ax=axes, label=label)
     if isinstance(norm, LogNorm):  # plain numbers: nobody reads 3 x 10^1 layers
         low, high = mesh.get_clim()
         ticks = [m * 10.0**e for e in range(-1, 6) for m in (1, 2, 3, 5) if low <= m * 10.0**e <= high]
-        bar.set_ticks(ticks, labels=[f"{t:g}" for t in ticks])
-        bar.ax.minorticks_off()
+        drawn.set_ticks(ticks, labels=[f"{t:g}" for t in ticks])
+        drawn.ax.minorticks_off()
 
 
-def _legend(figure: Figure, handles: list[Line2D | Patch]) -> None:
-    """Below the axes, where it hides nothing; the marks are explained there, too."""
-    marks = [
-        Line2D(
-            [], [], color="white", mec="black", marker="o", ls="", ms=5, label="measured: trainable at its own depth"
-        ),
-        Line2D([], [], color="black", mec="white", marker="o", ls="", ms=5, label="not"),
-    ]
-    figure.legend(
-        handles=[*handles, *marks],
-        loc="outside lower center",
-        ncols=4,
-        fontsize=8,
-        frameon=False,
-        handlelength=2.6,
-    )
+def legend(figure: Figure, axes: Axes) -> None:
+    """Below the axes, where it hides nothing, in as many columns as there is room for; the figure grows by its rows."""
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        size = 0.9 * min(9.0, rcParams["font.size"])
+        columns = max(1, min(4, int(figure.get_figwidth() / (0.23 * size))))
+        figure.set_figheight(figure.get_figheight() + -(-len(handles) // columns) * 1.6 * size / 72)
+        figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=size, frameon=False)
 
 
-def _marks(axes: Axes, points: pd.DataFrame, x: str, y: str) -> None:
-    """Measured points: white where predicted trainable at their own depth, black where not; failed ones crossed."""
-    measured = points[points["status"] != "failed"]
-    for chosen, face, edge in (
-        (measured["margin"] >= 0, "white", "black"),
-        (measured["margin"] < 0, "black", "white"),
-    ):
-        part = measured[chosen]
-        axes.scatter(part[x], part[y], s=20, c=face, edgecolors=edge, linewidths=0.8, zorder=3, clip_on=False)
+def _marks(axes: Axes, points: pd.DataFrame, x: str, y: str, truth: bool = False) -> None:
+    """Measured points: white where predicted trainable at their own depth, black where not; failed ones crossed.
+
+    With ``truth``, by what training gave. Of more than a thousand, a thousand are drawn.
+    """
     failed = points[points["status"] == "failed"]
-    axes.scatter(failed[x], failed[y], s=30, c="crimson", marker="x", zorder=4, clip_on=False)
+    measured = points[points["trainable"].notna() if truth else points["status"] != "failed"]
+    good = measured["trainable"].astype(bool) if truth else measured["margin"] >= 0
+    shown = _some(measured)
+    few = "" if len(shown) == len(measured) else f" ({len(shown):,} of {len(measured):,} shown)"
+    yes, no = ("trained" + few, "not trained") if truth else ("trainable at its own depth" + few, "not trainable")
+    size = 20 if len(shown) <= 300 else 7
+    for chosen, face, edge, label in ((good, "white", "black", yes), (~good, "black", "white", no)):
+        part = shown[chosen.loc[shown.index]]
+        axes.scatter(
+            part[x],
+            part[y],
+            s=size,
+            c=face,
+            edgecolors=edge,
+            linewidths=0.8 if size == 20 else 0.4,
+            zorder=3,
+            clip_on=False,
+            label=label,
+        )
+    if len(failed):
+        failed = _some(failed)
+        axes.scatter(failed[x], failed[y], s=30, c=_RED, marker="x", zorder=4, clip_on=False, label="failed")
+
+
+def _some(rows: pd.DataFrame, most: int = 1000) -> pd.DataFrame:
+    """As many as can be told apart."""
+    return rows if len(rows) <= most else rows.sample(most, random_state=0)
 
 
 def _line(axes: Axes, measured: pd.DataFrame, phase: PhaseModel, x: str) -> None:
@@ -396,12 +754,11 @@ def _line(axes: Axes, measured: pd.DataFrame, phase: PhaseModel, x: str) -> None
         axes.legend(fontsize=8, frameon=False)
 
 
-def _theory(axes: Axes, spec: SweepSpec) -> Line2D | None:
+def _theory(axes: Axes, spec: SweepSpec) -> None:
     """Mean field's critical sigma_w at the one sigma_b of a sweep, if it has a theory."""
     (critical,) = theory_line(spec, np.array(spec.sigma_b[:1]))
-    if not np.isfinite(critical):
-        return None
-    return axes.axvline(critical, color="crimson", ls=(0, (4, 2)), label=r"mean field, $\chi_1 = 1$")
+    if np.isfinite(critical):
+        axes.axvline(critical, color=_RED, ls=(0, (4, 2)), label=r"mean field, $\chi_1 = 1$")
 
 
 def _profile(axes: Axes, results: Results) -> None:

@@ -108,6 +108,7 @@ DEPTH = (5, 60)  # unless there are widths to count
 _MOST_RATES = 20
 AXES = ("sigma_w", "sigma_b", "depth")
 BENCHMARKS = ("cascade", "direct", "pack", "training", "memory", "gpu", "orchestration", "scale")
+FIGURES = ("phase", "depth", "profiles", "reconstructions", "truth", "history", "roc", "paper")
 TABLES = ("points", "profiles", "truth", "boundary")
 RESOURCES = ("concurrency", "pack", "cpus_per_trial", "gpus_per_trial", "retries", "address", "study")
 # What defines a measurement: where points are taken, how many and by which machines does not.

@@ -13,8 +13,9 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -26,9 +27,13 @@ from probes.point import MAX_DEPTH, MAX_SEED, MAX_SIGMA
 
 from .spec import holds_secret
 
+if TYPE_CHECKING:
+    import pyarrow.dataset as ds
+
 __all__ = ["Store", "StoreError", "filesystem", "one_line", "patiently", "printable", "write_whole"]
 
 T = TypeVar("T")
+Each = Callable[[pa.Table], pa.Table]
 
 SCHEMA_VERSION = "1"
 _PARTS, _ASIDE = "parts", "damaged"
@@ -40,7 +45,8 @@ _OURS = re.compile(  # what a killed driver leaves
 # Of a part: a small file may hold more than there is memory for.
 _MOST_BYTES, _MOST_ROWS, _MOST_NUMBERS = 2**30, 1_000_000, 2**27
 _WAITS = (0.2, 0.6, 1.8)  # seconds between tries to read
-_THREADS = 4, 16  # on a local disk; elsewhere most of the time is waiting
+_THREADS = 2, 16  # on a local disk; elsewhere most of the time is waiting
+_AT_ONCE = 64  # parts that a thread takes, where there are many: handing over takes as long as reading one
 
 
 class StoreError(OSError):
@@ -169,6 +175,7 @@ class Store:
         self._local = isinstance(self._fs, fs.LocalFileSystem)
         self._good: pa.Schema | None = None
         self._wrong: dict[str, str] = {}  # by the names as they are
+        self._right: list[str] = []
         self.damaged: dict[str, str] = {}  # what the last `read` found that is no part of the sweep, and why
 
     def create(self) -> None:
@@ -207,27 +214,72 @@ class Store:
         data = buffer.getvalue()
         write_whole(self._fs, f"{self._root}/{_name_of(data)}", data)
 
-    def read(self, columns: Sequence[str] | None = None) -> pa.Table:
+    def read(self, columns: Sequence[str] | None = None, each: Each | None = None) -> pa.Table:
         """All rows, each point once, with the columns asked for (those that any part has) or all.
 
         Of a point that failed and was measured after all, the measurement.
 
-        Files that are no part of the sweep, or cannot be read, are listed in `damaged`.
+        Files that are no part of the sweep, or cannot be read, are listed in `damaged`. ``each`` is what
+        becomes of every part's table, where not all of it is wanted: what it drops takes no memory.
 
         Raises
         ------
         StoreError
             The storage itself cannot be read.
         """
-        table = _together(self._tables(None if columns is None else [*dict.fromkeys((*_KEY, *columns))]))
+        table = self._read(None if columns is None else [*dict.fromkeys((*_KEY, *columns))], each=each)
         if table.num_rows and table.select([*_KEY]).to_pandas().duplicated().any():
             if columns is not None and "status" not in columns:
-                return self.read([*columns, "status"]).drop_columns("status")
+                return self.read([*columns, "status"], each).drop_columns("status")
             if "status" in table.column_names:
                 failed = pc.fill_null(pc.equal(table["status"], "failed"), False).to_numpy()
                 table = table.take(pa.array(np.argsort(failed, kind="stable")))
             table = table.filter(pa.array(~table.select([*_KEY]).to_pandas().duplicated().to_numpy()))
         return table
+
+    def dataset(self) -> "ds.Dataset":
+        """A pyarrow dataset of the readable parts, with the columns that are known: see `Results.dataset`.
+
+        Raises
+        ------
+        StoreError
+            The storage itself cannot be read.
+        """
+        import pyarrow.dataset as ds
+
+        from .frame import KINDS
+
+        paths = [f"{self._root}/{name}" for name in self.names()]
+        schema = pa.schema([(name, _ARROW[kind]) for name, kind in KINDS.items()])
+        return ds.dataset(paths, schema=schema, format="parquet", filesystem=self._fs)
+
+    def names(self) -> list[str]:
+        """Names of the readable parts; other files are named in `damaged`.
+
+        Raises
+        ------
+        StoreError
+            The storage itself cannot be read.
+        """
+        from .frame import KINDS
+
+        self._read(list(KINDS), keep=[*_KEY, "status", "margin"])
+        return self._right
+
+    def copy(self, other: "Store") -> dict[str, str]:
+        """Copy every readable part of another store, as it is; what was left out of it, and why.
+
+        Raises
+        ------
+        StoreError
+            One of them cannot be read or written.
+        """
+        for name in other.names():
+            path = f"{other._root}/{name}"
+            with contextlib.suppress(FileNotFoundError):
+                data = patiently(lambda path=path: other._bytes(path), path)  # type: ignore[misc]
+                write_whole(self._fs, f"{self._root}/{_name_of(data)}", data)
+        return other.damaged
 
     def set_aside(self) -> dict[str, str]:
         """Move what is no part of the sweep, or cannot be read, to the folder ``damaged``: its names, and why.
@@ -241,7 +293,7 @@ class Store:
         """
         from .frame import KINDS
 
-        self._tables(list(KINDS), keep=[*_KEY, "status", "margin"])
+        self._read(list(KINDS), keep=[*_KEY, "status", "margin"])
         try:
             for name in self._list(self._root):
                 if _OURS.fullmatch(name):
@@ -262,7 +314,7 @@ class Store:
         def look() -> dict[str, str]:
             if self._local:  # Arrow fails at names that are no text, and keeps silent about links to nothing
                 with os.scandir(folder) as entries:
-                    kinds = {e.name: (os.path.isfile(e.path), os.path.isdir(e.path)) for e in entries}
+                    kinds = {e.name: (_quietly(e.is_file), _quietly(e.is_dir)) for e in entries}
             else:
                 found = self._fs.get_file_info(fs.FileSelector(folder, allow_not_found=True))
                 kinds = {i.base_name: (i.is_file, i.type == fs.FileType.Directory) for i in found if i.base_name}
@@ -273,20 +325,33 @@ class Store:
         except FileNotFoundError:
             return {}
 
-    def _tables(self, wanted: list[str] | None, keep: list[str] | None = None) -> list[pa.Table]:
-        """The readable parts, of their columns those to ``keep``; the others are named in `damaged`."""
+    def _read(self, wanted: list[str] | None, keep: list[str] | None = None, each: Each | None = None) -> pa.Table:
+        """The rows of the readable parts, of their columns those to ``keep``; other files are named in `damaged`."""
         files = sorted(item for item in self._list(self._root).items() if not _OURS.fullmatch(item[0]))
-        with ThreadPoolExecutor(_THREADS[not self._local]) as pool:
-            found = pool.map(lambda item: self._part(item[0], item[1], wanted, keep), files)
-            tables = {name: table for (name, _), table in zip(files, found, strict=True) if table is not None}
+        threads = _THREADS[not self._local]
+        size = min(_AT_ONCE, -(-len(files) // threads) or 1)
+        some = [files[i : i + size] for i in range(0, len(files), size)]
+        with ThreadPoolExecutor(threads) as pool:
+            found = pool.map(lambda chosen: [self._part(name, kind, wanted, keep, each) for name, kind in chosen], some)
+            tables = {name: table for (name, _), table in zip(files, chain(*found), strict=True) if table is not None}
         parts = {name: table for name, table in tables.items() if isinstance(table, pa.Table)}
         self._wrong = {name: reason for name, reason in tables.items() if isinstance(reason, str)}
-        if _nonsense(_together(parts.values())):  # looked at together: one by one takes long
+        together = _together(parts.values())
+        if _nonsense(together):  # looked at together: one by one takes long
             self._wrong |= {name: reason for name, table in parts.items() if (reason := _nonsense(table))}
+            together = _together(table for name, table in parts.items() if name not in self._wrong)
+        self._right = [name for name in parts if name not in self._wrong]
         self.damaged = {f"{_PARTS}/{printable(name)}": self._wrong[name] for name in sorted(self._wrong)}
-        return [table for name, table in parts.items() if name not in self._wrong]
+        return together
 
-    def _part(self, name: str, kind: str, wanted: list[str] | None, keep: list[str] | None) -> pa.Table | str | None:
+    def _part(
+        self,
+        name: str,
+        kind: str,
+        wanted: list[str] | None,
+        keep: list[str] | None,
+        each: Each | None = None,
+    ) -> pa.Table | str | None:
         """A part's table, or what is wrong with it; None if it is gone since it was listed."""
         path = f"{self._root}/{name}"
         if kind != "file":
@@ -295,7 +360,10 @@ class Store:
             return "no part of a sweep"
         try:
             data = patiently(lambda: self._bytes(path), path)
-            return self._parse(name, data, wanted, keep)
+            table = self._parse(name, data, wanted, keep)
+            if each is None:
+                return table
+            return _nonsense(table) or each(table)  # as a whole: a part is right or wrong whatever is asked for
         except FileNotFoundError:
             return None
         except StoreError:
@@ -358,6 +426,14 @@ class Store:
             self._fs.delete_dir(source)
 
 
+def _quietly(asked: Callable[[], bool]) -> bool:
+    """What `os.path.isfile` says of a link to itself, too."""
+    try:
+        return asked()
+    except OSError:
+        return False
+
+
 def _name_of(data: pa.Buffer) -> str:
     """A part bears the checksum of its content: Parquet has none for its footer."""
     return f"part-{hashlib.blake2b(data, digest_size=16).hexdigest()}.parquet"
@@ -388,6 +464,13 @@ _TYPES: dict[str, tuple[Callable[[pa.DataType], bool], ...]] = {
     "text": (pa.types.is_string,),
     "numbers": (),  # a list of them
 }
+_ARROW = {
+    "number": pa.float64(),
+    "whole": pa.int64(),
+    "truth": pa.bool_(),
+    "text": pa.string(),
+    "numbers": pa.list_(pa.float64()),
+}
 
 
 def _check_size(found: pq.FileMetaData, names: Sequence[str]) -> None:
@@ -404,7 +487,8 @@ def _together(tables: Iterable[pa.Table]) -> pa.Table:
     if not tables:
         return pa.table({})
     try:
-        return pa.concat_tables(tables, promote_options="permissive")
+        alike = all(table.schema.equals(tables[0].schema) for table in tables)
+        return pa.concat_tables(tables, promote_options="none" if alike else "permissive")
     except pa.ArrowException:  # columns that are not known, of different types
         from .frame import KINDS
 

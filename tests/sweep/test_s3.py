@@ -301,3 +301,20 @@ def test_a_secret_on_the_command_line_is_refused_and_not_repeated(uri, tmp_path)
         assert done.returncode == 2 and "environment" in done.stderr and "Traceback" not in done.stderr
         assert "secret@" not in done.stderr and "=secret" not in done.stderr
     assert not (tmp_path / "x").exists()
+
+
+def test_sweeps_are_joined_merged_and_drawn_at_a_uri(server, make_sweep, tmp_path):
+    from sweep.figures import draw
+    from sweep.merge import merge
+
+    here, there = (
+        make_sweep(count=15),
+        merge([make_sweep(count=n, folder=f"{n}").path for n in (12, 14)], server.uri("a")),
+    )
+    both = merge([here.path, there.home.place], server.uri("b"))
+    assert len(both.points) == 15 and both.spec.storage == server.uri("b")
+    assert both.dataset.count_rows() == 15  # parts of the same content are one
+    joined = sweep.load([here.path, server.uri("b")])
+    assert joined.profiles_at(layer=2).groupby("sweep").size().to_dict() == {str(here.path): 15, server.uri("b"): 15}
+    draw(both, "history")
+    assert {"spec.json", "merged.json", "history.png"} < set(names(server.uri("b")))
