@@ -74,7 +74,8 @@ def measure(
     total = study.budget * spec.replicas
     with Progress(spec, total, rows, store, quiet=quiet) as progress:
         if len(rows) < total and not study.stopped:
-            _tune(_Sweep(spec, path, images, store, study, progress, callbacks, make))
+            with terminated_is_interrupted():  # Ray takes the signal for itself, and leaves it so
+                _tune(_Sweep(spec, path, images, store, study, progress, callbacks, make))
     # Also what a driver left that was killed after its last row.
     Checkpoints(spec.storage or path).clear()
 

@@ -103,7 +103,7 @@ def test_kill_and_resume(tmp_path, whole_group):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted(tmp_path, number):
     path = tmp_path / "interrupted"
-    driver = start(path, "--points", 60, "--pack", 1)
+    driver = start(path, "--points", 100, "--pack", 1)
     second = run("resume", path)
     assert second.returncode == 2 and "is being run by process" in second.stderr
     driver.send_signal(number)
@@ -112,7 +112,7 @@ def test_interrupted(tmp_path, number):
     assert time.monotonic() - asked < 30
     count = rows_in_parts(path)
     done = run("resume", path, "--quiet")
-    assert done.returncode == 0 and count < rows_in_parts(path) == 60
+    assert done.returncode == 0 and count < rows_in_parts(path) == 100
 
 
 @pytest.mark.slow
