@@ -20,7 +20,7 @@ from .bench import Figure
 from .driver import TUNE_ENVIRONMENT, measure
 from .packing import CONTROL_RATE
 from .rehearsal import Rehearsal
-from .resources import start_ray
+from .resources import cores, start_ray
 from .searcher import NeverSaved
 from .spec import SweepSpec
 from .store import Store
@@ -114,7 +114,7 @@ def _resident_bytes() -> int:
 def _watched(images: Images, make: Rehearsal, **fields: Any) -> _Watch:
     """A sweep into a folder of its own."""
     spec = SweepSpec(**fields)
-    watch = _Watch(_NODES * _GPUS if spec.address else len(os.sched_getaffinity(0)))
+    watch = _Watch(_NODES * _GPUS if spec.address else cores())
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
         store.create()
@@ -162,7 +162,7 @@ def _plain_loop(images: Images, seconds: float, points: int = 24) -> float:
                     metric="margin",
                     mode="min",
                     num_samples=points,
-                    max_concurrent_trials=len(os.sched_getaffinity(0)),
+                    max_concurrent_trials=cores(),
                 ),
                 run_config=tune.RunConfig(storage_path=folder, verbose=0),
             )

@@ -1,4 +1,4 @@
-"""How many trials should share a GPU: measured, at the beginning of a sweep, with its own points.
+"""How many trials should share a GPU: measured at the beginning of a sweep, with points of its middle depth.
 
 One trial after another is added to a device, as long as that lets it do more points a second.
 """

@@ -8,7 +8,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -122,6 +122,8 @@ def _is_long(sweep: _Sweep, capacity: Capacity) -> bool:
 
 
 def _fit(sweep: _Sweep, capacity: Capacity, folder: Path) -> None:
+    from ray.exceptions import RayError
+
     from .calibrate import trials_to_a_gpu
     from .searcher import PackSearcher
     from .trainable import make_prober
@@ -129,7 +131,8 @@ def _fit(sweep: _Sweep, capacity: Capacity, folder: Path) -> None:
     spec, progress = sweep.spec, sweep.progress
     if spec.gpus_per_trial is None and capacity.sharing > 1 and _is_long(sweep, capacity):
         progress.note("measuring how many trials should share a GPU")
-        capacity.share(trials_to_a_gpu(spec, sweep.images, sweep.make or make_prober, capacity.sharing))
+        with suppress(RayError):  # no reason to end a sweep: as many as there are cores for, then
+            capacity.share(trials_to_a_gpu(spec, sweep.images, sweep.make or make_prober, capacity.sharing))
     packer = Packer(
         spec, _cost_of_point(spec, sweep.images), _speeds(capacity), fitting_pack(spec, sweep.images, capacity)
     )

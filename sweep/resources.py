@@ -22,7 +22,7 @@ from .spec import SpecError, SweepSpec
 if TYPE_CHECKING:
     from probes import Images
 
-__all__ = ["Capacity", "authenticate", "check_here", "check_memory", "fitting_pack", "start_ray"]
+__all__ = ["Capacity", "authenticate", "cores", "check_here", "check_memory", "fitting_pack", "start_ray"]
 
 _TRIALS_PER_CORE = 8  # each is a process of half a gigabyte
 _OBJECT_STORE_BYTES = 80 * 2**20  # the smallest that Ray allows; images beside it are added
@@ -127,7 +127,7 @@ def _share_of_gpu(spec: SweepSpec, nodes: Sequence[tuple[float, float]]) -> floa
     return 1 / math.floor(1 / share)  # whole trials to a device
 
 
-def _cores() -> int:
+def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -136,12 +136,12 @@ def check_here(spec: SweepSpec) -> None:
     """Refuse more than a private Ray on this machine should be asked for."""
     if spec.address not in (None, "local"):
         return
-    cores = _cores()
-    if spec.cpus_per_trial > cores:
-        raise SpecError(f"`cpus_per_trial` must be at most {cores}, the cores here, got {spec.cpus_per_trial:g}")
-    if spec.concurrency and spec.concurrency > _TRIALS_PER_CORE * cores:
+    here = cores()
+    if spec.cpus_per_trial > here:
+        raise SpecError(f"`cpus_per_trial` must be at most {here}, the cores here, got {spec.cpus_per_trial:g}")
+    if spec.concurrency and spec.concurrency > _TRIALS_PER_CORE * here:
         raise SpecError(
-            f"`concurrency` must be at most {_TRIALS_PER_CORE * cores} here, {_TRIALS_PER_CORE} a core, "
+            f"`concurrency` must be at most {_TRIALS_PER_CORE * here} here, {_TRIALS_PER_CORE} a core, "
             f"got {spec.concurrency}"
         )
 
@@ -214,7 +214,7 @@ def start_ray(spec: SweepSpec, images: "Images") -> Capacity:
             bytes_of_images = sum(t.numel() * t.element_size() for t in (images.train, images.test))
             ray.init(
                 address="local",
-                num_cpus=max(_cores(), math.ceil((spec.concurrency or 1) * spec.cpus_per_trial)),
+                num_cpus=max(cores(), math.ceil((spec.concurrency or 1) * spec.cpus_per_trial)),
                 object_store_memory=_OBJECT_STORE_BYTES + 2 * bytes_of_images,
                 include_dashboard=False,
                 log_to_driver=False,

@@ -150,9 +150,7 @@ class PackSearcher(NeverSaved, Searcher):
             lost = [p for p in trial.points if self._losses[p] <= _NODE_LOSSES]
             self._planner.again(lost)
             self._take(self._failed([p for p in trial.points if p not in lost], error))
-        elif len(trial.points) > 1:
-            self._planner.again(trial.points, alone=True)
-        elif self._may_retry(trial.points[0]):
+        elif len(trial.points) > 1 or self._may_retry(trial.points[0]):
             self._planner.again(trial.points, alone=True)
         else:
             self._take(self._failed(trial.points, error))

@@ -5,6 +5,18 @@ import numpy as np
 from probes import Measurement
 from probes.point import NEEDED
 
+# Ranges of sweeps with every number of free axes.
+FIXED: list[dict] = [
+    {},
+    {"sigma_b": (0.3, 0.3)},
+    {"sigma_w": (1.2, 1.2)},
+    {"depth": (20, 20)},
+    {"sigma_b": (0.3, 0.3), "depth": (20, 20)},
+    {"sigma_w": (1.2, 1.2), "depth": (20, 20)},
+    {"sigma_w": (1.2, 1.2), "sigma_b": (0.3, 0.3)},
+    {"sigma_w": (1.2, 1.2), "sigma_b": (0.3, 0.3), "depth": (20, 20)},
+]
+
 
 def true_critical(sigma_b):
     """Critical sigma_w of the made-up landscape."""

@@ -5,6 +5,8 @@ from matplotlib.collections import PathCollection
 from sweep.plots import phase_diagram, save
 from sweep.spec import SweepSpec
 
+from ..landscape import FIXED
+
 
 def labels(figure):
     return [t.get_text() for legend in figure.legends for t in legend.get_texts()]
@@ -25,16 +27,7 @@ def test_the_phase_diagram_says_what_is_in_it(make_sweep):
 
 @pytest.mark.parametrize(
     "fixed",
-    [
-        {},
-        {"sigma_b": (0.3, 0.3)},
-        {"sigma_w": (1.2, 1.2)},
-        {"depth": (20, 20)},
-        {"sigma_b": (0.3, 0.3), "depth": (20, 20)},
-        {"sigma_w": (1.2, 1.2), "depth": (20, 20)},
-        {"sigma_w": (1.2, 1.2), "sigma_b": (0.3, 0.3)},
-        {"sigma_w": (1.2, 1.2), "sigma_b": (0.3, 0.3), "depth": (20, 20)},
-    ],
+    FIXED,
 )
 @pytest.mark.parametrize(("count", "failed"), [(0, 0), (1, 0), (1, 1), (30, 2), (30, 30)])
 @pytest.mark.parametrize("ending", ["png", "svg"])

@@ -16,19 +16,9 @@ from sweep.report import content, draw, page
 from sweep.spec import MEASURED, SpecError, SweepSpec
 from sweep.store import Store
 
-from ..landscape import made_up, true_horizon
+from ..landscape import FIXED, made_up, true_horizon
 
 HOSTILE = "</script><img src=x onerror='window.hacked=1'>\"\n\\u003c${window.hacked=1}<b>bold</b>&lt;\u2028\x1b[31m"
-FIXED = [
-    {},
-    {"sigma_b": (0.3, 0.3)},
-    {"sigma_w": (1.2, 1.2)},
-    {"depth": (20, 20)},
-    {"sigma_b": (0.3, 0.3), "depth": (20, 20)},
-    {"sigma_w": (1.2, 1.2), "depth": (20, 20)},
-    {"sigma_w": (1.2, 1.2), "sigma_b": (0.3, 0.3)},
-    {"sigma_w": (1.2, 1.2), "sigma_b": (0.3, 0.3), "depth": (20, 20)},
-]
 
 
 def spec_of(fixed, **more):
