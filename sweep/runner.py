@@ -4,10 +4,12 @@ import json
 import logging
 import platform
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["default_directory", "resume", "run"]
 
 VERSIONS_FILE = "versions.json"
+_STORE_COMES_BACK = 60.0  # seconds, or a sweep cannot go on
 _ELSEWHERE = ("data_dir", "download")  # may differ where a sweep goes on, and are not kept
 # Clusters of this machine's choice. A spec that came from elsewhere must not say whose answers are unpickled.
 _OWN_CLUSTERS = (None, "auto", "local")
@@ -123,6 +126,21 @@ def _create_store(spec: SweepSpec, home: Home) -> Store:
     return store
 
 
+def _find_store(spec: SweepSpec, home: Home) -> Store:
+    """That of a sweep which goes on; one that is away is waited for: without it all would be measured again."""
+    store, end = Store(spec.storage or home.place, spec.digest), time.monotonic() + _STORE_COMES_BACK
+    for wait in count(1):
+        try:
+            store.check()
+            return store
+        except StoreError as error:
+            if time.monotonic() + wait > end:
+                raise SpecError(f"`{_argument(spec, home)}` {error}; where are the results?") from None
+            logging.getLogger(__name__).warning("WAITING FOR THE STORAGE: %s", error)
+            time.sleep(wait)
+    raise AssertionError("unreachable")
+
+
 @contextmanager
 def _alone(home: Home, spec: SweepSpec) -> Iterator[None]:
     """Hold the locks of the sweep: on this machine, and where its results are."""
@@ -184,7 +202,7 @@ def resume(
     home.check_storage(spec)
     images = sweep_images(replace(spec, **{"download": False} | {k: changes[k] for k in _ELSEWHERE if k in changes}))
     check_here(spec)
-    store = _create_store(spec, home)
+    store = _find_store(spec, home)
     with _alone(home, spec):
         for name, reason in store.set_aside().items():
             logging.getLogger(__name__).warning("set aside: %s: %s", name, reason)

@@ -45,6 +45,7 @@ _OURS = re.compile(  # what a killed driver leaves
 # Of a part: a small file may hold more than there is memory for.
 _MOST_BYTES, _MOST_ROWS, _MOST_NUMBERS = 2**30, 1_000_000, 2**27
 _WAITS = (0.2, 0.6, 1.8)  # seconds between tries to read
+_TRIES = 3  # where the folder was away for a moment
 _THREADS = 2, 16  # on a local disk; elsewhere most of the time is waiting
 _AT_ONCE = 64  # parts that a thread takes, where there are many: handing over takes as long as reading one
 
@@ -188,6 +189,20 @@ class Store:
         """
         try:
             self._fs.create_dir(self._root, recursive=True)
+        except (OSError, pa.ArrowException) as error:
+            raise StoreError(f"{self._root!r} cannot be written: {one_line(error)}") from error
+        self.check()
+
+    def check(self) -> None:
+        """Whether the folder for the parts is there: a sweep that goes on never makes it, it may be away for a while.
+
+        Raises
+        ------
+        StoreError
+            It is not there, or cannot be written to.
+        """
+        self._files()
+        try:
             probe = f"{self._root}/.writable-{uuid.uuid4().hex}"
             with self._fs.open_output_stream(probe) as out:
                 out.write(b"")
@@ -295,7 +310,7 @@ class Store:
 
         self._read(list(KINDS), keep=[*_KEY, "status", "margin"])
         try:
-            for name in self._list(self._root):
+            for name in self._files():
                 if _OURS.fullmatch(name):
                     self._remove(f"{self._root}/{name}")
             for name in self._wrong:
@@ -306,10 +321,20 @@ class Store:
 
     def aside(self) -> list[str]:
         """Names of what was set aside."""
-        return sorted(f"{_ASIDE}/{printable(name)}" for name in self._list(f"{self._base}/{_ASIDE}"))
+        return sorted(f"{_ASIDE}/{printable(name)}" for name in self._list(f"{self._base}/{_ASIDE}") or ())
 
-    def _list(self, folder: str) -> dict[str, str]:
-        """What a folder holds: names, and of each whether it is a ``file`` or what it is instead."""
+    def _files(self) -> dict[str, str]:
+        """What the folder for the parts holds, as `_list` has it."""
+        found = self._list(self._root)
+        if found is None:
+            raise StoreError(f"{self._root!r} cannot be read: no such folder")
+        return found
+
+    def _list(self, folder: str) -> dict[str, str] | None:
+        """What a folder holds: names, and of each whether it is a ``file`` or what it is instead; None: no folder.
+
+        In an object store a folder that is not there and an empty one are the same.
+        """
 
         def look() -> dict[str, str]:
             if self._local:  # Arrow fails at names that are no text, and keeps silent about links to nothing
@@ -323,17 +348,11 @@ class Store:
         try:
             return patiently(look, folder)
         except FileNotFoundError:
-            return {}
+            return None
 
     def _read(self, wanted: list[str] | None, keep: list[str] | None = None, each: Each | None = None) -> pa.Table:
         """The rows of the readable parts, of their columns those to ``keep``; other files are named in `damaged`."""
-        files = sorted(item for item in self._list(self._root).items() if not _OURS.fullmatch(item[0]))
-        threads = _THREADS[not self._local]
-        size = min(_AT_ONCE, -(-len(files) // threads) or 1)
-        some = [files[i : i + size] for i in range(0, len(files), size)]
-        with ThreadPoolExecutor(threads) as pool:
-            found = pool.map(lambda chosen: [self._part(name, kind, wanted, keep, each) for name, kind in chosen], some)
-            tables = {name: table for (name, _), table in zip(files, chain(*found), strict=True) if table is not None}
+        tables = self._tables(lambda name, kind: self._part(name, kind, wanted, keep, each))
         parts = {name: table for name, table in tables.items() if isinstance(table, pa.Table)}
         self._wrong = {name: reason for name, reason in tables.items() if isinstance(reason, str)}
         together = _together(parts.values())
@@ -343,6 +362,21 @@ class Store:
         self._right = [name for name in parts if name not in self._wrong]
         self.damaged = {f"{_PARTS}/{printable(name)}": self._wrong[name] for name in sorted(self._wrong)}
         return together
+
+    def _tables(self, read: Callable[[str, str], pa.Table | str | None]) -> dict[str, pa.Table | str]:
+        """What `_part` says of every file."""
+        threads = _THREADS[not self._local]
+        for _ in range(_TRIES):
+            files = sorted(item for item in self._files().items() if not _OURS.fullmatch(item[0]))
+            size = min(_AT_ONCE, -(-len(files) // threads) or 1)
+            some = [files[i : i + size] for i in range(0, len(files), size)]
+            with ThreadPoolExecutor(threads) as pool:
+                found = chain(*pool.map(lambda chosen: [read(*file) for file in chosen], some))
+                tables = {name: table for (name, _), table in zip(files, found, strict=True)}
+            gone = {name for name, table in tables.items() if table is None}
+            if not gone or not gone & self._files().keys():
+                return {name: table for name, table in tables.items() if table is not None}
+        raise StoreError(f"{self._root!r} cannot be read: its files come and go")
 
     def _part(
         self,
@@ -413,7 +447,7 @@ class Store:
     def _move_aside(self, name: str) -> None:
         """Links are moved, not followed."""
         source, folder = f"{self._root}/{name}", f"{self._base}/{_ASIDE}"
-        target = f"{folder}/{f'{uuid.uuid4().hex[:8]}-' * (name in self._list(folder))}{name}"
+        target = f"{folder}/{f'{uuid.uuid4().hex[:8]}-' * (name in (self._list(folder) or ()))}{name}"
         self._fs.create_dir(folder, recursive=True)
         if self._local:
             os.rename(source, target)

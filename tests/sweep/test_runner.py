@@ -14,6 +14,7 @@ import pytest
 
 import sweep
 from probes import critical_sigma_w
+from sweep import runner
 from sweep.lock import LOCK_FILE
 from sweep.spec import SpecError, SweepSpec
 
@@ -219,6 +220,21 @@ def test_a_worker_that_dies_for_good_becomes_failed_rows(tmp_path):
     failed = points[points["status"] == "failed"]
     assert 1 <= len(failed) <= 2 and failed["error"].str.contains("died").all(), failed["error"].tolist()
     assert run("resume", path).returncode == 1  # nothing to measure; still says so
+
+
+def test_results_that_are_away_are_waited_for_and_not_measured_again(make_sweep, monkeypatch, caplog):
+    results = make_sweep()
+    parts, away = results.path / "parts", results.path / "away"
+    parts.rename(away)
+    monkeypatch.setattr(runner.time, "sleep", lambda seconds: away.rename(parts))
+    assert len(sweep.resume(results.path).points) == len(results.points)
+    assert "WAITING FOR THE STORAGE" in caplog.text and "no such folder" in caplog.text
+    parts.rename(away)
+    monkeypatch.setattr(runner.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(runner, "_STORE_COMES_BACK", 2.0)
+    with pytest.raises(SpecError, match="no such folder; where are the results"):
+        sweep.resume(results.path)
+    assert not parts.exists()
 
 
 def test_a_finished_sweep_resumes_to_nothing_without_ray(make_sweep):

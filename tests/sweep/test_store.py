@@ -38,8 +38,8 @@ def test_what_was_written_is_read(store):
     assert sorted((r["profile_x"] or []) for r in table) == [[], [1.0, 2.0], [1.0, 2.0]]
 
 
-def test_an_empty_store(tmp_path, store):
-    assert store.read().num_rows == 0 and Store(tmp_path / "nowhere").read().num_rows == 0
+def test_an_empty_store(store):
+    assert store.read().num_rows == 0
 
 
 def test_only_the_columns_asked_for(store):
@@ -331,9 +331,33 @@ def test_a_file_larger_than_the_memory_is_not_read(tmp_path, store):
 
 def test_a_part_that_is_gone_since_it_was_listed_is_no_damage(store):
     store.write(rows(0))
-    listed = store._list
-    store._list = lambda folder: {**listed(folder), "gone.parquet": "file"}
+    listed, extra = store._list, iter([{"gone.parquet": "file"}])
+    store._list = lambda folder: {**listed(folder), **next(extra, {})}
     assert store.read().num_rows == 1 and not store.damaged
+
+
+def test_a_folder_that_went_away_while_it_was_read_is_read_again(tmp_path, store):
+    store.write(rows(0))
+    away, listed = tmp_path / "away", store._list
+
+    def list_and_vanish(folder):
+        if away.exists():
+            away.rename(tmp_path / "parts")
+            store._list = listed
+            return listed(folder)
+        found = listed(folder)
+        (tmp_path / "parts").rename(away)
+        return found
+
+    store._list = list_and_vanish
+    assert store.read().num_rows == 1 and not store.damaged
+
+
+def test_files_that_come_and_go_are_not_passed_over(store):
+    listed = store._list
+    store._list = lambda folder: {**listed(folder), "never.parquet": "file"}
+    with pytest.raises(StoreError, match="its files come and go$"):
+        store.read()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
@@ -354,6 +378,10 @@ def test_a_folder_that_went_away(tmp_path, store):
     (tmp_path / "parts").rmdir()
     with pytest.raises(StoreError, match="No such file or directory$"):
         store.write(rows(0))
+    for asked in (store.read, store.check, store.set_aside):
+        with pytest.raises(StoreError, match="no such folder$"):
+            asked()
+    assert not (tmp_path / "parts").exists()
 
 
 def test_a_link_is_not_written_through(tmp_path):
