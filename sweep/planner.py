@@ -15,13 +15,16 @@ __all__ = ["Planner"]
 
 Row = Mapping[str, Any]
 _MEMORY = 0.7  # weight of the past, in how long things take
+_SLOW = 0.5  # share of the time between packs, from which on thinking is what is waited for
+_MOST_PACKS = 4  # thought of at once, where it is: of more, the last know too little
 _LAST_WORDS = 10.0  # seconds that a study has left to take in what was told, which the parts know, too
 
 
 class Planner:
     """Points to be measured next, and what came of them.
 
-    It holds as many points ready as are taken while it thinks, and no more: those thought of later know more.
+    It holds as many points ready as are taken while it thinks, and no more: those thought of later know more. Where
+    points are measured faster than it can think, it thinks of several packs at once, which takes little longer.
 
     Parameters
     ----------
@@ -43,6 +46,8 @@ class Planner:
         self._error: BaseException | None = None
         self._thinking, self._interval, self._taken_at = 0.0, math.inf, -math.inf  # seconds
         self._filled = 0  # packs handed out
+        self._packs = 1  # thought of at once
+        self._late = False  # whether a pack was waited for
         self._thread = threading.Thread(target=self._work, name="planner", daemon=True)
         self._thread.start()
 
@@ -53,7 +58,7 @@ class Planner:
             packs = slots - self._filled  # all devices are about to ask
         else:
             packs = 1 + int(self._thinking / max(self._interval, 1e-6))
-        return self._pack() * max(1, min(packs, slots))
+        return self._pack() * max(1, min(packs, slots), self._packs)
 
     def _held(self) -> int:
         return sum(len(group) for group in self._ready)
@@ -77,10 +82,15 @@ class Planner:
                     if self._exhausted or self._held() >= self._ahead():
                         continue
                 started = time.monotonic()
-                points = self._study.ask(self._pack())
+                points = self._study.ask(self._packs * self._pack())
                 seconds = time.monotonic() - started
                 with self._change:
                     self._thinking = _MEMORY * self._thinking + (1 - _MEMORY) * seconds if self._thinking else seconds
+                    if self._late and self._thinking > _SLOW * self._interval:
+                        self._packs = min(2 * self._packs, _MOST_PACKS)
+                    elif not self._late:
+                        self._packs = max(1, self._packs - 1)
+                    self._late = False
                     self._exhausted = not points
                     self._ready.extend(_by_place(points))
                     self._change.notify_all()
@@ -97,6 +107,7 @@ class Planner:
         with self._change:
             if self._alone:
                 return [self._alone.popleft()]
+            self._late |= not self._ready
             self._change.wait_for(lambda: self._ready or self._exhausted or self._error, wait)
             if self._error:
                 raise self._error

@@ -68,7 +68,7 @@ class BoundarySampler(BaseSampler):
         batch: int = 1,
         seed: int | None = None,
     ) -> None:
-        self._levels, self._aim, self._along, self._features, self._batch = levels, aim, along, features, batch
+        self._levels, self._aim, self._along, self._features, self.batch = levels, aim, along, features, batch
         self._seed = secrets.randbits(31) if seed is None else seed
         self._space = None if search_space is None else dict(search_space)
         self._intersection = IntersectionSearchSpace()
@@ -117,7 +117,7 @@ class BoundarySampler(BaseSampler):
             names = [a.name for a in model.axes]
             pending = self._pending(study, trial, names)
             if not self._ahead or set(pending) != self._busy:
-                self._ahead = deque(model.ask(self._batch, np.array(pending).reshape(-1, len(names))))
+                self._ahead = deque(model.ask(self.batch, np.array(pending).reshape(-1, len(names))))
             point = self._ahead.popleft()
             chosen = {n: _on_grid(v, search_space[n]) for n, v in zip(names, point, strict=True)}
             self._handed_out[trial.number] = chosen

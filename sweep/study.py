@@ -129,7 +129,7 @@ class SweepStudy:
     cost:
         Of a probe of a depth, in any unit.
     batch:
-        Points that are asked for at once, usually.
+        Points that are asked for at once, at least.
 
     Raises
     ------
@@ -274,6 +274,8 @@ class SweepStudy:
 
         None when the budget is spent, or the boundary is known as well as was asked for.
         """
+        if isinstance(self._study.sampler, SweepSampler):
+            self._study.sampler.batch = min(max(self._batch, count // self.spec.replicas), _AT_ONCE)
         points: list[Point] = []
         while not points or len(points) + self.spec.replicas <= count:
             if self._waiting:

@@ -72,6 +72,18 @@ def test_holds_one_pack_ahead_and_no_more_when_it_thinks_fast(make):
     assert planner._study.asked == 4 * 4 + 4  # what is told next counts for all others
 
 
+def test_thinks_of_several_packs_at_once_where_it_is_waited_for_and_only_there(make):
+    planner = make(SweepSpec(points=200, search="sobol"), seconds=0.2)
+    for _ in range(16):
+        assert len(planner.take(first(4), wait=10)) == 4  # at once: the points take no time
+    assert planner._packs > 1
+    for _ in range(8):
+        time.sleep(0.5)
+        assert planner.take(first(4), wait=0)
+    time.sleep(0.5)
+    assert planner._packs == 1 and planner._held() == 4
+
+
 def test_all_devices_have_a_pack_at_the_start(make):
     planner = make(SweepSpec(points=64), slots=5)
     time.sleep(0.5)
