@@ -77,9 +77,9 @@ def test_thinks_of_several_packs_at_once_where_it_is_waited_for_and_only_there(m
     for _ in range(16):
         assert len(planner.take(first(4), wait=10)) == 4  # at once: the points take no time
     assert planner._packs > 1
-    for _ in range(8):
-        time.sleep(0.5)
-        assert planner.take(first(4), wait=0)
+    for _ in range(16):
+        time.sleep(0.3)
+        assert planner.take(first(4), wait=5)
     time.sleep(0.5)
     assert planner._packs == 1 and planner._held() == 4
 
