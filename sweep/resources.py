@@ -71,10 +71,11 @@ class Capacity:
         now = time.monotonic()
         if now - self._looked > _LOOK:
             self._looked, nodes = now, self._nodes()
-            self._slots = {k: sum(self._on(n, k) for n in nodes) for k in self.kinds}
+            self._slots = {k: sum(self.on(n, k) for n in nodes) for k in self.kinds}
         return self._slots[kind]
 
-    def _on(self, node: tuple[float, float], kind: str) -> int:
+    def on(self, node: tuple[float, float], kind: str) -> int:
+        """Trials of a kind that a node of so many cores and GPUs has room for."""
         cores, gpus = node
         if kind == "cpu" and "gpu" in self.kinds and gpus:
             return 0  # its cores feed its GPUs
@@ -164,8 +165,8 @@ def check_memory(spec: SweepSpec, images: "Images") -> None:
 def fitting_pack(spec: SweepSpec, images: "Images", capacity: Capacity) -> int:
     """The largest pack of the deepest points that a trial has the memory for, as far as this machine can tell.
 
-    At least 1. On a GPU its share of the device's memory, on a CPU its share of what is available here; the nodes of a
-    cluster are taken to be like this machine.
+    At least 1. On a GPU its share of the device's memory (those of a cluster are taken to be like the one here), on a
+    CPU its share of what is available on the node that has least.
     """
     import torch
 
@@ -173,7 +174,7 @@ def fitting_pack(spec: SweepSpec, images: "Images", capacity: Capacity) -> int:
 
     device = "cuda" if capacity.gpus else "cpu"
     if device == "cpu":
-        there = _available_bytes() / capacity.slots
+        there = _bytes_a_trial(spec, capacity)
     elif torch.cuda.is_available():
         there = torch.cuda.get_device_properties(0).total_memory * min(1.0, capacity.gpus)
     else:  # a driver without a GPU: a pack that is too large is halved where it is measured
@@ -184,6 +185,15 @@ def fitting_pack(spec: SweepSpec, images: "Images", capacity: Capacity) -> int:
             break
         pack += 1
     return pack
+
+
+def _bytes_a_trial(spec: SweepSpec, capacity: Capacity) -> float:
+    """Memory that every trial can have on the cores of a node."""
+    if spec.address in (None, "local"):
+        return _available_bytes() / capacity.slots
+    trials = ((n.get("memory", 0.0), capacity.on(_cores_and_gpus(n), "cpu")) for n in _alive())
+    shares = [memory / min(count, capacity.slots) for memory, count in trials if memory and count]
+    return min(shares, default=_available_bytes())  # nodes are yet to come
 
 
 def _available_bytes() -> int:
@@ -231,7 +241,7 @@ def start_ray(spec: SweepSpec, images: "Images") -> Capacity:
                     "(driver and nodes must agree on RAY_AUTH_MODE, see cluster/README.md)"
                 ) from None
     try:
-        return Capacity(spec, _alive)
+        return Capacity(spec, lambda: [_cores_and_gpus(node) for node in _alive()])
     except SpecError:
         ray.shutdown()
         raise
@@ -260,12 +270,15 @@ def authenticate(address: str | None) -> None:
                 os.environ["RAY_AUTH_MODE"] = "token"
 
 
-def _alive() -> list[tuple[float, float]]:
-    """(cores, GPUs) of every node."""
+def _alive() -> list[dict[str, float]]:
+    """Ray's resources of every node."""
     import ray
 
-    nodes = (node["Resources"] for node in ray.nodes() if node["Alive"])
-    return [(n.get("CPU", 0.0), n.get("GPU", 0.0)) for n in nodes]
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _cores_and_gpus(resources: Mapping[str, float]) -> tuple[float, float]:
+    return resources.get("CPU", 0.0), resources.get("GPU", 0.0)
 
 
 def _check_reachable(address: str) -> None:

@@ -108,6 +108,18 @@ def test_packs_fit_the_memory(digits, monkeypatch):
     assert packs[0] == 1 and packs == sorted(packs) and packs[1] < packs[2] < packs[3] == 64
 
 
+def test_a_trial_on_a_cluster_has_its_share_of_the_node_that_has_least(monkeypatch):
+    from sweep import resources
+
+    alive = [{"CPU": 64.0, "memory": 256.0}, {"CPU": 2.0, "memory": 6.0}, {"memory": 1.0}, {"CPU": 4.0}]
+    monkeypatch.setattr(resources, "_alive", lambda: alive)
+    spec = SweepSpec(address="auto", points=1000)
+    granted = Capacity(spec, lambda: [resources._cores_and_gpus(n) for n in alive])
+    assert granted.slots == 70 and resources._bytes_a_trial(spec, granted) == 3.0
+    alive[:] = []
+    assert resources._bytes_a_trial(spec, granted) > 2**20  # nodes are yet to come: taken to be like this machine
+
+
 def test_memory_at_hand():
     from sweep.resources import _available_bytes
 
