@@ -39,7 +39,7 @@ log_option = click.option(
     "--log",
     type=click.Choice(TRACKERS),
     multiple=True,
-    help="Make every point a run of a tracker, in DIR/tensorboard, in DIR/mlflow or at MLFLOW_TRACKING_URI, at W&B; may "
+    help="Make every point a run of a tracker: in DIR/tensorboard, DIR/mlflow (or at MLFLOW_TRACKING_URI), W&B; may "
     "be given several times.",
 )
 directory = click.argument("directory", metavar="DIR", type=click.Path())
@@ -449,6 +449,27 @@ def bench_command(only: tuple[str, ...], orchestration: bool, as_json: bool, **f
         last = section
     if as_json:
         click.echo(bench.as_json(found))
+
+
+@main.command("doctor")
+@click.option("--out", metavar="DIR", default="runs", show_default=True, help="Where results are to go: DIR or a URI.")
+@options("data_dir")
+@click.option("--address", metavar="ADDRESS", help="Ray cluster to join; default: whether a Ray starts here.")
+@json_option
+@bad_input_is_usage
+def doctor_command(out: str, data_dir: str, address: str | None, as_json: bool) -> None:
+    """Look at all that a sweep needs, and say what to do about each fault.
+
+    Exit code 1 if there is a fault. Takes 20 seconds at most, and leaves nothing behind.
+
+    \b
+    Example: sweep doctor --data-dir data --out runs/first
+    """
+    from . import doctor
+
+    checks = doctor.examine(data_dir, address, out)
+    click.echo(doctor.as_json(checks) if as_json else doctor.as_text(checks))
+    sys.exit(any(c.verdict == doctor.FAULT for c in checks))
 
 
 @main.command("theory")

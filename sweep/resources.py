@@ -22,7 +22,18 @@ from .spec import SpecError, SweepSpec
 if TYPE_CHECKING:
     from probes import Images
 
-__all__ = ["Capacity", "authenticate", "cores", "check_here", "check_memory", "fitting_pack", "start_ray"]
+__all__ = [
+    "Capacity",
+    "alive",
+    "authenticate",
+    "available_bytes",
+    "check_here",
+    "check_memory",
+    "check_reachable",
+    "cores",
+    "fitting_pack",
+    "start_ray",
+]
 
 _TRIALS_PER_CORE = 8  # each is a process of half a gigabyte
 _OBJECT_STORE_BYTES = 80 * 2**20  # the smallest that Ray allows; images beside it are added
@@ -173,7 +184,7 @@ def fitting_pack(spec: SweepSpec, images: "Images", capacity: Capacity) -> int:
 
     device = "cuda" if capacity.gpus else "cpu"
     if device == "cpu":
-        there = _available_bytes() / capacity.slots
+        there = available_bytes() / capacity.slots
     elif torch.cuda.is_available():
         there = torch.cuda.get_device_properties(0).total_memory * min(1.0, capacity.gpus)
     else:  # a driver without a GPU: a pack that is too large is halved where it is measured
@@ -186,7 +197,7 @@ def fitting_pack(spec: SweepSpec, images: "Images", capacity: Capacity) -> int:
     return pack
 
 
-def _available_bytes() -> int:
+def available_bytes() -> int:
     """Memory that new processes can have here without swapping."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
@@ -221,7 +232,7 @@ def start_ray(spec: SweepSpec, images: "Images") -> Capacity:
                 logging_level=logging.ERROR,
             )
         else:
-            _check_reachable(spec.address)
+            check_reachable(spec.address)
             try:
                 ray.init(address=spec.address, log_to_driver=False, logging_level=logging.ERROR)
             except Exception as error:  # of many kinds, none of them ours
@@ -231,7 +242,7 @@ def start_ray(spec: SweepSpec, images: "Images") -> Capacity:
                     "(driver and nodes must agree on RAY_AUTH_MODE, see cluster/README.md)"
                 ) from None
     try:
-        return Capacity(spec, _alive)
+        return Capacity(spec, alive)
     except SpecError:
         ray.shutdown()
         raise
@@ -260,7 +271,7 @@ def authenticate(address: str | None) -> None:
                 os.environ["RAY_AUTH_MODE"] = "token"
 
 
-def _alive() -> list[tuple[float, float]]:
+def alive() -> list[tuple[float, float]]:
     """(cores, GPUs) of every node."""
     import ray
 
@@ -268,7 +279,7 @@ def _alive() -> list[tuple[float, float]]:
     return [(n.get("CPU", 0.0), n.get("GPU", 0.0)) for n in nodes]
 
 
-def _check_reachable(address: str) -> None:
+def check_reachable(address: str) -> None:
     """Refuse an address where nobody listens: Ray itself would go on trying for many minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit():

@@ -7,10 +7,8 @@ when the sweep is resumed, since each keeps a list of the points that it has.
 import contextlib
 import json
 import logging
-import os
 import queue
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .child import command, environment
 from .frame import COLUMNS
 from .spec import TRACKERS, SpecError
 from .store import printable
@@ -33,6 +32,7 @@ _EPOCHS = ("epoch_lr", "epoch_epoch", "epoch_accuracy", "epoch_loss")  # columns
 _ROW = [name for name in COLUMNS["points"] if name not in ("finished", "trainable")]
 COLUMNS_LOGGED = (*_ROW, *_EPOCHS)
 _MODULES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}
+_COMMAND = command("sweep.tracking")
 _MOST_WAITING = 20_000  # events: of a tracker that is slower than the sweep, the others are logged at the next start
 _PATIENCE = 30.0  # seconds without a point logged that the end of a sweep waits for
 _LITTLE = 3.0  # the same after an interruption, and for a tracker that has failed
@@ -110,14 +110,13 @@ class _Tracker:
         self._events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._heard = time.monotonic()
         self.ledger = Ledger(folder)
-        root = str(Path(__file__).parents[1])
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "sweep.tracking"],
+            _COMMAND,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,  # Ctrl-C is for the sweep
-            env=os.environ | {"PYTHONPATH": os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])},
+            env=environment(),
         )
         self.put({"tracker": name, "folder": str(folder), "sweep": sweep, "rates": rates})
         works = (self._feed, self._listen)

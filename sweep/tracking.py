@@ -12,7 +12,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -20,6 +20,7 @@ from typing import Any, TextIO
 __all__ = ["Ledger", "main"]
 
 _POINT = ("sigma_w", "sigma_b", "depth", "seed")
+_SAID = ("status", "error")  # of a run, in words, at its end
 _LEDGER = "logged"
 _PROJECT = "trainability-sweep"  # of W&B, where the environment names none
 _POLITE = 5  # niceness: measuring comes first
@@ -44,16 +45,17 @@ class Ledger:
         return " ".join([*(repr(row[name]) for name in _POINT), *failed])
 
     @classmethod
-    def held(cls, folder: Path) -> "Ledger":
+    @contextlib.contextmanager
+    def held(cls, folder: Path) -> Iterator["Ledger"]:
         """For this process alone, as soon as another one has let go of it."""
-        file = (folder / _LEDGER).open("a")
-        fcntl.flock(file, fcntl.LOCK_EX)
-        ledger = cls(folder)
-        ledger._file = file
-        if not ledger.name:
-            ledger.name = os.urandom(8).hex()
-            print(ledger.name, file=file, flush=True)
-        return ledger
+        with (folder / _LEDGER).open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            ledger = cls(folder)
+            ledger._file = file
+            if not ledger.name:
+                ledger.name = os.urandom(8).hex()
+                print(ledger.name, file=file, flush=True)
+            yield ledger
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Note that a point is logged."""
@@ -139,7 +141,7 @@ class _Logger:
 
     def _end(self, run: _Run, row: Mapping[str, Any]) -> None:
         self._result(run, _finite(row), max((epoch for _, epoch in run.seen), default=1))
-        run.config |= {k: v[:_LONGEST] for k, v in row.items() if isinstance(v, str) and v}
+        run.config |= {k: row[k][:_LONGEST] for k in _SAID if row.get(k)}
         self._callback.log_trial_end(run, failed=row["status"] == "failed")
 
     def _result(self, run: _Run, values: dict[str, Any], step: int) -> None:
@@ -168,15 +170,13 @@ def _mlflow(folder: Path, sweep: str, ledger: Ledger) -> Any:
     from ray.air.integrations.mlflow import MLflowLoggerCallback
 
     class Callback(MLflowLoggerCallback):
-        """Goes on with the runs that a killed process, or a point that failed, has left."""
+        """Puts aside what a process that was killed, or a point that failed, has left of a point."""
 
         def log_trial_start(self, trial: Any) -> None:
-            util = self.mlflow_util
-            found = util._get_client().search_runs(
-                [util.experiment_id], f"tags.sweep = '{ledger.name}' and tags.trial_name = '{trial}'", max_results=1
-            )
-            if found:
-                self._trial_runs[trial] = found[0].info.run_id
+            client = self.mlflow_util._get_client()
+            same = f"tags.sweep = '{ledger.name}' and tags.trial_name = '{trial}'"
+            for run in client.search_runs([self.mlflow_util.experiment_id], same):
+                client.delete_run(run.info.run_id)
             super().log_trial_start(trial)
 
     os.chdir(folder)  # where artifacts would go
@@ -243,20 +243,19 @@ def main() -> None:
     folder = Path(settings["folder"])
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        ledger = Ledger.held(folder)
-        callback = _CALLBACKS[settings["tracker"]](folder, settings["sweep"], ledger)
+        with Ledger.held(folder) as ledger:
+            callback = _CALLBACKS[settings["tracker"]](folder, settings["sweep"], ledger)
+            logger = _Logger(callback, folder, ledger, settings["rates"] > 1)
+            for line in events:
+                event = json.loads(line)
+                try:
+                    logger.take(event)
+                except Exception as error:
+                    say(trouble=_reason(error))
+                else:
+                    say(logged=int("row" in event))
     except Exception as error:
         say(trouble=_reason(error))
-        return
-    logger = _Logger(callback, folder, ledger, settings["rates"] > 1)
-    for line in events:
-        event = json.loads(line)
-        try:
-            logger.take(event)
-        except Exception as error:
-            say(trouble=_reason(error))
-        else:
-            say(logged=int("row" in event))
 
 
 def _quiet() -> tuple[TextIO, TextIO]:
