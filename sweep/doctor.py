@@ -375,7 +375,7 @@ def _ray() -> Check:
 
 
 def _cluster(address: str) -> Check:
-    return _answer("cluster", ["cluster", address], f"{address} does not answer", _TOKENS)
+    return _answer("cluster", ["cluster", address], f"{address} does not answer, or wants another token", _TOKENS)
 
 
 _REINSTALL = "install both from the same index: pip install --force-reinstall torch torchvision"

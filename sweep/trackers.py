@@ -134,7 +134,7 @@ class _Tracker:
         assert self._process.stdin
         with contextlib.suppress(OSError), self._process.stdin as stdin:  # it may have died
             while (event := self._events.get()) is not None:
-                print(json.dumps(event), file=stdin, flush=True)
+                print(json.dumps(event, default=float), file=stdin, flush=True)
 
     def _listen(self) -> None:
         assert self._process.stdout

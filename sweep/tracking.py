@@ -12,6 +12,7 @@ import json
 import math
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,10 +32,13 @@ class Ledger:
     """Which points a tracker has: a file beside its logs, with a line a point, after a name of the sweep of its own."""
 
     def __init__(self, folder: Path) -> None:
-        path = folder / _LEDGER
-        lines = path.read_text().splitlines() if path.exists() else []
+        try:
+            lines = (folder / _LEDGER).read_text().splitlines()
+        except (OSError, ValueError):  # none yet, or damaged
+            lines = []
         self.name, self._known = (lines[0] if lines else ""), set(lines[1:])
         self._file: TextIO | None = None
+        self.new = False  # nothing was ever logged
 
     def __contains__(self, row: Mapping[str, Any]) -> bool:
         return self._line(row) in self._known
@@ -48,11 +52,14 @@ class Ledger:
     @contextlib.contextmanager
     def held(cls, folder: Path) -> Iterator["Ledger"]:
         """For this process alone, as soon as another one has let go of it."""
-        with (folder / _LEDGER).open("a") as file:
+        # No link: a sweep that came from elsewhere must not have other files written to.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+        with open(os.open(folder / _LEDGER, flags, 0o666), "a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             ledger = cls(folder)
             ledger._file = file
-            if not ledger.name:
+            ledger.new = not ledger.name
+            if ledger.new:
                 ledger.name = os.urandom(8).hex()
                 print(ledger.name, file=file, flush=True)
             yield ledger
@@ -167,7 +174,9 @@ def _mlflow(folder: Path, sweep: str, ledger: Ledger) -> Any:
     # A server that is away is soon given up: points are logged by the next `resume`, too.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    from mlflow.entities import Metric
     from ray.air.integrations.mlflow import MLflowLoggerCallback
+    from ray.tune.utils import flatten_dict
 
     class Callback(MLflowLoggerCallback):
         """Puts aside what a process that was killed, or a point that failed, has left of a point."""
@@ -175,9 +184,15 @@ def _mlflow(folder: Path, sweep: str, ledger: Ledger) -> Any:
         def log_trial_start(self, trial: Any) -> None:
             client = self.mlflow_util._get_client()
             same = f"tags.sweep = '{ledger.name}' and tags.trial_name = '{trial}'"
-            for run in client.search_runs([self.mlflow_util.experiment_id], same):
+            for run in () if ledger.new else client.search_runs([self.mlflow_util.experiment_id], same):
                 client.delete_run(run.info.run_id)
             super().log_trial_start(trial)
+
+        def log_trial_result(self, iteration: int, trial: Any, result: dict[str, Any]) -> None:
+            """Ray has a transaction for each number."""
+            now = int(1000 * time.time())
+            metrics = [Metric(k, float(v), now, iteration) for k, v in flatten_dict(result).items()]
+            self.mlflow_util._get_client().log_batch(self._trial_runs[trial], metrics=metrics)
 
     os.chdir(folder)  # where artifacts would go
     callback = Callback(

@@ -313,6 +313,17 @@ def test_an_old_process_is_waited_for(tmp_path):
     assert other.communicate(timeout=20)[0] == "1\n"
 
 
+def test_a_list_that_is_damaged_or_leads_elsewhere(tmp_path):
+    (tmp_path / "logged").write_bytes(b"\xff")
+    assert measured(0) not in Ledger(tmp_path)
+    (tmp_path / "logged").unlink()
+    (tmp_path / "mine").touch()
+    (tmp_path / "logged").symlink_to(tmp_path / "mine")
+    with pytest.raises(OSError), Ledger.held(tmp_path):
+        pass
+    assert not (tmp_path / "mine").read_text()
+
+
 @pytest.mark.slow
 def test_a_sweep_that_trains_is_logged_as_it_goes(tmp_path):
     path = tmp_path / "live"
