@@ -5,8 +5,10 @@ import subprocess
 import sys
 import time
 from dataclasses import astuple
+from functools import partial
 from types import SimpleNamespace
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -311,6 +313,26 @@ def test_an_old_process_is_waited_for(tmp_path):
         assert other.poll() is None
         held.add(measured(0))
     assert other.communicate(timeout=20)[0] == "1\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("log = 'mlflow'", ("mlflow",)),
+        ("log = ['mlflow', 'wandb']", ("mlflow", "wandb")),
+        ("log = [['mlflow']]", "must be one value"),
+        ("log = 'excel'", "'excel' is not one of"),
+    ],
+)
+def test_trackers_in_a_configuration_file(tmp_path, line, found):
+    (tmp_path / "c.toml").write_text(line)
+    with click.Context(main) as parent:
+        made = partial(main.commands["run"].make_context, "run", ["--config", str(tmp_path / "c.toml")], parent=parent)
+        if isinstance(found, tuple):
+            assert made().params["log"] == found
+        else:
+            with pytest.raises(click.BadParameter, match=found):
+                made()
 
 
 def test_a_list_that_is_damaged_or_leads_elsewhere(tmp_path):
