@@ -239,9 +239,10 @@ class Training:
             stack.part_with([r.over(self._settings, self._epochs) for r in stack.runs], self._keep)
         self._stacks = [stack for stack in self._stacks if stack.runs]
 
-    def latest(self) -> list[tuple[Point, float, float, float]]:
-        """(point, learning rate, accuracy, loss) after the last epoch of every network still in training."""
-        return [(r.point, r.lr, r.accuracy[-1], r.loss[-1]) for s in self._stacks for r in s.runs if r.accuracy]
+    def latest(self) -> list[tuple[Point, float, int, float, float]]:
+        """(point, learning rate, epoch, accuracy, loss) after the last epoch of every network still in training."""
+        runs = (r for s in self._stacks for r in s.runs if r.accuracy)
+        return [(r.point, r.lr, len(r.accuracy), r.accuracy[-1], r.loss[-1]) for r in runs]
 
     def state(self) -> dict[Point, dict[float, dict[str, Any]]]:
         """What another `Training` needs to go on, by point and learning rate; tensors are on the CPU."""

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +13,7 @@ from . import __version__
 from .cli_launch import launch
 from .interrupt import terminated_is_interrupted
 from .options import Number, Numbers, config_option, options, preset_option, usage_error
-from .spec import BENCHMARKS, CHOICES, FIGURES, RANGES, RESOURCES, TABLES, Range, SpecError, SweepSpec
+from .spec import BENCHMARKS, CHOICES, FIGURES, RANGES, RESOURCES, TABLES, TRACKERS, Range, SpecError, SweepSpec
 
 __all__ = ["main"]
 
@@ -35,6 +35,13 @@ _PROBE = (
 
 quiet_option = click.option("--quiet", is_flag=True, help="No progress, no summary.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+log_option = click.option(
+    "--log",
+    type=click.Choice(TRACKERS),
+    multiple=True,
+    help="Make every point a run of a tracker: in DIR/tensorboard, DIR/mlflow (or at MLFLOW_TRACKING_URI), W&B; may "
+    "be given several times.",
+)
 directory = click.argument("directory", metavar="DIR", type=click.Path())
 
 
@@ -73,12 +80,13 @@ def main() -> None:
 @main.command("run")
 @click.option("--out", metavar="DIR", help="The sweep's directory; default: runs/<timestamp>.")
 @options(*_RUN)
+@log_option
 @preset_option
 @config_option
 @quiet_option
 @json_option
 @bad_input_is_usage
-def run_command(out: str | None, quiet: bool, as_json: bool, **fields: Any) -> None:
+def run_command(out: str | None, log: tuple[str, ...], quiet: bool, as_json: bool, **fields: Any) -> None:
     """Launch a sweep and wait for it.
 
     \b
@@ -93,7 +101,7 @@ def run_command(out: str | None, quiet: bool, as_json: bool, **fields: Any) -> N
 
         shape = " x ".join(str(len(v)) for v in grid_axes(spec).values())
         click.echo(f"grid of {shape} = {grid_size(spec)} points (sigma_w x sigma_b x depth)", err=True)
-    _drive(lambda: runner.run(spec, path, quiet=quiet), path, quiet, as_json)
+    _drive(lambda: runner.run(spec, path, quiet=quiet, log=log), path, quiet, as_json)
 
 
 @main.command("resume")
@@ -101,12 +109,19 @@ def run_command(out: str | None, quiet: bool, as_json: bool, **fields: Any) -> N
 @click.option("--points", type=Number(RANGES["points"]), default=None, help="Raise the budget to N points.")
 @options("until_boundary_error", *RESOURCES, "data_dir", "download")
 @click.option("--retry-failed", is_flag=True, help="Measure the points that failed once more.")
+@log_option
 @quiet_option
 @json_option
 @click.pass_context
 @bad_input_is_usage
 def resume_command(
-    ctx: click.Context, directory: str, retry_failed: bool, quiet: bool, as_json: bool, **fields: Any
+    ctx: click.Context,
+    directory: str,
+    retry_failed: bool,
+    log: tuple[str, ...],
+    quiet: bool,
+    as_json: bool,
+    **fields: Any,
 ) -> None:
     """Go on with a sweep that was stopped in any way.
 
@@ -117,9 +132,8 @@ def resume_command(
     changes = {k: v for k, v in fields.items() if ctx.get_parameter_source(k) == given}
     from . import runner
 
-    _drive(
-        lambda: runner.resume(directory, quiet=quiet, retry_failed=retry_failed, **changes), directory, quiet, as_json
-    )
+    work = partial(runner.resume, directory, quiet=quiet, retry_failed=retry_failed, log=log, **changes)
+    _drive(work, directory, quiet, as_json)
 
 
 def _drive(work: Callable[[], Any], path: str, quiet: bool, as_json: bool) -> None:
@@ -435,6 +449,27 @@ def bench_command(only: tuple[str, ...], orchestration: bool, as_json: bool, **f
         last = section
     if as_json:
         click.echo(bench.as_json(found))
+
+
+@main.command("doctor")
+@click.option("--out", metavar="DIR", default="runs", show_default=True, help="Where results are to go: DIR or a URI.")
+@options("data_dir")
+@click.option("--address", metavar="ADDRESS", help="Ray cluster to join; default: whether a Ray starts here.")
+@json_option
+@bad_input_is_usage
+def doctor_command(out: str, data_dir: str, address: str | None, as_json: bool) -> None:
+    """Look at all that a sweep needs, and say what to do about each fault.
+
+    Exit code 1 if there is a fault. Takes 20 seconds at most, and leaves nothing behind.
+
+    \b
+    Example: sweep doctor --data-dir data --out runs/first
+    """
+    from . import doctor
+
+    checks = doctor.examine(data_dir, address, out)
+    click.echo(doctor.as_json(checks) if as_json else doctor.as_text(checks))
+    sys.exit(any(c.verdict == doctor.FAULT for c in checks))
 
 
 @main.command("theory")

@@ -26,6 +26,7 @@ from .settings import probe_settings
 from .spec import SweepSpec
 from .store import Store
 from .study import SweepStudy
+from .trackers import COLUMNS_LOGGED, Trackers
 
 if TYPE_CHECKING:
     from ray import tune
@@ -61,23 +62,33 @@ def measure(
     callbacks: Sequence[Any] = (),
     make: "MakeProber | None" = None,
     retry_failed: bool = False,
+    log: Sequence[str] = (),
 ) -> None:
     """Measure what is missing of the sweep in ``path``, whose lock is held.
 
-    ``make`` makes what measures points, in place of the probes; ``retry_failed`` counts points that failed as missing.
+    ``make`` makes what measures points, in place of the probes; ``retry_failed`` counts points that failed as missing;
+    ``log`` names trackers, which are told of every point that they have not logged yet.
     """
     store = Store(spec.storage or path, spec.digest)
-    rows = store.read(["status", "margin", "margin_censored", "accuracy", "chance"]).to_pylist()
+    columns = ["status", "margin", "margin_censored", "accuracy", "chance"]
+    rows = store.read([*columns, *(COLUMNS_LOGGED if log else ())]).to_pylist()
     if retry_failed:
         rows = [r for r in rows if r["status"] != "failed"]
     study = SweepStudy(spec, path, rows, cost=cost_of_depth(spec, images), batch=spec.pack or _THOUGHT_OF_AT_ONCE)
     total = study.budget * spec.replicas
-    with Progress(spec, total, rows, store, quiet=quiet) as progress:
-        if len(rows) < total and not study.stopped:
-            with terminated_is_interrupted():  # Ray takes the signal for itself, and leaves it so
-                _tune(_Sweep(spec, path, images, store, study, progress, callbacks, make))
+    with Trackers(log, path, _name(spec, path), spec.lr) as trackers:
+        trackers.stored(rows)
+        with Progress(spec, total, rows, store, quiet=quiet) as progress:
+            if len(rows) < total and not study.stopped:
+                with terminated_is_interrupted():  # Ray takes the signal for itself, and leaves it so
+                    _tune(_Sweep(spec, path, images, store, study, progress, callbacks, make, trackers))
     # Also what a driver left that was killed after its last row.
     Checkpoints(spec.storage or path).clear()
+
+
+def _name(spec: SweepSpec, path: Path) -> str:
+    """What trackers call a sweep."""
+    return (spec.storage or str(path.absolute())).rstrip("/").rpartition("/")[2]
 
 
 @dataclass
@@ -92,6 +103,7 @@ class _Sweep:
     progress: Progress
     callbacks: Sequence[Any]
     make: "MakeProber | None"
+    trackers: Trackers
 
 
 def _tune(sweep: _Sweep) -> None:
@@ -142,6 +154,7 @@ def _fit(sweep: _Sweep, capacity: Capacity, folder: Path) -> None:
         if spec.train != "none":
             checkpoints.forget(point_of(r) for r in rows)
         progress.measured(rows)
+        sweep.trackers.stored(rows)
 
     progress.start(capacity.slots, packer.size(capacity.slots))
     recorder = Recorder(sweep.store, stored)
@@ -188,7 +201,7 @@ def _speeds(capacity: Capacity) -> dict[str, float]:
 def _tuner(sweep: _Sweep, capacity: Capacity, searcher: "PackSearcher", folder: Path) -> "tune.Tuner":
     from ray import tune
 
-    from .searcher import Watch
+    from .searcher import LiveEpochs, Watch
     from .trainable import PackTrainable, make_prober
 
     spec = sweep.spec
@@ -214,7 +227,10 @@ def _tuner(sweep: _Sweep, capacity: Capacity, searcher: "PackSearcher", folder: 
             name="tune",
             storage_path=str(folder),
             verbose=0,
-            callbacks=[Watch(searcher), *sweep.callbacks],
+            callbacks=[
+                *(Watch(searcher), *sweep.callbacks),
+                *([LiveEpochs(sweep.trackers)] if sweep.trackers and spec.train != "none" else []),
+            ],
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             failure_config=tune.FailureConfig(max_failures=0),  # the searcher tries again
         ),

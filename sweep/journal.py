@@ -20,6 +20,7 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
+from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from .spec import STUDY_FROM, SpecError, SweepSpec
@@ -28,6 +29,7 @@ __all__ = ["JOURNAL", "STUDY_NAME", "open_study", "running_trials", "unusable"]
 
 JOURNAL, STUDY_NAME = "study.journal", "study.name"
 _NAME = "sweep"
+_DESCRIBED = ("dataset", "architecture", "width", "activation", "probe", "statistic", "train")  # of a sweep
 _AT_ONCE = 10_000  # lines of a journal read from a server
 
 
@@ -94,7 +96,7 @@ def open_study(spec: SweepSpec, directory: Path) -> optuna.Study:
     if spec.study is not None:
         try:
             server = _server(spec.study)
-            return optuna.create_study(study_name=_name(directory), storage=server, load_if_exists=True)
+            return _opened(spec, _name(directory), server)
         except SpecError:
             raise
         except Exception as error:
@@ -102,12 +104,26 @@ def open_study(spec: SweepSpec, directory: Path) -> optuna.Study:
     path = directory / JOURNAL
     for attempt in range(2):
         try:
-            return optuna.create_study(study_name=_NAME, storage=JournalStorage(_Journal(path)), load_if_exists=True)
+            return _opened(spec, _NAME, JournalStorage(_Journal(path)))
         except Exception:
             if attempt or not path.exists():
                 raise
             path.rename(path.with_suffix(".damaged"))
     raise AssertionError("unreachable")
+
+
+def _opened(spec: SweepSpec, name: str, storage: BaseStorage) -> optuna.Study:
+    """A study that says what its values are, to those who look at it; TPE alone has something to minimise."""
+    tpe = spec.search == "tpe"
+    direction = StudyDirection.MINIMIZE if tpe else StudyDirection.MAXIMIZE
+    study = optuna.create_study(study_name=name, storage=storage, load_if_exists=True, direction=direction)
+    if study.metric_names is None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            study.set_metric_names(["|margin|" if tpe else "margin"])
+        for key in _DESCRIBED:
+            study.set_user_attr(key, getattr(spec, key))
+    return study
 
 
 def unusable(spec: SweepSpec, error: Exception) -> SpecError:

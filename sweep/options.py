@@ -306,6 +306,8 @@ def _as_argument(option: click.Option, key: str, item: Any, ctx: click.Context, 
         return item
     items = item if isinstance(item, list) else [item]
     scalars = all(isinstance(i, int | float | str) and not isinstance(i, bool) for i in items)
+    if option.multiple and scalars:
+        return tuple(str(i)[:_LONGEST_VALUE] for i in items)
     if isinstance(option.type, Numbers) and isinstance(item, list) and scalars:
         return ",".join(str(i) for i in item)
     if isinstance(item, list) != (option.nargs == 2) or len(items) != option.nargs or not scalars:

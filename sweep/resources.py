@@ -22,7 +22,18 @@ from .spec import SpecError, SweepSpec
 if TYPE_CHECKING:
     from probes import Images
 
-__all__ = ["Capacity", "authenticate", "cores", "check_here", "check_memory", "fitting_pack", "start_ray"]
+__all__ = [
+    "Capacity",
+    "alive",
+    "authenticate",
+    "available_bytes",
+    "check_here",
+    "check_memory",
+    "check_reachable",
+    "cores",
+    "fitting_pack",
+    "start_ray",
+]
 
 _TRIALS_PER_CORE = 8  # each is a process of half a gigabyte
 _OBJECT_STORE_BYTES = 80 * 2**20  # the smallest that Ray allows; images beside it are added
@@ -190,13 +201,13 @@ def fitting_pack(spec: SweepSpec, images: "Images", capacity: Capacity) -> int:
 def _bytes_a_trial(spec: SweepSpec, capacity: Capacity) -> float:
     """Memory that every trial can have on the cores of a node."""
     if spec.address in (None, "local"):
-        return _available_bytes() / capacity.slots
-    trials = ((n.get("memory", 0.0), capacity.on(_cores_and_gpus(n), "cpu")) for n in _alive())
+        return available_bytes() / capacity.slots
+    trials = ((n.get("memory", 0.0), capacity.on(_cores_and_gpus(n), "cpu")) for n in _nodes())
     shares = [memory / min(count, capacity.slots) for memory, count in trials if memory and count]
-    return min(shares, default=_available_bytes())  # nodes are yet to come
+    return min(shares, default=available_bytes())  # nodes are yet to come
 
 
-def _available_bytes() -> int:
+def available_bytes() -> int:
     """Memory that new processes can have here without swapping."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
@@ -231,7 +242,7 @@ def start_ray(spec: SweepSpec, images: "Images") -> Capacity:
                 logging_level=logging.ERROR,
             )
         else:
-            _check_reachable(spec.address)
+            check_reachable(spec.address)
             try:
                 ray.init(address=spec.address, log_to_driver=False, logging_level=logging.ERROR)
             except Exception as error:  # of many kinds, none of them ours
@@ -241,7 +252,7 @@ def start_ray(spec: SweepSpec, images: "Images") -> Capacity:
                     "(driver and nodes must agree on RAY_AUTH_MODE, see cluster/README.md)"
                 ) from None
     try:
-        return Capacity(spec, lambda: [_cores_and_gpus(node) for node in _alive()])
+        return Capacity(spec, alive)
     except SpecError:
         ray.shutdown()
         raise
@@ -270,7 +281,12 @@ def authenticate(address: str | None) -> None:
                 os.environ["RAY_AUTH_MODE"] = "token"
 
 
-def _alive() -> list[dict[str, float]]:
+def alive() -> list[tuple[float, float]]:
+    """(cores, GPUs) of every node."""
+    return [_cores_and_gpus(node) for node in _nodes()]
+
+
+def _nodes() -> list[dict[str, float]]:
     """Ray's resources of every node."""
     import ray
 
@@ -281,7 +297,7 @@ def _cores_and_gpus(resources: Mapping[str, float]) -> tuple[float, float]:
     return resources.get("CPU", 0.0), resources.get("GPU", 0.0)
 
 
-def _check_reachable(address: str) -> None:
+def check_reachable(address: str) -> None:
     """Refuse an address where nobody listens: Ray itself would go on trying for many minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit():

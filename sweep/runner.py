@@ -22,6 +22,7 @@ from .resources import check_here, check_memory
 from .settings import sweep_images
 from .spec import CHANGEABLE, SpecError, SweepSpec
 from .store import Store, StoreError, printable
+from .trackers import check
 
 if TYPE_CHECKING:
     from .trainable import MakeProber
@@ -53,20 +54,23 @@ def run(
     quiet: bool = True,
     callbacks: Sequence[Any] = (),
     make: "MakeProber | None" = None,
+    log: Sequence[str] = (),
 ) -> Results:
     """Run a new sweep into a directory or at a URI (``s3://bucket/path``), and wait for it.
 
-    ``callbacks`` are Tune's, those of TensorBoard, MLflow or W&B for example: they see a result after every epoch of a
-    training, with the accuracy and loss of every network in it. ``make`` makes what measures points in place of the
-    probes, `sweep.rehearsal.Rehearsal` for example.
+    ``log`` names trackers that get a run for every point: ``tensorboard``, ``mlflow``, ``wandb``. ``callbacks`` are
+    Tune's: they see a result after every epoch of a training, with the accuracy and loss of every network in it.
+    ``make`` makes what measures points in place of the probes, `sweep.rehearsal.Rehearsal` for example.
 
     Raises
     ------
     SpecError
-        Bad input: the data set, a sweep that is there already, a directory that cannot be written.
+        Bad input: a tracker that is not installed, the data set, a sweep that is there already, a directory that cannot
+        be written.
     KeyboardInterrupt
         After Ctrl-C or SIGTERM, when what had been measured is stored.
     """
+    check(log)
     home = _home(directory)
     spec = _with_absolute_paths(spec, home)
     images = sweep_images(spec)
@@ -89,7 +93,7 @@ def run(
             for place in places:
                 place.write_spec(spec)
                 place.write(VERSIONS_FILE, (json.dumps(_versions(), indent=1) + "\n").encode())
-            measure(spec, path, images, quiet, callbacks, make)
+            measure(spec, path, images, quiet, callbacks, make, log=log)
         except SpecError:  # what only the storage or the cluster could tell; nothing was measured
             for place in places:
                 place.remove(SPEC_FILE, VERSIONS_FILE)
@@ -172,6 +176,7 @@ def resume(
     quiet: bool = True,
     callbacks: Sequence[Any] = (),
     make: "MakeProber | None" = None,
+    log: Sequence[str] = (),
     retry_failed: bool = False,
     **changes: Any,
 ) -> Results:
@@ -179,13 +184,15 @@ def resume(
 
     ``data_dir`` and ``download`` may be given for another machine: what the spec says of downloads is not obeyed, so
     that a spec from elsewhere has nothing written outside of the sweep. ``retry_failed``: measure points that failed
-    once more. ``callbacks`` and ``make`` as in `run`.
+    once more. ``callbacks``, ``make`` and ``log`` as in `run`; trackers get the points of before, too, if they have not
+    had them.
 
     Raises
     ------
     SpecError
-        No sweep there, another driver is at it, or a change that is not allowed.
+        No sweep there, a tracker that is not installed, another driver is at it, or a change that is not allowed.
     """
+    check(log)
     home = _home(directory)
     old = home.read_spec()
     if fixed := sorted(set(changes) - {*CHANGEABLE, *_ELSEWHERE}):
@@ -209,7 +216,7 @@ def resume(
         if spec != old:
             for place in _places(home, spec):
                 place.write_spec(spec)
-        measure(spec, home.local, images, quiet, callbacks, make, retry_failed)
+        measure(spec, home.local, images, quiet, callbacks, make, retry_failed, log)
     return load(directory)
 
 

@@ -17,8 +17,10 @@ from .packing import Packer
 from .planner import Planner
 from .recorder import Recorder
 from .resources import Capacity
+from .trackers import Trackers
+from .trainable import network_name
 
-__all__ = ["NeverSaved", "PackSearcher", "Watch"]
+__all__ = ["LiveEpochs", "NeverSaved", "PackSearcher", "Watch"]
 
 _PATIENCE = 1.0  # seconds that a free device waits for a pack; Tune would wait as long, and stop its worker
 _NOTHING_ELSE_TO_DO = 60.0  # seconds
@@ -187,6 +189,23 @@ class Watch(NeverSaved, Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Called when a trial has failed."""
         self._searcher.give_up(trial.trial_id, _last_error(trial))
+
+
+class LiveEpochs(NeverSaved, Callback):
+    """Tells trackers of networks in training; what comes of points they hear when it is stored."""
+
+    def __init__(self, trackers: Trackers) -> None:
+        self._trackers = trackers
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Called after every epoch of a pack."""
+        networks = result.get("networks") or {}
+        for point in [Point(*p) for p in trial.config["points"]] if networks else ():
+            found = [(lr, networks.get(network_name(point, lr))) for lr in self._trackers.rates]
+            if epochs := [(lr, n["epoch"], n["accuracy"], n["loss"]) for lr, n in found if n]:
+                self._trackers.trains(point, epochs)
 
 
 def _last_error(trial: Any) -> str:

@@ -110,6 +110,7 @@ AXES = ("sigma_w", "sigma_b", "depth")
 BENCHMARKS = ("cascade", "direct", "pack", "training", "memory", "gpu", "orchestration", "scale")
 FIGURES = ("phase", "depth", "profiles", "reconstructions", "truth", "history", "roc", "paper")
 TABLES = ("points", "profiles", "truth", "boundary")
+TRACKERS = ("tensorboard", "mlflow", "wandb")
 RESOURCES = ("concurrency", "pack", "cpus_per_trial", "gpus_per_trial", "retries", "address", "study")
 # What defines a measurement: where points are taken, how many and by which machines does not.
 MEASURED = (

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from probes import Images, Prober, ProbeSettings
     from probes.training import Training
 
-__all__ = ["MakeProber", "PackTrainable", "make_prober"]
+__all__ = ["MakeProber", "PackTrainable", "make_prober", "network_name"]
 
 
 class Probing(Protocol):
@@ -126,14 +126,17 @@ class PackTrainable(tune.Trainable):
         """Nothing to load."""
 
 
+def network_name(point: Point, lr: float) -> str:
+    """What a network in training is called in a trial's results."""
+    p = point
+    return f"sigma_w={p.sigma_w:.4g} sigma_b={p.sigma_b:.4g} depth={p.depth} seed={p.seed} lr={lr:g}"
+
+
 def _progress(training: "Training") -> dict[str, Any]:
     """Metrics: of the pack, and of every network still in training."""
     networks = {
-        f"sigma_w={p.sigma_w:.4g} sigma_b={p.sigma_b:.4g} depth={p.depth} seed={p.seed} lr={lr:g}": {
-            "accuracy": accuracy,
-            "loss": loss,
-        }
-        for p, lr, accuracy, loss in training.latest()
+        network_name(p, lr): {"epoch": epoch, "accuracy": accuracy, "loss": loss}
+        for p, lr, epoch, accuracy, loss in training.latest()
     }
     curves = [c for c in training.curves() if len(c.epoch)]
     accuracies, losses = ([float(getattr(c, n)[-1]) for c in curves] for n in ("accuracy", "loss"))

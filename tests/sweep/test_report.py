@@ -1,6 +1,5 @@
 import json
 import re
-import shutil
 import subprocess
 import time
 
@@ -214,24 +213,6 @@ def test_the_command_line(make_sweep, tmp_path, monkeypatch):
 
 
 # The page in a browser
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (binary and driver):
-        pytest.skip("needs Chromium and its driver (Debian: chromium chromium-driver)")
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    # In a container Chromium has no sandbox of its own, and root may not have one.
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield browser
-    browser.quit()
 
 
 class Page:

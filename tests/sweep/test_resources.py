@@ -3,7 +3,7 @@ import socket
 
 import pytest
 
-from sweep.resources import Capacity, _check_reachable, check_here, check_memory
+from sweep.resources import Capacity, check_here, check_memory, check_reachable
 from sweep.spec import SpecError, SweepSpec
 
 
@@ -91,10 +91,10 @@ def test_an_address_where_nobody_listens():
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
         with pytest.raises(SpecError, match="cannot be joined"):
-            _check_reachable(f"127.0.0.1:{port}")
+            check_reachable(f"127.0.0.1:{port}")
         free.listen()
-        _check_reachable(f"ray://127.0.0.1:{port}")
-    _check_reachable("auto")
+        check_reachable(f"ray://127.0.0.1:{port}")
+    check_reachable("auto")
 
 
 def test_packs_fit_the_memory(digits, monkeypatch):
@@ -103,7 +103,7 @@ def test_packs_fit_the_memory(digits, monkeypatch):
     spec, granted = SweepSpec(dataset="digits"), capacity((2, 0))
     packs = []
     for gigabytes in (0.001, 0.15, 0.22, 1000):
-        monkeypatch.setattr(resources, "_available_bytes", lambda g=gigabytes: g * 2**30)
+        monkeypatch.setattr(resources, "available_bytes", lambda g=gigabytes: g * 2**30)
         packs.append(resources.fitting_pack(spec, digits, granted))
     assert packs[0] == 1 and packs == sorted(packs) and packs[1] < packs[2] < packs[3] == 64
 
@@ -112,15 +112,15 @@ def test_a_trial_on_a_cluster_has_its_share_of_the_node_that_has_least(monkeypat
     from sweep import resources
 
     alive = [{"CPU": 64.0, "memory": 256.0}, {"CPU": 2.0, "memory": 6.0}, {"memory": 1.0}, {"CPU": 4.0}]
-    monkeypatch.setattr(resources, "_alive", lambda: alive)
+    monkeypatch.setattr(resources, "_nodes", lambda: alive)
     spec = SweepSpec(address="auto", points=1000)
-    granted = Capacity(spec, lambda: [resources._cores_and_gpus(n) for n in alive])
+    granted = Capacity(spec, resources.alive)
     assert granted.slots == 70 and resources._bytes_a_trial(spec, granted) == 3.0
     alive[:] = []
     assert resources._bytes_a_trial(spec, granted) > 2**20  # nodes are yet to come: taken to be like this machine
 
 
 def test_memory_at_hand():
-    from sweep.resources import _available_bytes
+    from sweep.resources import available_bytes
 
-    assert 2**20 < _available_bytes() <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert 2**20 < available_bytes() <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
