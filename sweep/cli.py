@@ -34,6 +34,9 @@ _PROBE = (
 )
 
 quiet_option = click.option("--quiet", is_flag=True, help="No progress, no summary.")
+verbose_option = click.option(
+    "--verbose", is_flag=True, help="Show what Tune and Ray say, and lines for the live view."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 directory = click.argument("directory", metavar="DIR", type=click.Path())
 
@@ -76,14 +79,16 @@ def main() -> None:
 @preset_option
 @config_option
 @quiet_option
+@verbose_option
 @json_option
 @bad_input_is_usage
-def run_command(out: str | None, quiet: bool, as_json: bool, **fields: Any) -> None:
+def run_command(out: str | None, quiet: bool, verbose: bool, as_json: bool, **fields: Any) -> None:
     """Launch a sweep and wait for it.
 
     \b
     Example: sweep run --points 64 --sigma-w 0.5 2.5 --sigma-b 0.05 1 --depth 5 60 --out runs/first
     """
+    _check_verbose(verbose, quiet)
     spec = SweepSpec(**fields)
     from . import runner
 
@@ -93,7 +98,7 @@ def run_command(out: str | None, quiet: bool, as_json: bool, **fields: Any) -> N
 
         shape = " x ".join(str(len(v)) for v in grid_axes(spec).values())
         click.echo(f"grid of {shape} = {grid_size(spec)} points (sigma_w x sigma_b x depth)", err=True)
-    _drive(lambda: runner.run(spec, path, quiet=quiet), path, quiet, as_json)
+    _drive(lambda: runner.run(spec, path, quiet=quiet, verbose=verbose), path, quiet, as_json)
 
 
 @main.command("resume")
@@ -102,24 +107,30 @@ def run_command(out: str | None, quiet: bool, as_json: bool, **fields: Any) -> N
 @options("until_boundary_error", *RESOURCES, "data_dir", "download")
 @click.option("--retry-failed", is_flag=True, help="Measure the points that failed once more.")
 @quiet_option
+@verbose_option
 @json_option
 @click.pass_context
 @bad_input_is_usage
 def resume_command(
-    ctx: click.Context, directory: str, retry_failed: bool, quiet: bool, as_json: bool, **fields: Any
+    ctx: click.Context, directory: str, retry_failed: bool, quiet: bool, verbose: bool, as_json: bool, **fields: Any
 ) -> None:
     """Go on with a sweep that was stopped in any way.
 
     \b
     Example: sweep resume runs/first --points 128
     """
+    _check_verbose(verbose, quiet)
     given = click.core.ParameterSource.COMMANDLINE
     changes = {k: v for k, v in fields.items() if ctx.get_parameter_source(k) == given}
     from . import runner
 
-    _drive(
-        lambda: runner.resume(directory, quiet=quiet, retry_failed=retry_failed, **changes), directory, quiet, as_json
-    )
+    changes |= {"quiet": quiet, "verbose": verbose, "retry_failed": retry_failed}
+    _drive(lambda: runner.resume(directory, **changes), directory, quiet, as_json)
+
+
+def _check_verbose(verbose: bool, quiet: bool) -> None:
+    if verbose and quiet:
+        raise SpecError("`verbose` must be left out where `quiet` is given")
 
 
 def _drive(work: Callable[[], Any], path: str, quiet: bool, as_json: bool) -> None:
@@ -151,14 +162,21 @@ def _drive(work: Callable[[], Any], path: str, quiet: bool, as_json: bool) -> No
 
 @main.command("status")
 @directory
+@click.option("--watch", "watched", is_flag=True, help="Show how it gets on until it is done, from anywhere.")
 @json_option
 @bad_input_is_usage
-def status_command(directory: str, as_json: bool) -> None:
+def status_command(directory: str, watched: bool, as_json: bool) -> None:
     """Counts, best estimates and the last error of a sweep, running or not.
 
     \b
-    Example: sweep status runs/first
+    Example: sweep status --watch runs/first
     """
+    if watched:
+        if as_json:
+            raise SpecError("`json` must be left out where `watch` is given")
+        from .watch import watch
+
+        sys.exit(watch(directory))
     from . import summary
     from .frame import load
 

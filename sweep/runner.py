@@ -50,8 +50,11 @@ def run(
     quiet: bool = True,
     callbacks: Sequence[Any] = (),
     make: "MakeProber | None" = None,
+    verbose: bool = False,
 ) -> Results:
     """Run a new sweep into a directory or at a URI (``s3://bucket/path``), and wait for it.
+
+    ``quiet`` says nothing of how it gets on, ``verbose`` shows what Tune and Ray say, too.
 
     ``callbacks`` are Tune's, those of TensorBoard, MLflow or W&B for example: they see a result after every epoch of a
     training, with the accuracy and loss of every network in it. ``make`` makes what measures points in place of the
@@ -76,7 +79,7 @@ def run(
     except (OSError, ValueError) as error:
         raise SpecError(f"`out` {str(path)!r} cannot be written: {getattr(error, 'strerror', error)}") from None
     home.check()
-    store, places = _create_store(spec, home), _places(home, spec)
+    store, places = _create_store(spec, home), home.places(spec)
     with _alone(home, spec):
         if home.read(SPEC_FILE) is not None:
             raise SpecError(f"`out` {home.place!r} holds a sweep already; go on with it by `sweep resume {home.place}`")
@@ -86,7 +89,7 @@ def run(
             for place in places:
                 place.write_spec(spec)
                 place.write(VERSIONS_FILE, (json.dumps(_versions(), indent=1) + "\n").encode())
-            measure(spec, path, images, quiet, callbacks, make)
+            measure(spec, path, images, quiet, callbacks, make, verbose=verbose, places=[p.place for p in places])
         except SpecError:  # what only the storage or the cluster could tell; nothing was measured
             for place in places:
                 place.remove(SPEC_FILE, VERSIONS_FILE)
@@ -103,11 +106,6 @@ def _home(place: str | Path, argument: str = "out") -> Home:
         return Home(place)
     except StoreError as error:
         raise SpecError(f"`{argument}` {error}") from None
-
-
-def _places(home: Home, spec: SweepSpec) -> list[Home]:
-    """Where its spec stands: a storage has its own, for those who have only that."""
-    return [home] if home.uri or not spec.storage else [home, Home(spec.storage)]
 
 
 def _argument(spec: SweepSpec, home: Home) -> str:
@@ -155,13 +153,14 @@ def resume(
     callbacks: Sequence[Any] = (),
     make: "MakeProber | None" = None,
     retry_failed: bool = False,
+    verbose: bool = False,
     **changes: Any,
 ) -> Results:
     """Go on with the sweep in a directory or at a URI; ``changes`` are `CHANGEABLE` fields of its spec.
 
     ``data_dir`` and ``download`` may be given for another machine: what the spec says of downloads is not obeyed, so
     that a spec from elsewhere has nothing written outside of the sweep. ``retry_failed``: measure points that failed
-    once more. ``callbacks`` and ``make`` as in `run`.
+    once more. ``quiet``, ``verbose``, ``callbacks`` and ``make`` as in `run`.
 
     Raises
     ------
@@ -189,9 +188,10 @@ def resume(
         for name, reason in store.set_aside().items():
             logging.getLogger(__name__).warning("set aside: %s: %s", name, reason)
         if spec != old:
-            for place in _places(home, spec):
+            for place in home.places(spec):
                 place.write_spec(spec)
-        measure(spec, home.local, images, quiet, callbacks, make, retry_failed)
+        places = [p.place for p in home.places(spec)]
+        measure(spec, home.local, images, quiet, callbacks, make, retry_failed, verbose, places)
     return load(directory)
 
 

@@ -11,7 +11,7 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
@@ -237,6 +237,20 @@ class Store:
             table = table.filter(pa.array(~table.select([*_KEY]).to_pandas().duplicated().to_numpy()))
         return table
 
+    def read_new(self, seen: set[str], columns: Sequence[str]) -> pa.Table:
+        """The rows of readable parts whose names are not among those ``seen``, which are added to them.
+
+        Parts never change, so that nobody need read one twice. A point may stand in two of them.
+
+        Raises
+        ------
+        StoreError
+            The storage itself cannot be read.
+        """
+        table = self._read([*_KEY, *columns], skip=seen)
+        seen.update(self._right, self._wrong)
+        return table
+
     def dataset(self) -> "ds.Dataset":
         """A pyarrow dataset of the readable parts, with the columns that are known: see `Results.dataset`.
 
@@ -325,15 +339,22 @@ class Store:
         except FileNotFoundError:
             return {}
 
-    def _read(self, wanted: list[str] | None, keep: list[str] | None = None, each: Each | None = None) -> pa.Table:
+    def _read(
+        self,
+        wanted: list[str] | None,
+        keep: list[str] | None = None,
+        each: Each | None = None,
+        skip: Collection[str] = (),
+    ) -> pa.Table:
         """The rows of the readable parts, of their columns those to ``keep``; other files are named in `damaged`."""
-        files = sorted(item for item in self._list(self._root).items() if not _OURS.fullmatch(item[0]))
+        found = self._list(self._root).items()
+        files = sorted(item for item in found if item[0] not in skip and not _OURS.fullmatch(item[0]))
         threads = _THREADS[not self._local]
         size = min(_AT_ONCE, -(-len(files) // threads) or 1)
         some = [files[i : i + size] for i in range(0, len(files), size)]
         with ThreadPoolExecutor(threads) as pool:
-            found = pool.map(lambda chosen: [self._part(name, kind, wanted, keep, each) for name, kind in chosen], some)
-            tables = {name: table for (name, _), table in zip(files, chain(*found), strict=True) if table is not None}
+            read = pool.map(lambda chosen: [self._part(name, kind, wanted, keep, each) for name, kind in chosen], some)
+            tables = {name: table for (name, _), table in zip(files, chain(*read), strict=True) if table is not None}
         parts = {name: table for name, table in tables.items() if isinstance(table, pa.Table)}
         self._wrong = {name: reason for name, reason in tables.items() if isinstance(reason, str)}
         together = _together(parts.values())
