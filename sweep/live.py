@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
-from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.console import Console, ConsoleDimensions, ConsoleOptions, Group, RenderableType
 from rich.live import Live
 from rich.segment import Segment
 from rich.style import Style
@@ -27,7 +27,7 @@ from .store import printable
 if TYPE_CHECKING:
     from .estimate import Outline
 
-__all__ = ["Screen", "View", "draw", "duration", "line", "shows", "speed"]
+__all__ = ["Screen", "View", "draw", "duration", "line", "shows", "speed", "width_of"]
 
 _EVERY = 1.0  # seconds between pictures
 _NARROWEST, _LOWEST = 44, 9  # what can be drawn in; below, a line
@@ -100,9 +100,9 @@ def line(view: View, width: int | None = None) -> str:
         f"{bar} {view.done}/{view.total} done",
         f"{sum(r.points for r in view.running)} running",
         f"{view.failed} failed",
-        speed(view.rate),
-        f"ETA {view.eta}",
     ]
+    if view.rate:
+        parts += [speed(view.rate), f"ETA {view.eta}"]
     if view.trouble:
         parts.insert(0, f"WAITING FOR THE STORAGE: {view.trouble}")
     elif view.note and not view.done + view.failed:
@@ -169,7 +169,7 @@ def _bar(view: View, width: int) -> Text:
 
 def _running(view: View, width: int) -> Text:
     """How fast, and what runs where: of the nodes, those that there is room for."""
-    text = Text(f"{speed(view.rate):<16}")
+    text = Text(f"{speed(view.rate):<16}" if view.rate else "")
     if not view.running:
         return text.append(f"{view.note} ..." if view.note else "nothing is running", style="dim")
     points, trials = (sum(getattr(r, n) for r in view.running) for n in ("points", "trials"))
@@ -382,6 +382,13 @@ def _joined(row: Sequence[Cell]) -> Iterator[Cell]:
     yield text, style
 
 
+def width_of(stream: TextIO) -> int:
+    """Columns of a terminal."""
+    with contextlib.suppress(OSError, ValueError):
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    return 80
+
+
 def shows(stream: TextIO) -> bool:
     """Whether a stream is a terminal that a view can be drawn on."""
     return stream.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown", "")
@@ -425,8 +432,8 @@ class Screen:
 
     def _draw(self) -> RenderableType:
         width, height = self._console.size
-        rich = self._console.color_system in ("256", "truecolor")
-        return draw(self._look(), width, height - 1, rich)
+        colours = self._console.color_system in ("256", "truecolor") and not self._console.no_color
+        return draw(self._look(), width, height - 1, colours)
 
     def _work(self) -> None:
         while not self._closing.wait(_EVERY):
@@ -435,8 +442,8 @@ class Screen:
 
     def _refresh(self) -> None:
         assert self._live
-        with contextlib.suppress(OSError, AttributeError):
-            self._console.size = os.get_terminal_size(self._console.file.fileno())
+        with contextlib.suppress(OSError, ValueError):  # Console would ask standard output, which may be led elsewhere
+            self._console.size = ConsoleDimensions(*os.get_terminal_size(self._console.file.fileno()))
         for text in self._caught.lines() if self._caught else ():
             self.say(text)
         self._live.refresh()

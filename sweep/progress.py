@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
 from .heartbeat import Heartbeat, Running, Sign
-from .live import Screen, View, line, shows
+from .live import Screen, View, line, shows, width_of
 from .spec import AXES, SweepSpec
 from .store import printable
 
@@ -22,7 +22,7 @@ __all__ = ["NEEDED", "Estimator", "Progress", "Tally", "view"]
 
 _REDRAW, _LOG = 0.5, 10.0  # seconds between lines, on a terminal that knows no more than lines, and elsewhere
 _LOOK = 0.5  # seconds between looks at what is running
-_ESTIMATE, _SHARE = 2.0, 25  # seconds between estimates, at least, and so many times what one takes
+_ESTIMATE, _SHARE = 2.0, 50  # seconds between estimates, at least, and so many times what one takes
 _MOST = 10_000  # points in an estimate
 _RECENT, _FEW = 60.0, 8  # seconds that are the present, but so many packs at least
 _SHOWN = 60  # points that came in last
@@ -265,7 +265,8 @@ class Progress:
 
     def _say(self, text: str, end: str) -> None:
         if self._terminal and not self._screen:  # over what stands there
-            text = f"\r{text.ljust(79)}"
+            room = width_of(self._stream) - 1
+            text = f"\r{text[:room].ljust(room)}"
         print(text, end=end, file=self._stream, flush=True)
 
     def _sign(self) -> Sign:

@@ -96,6 +96,8 @@ def status_text(found: dict[str, Any]) -> str:
     if found["nodes"]:
         on = (f"{r['trials']} x {r['kind'].upper()} on {r['host'] or 'a node yet to come'}" for r in found["nodes"])
         lines.append(f"trials: {', '.join(on)}")
+    if not found["driver"] and found["done"] + found["failed"] < found["total"] and not is_known(found):
+        lines.append("no driver is at it")
     if found["diverged"]:
         lines.append(f"{found['diverged']} of the networks diverged (measured: they retain nothing)")
     if found["last_error"]:
