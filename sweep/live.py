@@ -105,7 +105,7 @@ def line(view: View, width: int | None = None) -> str:
         parts += [speed(view.rate), f"ETA {view.eta}"]
     if view.trouble:
         parts.insert(0, f"WAITING FOR THE STORAGE: {view.trouble}")
-    elif view.note and not view.done + view.failed:
+    elif view.note and not view.running:
         parts.insert(0, f"{view.note} ...")
     text = "  ".join([*parts, *view.found])
     return text if width is None or len(text) <= width else text[: max(0, width - 1)] + "…"
