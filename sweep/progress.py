@@ -48,8 +48,9 @@ class Tally:
         self._arrived.append((time.monotonic(), 0))
 
     def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Count rows that have just come in."""
-        if new := self._count(rows):
+        """Count rows: once it has begun, as such that have just come in."""
+        new = self._count(rows)
+        if new and self._arrived:
             now = time.monotonic()
             self._arrived.append((now, new))
             while len(self._arrived) > _FEW and now - self._arrived[0][0] > _RECENT:

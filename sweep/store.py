@@ -237,8 +237,8 @@ class Store:
             table = table.filter(pa.array(~table.select([*_KEY]).to_pandas().duplicated().to_numpy()))
         return table
 
-    def read_new(self, seen: set[str], columns: Sequence[str]) -> pa.Table:
-        """The rows of readable parts whose names are not among those ``seen``, which are added to them.
+    def read_new(self, seen: set[str], columns: Sequence[str], most: int | None = None) -> pa.Table:
+        """The rows of so many readable parts whose names are not among those ``seen``, which are added to them.
 
         Parts never change, so that nobody need read one twice. A point may stand in two of them.
 
@@ -247,7 +247,7 @@ class Store:
         StoreError
             The storage itself cannot be read.
         """
-        table = self._read([*_KEY, *columns], skip=seen)
+        table = self._read([*_KEY, *columns], skip=seen, most=most)
         seen.update(self._right, self._wrong)
         return table
 
@@ -345,10 +345,11 @@ class Store:
         keep: list[str] | None = None,
         each: Each | None = None,
         skip: Collection[str] = (),
+        most: int | None = None,
     ) -> pa.Table:
         """The rows of the readable parts, of their columns those to ``keep``; other files are named in `damaged`."""
         found = self._list(self._root).items()
-        files = sorted(item for item in found if item[0] not in skip and not _OURS.fullmatch(item[0]))
+        files = sorted(item for item in found if item[0] not in skip and not _OURS.fullmatch(item[0]))[:most]
         threads = _THREADS[not self._local]
         size = min(_AT_ONCE, -(-len(files) // threads) or 1)
         some = [files[i : i + size] for i in range(0, len(files), size)]

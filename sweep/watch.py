@@ -18,6 +18,7 @@ from .summary import is_known
 __all__ = ["watch"]
 
 _LOOK, _LOOK_ELSEWHERE, _SHARE = 1.0, 5.0, 10  # seconds between looks, at least, and so many times what one takes
+_AT_ONCE = 10_000  # parts
 _LOG = 10.0  # seconds between lines, where there is no terminal
 
 
@@ -37,16 +38,22 @@ class _Watcher:
         self._home, self._spec, self._store = results.home, results.spec, results.store
         self._places = self._home.places(self._spec)
         self._seen: set[str] = set()
-        self._tally = Tally(self._new_rows())
-        self._tally.begin()
+        self._behind = True  # whether there may be parts that are not read yet
+        self._tally = Tally()
         self._estimator = Estimator(self._spec, self._tally)
         self._total = budget(self._spec) * self._spec.replicas
         self._sign, self._heard, self._trouble = Sign(), float("-inf"), ""
+        self._read()
         self._listen()
 
-    def _new_rows(self) -> list[dict[str, object]]:
-        rows: list[dict[str, object]] = self._store.read_new(self._seen, NEEDED).to_pylist()
-        return rows
+    def _read(self) -> None:
+        """Read what is new, a part of it where there is much: so that there is something to be seen soon."""
+        before = len(self._seen)
+        self._tally.add(self._store.read_new(self._seen, NEEDED, _AT_ONCE).to_pylist())
+        behind = len(self._seen) - before >= _AT_ONCE
+        if self._behind and not behind:
+            self._tally.begin()
+        self._behind = behind
 
     def _listen(self) -> None:
         """Take notice of signs of life; the driver's clock may be wrong, so that one that changes is as good as new."""
@@ -64,17 +71,19 @@ class _Watcher:
         started = time.monotonic()
         self._trouble = ""
         try:
-            self._tally.add(self._new_rows())
+            self._read()
             self._listen()
         except StoreError as error:
             self._trouble = str(error)
         self._estimator.look()
+        if self._behind:
+            return 0.0
         least = _LOOK_ELSEWHERE if self._home.uri else _LOOK
         return max(least, _SHARE * (time.monotonic() - started))
 
     def ending(self) -> tuple[int, str] | None:
         """The exit code and what to say, if there is nothing more to be watched."""
-        if self._trouble:
+        if self._trouble or self._behind:
             return None
         missing = self._total - self._tally.done - self._tally.failed
         if missing <= 0:
@@ -82,6 +91,8 @@ class _Watcher:
         if time.monotonic() - self._heard < STALE or any(is_running(p.place) for p in self._places):
             return None
         self.look()  # what was stored last
+        if self._trouble or self._behind:
+            return None
         missing = self._total - self._tally.done - self._tally.failed
         self._estimator.estimate()
         if missing <= 0:
@@ -96,7 +107,7 @@ class _Watcher:
         """What there is to be seen."""
         sign = self._sign
         if time.monotonic() - self._heard >= STALE:
-            sign = Sign(rate=self._tally.rate, note="no word from the driver")
+            sign = Sign(rate=self._tally.rate, note="reading" if self._behind else "no word from the driver")
         sign = replace(sign, trouble=self._trouble or sign.trouble)
         return view(self._spec, self._home.place, self._total, self._tally, self._estimator, sign)
 

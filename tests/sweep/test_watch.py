@@ -78,6 +78,18 @@ def test_no_part_is_read_twice(make_sweep, quickly, monkeypatch):
     assert len(read) == len(set(read)) == 16 + 1 + 3 and watcher.view().done == 16
 
 
+def test_many_parts_are_read_bit_by_bit(make_sweep, quickly, monkeypatch):
+    """There is something to be seen before all is read, and nothing is concluded from a part of it."""
+    monkeypatch.setattr(watching, "_AT_ONCE", 8)
+    watcher = watching._Watcher(make_sweep(SweepSpec(points=40), count=30).path)
+    done = []
+    while (ending := watcher.ending()) is None:
+        done.append(watcher.view().done)
+        watcher.look()
+    assert done == [8, 16, 24] and ending[0] == 1 and "10 points are missing" in ending[1]
+    assert watcher.view().rate == 0  # what was there before did not just come in
+
+
 def test_a_driver_that_is_gone(make_sweep, quickly):
     results = make_sweep(SweepSpec(points=64), count=60)
     stream = io.StringIO()
