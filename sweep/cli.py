@@ -34,9 +34,7 @@ _PROBE = (
 )
 
 quiet_option = click.option("--quiet", is_flag=True, help="No progress, no summary.")
-verbose_option = click.option(
-    "--verbose", is_flag=True, help="Show what Tune and Ray say, and lines for the live view."
-)
+verbose_option = click.option("--verbose", is_flag=True, help="Show what Tune and Ray say, in place of the live view.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 directory = click.argument("directory", metavar="DIR", type=click.Path())
 

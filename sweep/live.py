@@ -402,7 +402,7 @@ class Screen:
 
     def __init__(self, look: Callable[[], View], stream: TextIO) -> None:
         self._look, self._stream = look, stream
-        self._closing = threading.Event()
+        self._closing, self._closed = threading.Event(), False
         self._thread = threading.Thread(target=self._work, name="view", daemon=True)
         self._live: Live | None = None
         self._caught: _Caught | None = None
@@ -454,7 +454,7 @@ class Screen:
 
     def close(self) -> None:
         """Take the view away, and leave the terminal in order."""
-        if self._live is None or self._closing.is_set():
+        if self._live is None or self._closed:
             return
         self._closing.set()
         try:
@@ -466,6 +466,7 @@ class Screen:
             self._console.show_cursor(True)
             for text in self._caught.lines(last=True) if self._caught else ():
                 self.say(text)
+            self._closed = True
             atexit.unregister(self.close)
 
 
