@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
-from functools import partial, wraps
+from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,6 +34,7 @@ _PROBE = (
 )
 
 quiet_option = click.option("--quiet", is_flag=True, help="No progress, no summary.")
+verbose_option = click.option("--verbose", is_flag=True, help="Show what Tune and Ray say, in place of the live view.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 log_option = click.option(
     "--log",
@@ -84,14 +85,18 @@ def main() -> None:
 @preset_option
 @config_option
 @quiet_option
+@verbose_option
 @json_option
 @bad_input_is_usage
-def run_command(out: str | None, log: tuple[str, ...], quiet: bool, as_json: bool, **fields: Any) -> None:
+def run_command(
+    out: str | None, log: tuple[str, ...], quiet: bool, verbose: bool, as_json: bool, **fields: Any
+) -> None:
     """Launch a sweep and wait for it.
 
     \b
     Example: sweep run --points 64 --sigma-w 0.5 2.5 --sigma-b 0.05 1 --depth 5 60 --out runs/first
     """
+    _check_verbose(verbose, quiet)
     spec = SweepSpec(**fields)
     from . import runner
 
@@ -101,7 +106,7 @@ def run_command(out: str | None, log: tuple[str, ...], quiet: bool, as_json: boo
 
         shape = " x ".join(str(len(v)) for v in grid_axes(spec).values())
         click.echo(f"grid of {shape} = {grid_size(spec)} points (sigma_w x sigma_b x depth)", err=True)
-    _drive(lambda: runner.run(spec, path, quiet=quiet, log=log), path, quiet, as_json)
+    _drive(lambda: runner.run(spec, path, quiet=quiet, verbose=verbose, log=log), path, quiet, as_json)
 
 
 @main.command("resume")
@@ -111,6 +116,7 @@ def run_command(out: str | None, log: tuple[str, ...], quiet: bool, as_json: boo
 @click.option("--retry-failed", is_flag=True, help="Measure the points that failed once more.")
 @log_option
 @quiet_option
+@verbose_option
 @json_option
 @click.pass_context
 @bad_input_is_usage
@@ -120,6 +126,7 @@ def resume_command(
     retry_failed: bool,
     log: tuple[str, ...],
     quiet: bool,
+    verbose: bool,
     as_json: bool,
     **fields: Any,
 ) -> None:
@@ -128,12 +135,18 @@ def resume_command(
     \b
     Example: sweep resume runs/first --points 128
     """
+    _check_verbose(verbose, quiet)
     given = click.core.ParameterSource.COMMANDLINE
     changes = {k: v for k, v in fields.items() if ctx.get_parameter_source(k) == given}
     from . import runner
 
-    work = partial(runner.resume, directory, quiet=quiet, retry_failed=retry_failed, log=log, **changes)
-    _drive(work, directory, quiet, as_json)
+    changes |= {"quiet": quiet, "verbose": verbose, "log": log, "retry_failed": retry_failed}
+    _drive(lambda: runner.resume(directory, **changes), directory, quiet, as_json)
+
+
+def _check_verbose(verbose: bool, quiet: bool) -> None:
+    if verbose and quiet:
+        raise SpecError("`verbose` must be left out where `quiet` is given")
 
 
 def _drive(work: Callable[[], Any], path: str, quiet: bool, as_json: bool) -> None:
@@ -165,14 +178,21 @@ def _drive(work: Callable[[], Any], path: str, quiet: bool, as_json: bool) -> No
 
 @main.command("status")
 @directory
+@click.option("--watch", "watched", is_flag=True, help="Show how it gets on until it is done, from anywhere.")
 @json_option
 @bad_input_is_usage
-def status_command(directory: str, as_json: bool) -> None:
+def status_command(directory: str, watched: bool, as_json: bool) -> None:
     """Counts, best estimates and the last error of a sweep, running or not.
 
     \b
-    Example: sweep status runs/first
+    Example: sweep status --watch runs/first
     """
+    if watched:
+        if as_json:
+            raise SpecError("`json` must be left out where `watch` is given")
+        from .watch import watch
+
+        sys.exit(watch(directory))
     from . import summary
     from .frame import load
 

@@ -19,7 +19,7 @@ from .frame import point_of, row
 from .interrupt import terminated_is_interrupted
 from .packing import Packer
 from .planner import Planner
-from .progress import Progress
+from .progress import NEEDED, Progress
 from .recorder import Recorder
 from .resources import Capacity, fitting_pack, start_ray
 from .settings import probe_settings
@@ -63,25 +63,27 @@ def measure(
     make: "MakeProber | None" = None,
     retry_failed: bool = False,
     log: Sequence[str] = (),
+    verbose: bool = False,
+    places: Sequence[str] = (),
 ) -> None:
     """Measure what is missing of the sweep in ``path``, whose lock is held.
 
     ``make`` makes what measures points, in place of the probes; ``retry_failed`` counts points that failed as missing;
-    ``log`` names trackers, which are told of every point that they have not logged yet.
+    ``log`` names trackers, which are told of every point that they have not logged yet; ``verbose`` lets Tune and Ray
+    say what they have to say; ``places`` are where others look for signs of life.
     """
     store = Store(spec.storage or path, spec.digest)
-    columns = ["status", "margin", "margin_censored", "accuracy", "chance"]
-    rows = store.read([*columns, *(COLUMNS_LOGGED if log else ())]).to_pylist()
+    rows = store.read([*NEEDED, *(COLUMNS_LOGGED if log else ())]).to_pylist()
     if retry_failed:
         rows = [r for r in rows if r["status"] != "failed"]
     study = SweepStudy(spec, path, rows, cost=cost_of_depth(spec, images), batch=spec.pack or _THOUGHT_OF_AT_ONCE)
     total = study.budget * spec.replicas
     with Trackers(log, path, _name(spec, path), spec.lr) as trackers:
         trackers.stored(rows)
-        with Progress(spec, total, rows, store, quiet=quiet) as progress:
+        with Progress(spec, total, rows, places=places, quiet=quiet, plain=verbose) as progress:
             if len(rows) < total and not study.stopped:
                 with terminated_is_interrupted():  # Ray takes the signal for itself, and leaves it so
-                    _tune(_Sweep(spec, path, images, store, study, progress, callbacks, make, trackers))
+                    _tune(_Sweep(spec, path, images, store, study, progress, callbacks, make, trackers, verbose))
     # Also what a driver left that was killed after its last row.
     Checkpoints(spec.storage or path).clear()
 
@@ -104,6 +106,7 @@ class _Sweep:
     callbacks: Sequence[Any]
     make: "MakeProber | None"
     trackers: Trackers
+    verbose: bool
 
 
 def _tune(sweep: _Sweep) -> None:
@@ -111,15 +114,16 @@ def _tune(sweep: _Sweep) -> None:
     os.environ.update(TUNE_ENVIRONMENT)
     sweep.progress.note("starting Ray")
     for name in ("ray.tune", "ray.train", "ray.data"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    capacity = start_ray(sweep.spec, sweep.images)
+        logging.getLogger(name).setLevel(logging.INFO if sweep.verbose else logging.CRITICAL)
+    capacity = start_ray(sweep.spec, sweep.images, sweep.verbose)
     import ray
 
     # Tune's own state is never read again, and must not be in the way where the sweep's disk is full or far away.
     folder = Path(tempfile.mkdtemp(prefix="sweep-"))
     try:
         with terminated_is_interrupted(), _workers_may_start(), _keys_stay_here(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+            if not sweep.verbose:
+                warnings.simplefilter("ignore")
             _fit(sweep, capacity, folder)
     finally:
         ray.shutdown()
@@ -167,7 +171,7 @@ def _fit(sweep: _Sweep, capacity: Capacity, folder: Path) -> None:
     finally:
         planner.close()
         if lost := recorder.close(_LAST_WORDS):
-            progress.note(f"{lost} measured points could not be stored and will be measured again: {recorder.trouble}")
+            progress.say(f"{lost} measured points could not be stored and will be measured again: {recorder.trouble}")
 
 
 def cost_of_depth(spec: SweepSpec, images: "Images") -> Callable[[int], float]:
@@ -226,7 +230,7 @@ def _tuner(sweep: _Sweep, capacity: Capacity, searcher: "PackSearcher", folder: 
         run_config=tune.RunConfig(
             name="tune",
             storage_path=str(folder),
-            verbose=0,
+            verbose=2 if sweep.verbose else 0,
             callbacks=[
                 *(Watch(searcher), *sweep.callbacks),
                 *([LiveEpochs(sweep.trackers)] if sweep.trackers and spec.train != "none" else []),

@@ -19,7 +19,7 @@ from .frame import COLUMNS
 from .margin import MIN_POINTS, SearchModel
 from .spec import AXES, SweepSpec
 
-__all__ = ["PhaseModel", "history", "theory_line"]
+__all__ = ["Outline", "PhaseModel", "history", "theory_line"]
 
 _SIGMA_W_STEPS = 241
 _SIGMA_B_STEPS = 20
@@ -27,6 +27,26 @@ _DRAWS = 200
 _DEPTHS = 4
 _MOST = 10_000  # points
 _HISTORY = 12  # moments
+_OUTLINE = (48, 24)  # places across and up
+_OUTLINE_DEPTHS = 24, 6  # that one evaluation tells of, that each take one
+
+
+@dataclass(frozen=True, eq=False)
+class Outline:
+    """The phase diagram in few numbers, as it can be drawn in a terminal.
+
+    ``axes`` are the names of what goes across (``x``) and up (``y``). ``trainable`` ``[y, x]`` is the expected share of
+    the sweep's depths, on a log scale, that is trainable: where depth is fixed or an axis, the probability that a
+    network is. ``margins`` ``[y, x]`` are those at one or two depths that have a boundary there (None: at that of the
+    place), their zero; ``critical`` ``[y]`` is the critical line, NaN where there is none.
+    """
+
+    axes: tuple[str, str]
+    x: np.ndarray
+    y: np.ndarray
+    trainable: np.ndarray
+    margins: dict[int | None, np.ndarray]
+    critical: np.ndarray
 
 
 @dataclass
@@ -113,23 +133,57 @@ class PhaseModel:
             self._slices[key] = self._model.level_set.sample(at, _DRAWS)
         return self._slices[key] - self._model.shift(depth)
 
-    def critical_line(self) -> pd.DataFrame:
+    def critical_line(self, sigma_b: Sequence[float] | None = None) -> pd.DataFrame:
         """``sigma_b, sigma_w, lower, upper``: where the horizon (or score) is largest, with its 90 % interval.
 
-        Where it is beyond what a probe could see, the middle of that band. Empty as long as there are too
-        few points or sigma_w is fixed.
+        At each sigma_b, by default `sigma_b`. Where it is beyond what a probe could see, the middle of that band. Empty
+        as long as there are too few points or sigma_w is fixed.
         """
         rows = []
         if self.enough and "sigma_w" in self.free:
-            deepest = self.spec.depth[1]
-            cap = self._model.sees(deepest) - self._model.shift(deepest) if self.spec.by_horizon else math.inf
-            for b in self.sigma_b:
-                draws = np.minimum(self._draws(b, deepest), cap)
-                top = draws >= draws.max(1, keepdims=True) - 1e-9
-                middle = (top * self.sigma_w).sum(1) / top.sum(1)
-                low, median, high = np.quantile(middle, (0.05, 0.5, 0.95))
+            for b in self.sigma_b if sigma_b is None else sigma_b:
+                low, median, high = np.quantile(self._highest(self._draws(b, self.spec.depth[1])), (0.05, 0.5, 0.95))
                 rows.append((b, median, low, high))
         return pd.DataFrame(rows, columns=["sigma_b", "sigma_w", "lower", "upper"], dtype=float)
+
+    def _highest(self, margins: np.ndarray) -> np.ndarray:
+        """The sigma_w where each row of margins ``[n, sigma_w]`` of the deepest networks is largest."""
+        deepest = self.spec.depth[1]
+        cap = self._model.sees(deepest) - self._model.shift(deepest) if self.spec.by_horizon else math.inf
+        margins = np.minimum(margins, cap)
+        top = margins >= margins.max(1, keepdims=True) - 1e-9
+        return np.asarray((top * self.sigma_w).sum(1) / top.sum(1))
+
+    def outline(self) -> Outline | None:
+        """The diagram over the first two free axes: quickly; None for too few points, or if there are no two."""
+        if not self.enough or len(self.free) < 2:
+            return None
+        from scipy.special import ndtr
+
+        across, up = self.free[:2]
+        (left, right), (bottom, top) = (getattr(self.spec, a) for a in (across, up))
+        x, y = np.linspace(left, right, _OUTLINE[0]), np.linspace(bottom, top, _OUTLINE[1])
+        fixed = {a: getattr(self.spec, a)[0] for a in AXES}
+        at = fixed | {across: np.tile(x, len(y)), up: np.repeat(y, len(x))}
+        free_depth = "depth" in self.free[2:]
+        low, deepest = self.spec.depth
+        count = _OUTLINE_DEPTHS[not self._model.through_depth]
+        depths = np.unique(np.geomspace(low, deepest, count).round()) if free_depth else [at["depth"]]
+        found, margins = list[np.ndarray](), dict[int | None, np.ndarray]()
+        for d in depths:
+            if not found or not self._model.through_depth:  # else all depths are known from one
+                (measured, deviation), of = self.margin(**{**at, "depth": d}), d
+            mean = measured + self._model.shift(of) - self._model.shift(d)
+            found.append(ndtr(mean / np.maximum(deviation, 1e-9)))
+            margins[int(d) if free_depth else None] = mean.reshape(len(y), len(x))
+        critical = np.full(len(y), math.nan)
+        if across == "sigma_w":
+            along = {**fixed, up: np.repeat(y, _SIGMA_W_STEPS), "depth": deepest, across: np.tile(self.sigma_w, len(y))}
+            critical = self._highest(self.mean(**along).reshape(len(y), -1))
+        edged = [d for d, m in margins.items() if (m >= 0).any() and (m < 0).any()]
+        shown = dict.fromkeys((edged[len(edged) // 3], edged[-1]) if edged else ())
+        trainable = np.mean(found, 0).reshape(len(y), len(x))
+        return Outline((across, up), x, y, trainable, {d: margins[d] for d in shown}, critical)
 
     def boundary(self, depths: Sequence[int] | None = None) -> pd.DataFrame:
         """The ``boundary`` table: for every depth (by default, a few) and sigma_b, where the margin crosses zero.

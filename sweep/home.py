@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import math
 import os
 from dataclasses import replace
 from functools import cached_property
@@ -65,8 +66,8 @@ class Home:
             raise SpecError(f"the working folder of {self.uri!r} cannot be made: {one_line(error)}") from None
         return folder
 
-    def read(self, name: str) -> bytes | None:
-        """A file of the sweep; None if there is none.
+    def read(self, name: str, most: float = math.inf) -> bytes | None:
+        """A file of the sweep, of so many bytes at most; None if there is none.
 
         Raises
         ------
@@ -81,6 +82,8 @@ class Home:
                 return None
             if not found.is_file:  # a pipe would be waited for
                 raise OSError("it is no file")
+            if found.size > most:
+                raise OSError(f"it has more than {most:g} bytes")
             with self._fs.open_input_file(path) as file:
                 return bytes(file.readall())
 
@@ -104,6 +107,10 @@ class Home:
         for name in names:
             with contextlib.suppress(OSError, pa.ArrowException):
                 self._fs.delete_file(f"{self._root}/{name}")
+
+    def places(self, spec: SweepSpec) -> "list[Home]":
+        """Where its spec stands: a storage has its own, for those who have only that."""
+        return [self] if self.uri or not spec.storage else [self, Home(spec.storage)]
 
     def publish(self, path: Path) -> None:
         """Copy a file of the working folder to the URI; that of a directory is there already.

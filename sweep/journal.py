@@ -19,13 +19,12 @@ from urllib.parse import urlsplit
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
+from optuna.storages.journal import BaseJournalBackend
 from optuna.study import StudyDirection
-from optuna.trial import TrialState
 
 from .spec import STUDY_FROM, SpecError, SweepSpec
 
-__all__ = ["JOURNAL", "STUDY_NAME", "open_study", "running_trials", "unusable"]
+__all__ = ["JOURNAL", "STUDY_NAME", "open_study", "unusable"]
 
 JOURNAL, STUDY_NAME = "study.journal", "study.name"
 _NAME = "sweep"
@@ -154,15 +153,3 @@ def _server(study: str) -> BaseStorage:
     storage = RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
     weakref.finalize(storage, storage.engine.dispose)
     return storage
-
-
-def running_trials(directory: Path) -> int:
-    """Points that a live sweep has under way, from its journal; 0 if there is none to be read."""
-    path = directory / JOURNAL
-    if not path.exists():
-        return 0
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    with contextlib.suppress(Exception):  # being written this moment: the next look will do
-        study = optuna.load_study(study_name=_NAME, storage=JournalStorage(JournalFileBackend(str(path))))
-        return len(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
-    return 0

@@ -25,7 +25,7 @@ from pyarrow import fs
 from .spec import SpecError
 from .store import StoreError, filesystem, one_line, patiently, printable, write_whole
 
-__all__ = ["LOCK_FILE", "Lease", "is_running", "locked"]
+__all__ = ["LOCK_FILE", "Lease", "is_gone", "is_running", "locked", "myself"]
 
 LOCK_FILE = "sweep.lock"
 RENEW, DEAD, SETTLE = 20.0, 90.0, 1.0  # seconds
@@ -100,6 +100,17 @@ def is_running(place: str | Path) -> bool:
 
 def _holder() -> str:
     return f"process {os.getpid()} on {socket.gethostname()}"
+
+
+def myself() -> dict[str, Any]:
+    """What `is_gone` can tell this process by."""
+    process = os.getpid()
+    return {"holder": _holder(), "host": _host(), "process": process, "started": _started(process)}
+
+
+def is_gone(host: str, process: int, started: str) -> bool:
+    """Whether a process is known to have ended: one of this machine."""
+    return bool(host and host == _host() and started and _started(process) != started)
 
 
 def _host() -> str:
@@ -218,9 +229,7 @@ class Lease:
                 self._fs.delete_file(self._path)
 
     def _write(self) -> None:
-        process = os.getpid()
-        sign = {"id": self._id, "holder": _holder(), "host": _host(), "process": process, "started": _started(process)}
-        write_whole(self._fs, self._path, json.dumps(sign).encode())
+        write_whole(self._fs, self._path, json.dumps({"id": self._id, **myself()}).encode())
 
     def _look(self) -> _Sign | None:
         def get() -> tuple[bytes, float]:
@@ -254,6 +263,4 @@ class Lease:
                 self._fs.delete_file(path)
 
     def _is_alive(self, sign: _Sign, now: float) -> bool:
-        if sign.host and sign.host == _host() and sign.started and _started(sign.process) != sign.started:
-            return False
-        return now - sign.written < self._dead
+        return not is_gone(sign.host, sign.process, sign.started) and now - sign.written < self._dead

@@ -1,150 +1,279 @@
-"""The live progress line: done, running, failed, points per second, ETA, the critical line so far."""
+"""How a sweep gets on: what is counted, how fast, the boundary so far; shown in a live view, or as lines of a log."""
 
 import math
+import random
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from .spec import SweepSpec
-from .store import Store
+from .heartbeat import Heartbeat, Running, Sign
+from .live import Screen, View, line, shows, width_of
+from .spec import AXES, SweepSpec
+from .store import printable
 
-__all__ = ["Progress", "duration"]
+if TYPE_CHECKING:
+    from .estimate import Outline
 
-_REDRAW = 0.5  # seconds, on a terminal
-_LOG = 10.0  # seconds between lines, elsewhere
-_ESTIMATE = 10.0  # seconds between estimates of the critical line, at least; 20 times what one takes, at least
+__all__ = ["NEEDED", "Estimator", "Progress", "Tally", "view"]
+
+_REDRAW, _LOG = 0.5, 10.0  # seconds between lines, on a terminal that knows no more than lines, and elsewhere
+_LOOK = 0.5  # seconds between looks at what is running
+_ESTIMATE, _SHARE = 2.0, 50  # seconds between estimates, at least, and so many times what one takes
+_MOST = 10_000  # points in an estimate
+_RECENT, _FEW = 60.0, 8  # seconds that are the present, but so many packs at least
+_SHOWN = 60  # points that came in last
+# Columns of rows, beside those of the point.
+NEEDED = ("status", "margin", "margin_censored", "accuracy", "chance", "error", "finished")
+_KEY = (*AXES, "seed")
+_TOLD = (*_KEY, "margin", "margin_censored", "accuracy", "chance")
+
+
+class Tally:
+    """Counts points, each once, and keeps what an estimate of the boundary wants to know of them."""
+
+    def __init__(self, rows: Iterable[Mapping[str, Any]] = ()) -> None:
+        self.done = self.failed = 0
+        self.last_error = ""
+        self.told: list[tuple[Any, ...]] = []  # `_TOLD` of every point with a margin, the last one last
+        self._failed: dict[tuple[Any, ...], bool] = {}
+        self._arrived: deque[tuple[float, int]] = deque()
+        self._count(rows)
+
+    def begin(self) -> None:
+        """Count from now on how fast points come in."""
+        self._arrived.append((time.monotonic(), 0))
+
+    def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Count rows: once it has begun, as such that have just come in."""
+        new = self._count(rows)
+        if new and self._arrived:
+            now = time.monotonic()
+            self._arrived.append((now, new))
+            while len(self._arrived) > _FEW and now - self._arrived[0][0] > _RECENT:
+                self._arrived.popleft()
+
+    def _count(self, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Of the rows, those that were not known."""
+        new = 0
+        for row in sorted(rows, key=lambda r: r.get("finished") or 0.0):
+            key, failed = tuple(row[k] for k in _KEY), row["status"] == "failed"
+            before = self._failed.get(key)
+            if before is False or before is failed:  # of a point that failed and was measured, the measurement counts
+                continue
+            self._failed[key] = failed
+            self.failed += failed - bool(before)
+            self.done += not failed
+            new += 1
+            if failed:
+                self.last_error = printable(" ".join(str(row.get("error") or "").split()))
+            elif (margin := row.get("margin")) is not None and math.isfinite(margin):
+                self.told.append(tuple(row.get(name) for name in _TOLD))
+        return new
+
+    @property
+    def rate(self) -> float:
+        """Points a second, of late."""
+        if not self._arrived:
+            return 0.0
+        arrived = list(self._arrived)
+        seconds = time.monotonic() - arrived[0][0]
+        return sum(n for _, n in arrived[1:]) / seconds if seconds > 0 else 0.0
+
+
+class Estimator:
+    """Estimates the boundary now and then, in a thread: an ornament, whose faults stop nothing."""
+
+    def __init__(self, spec: SweepSpec, tally: Tally) -> None:
+        self._spec, self._tally = spec, tally
+        self._known, self._next = 0, -math.inf
+        self._busy = threading.Lock()
+        self.outline: Outline | None = None
+        self.found: list[str] = []
+        self.error = math.nan
+
+    def look(self) -> None:
+        """Start an estimate if there is reason to, and it is time."""
+        new = len(self._tally.told) > self._known and time.monotonic() >= self._next
+        if new and self._busy.acquire(blocking=False):
+            threading.Thread(target=self._work, name="estimate", daemon=True).start()
+
+    def _work(self) -> None:
+        started = time.monotonic()
+        try:
+            self.estimate()
+        except Exception:
+            pass
+        finally:
+            now = time.monotonic()
+            self._next = now + max(_ESTIMATE, _SHARE * (now - started))
+            self._busy.release()
+
+    def estimate(self) -> None:
+        """Estimate it here and now."""
+        import pandas as pd
+
+        from .estimate import PhaseModel
+
+        told = self._tally.told[:]
+        self._known = len(told)
+        if len(told) > _MOST:
+            told = random.Random(self._spec.seed).sample(told, _MOST)
+        points = pd.DataFrame(told, columns=list(_TOLD)).astype({k: float for k in ("accuracy", "chance")})
+        phase = PhaseModel(self._spec, points)
+        self.outline, self.error = phase.outline(), phase.expected_error
+        self.found = self._said(phase.critical_line([float(phase.sigma_b[len(phase.sigma_b) // 2])]))
+
+    def _said(self, line: Any) -> list[str]:
+        """The critical line at the middle of the sigma_b range, and how well the boundary is known."""
+        said = [
+            f"critical σw({at.sigma_b:.2f}) = {at.sigma_w:.2f} [{at.lower:.2f}, {at.upper:.2f}]"
+            for at in line.itertuples()
+        ]
+        until = self._spec.until_boundary_error
+        if math.isfinite(self.error):
+            goal = f" (until {100 * until:.2g} %)" if until is not None else ""
+            said.append(f"boundary error {100 * self.error:.2g} %{goal}")
+        return said
+
+
+def view(spec: SweepSpec, place: str, total: int, tally: Tally, estimator: Estimator, sign: Sign) -> View:
+    """What there is to be seen of a sweep."""
+    recent = [(dict(zip(_TOLD, t, strict=True)), t[_TOLD.index("margin")] >= 0) for t in tally.told[-_SHOWN:]]
+    across, up = (*spec.free_axes, "", "")[:2]
+    return View(
+        place=printable(place),
+        about=printable(f"{spec.dataset.rpartition('/')[2]} · {spec.architecture} {spec.activation} · {spec.search}"),
+        total=total,
+        done=tally.done,
+        failed=tally.failed,
+        last_error=tally.last_error,
+        running=tuple(sign.running),
+        rate=sign.rate,
+        elapsed=sign.elapsed,
+        note=sign.note,
+        trouble=sign.trouble,
+        found=estimator.found,
+        ranges={a: getattr(spec, a) for a in (across, up) if a},
+        depths=spec.depth,
+        outline=estimator.outline,
+        recent=tuple((p[across], p[up], good) for p, good in recent) if up else (),
+    )
 
 
 class Progress:
-    """Counts what is measured and says so on standard error.
+    """Says on standard error how a sweep gets on, and to whoever looks from elsewhere by signs of life.
 
-    On a terminal one line is redrawn; elsewhere a line is written every ten seconds. A context manager: on the way
-    out the line is ended.
+    A live view on a terminal (one line, where that can do no more); elsewhere a line every ten seconds. A context
+    manager: on the way out a last line is written.
+
+    Parameters
+    ----------
+    spec, total, rows:
+        Of the sweep; the points that it shall have; those that it has.
+    places:
+        Where signs of life are written, the first one being what the sweep is called.
+    quiet:
+        Say nothing.
+    plain:
+        Write lines on a terminal, too.
     """
 
     def __init__(
         self,
         spec: SweepSpec,
         total: int,
-        rows: Sequence[dict[str, Any]],
-        store: Store,
+        rows: Sequence[Mapping[str, Any]],
         *,
+        places: Sequence[str] = (),
         quiet: bool = False,
+        plain: bool = False,
         stream: TextIO | None = None,
     ) -> None:
-        self._spec, self._total, self._store, self._quiet = spec, total, store, quiet
+        self._spec, self._total, self._places, self._quiet = spec, total, places, quiet
         self._stream = stream or sys.stderr
-        self._done = sum(r["status"] != "failed" for r in rows)
-        self._failed = len(rows) - self._done
-        self._new = self._running = 0
-        self._started: float | None = None
-        self._drawn = self._next_estimate = -math.inf
-        self._found = ""
-        self._trouble: str | None = None
-        self._estimating = threading.Lock()
+        self._terminal = not plain and self._stream.isatty()
+        self._tally = Tally(rows)
+        self._estimator = Estimator(spec, self._tally)
+        self._began = time.monotonic()
+        self._started = False
+        self._note = self._trouble = ""
+        self._running: Sequence[Running] = ()
+        self._drawn = self._looked = -math.inf
+        self._heartbeat: Heartbeat | None = None
+        self._screen: Screen | None = None
 
     def __enter__(self) -> "Progress":
+        if self._terminal and not self._quiet and shows(self._stream):
+            self._screen = Screen(self._view, self._stream)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not self._quiet and self._started is not None:
-            self._show(final=True)
+        try:
+            if self._screen:
+                self._screen.close()
+        finally:
+            if self._heartbeat:
+                self._heartbeat.close()
+        if not self._quiet and self._started:
+            self._running, self._note, self._estimator.found = (), "", []  # the summary has the last word on it
+            self._say(line(self._view()), "\n")
 
     def note(self, text: str) -> None:
         """Say what is being waited for."""
-        if not self._quiet:
-            end = "\r" if self._stream.isatty() else "\n"
-            print(f"{text} ...", end=end, file=self._stream, flush=True)
+        self._note = text
+        if self._heartbeat is None and self._places:
+            self._heartbeat = Heartbeat(self._places, self._sign)
+        if self._screen:
+            self._screen.open()
+        elif not self._quiet:
+            self._say(f"{text} ...", "" if self._terminal else "\n")
+
+    def say(self, text: str) -> None:
+        """Say what is to be remembered."""
+        if self._screen:
+            self._screen.say(text)
+        elif not self._quiet:
+            self._say(text, "\n")
 
     def start(self, concurrency: int, pack: int) -> None:
         """Begin."""
-        self._started = time.monotonic()
+        self._started = True
+        self._tally.begin()
         self.note(f"{self._total} points, {concurrency} trial{'s' * (concurrency > 1)} at once, {pack} points a pack")
 
-    def measured(self, rows: Sequence[dict[str, Any]]) -> None:
+    def measured(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Count new rows."""
-        failed = sum(r["status"] == "failed" for r in rows)
-        self._failed += failed
-        self._done += len(rows) - failed
-        self._new += len(rows)
+        self._note = ""
+        self._tally.add(rows)
 
-    def refresh(self, running: int, trouble: str | None = None) -> None:
-        """Redraw if it is time to; ``running`` points are under way, ``trouble`` is why nothing can be stored."""
-        self._running, self._trouble = running, trouble
-        wait = _REDRAW if self._stream.isatty() else _LOG
-        if not self._quiet and time.monotonic() - self._drawn >= wait:
-            self._show()
+    def refresh(self, running: Callable[[], Sequence[Running]], trouble: str | None = None) -> None:
+        """Take notice of what is under way, if it is time to; ``trouble`` is why nothing can be stored."""
+        now = time.monotonic()
+        if now - self._looked < _LOOK:
+            return
+        self._looked, self._running, self._trouble = now, running(), trouble or ""
+        if not self._quiet:
+            self._estimator.look()
+            if not self._screen and now - self._drawn >= (_REDRAW if self._terminal else _LOG):
+                self._drawn = now
+                self._say(line(self._view()), "" if self._terminal else "\n")
 
-    def _show(self, final: bool = False) -> None:
-        if final:
-            self._running = 0
-            self._found = ""  # the summary has the last word on it
-        else:
-            self._estimate()
-        self._drawn = time.monotonic()
-        if self._stream.isatty():
-            print(f"\r\x1b[K{self.line()}", end="\n" if final else "", file=self._stream, flush=True)
-        else:
-            print(self.line(), file=self._stream, flush=True)
+    def _say(self, text: str, end: str) -> None:
+        if self._terminal and not self._screen:  # over what stands there
+            room = width_of(self._stream) - 1
+            text = f"\r{text[:room].ljust(room)}"
+        print(text, end=end, file=self._stream, flush=True)
 
-    def line(self) -> str:
-        """The progress line."""
-        elapsed = time.monotonic() - (self._started or time.monotonic())
-        rate = self._new / elapsed if elapsed > 0 else 0.0
-        left = self._total - self._done - self._failed
-        share = (self._done + self._failed) / max(1, self._total)
-        bar = "█" * round(20 * share) + "░" * (20 - round(20 * share))
-        eta = duration(left / rate) if rate and left else ("0 s" if not left else "?")
-        parts = [
-            f"{bar} {self._done}/{self._total} done",
-            f"{self._running} running",
-            f"{self._failed} failed",
-            f"{rate:.1f} points/s",
-            f"ETA {eta}",
-        ]
-        if self._trouble:
-            parts.append(f"WAITING FOR THE STORAGE: {self._trouble}")
-        return "  ".join([*parts, self._found]).rstrip()
+    def _sign(self) -> Sign:
+        rate, elapsed = self._tally.rate, time.monotonic() - self._began
+        return Sign(self._running, rate, elapsed, self._note, self._trouble)
 
-    def _estimate(self) -> None:
-        """Now and then, in a thread: it costs a fraction of a second."""
-        if self._new and time.monotonic() >= self._next_estimate and self._estimating.acquire(blocking=False):
-            threading.Thread(target=self._look, name="estimate", daemon=True).start()
-
-    def _look(self) -> None:
-        """The critical line at the middle of the sigma_b range."""
-        from .estimate import PhaseModel
-        from .frame import load_points
-
-        started = time.monotonic()
-        try:
-            phase = PhaseModel(self._spec, load_points(self._store))
-            line = phase.critical_line()
-            found = ""
-            if len(line):
-                at = line.iloc[len(line) // 2]
-                found = f"critical σw({at.sigma_b:.2f}) = {at.sigma_w:.2f} [{at.lower:.2f}, {at.upper:.2f}]  "
-            if phase.enough and self._spec.until_boundary_error is not None:
-                found += f"boundary error {100 * phase.expected_error:.2g} %"
-            self._found = found
-        except Exception:  # an ornament: whatever is wrong with it must not stop the sweep
-            pass
-        finally:
-            now = time.monotonic()
-            self._next_estimate = now + max(_ESTIMATE, 20 * (now - started))
-            self._estimating.release()
-
-
-def duration(seconds: float) -> str:
-    """12 s, 3 min 20 s, 2 h 05 min."""
-    s = round(seconds)
-    if s < 60:
-        return f"{s} s"
-    if s < 3600:
-        return f"{s // 60} min {s % 60:02d} s"
-    return f"{s // 3600} h {s % 3600 // 60:02d} min"
+    def _view(self) -> View:
+        place = self._places[0] if self._places else ""
+        return view(self._spec, place, self._total, self._tally, self._estimator, self._sign())

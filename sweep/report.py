@@ -27,8 +27,8 @@ from probes.point import NEEDED
 from . import __version__
 from .estimate import PhaseModel, theory_line
 from .frame import COLUMNS, KINDS, POINT, Results, finite
+from .live import duration
 from .margin import MIN_POINTS, MarginModel
-from .progress import duration
 from .settings import probe_settings, sweep_images
 from .spec import AXES, MEASURED, SpecError, SweepSpec
 from .store import printable

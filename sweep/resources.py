@@ -12,7 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .design import budget
 from .packing import MOST_PACKED
@@ -216,8 +216,8 @@ def available_bytes() -> int:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 
 
-def start_ray(spec: SweepSpec, images: "Images") -> Capacity:
-    """Start a private Ray, or join the cluster at ``spec.address``.
+def start_ray(spec: SweepSpec, images: "Images", verbose: bool = False) -> Capacity:
+    """Start a private Ray, or join the cluster at ``spec.address``; ``verbose`` shows what Ray and the workers say.
 
     Raises
     ------
@@ -229,8 +229,10 @@ def start_ray(spec: SweepSpec, images: "Images") -> Capacity:
     authenticate(None if spec.address in (None, "local") else spec.address)
     import ray
 
+    told: dict[str, Any] = {"log_to_driver": verbose, "logging_level": logging.INFO if verbose else logging.ERROR}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        if not verbose:
+            warnings.simplefilter("ignore")
         if spec.address in (None, "local"):
             bytes_of_images = sum(t.numel() * t.element_size() for t in (images.train, images.test))
             ray.init(
@@ -238,13 +240,12 @@ def start_ray(spec: SweepSpec, images: "Images") -> Capacity:
                 num_cpus=max(cores(), math.ceil((spec.concurrency or 1) * spec.cpus_per_trial)),
                 object_store_memory=_OBJECT_STORE_BYTES + 2 * bytes_of_images,
                 include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
+                **told,
             )
         else:
             check_reachable(spec.address)
             try:
-                ray.init(address=spec.address, log_to_driver=False, logging_level=logging.ERROR)
+                ray.init(address=spec.address, **told)
             except Exception as error:  # of many kinds, none of them ours
                 reason = " ".join(str(error).split())
                 raise SpecError(

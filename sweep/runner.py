@@ -55,12 +55,14 @@ def run(
     callbacks: Sequence[Any] = (),
     make: "MakeProber | None" = None,
     log: Sequence[str] = (),
+    verbose: bool = False,
 ) -> Results:
     """Run a new sweep into a directory or at a URI (``s3://bucket/path``), and wait for it.
 
-    ``log`` names trackers that get a run for every point: ``tensorboard``, ``mlflow``, ``wandb``. ``callbacks`` are
-    Tune's: they see a result after every epoch of a training, with the accuracy and loss of every network in it.
-    ``make`` makes what measures points in place of the probes, `sweep.rehearsal.Rehearsal` for example.
+    ``quiet`` says nothing of how it gets on, ``verbose`` shows what Tune and Ray say, too. ``log`` names trackers that
+    get a run for every point: ``tensorboard``, ``mlflow``, ``wandb``. ``callbacks`` are Tune's: they see a result after
+    every epoch of a training, with the accuracy and loss of every network in it. ``make`` makes what measures points in
+    place of the probes, `sweep.rehearsal.Rehearsal` for example.
 
     Raises
     ------
@@ -83,7 +85,7 @@ def run(
     except (OSError, ValueError) as error:
         raise SpecError(f"`out` {str(path)!r} cannot be written: {getattr(error, 'strerror', error)}") from None
     home.check()
-    store, places = _create_store(spec, home), _places(home, spec)
+    store, places = _create_store(spec, home), home.places(spec)
     with _alone(home, spec):
         if home.read(SPEC_FILE) is not None:
             raise SpecError(f"`out` {home.place!r} holds a sweep already; go on with it by `sweep resume {home.place}`")
@@ -93,7 +95,8 @@ def run(
             for place in places:
                 place.write_spec(spec)
                 place.write(VERSIONS_FILE, (json.dumps(_versions(), indent=1) + "\n").encode())
-            measure(spec, path, images, quiet, callbacks, make, log=log)
+            names = [p.place for p in places]
+            measure(spec, path, images, quiet, callbacks, make, log=log, verbose=verbose, places=names)
         except SpecError:  # what only the storage or the cluster could tell; nothing was measured
             for place in places:
                 place.remove(SPEC_FILE, VERSIONS_FILE)
@@ -110,11 +113,6 @@ def _home(place: str | Path, argument: str = "out") -> Home:
         return Home(place)
     except StoreError as error:
         raise SpecError(f"`{argument}` {error}") from None
-
-
-def _places(home: Home, spec: SweepSpec) -> list[Home]:
-    """Where its spec stands: a storage has its own, for those who have only that."""
-    return [home] if home.uri or not spec.storage else [home, Home(spec.storage)]
 
 
 def _argument(spec: SweepSpec, home: Home) -> str:
@@ -178,14 +176,15 @@ def resume(
     make: "MakeProber | None" = None,
     log: Sequence[str] = (),
     retry_failed: bool = False,
+    verbose: bool = False,
     **changes: Any,
 ) -> Results:
     """Go on with the sweep in a directory or at a URI; ``changes`` are `CHANGEABLE` fields of its spec.
 
     ``data_dir`` and ``download`` may be given for another machine: what the spec says of downloads is not obeyed, so
     that a spec from elsewhere has nothing written outside of the sweep. ``retry_failed``: measure points that failed
-    once more. ``callbacks``, ``make`` and ``log`` as in `run`; trackers get the points of before, too, if they have not
-    had them.
+    once more. ``quiet``, ``verbose``, ``callbacks``, ``make`` and ``log`` as in `run`; trackers get the points of
+    before, too, if they have not had them.
 
     Raises
     ------
@@ -214,9 +213,16 @@ def resume(
         for name, reason in store.set_aside().items():
             logging.getLogger(__name__).warning("set aside: %s: %s", name, reason)
         if spec != old:
-            for place in _places(home, spec):
+            for place in home.places(spec):
                 place.write_spec(spec)
-        measure(spec, home.local, images, quiet, callbacks, make, retry_failed, log)
+        names = [p.place for p in home.places(spec)]
+        measure(
+            *(spec, home.local, images, quiet, callbacks, make),
+            retry_failed=retry_failed,
+            log=log,
+            verbose=verbose,
+            places=names,
+        )
     return load(directory)
 
 

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from ray.tune.search import Searcher
 from probes.point import Point
 
 from .frame import point_of
+from .heartbeat import Running
 from .packing import Packer
 from .planner import Planner
 from .recorder import Recorder
@@ -40,6 +42,7 @@ class NeverSaved:
 class _Trial:
     points: list[Point]
     kind: str
+    of_tune: Any = None  # Tune's own, once it has a worker
 
 
 class PackSearcher(NeverSaved, Searcher):
@@ -64,7 +67,7 @@ class PackSearcher(NeverSaved, Searcher):
     failed:
         Points and an error -> rows.
     show:
-        Called now and then with the number of points under way and what is wrong with the storage.
+        Called often, with what gives the trials under way and what is wrong with the storage.
     """
 
     def __init__(
@@ -75,7 +78,7 @@ class PackSearcher(NeverSaved, Searcher):
         recorder: Recorder,
         retries: int,
         failed: Callable[[list[Point], str], list[dict[str, Any]]],
-        show: Callable[[int, str | None], None] = lambda running, trouble: None,
+        show: Callable[[Callable[[], Sequence[Running]], str | None], None] = lambda running, trouble: None,
     ) -> None:
         super().__init__()
         self._planner, self._packer, self._capacity, self._recorder = planner, packer, capacity, recorder
@@ -83,12 +86,8 @@ class PackSearcher(NeverSaved, Searcher):
         self._running: dict[str, _Trial] = {}
         self._failures: Counter[Point] = Counter()
         self._losses: Counter[Point] = Counter()
+        self._hosts: dict[Any, str] = {}  # of workers
         self._ended = False
-
-    @property
-    def in_progress(self) -> int:
-        """Points under way."""
-        return sum(len(trial.points) for trial in self._running.values())
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is a str
         """The next pack; None if no device is free for one; or the end."""
@@ -120,7 +119,36 @@ class PackSearcher(NeverSaved, Searcher):
 
     def refresh(self) -> None:
         """Say how far it is."""
-        self._show(self.in_progress, self._recorder.trouble)
+        self._show(self.running, self._recorder.trouble)
+
+    def started(self, trial: Any) -> None:
+        """A trial of Tune's has got its worker."""
+        if trial.trial_id in self._running:
+            self._running[trial.trial_id].of_tune = trial
+
+    def running(self) -> list[Running]:
+        """What is under way, and where."""
+        trials, points = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+        for trial in self._running.values():
+            where = self._host_of(trial.of_tune), trial.kind
+            trials[where] += 1
+            points[where] += len(trial.points)
+        return [Running(*where, trials[where], points[where]) for where in trials]
+
+    def _host_of(self, trial: Any) -> str:
+        """The node of a trial's worker, if it is known: nothing is waited for, and nothing depends on it."""
+        import ray
+
+        with suppress(Exception):  # what follows is Tune's own business
+            worker = trial.temporary_state.ray_actor._actor_id
+            if worker not in self._hosts:
+                told = trial._default_result_or_future  # Tune asks every worker
+                if isinstance(told, ray.ObjectRef) and ray.wait([told], timeout=0)[0]:
+                    told = ray.get(told)
+                if isinstance(told, dict):
+                    self._hosts[worker] = str(told["hostname"])
+            return self._hosts.get(worker, "")
+        return ""
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Store the rows, and tell the planner; points that failed are measured again, as often as they may.
@@ -185,6 +213,10 @@ class Watch(NeverSaved, Callback):
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Called several times a second."""
         self._searcher.refresh()
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Called when a trial has got its worker."""
+        self._searcher.started(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Called when a trial has failed."""

@@ -11,7 +11,7 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
@@ -252,6 +252,20 @@ class Store:
             table = table.filter(pa.array(~table.select([*_KEY]).to_pandas().duplicated().to_numpy()))
         return table
 
+    def read_new(self, seen: set[str], columns: Sequence[str], most: int | None = None) -> pa.Table:
+        """The rows of so many readable parts whose names are not among those ``seen``, which are added to them.
+
+        Parts never change, so that nobody need read one twice. A point may stand in two of them.
+
+        Raises
+        ------
+        StoreError
+            The storage itself cannot be read.
+        """
+        table = self._read([*_KEY, *columns], skip=seen, most=most)
+        seen.update(self._right, self._wrong)
+        return table
+
     def dataset(self) -> "ds.Dataset":
         """A pyarrow dataset of the readable parts, with the columns that are known: see `Results.dataset`.
 
@@ -350,9 +364,16 @@ class Store:
         except FileNotFoundError:
             return None
 
-    def _read(self, wanted: list[str] | None, keep: list[str] | None = None, each: Each | None = None) -> pa.Table:
+    def _read(
+        self,
+        wanted: list[str] | None,
+        keep: list[str] | None = None,
+        each: Each | None = None,
+        skip: Collection[str] = (),
+        most: int | None = None,
+    ) -> pa.Table:
         """The rows of the readable parts, of their columns those to ``keep``; other files are named in `damaged`."""
-        tables = self._tables(lambda name, kind: self._part(name, kind, wanted, keep, each))
+        tables = self._tables(lambda name, kind: self._part(name, kind, wanted, keep, each), skip, most)
         parts = {name: table for name, table in tables.items() if isinstance(table, pa.Table)}
         self._wrong = {name: reason for name, reason in tables.items() if isinstance(reason, str)}
         together = _together(parts.values())
@@ -363,16 +384,19 @@ class Store:
         self.damaged = {f"{_PARTS}/{printable(name)}": self._wrong[name] for name in sorted(self._wrong)}
         return together
 
-    def _tables(self, read: Callable[[str, str], pa.Table | str | None]) -> dict[str, pa.Table | str]:
-        """What `_part` says of every file."""
+    def _tables(
+        self, read: Callable[[str, str], pa.Table | str | None], skip: Collection[str], most: int | None
+    ) -> dict[str, pa.Table | str]:
+        """What `_part` says of so many files that are not to be skipped."""
         threads = _THREADS[not self._local]
         for _ in range(_TRIES):
-            files = sorted(item for item in self._files().items() if not _OURS.fullmatch(item[0]))
+            found = self._files().items()
+            files = sorted(item for item in found if item[0] not in skip and not _OURS.fullmatch(item[0]))[:most]
             size = min(_AT_ONCE, -(-len(files) // threads) or 1)
             some = [files[i : i + size] for i in range(0, len(files), size)]
             with ThreadPoolExecutor(threads) as pool:
-                found = chain(*pool.map(lambda chosen: [read(*file) for file in chosen], some))
-                tables = {name: table for (name, _), table in zip(files, found, strict=True)}
+                read_ = chain(*pool.map(lambda chosen: [read(*file) for file in chosen], some))
+                tables = {name: table for (name, _), table in zip(files, read_, strict=True)}
             gone = {name for name, table in tables.items() if table is None}
             if not gone or not gone & self._files().keys():
                 return {name: table for name, table in tables.items() if table is not None}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .frame import Results, finite
-from .progress import duration
+from .live import duration
 from .spec import SpecError
 from .store import printable
 
@@ -64,21 +64,22 @@ def save_picture(figure: "Figure", path: Path, argument: str) -> None:
 def status(results: Results) -> dict[str, Any]:
     """Counts of rows (points times replicas), the critical line so far, the last error."""
     from .design import budget
-    from .journal import running_trials
+    from .heartbeat import read_sign
     from .lock import is_running
 
-    spec, points, path = results.spec, results.points, results.path
-    places: list[str | Path] = [path, spec.storage] if spec.storage else [path]
+    spec, points = results.spec, results.points
+    places = results.home.places(spec)
     failed = points[points["status"] == "failed"]
     total = budget(spec) * spec.replicas
-    running = (
-        min(running_trials(path) * spec.replicas, total - len(points)) if any(is_running(p) for p in places) else 0
-    )
+    sign = read_sign(places)
+    running = sign.running if sign and sign.is_fresh else ()
     return {
         "total": total,
         "done": len(points) - len(failed),
         "failed": len(failed),
-        "running": running,
+        "running": min(sum(r.points for r in running), total - len(points)),
+        "driver": bool(running) or any(is_running(p.place) for p in places),
+        "nodes": [r._asdict() for r in running],
         "diverged": int((points["status"] == "diverged").sum()),
         "last_error": printable(failed.sort_values("finished")["error"].iloc[-1]) if len(failed) else None,
         "damaged": results.store.damaged,
@@ -92,6 +93,11 @@ def status(results: Results) -> dict[str, Any]:
 def status_text(found: dict[str, Any]) -> str:
     """`status` for people."""
     lines = [f"{found['done']} of {found['total']} done, {found['running']} running, {found['failed']} failed"]
+    if found["nodes"]:
+        on = (f"{r['trials']} x {r['kind'].upper()} on {r['host'] or 'a node yet to come'}" for r in found["nodes"])
+        lines.append(f"trials: {', '.join(on)}")
+    if not found["driver"] and found["done"] + found["failed"] < found["total"] and not is_known(found):
+        lines.append("no driver is at it")
     if found["diverged"]:
         lines.append(f"{found['diverged']} of the networks diverged (measured: they retain nothing)")
     if found["last_error"]:

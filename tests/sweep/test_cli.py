@@ -403,6 +403,24 @@ def test_the_boundary_at_any_depth(make_sweep):
     refuses(invoke("results", path, "--table", "boundary", "--depths", "8,x"))
 
 
+def test_watch_and_verbose_are_refused_where_they_make_no_sense(make_sweep, tmp_path):
+    path = make_sweep().path
+    for command in (("run", "--out", tmp_path / "x"), ("resume", path)):
+        result = invoke(*command, "--verbose", "--quiet")
+        refuses(result)
+        assert "'--verbose': must be left out where `quiet` is given" in result.stderr
+    result = invoke("status", path, "--watch", "--json")
+    refuses(result)
+    assert "'--json': must be left out where `watch` is given" in result.stderr
+    refuses(invoke("status", tmp_path / "nothing", "--watch"))
+
+
+def test_watch_ends_with_the_sweep(make_sweep):
+    result = invoke("status", make_sweep().path, "--watch")
+    assert result.exit_code == 0 and result.stdout.splitlines()[-1] == "done"
+    assert "64/64 done" in result.stdout and "\x1b" not in result.stdout
+
+
 def test_status_of_a_sweep_that_has_just_begun(make_sweep):
     found = json.loads(invoke("status", make_sweep(count=0).path, "--json").stdout)
     assert found["critical_line"] == [] and found["done"] == 0

@@ -81,7 +81,7 @@ def test_suggests_packs_until_the_budget_is_spent(make, parts):
 def test_no_more_trials_than_there_is_room_for(make):
     searcher = make(nodes=((2, 0),))
     assert searcher.suggest("t0") and searcher.suggest("t1")
-    assert searcher.suggest("t2") is None and searcher.in_progress == 8
+    assert searcher.suggest("t2") is None and sum(r.points for r in searcher.running()) == 8
 
 
 def test_what_tune_keeps_of_a_result_holds_no_rows(make):
@@ -197,3 +197,27 @@ def test_nodes_without_a_gpu_take_what_is_small(make):
     while config := searcher.suggest(f"t{len(kinds)}"):
         kinds.append((config["kind"], max(p.depth for p in points(config))))
     assert [k for k, _ in kinds] == ["gpu"] * 4 + ["cpu"] * 2
+
+
+def test_what_runs_where(make):
+    """A worker's node is asked for once, and not waited for."""
+    searcher = make(nodes=((2, 0),), retries=1)
+    searcher.suggest("t1"), searcher.suggest("t2")
+    assert searcher.running() == [("", "cpu", 2, 8)]
+
+    class Worker:
+        def __init__(self, name):
+            self._actor_id = name
+
+    class Trial:
+        def __init__(self, trial_id, told):
+            self.trial_id, self._default_result_or_future = trial_id, told
+            self.temporary_state = type("State", (), {"ray_actor": Worker("worker")})
+
+    searcher.started(Trial("t1", {"hostname": "node-a"}))
+    assert sorted(searcher.running()) == [("", "cpu", 1, 4), ("node-a", "cpu", 1, 4)]
+    searcher.started(Trial("t2", None))  # the same worker
+    assert searcher.running() == [("node-a", "cpu", 2, 8)]
+    searcher.started(Trial("unknown", None))
+    searcher._running["t1"].of_tune = object()  # another version of Tune
+    assert sorted(searcher.running()) == [("", "cpu", 1, 4), ("node-a", "cpu", 1, 4)]

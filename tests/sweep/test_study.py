@@ -1,6 +1,6 @@
 import pytest
 
-from sweep.journal import JOURNAL, running_trials
+from sweep.journal import JOURNAL
 from sweep.spec import SweepSpec
 from sweep.study import SweepStudy
 
@@ -139,14 +139,6 @@ def test_failed_points_are_not_asked_for_again(tmp_path):
     rows = rows_of(study.ask(6), margin=float("nan"), status="failed")
     study.tell(rows)
     assert study.ask(1) == [] and SweepStudy(spec, tmp_path, rows).ask(1) == []
-
-
-def test_running_trials_are_counted(tmp_path):
-    assert running_trials(tmp_path) == 0
-    study = SweepStudy(SweepSpec(points=10), tmp_path)
-    points = study.ask(6)
-    study.tell(rows_of(points[:2]))
-    assert running_trials(tmp_path) == 4
 
 
 @pytest.mark.parametrize("fail", [2, 13])
