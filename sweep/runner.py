@@ -98,6 +98,7 @@ def run(
             if new:
                 shutil.rmtree(path, ignore_errors=True)
             raise
+        _put_together(store)
     return load(directory)
 
 
@@ -210,7 +211,16 @@ def resume(
             for place in _places(home, spec):
                 place.write_spec(spec)
         measure(spec, home.local, images, quiet, callbacks, make, retry_failed)
+        _put_together(store)
     return load(directory)
+
+
+def _put_together(store: Store) -> None:
+    """For quicker reading: nothing depends on it."""
+    try:
+        store.put_together()
+    except StoreError as error:
+        logging.getLogger(__name__).warning("%s", error)
 
 
 def _versions() -> dict[str, str]:
