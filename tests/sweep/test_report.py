@@ -1,6 +1,5 @@
 import json
 import re
-import shutil
 import subprocess
 import time
 
@@ -16,6 +15,7 @@ from sweep.report import content, draw, page
 from sweep.spec import MEASURED, SpecError, SweepSpec
 from sweep.store import Store
 
+from ..browser import browser
 from ..landscape import FIXED, made_up, true_horizon
 
 HOSTILE = "</script><img src=x onerror='window.hacked=1'>\"\n\\u003c${window.hacked=1}<b>bold</b>&lt;\u2028\x1b[31m"
@@ -218,20 +218,11 @@ def test_the_command_line(make_sweep, tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def chromium():
-    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (binary and driver):
+    opened = browser()
+    if opened is None:
         pytest.skip("needs Chromium and its driver (Debian: chromium chromium-driver)")
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    # In a container Chromium has no sandbox of its own, and root may not have one.
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield browser
-    browser.quit()
+    yield opened
+    opened.quit()
 
 
 class Page:
