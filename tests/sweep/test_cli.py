@@ -1,8 +1,8 @@
 """The command line is a contract: bad input is exit code 2, one clear line, nothing written."""
 
-import io
 import contextlib
 import inspect
+import io
 import json
 import os
 import re
@@ -459,7 +459,7 @@ def commands(group=main, path=()):
             yield from commands(command, (*path, name))
 
 
-@pytest.mark.parametrize(("name", "command"), commands())
+@pytest.mark.parametrize(("name", "command"), list(commands()))
 def test_every_command_has_help_and_an_example(name, command):
     (example,) = re.findall(r"^Example: (sweep .*(?:\n  .+)*)\Z", inspect.cleandoc(command.help), re.MULTILINE)
     assert f"{example} ".startswith(f"sweep {name} ")
