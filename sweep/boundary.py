@@ -32,6 +32,7 @@ import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 from scipy.special import ndtr
 from scipy.stats import qmc
+from threadpoolctl import threadpool_limits
 
 from .process import Kernel, Observations, Posterior, fitted
 
@@ -232,9 +233,10 @@ class LevelSet:
         x, features = self._unit(points), self._scaled_features(points)
         share = np.arange(count) % len(posteriors)
         draws = np.empty((count, len(points)))
-        for i, posterior in enumerate(posteriors):
-            if (share == i).any():
-                draws[share == i] = posterior.sample(x, features, int((share == i).sum()), rng)
+        with threadpool_limits(1):  # small matrices: on a machine that is busy threads would wait for each other
+            for i, posterior in enumerate(posteriors):
+                if (share == i).any():
+                    draws[share == i] = posterior.sample(x, features, int((share == i).sum()), rng)
         return draws * self._scale + self._offset
 
     def _alternatives(self) -> list[Posterior]:

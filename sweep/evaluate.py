@@ -123,11 +123,13 @@ def auc(score: np.ndarray, truth: np.ndarray) -> float:
 
 def _auc_draws(score: np.ndarray, truth: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """The AUC had every point been there so many times, ``[draws]`` for counts ``[draws, points]``."""
-    pairs = (score[truth][:, None] > score[~truth]) + 0.5 * (score[truth][:, None] == score[~truth])
-    positive, negative = counts[:, truth], counts[:, ~truth]
-    total = positive.sum(1) * negative.sum(1)
-    won = ((positive @ pairs) * negative).sum(1)
-    return np.where(total > 0, won / np.maximum(total, 1), math.nan)
+    value = np.unique(score, return_inverse=True)[1]  # equal scores are one value
+    found = np.full(len(counts), math.nan)
+    for i, count in enumerate(counts):
+        positive, negative = np.bincount(value, count * truth), np.bincount(value, count * ~truth)
+        if total := positive.sum() * negative.sum():
+            found[i] = positive @ (negative.cumsum() - negative / 2) / total
+    return found
 
 
 class Surface:
@@ -334,18 +336,20 @@ def compare(results: Results, truth: Results | None = None) -> Comparison:
     true_plane = true(planes)
     sigma_w = planes["sigma_w"][0, 0]
     base = scored["xi_c"].to_numpy() if "xi_c" in names else None
+    base_draws = None if base is None else _auc_draws(base, t, counts)
     known = Surface(other.spec, trained, np.where(t, 1.0, -1.0))
     true_draws = known.resampled(coarse, counts[:_SURFACE_DRAWS])
     rows, reliability = {}, {}
     for name in names:
         s = scored[name].to_numpy()
         found: dict[str, float] = {"auc": auc(s, t)}
-        found |= _interval("auc", _auc_draws(s, t, counts))
+        draws = _auc_draws(s, t, counts)
+        found |= _interval("auc", draws)
         found["auc_hard"] = auc(s[hard], t[hard])
         found |= _interval("auc_hard", _auc_draws(s[hard], t[hard], counts_hard))
         if base is not None:
             found["auc_minus_xi_c"] = found["auc"] - auc(base, t)
-            found |= _interval("auc_minus_xi_c", _auc_draws(s, t, counts) - _auc_draws(base, t, counts))
+            found |= _interval("auc_minus_xi_c", draws - base_draws)
         right = (s >= 0) == t
         natural = STATISTICS[name].natural
         found["accuracy"] = float(right.mean()) if natural else math.nan

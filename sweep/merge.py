@@ -56,6 +56,7 @@ def merge(directories: Sequence[str | Path], output: str | Path) -> Results:
         if store.names() or store.damaged:
             raise SpecError(f"`output` {home.place!r} holds the results of another sweep")
         left_out = {s.home.place: store.copy(s.store) for s in sweeps}
+        store.put_together()
         told = [
             {
                 "sweep": s.home.place,

@@ -1,8 +1,9 @@
 """The results on disk: immutable Parquet parts, each written beside and renamed.
 
 A part holds the rows of one pack, profiles and training curves as list columns, so that the points alone are
-decoded without them. Parts are never changed; a point that stands in two of them counts once. What stands among them
-and is no part of the sweep, or a damaged one, is named, and set aside when the sweep goes on.
+decoded without them. Parts are never changed; a point that stands in two of them counts once. Many small parts are
+put together in few large ones at the end of a sweep: what is removed stands in another part before. What stands among
+them and is no part of the sweep, or a damaged one, is named, and set aside when the sweep goes on.
 """
 
 import contextlib
@@ -11,6 +12,7 @@ import os
 import re
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
@@ -45,7 +47,8 @@ _OURS = re.compile(  # what a killed driver leaves
 # Of a part: a small file may hold more than there is memory for.
 _MOST_BYTES, _MOST_ROWS, _MOST_NUMBERS = 2**30, 1_000_000, 2**27
 _WAITS = (0.2, 0.6, 1.8)  # seconds between tries to read
-_TRIES = 3  # where the folder was away for a moment
+_TRIES = 3  # where the folder was away for a moment, or parts were put together
+_MANY, _SMALL, _LARGE = 64, 2**21, 2**22  # parts that are put together, their bytes, those of what becomes of them
 _THREADS = 2, 16  # on a local disk; elsewhere most of the time is waiting
 _AT_ONCE = 64  # parts that a thread takes, where there are many: handing over takes as long as reading one
 
@@ -222,12 +225,18 @@ class Store:
         names = dict.fromkeys(name for row in rows for name in row)
         table = pa.Table.from_pylist([{name: row.get(name) for name in names} for row in rows])
         _check_types(table.schema)
+        self._write(table)
+
+    def _write(self, table: pa.Table) -> str:
+        """Its name."""
         table = table.replace_schema_metadata({"schema_version": SCHEMA_VERSION, "sweep": self._digest})
         buffer = pa.BufferOutputStream()
         # Of so few rows neither a dictionary nor statistics are of use; reading is faster without.
         pq.write_table(table, buffer, use_dictionary=False, write_statistics=False)
         data = buffer.getvalue()
-        write_whole(self._fs, f"{self._root}/{_name_of(data)}", data)
+        name = _name_of(data)
+        write_whole(self._fs, f"{self._root}/{name}", data)
+        return name
 
     def read(self, columns: Sequence[str] | None = None, each: Each | None = None) -> pa.Table:
         """All rows, each point once, with the columns asked for (those that any part has) or all.
@@ -303,12 +312,57 @@ class Store:
         StoreError
             One of them cannot be read or written.
         """
-        for name in other.names():
-            path = f"{other._root}/{name}"
-            with contextlib.suppress(FileNotFoundError):
-                data = patiently(lambda path=path: other._bytes(path), path)  # type: ignore[misc]
-                write_whole(self._fs, f"{self._root}/{_name_of(data)}", data)
-        return other.damaged
+        copied: set[str] = set()
+        for _ in range(_TRIES):
+            names = set(other.names())
+            for name in sorted(names - copied):
+                path = f"{other._root}/{name}"
+                with contextlib.suppress(FileNotFoundError):
+                    data = patiently(lambda path=path: other._bytes(path), path)  # type: ignore[misc]
+                    write_whole(self._fs, f"{self._root}/{_name_of(data)}", data)
+                    copied.add(name)
+            if names <= copied:
+                return other.damaged
+        raise StoreError(f"{other._root!r} cannot be read: its files come and go")
+
+    def put_together(self) -> None:
+        """Make few large parts of many small ones, which take a hundred times as long to read.
+
+        For the holder of the sweep's lock. A small part is removed when what it holds was read back from a large one.
+
+        Raises
+        ------
+        StoreError
+            The storage cannot be used; nothing is lost.
+        """
+        try:
+            infos = self._fs.get_file_info(fs.FileSelector(self._root))
+            sizes = {i.base_name: i.size for i in infos if i.is_file and i.size < _SMALL}
+            small = sorted(name for name in sizes if name.startswith("part-") and name.endswith(".parquet"))
+            if len(small) < _MANY:
+                return
+            groups, size = defaultdict[int, list[str]](list), 0
+            for name in small:
+                groups[size // _LARGE].append(name)
+                size += sizes[name]
+            old, new = set[str](), set[str]()
+            with ThreadPoolExecutor(_THREADS[not self._local]) as pool:
+                for group in groups.values():
+                    tables = pool.map(lambda name: self._part(name, "file", None, None), group)
+                    found = zip(group, tables, strict=True)
+                    good = {n: t for n, t in found if isinstance(t, pa.Table) and not _nonsense(t)}
+                    together = _together(good.values())
+                    if any(set(t.column_names) - set(together.column_names) for t in good.values()):
+                        continue  # columns that are not known, of different types
+                    name = self._write(together)
+                    back = self._part(name, "file", None, None)
+                    if isinstance(back, pa.Table) and back.num_rows == together.num_rows:
+                        old.update(good)
+                        new.add(name)
+                # Not before all are there: who reads meanwhile looks once more for what is gone.
+                list(pool.map(self._remove, (f"{self._root}/{name}" for name in sorted(old - new))))
+        except (OSError, pa.ArrowException) as error:
+            raise StoreError(f"{self._root!r} cannot be put in order: {one_line(error)}") from error
 
     def set_aside(self) -> dict[str, str]:
         """Move what is no part of the sweep, or cannot be read, to the folder ``damaged``: its names, and why.
@@ -387,19 +441,22 @@ class Store:
     def _tables(
         self, read: Callable[[str, str], pa.Table | str | None], skip: Collection[str], most: int | None
     ) -> dict[str, pa.Table | str]:
-        """What `_part` says of so many files that are not to be skipped."""
-        threads = _THREADS[not self._local]
+        """What `_part` says of so many files that are not to be skipped.
+
+        Parts may be put together meanwhile: then there are others to read.
+        """
+        threads, tables = _THREADS[not self._local], dict[str, pa.Table | str]()
         for _ in range(_TRIES):
-            found = self._files().items()
-            files = sorted(item for item in found if item[0] not in skip and not _OURS.fullmatch(item[0]))[:most]
+            listed = self._files().items()
+            wanted = (file for file in listed if file[0] not in tables and file[0] not in skip)
+            files = sorted(file for file in wanted if not _OURS.fullmatch(file[0]))[:most]
             size = min(_AT_ONCE, -(-len(files) // threads) or 1)
             some = [files[i : i + size] for i in range(0, len(files), size)]
             with ThreadPoolExecutor(threads) as pool:
-                read_ = chain(*pool.map(lambda chosen: [read(*file) for file in chosen], some))
-                tables = {name: table for (name, _), table in zip(files, read_, strict=True)}
-            gone = {name for name, table in tables.items() if table is None}
-            if not gone or not gone & self._files().keys():
-                return {name: table for name, table in tables.items() if table is not None}
+                found = [*chain(*pool.map(lambda chosen: [read(*file) for file in chosen], some))]
+            tables |= {name: table for (name, _), table in zip(files, found, strict=True) if table is not None}
+            if all(table is not None for table in found):
+                return tables
         raise StoreError(f"{self._root!r} cannot be read: its files come and go")
 
     def _part(

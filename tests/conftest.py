@@ -1,5 +1,4 @@
 import os
-import shutil
 from pathlib import Path
 
 import matplotlib
@@ -13,6 +12,7 @@ from sweep.frame import SPEC_FILE, load, row
 from sweep.spec import SweepSpec
 from sweep.store import Store
 
+from .browser import browser
 from .landscape import made_up
 
 matplotlib.use("Agg")
@@ -77,17 +77,8 @@ def make_sweep(tmp_path):
 
 @pytest.fixture(scope="module")
 def chromium():
-    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (binary and driver):
+    opened = browser()
+    if opened is None:
         pytest.skip("needs Chromium and its driver (Debian: chromium chromium-driver)")
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    # In a container Chromium has no sandbox of its own, and root may not have one.
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield browser
-    browser.quit()
+    yield opened
+    opened.quit()

@@ -1,9 +1,12 @@
 """The command line is a contract: bad input is exit code 2, one clear line, nothing written."""
 
+import contextlib
+import inspect
 import io
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -466,24 +469,28 @@ def test_config_is_overridden_by_the_command_line(tmp_path):
     assert json.loads(invoke(*base, "--probe-steps", 5).stdout)["probe_steps"] == 5
 
 
-def commands():
-    return sorted(main.commands)
+def commands(group=main, path=()):
+    """Every command and group by its words, such as ``launch docker``."""
+    for name, command in sorted(group.commands.items()):
+        yield " ".join([*path, name]), command
+        if isinstance(command, click.Group):
+            yield from commands(command, (*path, name))
 
 
-@pytest.mark.parametrize("name", commands())
-def test_every_command_has_help_and_an_example(name):
-    command = main.commands[name]
-    assert command.help and f"Example: sweep {name}" in command.help
-    assert len(command.help.splitlines()[0]) < 90
+@pytest.mark.parametrize(("name", "command"), list(commands()))
+def test_every_command_has_help_and_an_example(name, command):
+    (example,) = re.findall(r"^Example: (sweep .*(?:\n  .+)*)\Z", inspect.cleandoc(command.help), re.MULTILINE)
+    assert f"{example} ".startswith(f"sweep {name} ")
+    assert len(command.help.splitlines()[0]) < 110
     for parameter in command.params:
         assert not isinstance(parameter, click.Option) or parameter.help, parameter.name
-
-
-def test_the_examples_in_the_help_parse():
-    for command in main.commands.values():
-        words = re.search(r"Example: sweep (.+)", command.help).group(1).split()
-        with click.Context(main) as parent:
-            command.make_context(words[0], words[1:], parent=parent)
+    words = shlex.split(example)[1:]
+    with contextlib.ExitStack() as contexts:
+        context, found = contexts.enter_context(click.Context(main)), main
+        while isinstance(found, click.Group):
+            found = found.commands[words[0]]
+            context = contexts.enter_context(found.make_context(words[0], words[1:], parent=context))
+            words = words[1:]
 
 
 def test_help_is_instant_and_imports_nothing_heavy():

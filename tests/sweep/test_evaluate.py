@@ -1,5 +1,6 @@
 import json
 import math
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from sweep.boundary import Axis, LevelSet
 from sweep.evaluate import (
     STATISTICS,
     Surface,
+    _auc_draws,
     _best_threshold,
     _crossings,
     _distance_to_boundary,
@@ -66,6 +68,32 @@ def test_auc_by_hand():
     assert auc(np.array([1.0, 1.0, 1.0, 1.0]), truth) == 0.5
     assert auc(np.array([0.0, 1.0, 0.0, 1.0]), truth) == 1.0
     assert math.isnan(auc(np.array([1.0, 2.0]), np.array([True, True])))
+
+
+@pytest.mark.parametrize("values", [2, 7, 10**6])
+def test_resampled_aucs_are_those_of_all_pairs(values):
+    rng = np.random.default_rng(values)
+    score, truth = rng.integers(0, values, 60) / 8.0, rng.random(60) < 0.4
+    counts = np.concatenate([rng.multinomial(60, np.full(60, 1 / 60), 30), [truth, ~truth, np.zeros(60), np.ones(60)]])
+    pairs = (score[truth][:, None] > score[~truth]) + 0.5 * (score[truth][:, None] == score[~truth])
+    total = counts[:, truth].sum(1) * counts[:, ~truth].sum(1)
+    with np.errstate(invalid="ignore"):
+        expected = np.einsum("dp,pn,dn->d", counts[:, truth], pairs, counts[:, ~truth]) / total
+    found = _auc_draws(score, truth, counts)
+    np.testing.assert_array_equal(found, expected)
+    assert np.isnan(found[30:33]).all() and found[33] == pytest.approx(auc(score, truth))
+
+
+def test_resampled_aucs_of_many_points_take_little_memory():
+    rng = np.random.default_rng(0)
+    score = rng.normal(size=100_000)
+    tracemalloc.start()
+    try:
+        (found,) = _auc_draws(score, score + rng.normal(size=len(score)) > 0, np.ones((1, len(score))))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found == pytest.approx(5 / 6, abs=0.01) and peak < 50e6
 
 
 def test_the_best_threshold_by_hand():

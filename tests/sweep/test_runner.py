@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
@@ -17,6 +18,7 @@ from probes import critical_sigma_w
 from sweep import runner
 from sweep.lock import LOCK_FILE
 from sweep.spec import SpecError, SweepSpec
+from sweep.store import Store, StoreError
 
 SMALL = ["--probe", "direct", "--images", "200", "--depth", "3", "12"]
 KEY = ["sigma_w", "sigma_b", "depth", "seed"]
@@ -242,6 +244,22 @@ def test_a_finished_sweep_resumes_to_nothing_without_ray(make_sweep):
     done = run("resume", results.path, "--json")
     assert done.returncode == 0 and json.loads(done.stdout)["done"] == 64
     assert not (results.path / ".tune").exists() and (results.path / LOCK_FILE).exists()
+
+
+def test_many_parts_are_put_together_at_the_end(make_sweep, monkeypatch, caplog):
+    results = make_sweep(count=70)
+
+    def fail(store):
+        raise StoreError("the storage is on fire")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "put_together", fail)
+        sweep.resume(results.path)
+    assert len(read_parts(results.path)) == 70 and "on fire" in caplog.text
+    again = sweep.resume(results.path)
+    assert len(read_parts(results.path)) == 1
+    pd.testing.assert_frame_equal(again.points, results.points)
+    pd.testing.assert_frame_equal(again.profiles, results.profiles)
 
 
 def test_what_is_not_ours_is_left_alone(make_sweep, tmp_path):

@@ -1,12 +1,16 @@
 import errno
+import math
 import os
 import random
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -428,3 +432,155 @@ def test_a_point_that_failed_and_was_measured_after_all_counts_as_measured(tmp_p
     assert store.read(["margin"]).column_names == [*KEY, "margin"]
     found = store.read(["status"]).to_pandas().set_index("seed")
     assert found["status"].sort_index().tolist() == ["ok", "ok", "failed"]
+
+
+def parts_of(store):
+    return sorted(os.listdir(store._root))
+
+
+def same(one, other):
+    """Whether two tables hold the same rows, in any order."""
+    tables = [t.to_pandas().sort_values([*KEY], ignore_index=True) for t in (one, other)]
+    pd.testing.assert_frame_equal(tables[0], tables[1][tables[0].columns], check_dtype=False)
+
+
+@pytest.fixture
+def many(store, monkeypatch):
+    """A store with a hundred small parts: columns come and go, some hold nothing but nulls."""
+    monkeypatch.setattr(module.os, "fsync", lambda file: None)  # for speed
+    dice = random.Random(0)
+    for seed in range(100):
+        value = {
+            "status": ["ok", "diverged"][seed % 2],
+            "margin": dice.choice([1, 0.5, math.inf, math.nan]),
+            "margin_censored": dice.choice([True, False, None]),
+            "probe_steps": dice.choice([None, 3]),
+            "error": dice.choice(["", "a\nb\u2028"]),
+            "profile_direct_retained": dice.choice([None, [], [0.5, math.nan, 0.25]]),
+            "epoch_lr": dice.choice([None, [0.1] * 3]),
+        }
+        kept = {k: v for k, v in value.items() if k in ("status", "margin") or dice.random() < 0.7}
+        store.write(rows(2 * seed, **kept) + rows(2 * seed + 1, status="failed", error="x"))
+    store.write(rows(1, status="ok", margin=2.0))  # measured after all
+    return store
+
+
+@pytest.mark.parametrize("large", [2**22, 20_000])
+def test_many_small_parts_are_put_together_without_loss(many, monkeypatch, large):
+    monkeypatch.setattr(module, "_LARGE", large)
+    before, points = many.read(), load_points(many)
+    assert many.read(["status"]).num_rows == 200
+    many.put_together()
+    assert len(parts_of(many)) == 1 if large == 2**22 else 5 < len(parts_of(many)) < 20
+    same(before, many.read())
+    pd.testing.assert_frame_equal(points, load_points(many))
+    assert points["status"].tolist()[:3] == ["ok", "ok", "diverged"] and not many.damaged
+    names = parts_of(many)
+    many.put_together()
+    assert parts_of(many) == names
+
+
+def test_few_parts_and_large_ones_stay_as_they_are(many, monkeypatch):
+    names = parts_of(many)
+    for name, value in (("_SMALL", 100), ("_MANY", 102)):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, value)
+            many.put_together()
+            assert parts_of(many) == names
+
+
+def test_what_is_no_good_part_is_not_put_together(tmp_path, many):
+    parts = tmp_path / "parts"
+    first = parts / parts_of(many)[0]
+    first.write_bytes(first.read_bytes()[:-1])
+    (parts / "notes.txt").write_text("mine")
+    nonsense = pa.BufferOutputStream()
+    pq.write_table(pa.table(KEY | {"depth": [0]}), nonsense)
+    bad = module._name_of(nonsense.getvalue())
+    (parts / bad).write_bytes(nonsense.getvalue())
+    pq.write_table(pa.table(KEY | {"seed": [1000]}), parts / "old.parquet")
+    before = many.read()
+    many.put_together()
+    same(before, many.read())
+    named = {first.name, "notes.txt", bad}
+    assert set(parts_of(many)) > named | {"old.parquet"} and len(parts_of(many)) == 5
+    assert {name.removeprefix("parts/") for name in many.damaged} == named
+
+
+def test_columns_that_are_not_known_are_not_lost_when_parts_are_put_together(many):
+    table = many.read([]).slice(0, 1).replace_schema_metadata(None)
+    for seed, value in ((1000, [{"a": 1}]), (1001, "x")):
+        many._write(table.set_column(3, "seed", pa.array([seed])).append_column("later", pa.array([value])))
+    names = parts_of(many)
+    many.put_together()
+    assert parts_of(many) == names
+
+
+@pytest.mark.parametrize("when", ["written", "read back", "removed"])
+def test_a_fault_while_parts_are_put_together_loses_nothing(many, monkeypatch, when):
+    before, left = many.read(), [40]
+
+    def fail(*args):
+        left[0] -= 1
+        if left[0] < 0 or when == "written":
+            raise OSError(errno.EIO, "the storage is on fire")
+        return remove(*args)
+
+    remove, part, names = many._remove, many._part, parts_of(many)
+    with monkeypatch.context() as patch:
+        if when == "read back":
+            patch.setattr(
+                many, "_part", lambda name, *a: part(name, *a) if name in names else "its content has changed"
+            )
+            many.put_together()
+        else:
+            patch.setattr(many, "_remove" if when == "removed" else "_write", fail)
+            with pytest.raises(StoreError, match="on fire"):
+                many.put_together()
+    assert len(parts_of(many)) == {"written": 101, "read back": 102, "removed": 62}[when]
+    same(before, many.read())
+    many.put_together()
+    same(before, many.read())
+    assert len(parts_of(many)) <= 62 and not many.damaged
+
+
+def test_who_reads_while_parts_are_put_together_misses_nothing(tmp_path, many):
+    before = many.read()
+    reader, merged, once = Store(tmp_path), Store(tmp_path / "merged"), iter([True])
+    merged.create()
+    listed, names = reader._list, reader.names
+
+    def list_and_put_together(folder):
+        found = listed(folder)
+        if next(once, False):
+            many.put_together()
+        return found
+
+    reader._list = list_and_put_together
+    same(before, reader.read())
+    assert len(parts_of(many)) == 1 and not reader.damaged
+
+    for seed in range(1000, 1100):
+        many.write(rows(seed, status="failed"))
+    once = iter([True])
+    reader._list = listed
+    reader.names = lambda: [*names(), *(many.put_together() or () if next(once, False) else ())]
+    assert merged.copy(reader) == {} and merged.read(["status"]).num_rows == many.read([]).num_rows == 300
+
+
+def test_readers_and_one_who_puts_together_at_once(tmp_path, many, monkeypatch):
+    monkeypatch.setattr(module, "_MANY", 2)
+    monkeypatch.setattr(module, "_LARGE", 5_000)
+    seen, stop = [], threading.Event()
+
+    def look():
+        while not stop.is_set():
+            seen.append(Store(tmp_path).read(["status"]).num_rows)
+
+    with ThreadPoolExecutor(2) as pool:
+        readers = [pool.submit(look) for _ in range(2)]
+        for _ in range(3):
+            many.put_together()
+            time.sleep(0.05)
+        stop.set()
+    assert [r.result() for r in readers] == [None, None] and set(seen) == {200}
