@@ -89,9 +89,9 @@ def _seconds(work: Callable[[], Any], device: str) -> float:
     return time.perf_counter() - started
 
 
-def _in_turns(*works: Callable[[], Any], device: str = "cpu", rounds: int = ROUNDS) -> list[float]:
+def _in_turns(*works: Callable[[], Any], device: str = "cpu", rounds: int | None = None) -> list[float]:
     """The best time of each, all of them once a round, after one round that does not count."""
-    times = [[_seconds(work, device) for work in works] for _ in range(rounds + 1)]
+    times = [[_seconds(work, device) for work in works] for _ in range((rounds or ROUNDS) + 1)]
     return [min(t[i] for t in times[1:]) for i in range(len(works))]
 
 
@@ -219,8 +219,8 @@ def _plain_step(images: Images, depth: int, steps: int, device: str) -> float:
 
 def pack(images: Images) -> Iterator[Figure]:
     """Packs of points on digits, against single calls and against Ray trials of one point."""
-    digits, device = load_images("digits"), _device()
-    prober = Prober(digits, ProbeSettings(), device)
+    digits, device, settings = load_images("digits"), _device(), ProbeSettings()
+    prober = Prober(digits, settings, device)
     points = [Point(0.8 + 0.1 * i, 0.2, 60, i) for i in range(16)]
     sizes = (1, 4, 16)
     works = [_packed(prober, points, size) for size in sizes]
@@ -232,7 +232,7 @@ def pack(images: Images) -> Iterator[Figure]:
     best = min(times.values())
     advised = next(size for size in sizes if times[size] < 1.05 * best)
     yield Figure("  advised pack (the smallest within 5 % of the fastest)", advised, "points")
-    ray = _ray_trials(digits, points)
+    ray = _ray_trials(digits, points, settings)
     yield Figure("16 Ray trials of one point each (tune.Tuner, a function)", len(points) / ray, "points/s")
     yield Figure("  a pack of 16 against them", ray / times[16], "x", 5.0)
 
@@ -245,7 +245,7 @@ def _packed(prober: Prober, points: Sequence[Point], size: int) -> Callable[[], 
     return work
 
 
-def _ray_trials(images: Images, points: Sequence[Point]) -> float:
+def _ray_trials(images: Images, points: Sequence[Point], settings: ProbeSettings) -> float:
     """Seconds that Tune takes for a trial a point, as many at once as there are cores; Ray itself is there already."""
     from .driver import TUNE_ENVIRONMENT
     from .resources import start_ray
@@ -260,7 +260,7 @@ def _ray_trials(images: Images, points: Sequence[Point]) -> float:
         from probes.measure import measure
 
         assert images is not None
-        tune.report({"margin": measure([Point(*config["point"])], images)[0].values["margin"]})
+        tune.report({"margin": measure([Point(*config["point"])], images, settings)[0].values["margin"]})
 
     try:
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():

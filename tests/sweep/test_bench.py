@@ -5,7 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from probes import load_images
+from probes import ProbeSettings, load_images
 from sweep import bench
 from sweep.cli import main
 from sweep.spec import BENCHMARKS
@@ -56,7 +56,9 @@ def test_from_the_command_line(small):
 
 
 @pytest.mark.slow
-def test_packs_and_ray_trials():
+def test_packs_and_ray_trials(monkeypatch):
+    monkeypatch.setattr(bench, "ROUNDS", 1)
+    monkeypatch.setattr(bench, "ProbeSettings", lambda: ProbeSettings(probe_steps=10, images=300))
     found = {f.name.strip(): f.value for f in bench.pack(load_images("noise", resize=4))}
     assert found["digits, width 64, depth 60, both probes: packs of 16"] > 0
     assert found["16 Ray trials of one point each (tune.Tuner, a function)"] > 0

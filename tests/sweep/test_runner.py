@@ -107,8 +107,8 @@ def test_kill_and_resume(tmp_path, whole_group):
 def test_interrupted(tmp_path, number):
     path = tmp_path / "interrupted"
     driver = start(path, "--points", 100, "--pack", 1)
-    second = run("resume", path)
-    assert second.returncode == 2 and "is being run by process" in second.stderr
+    with pytest.raises(SpecError, match=f"is being run by process {driver.pid} on"):
+        sweep.resume(path)
     driver.send_signal(number)
     asked = time.monotonic()
     assert driver.wait(60) == 130
