@@ -39,6 +39,7 @@ NOT_RUN = {
 }
 # What stands in a command, and what is meant.
 COMPLETE = {
+    "--log NAME": "--log tensorboard",
     "LAUNCHER [options of the job] -- [options of sweep run]": "docker -- --points 9",
     "sweep probe --images-out": "sweep probe --sigma-w 1.3 --sigma-b 0.2 --depth 5 --images-out",
 }
