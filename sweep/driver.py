@@ -24,7 +24,7 @@ from .recorder import Recorder
 from .resources import Capacity, fitting_pack, start_ray
 from .settings import probe_settings
 from .spec import SweepSpec
-from .store import Store
+from .store import Store, StoreError
 from .study import SweepStudy
 from .trackers import COLUMNS_LOGGED, Trackers
 
@@ -84,8 +84,17 @@ def measure(
             if len(rows) < total and not study.stopped:
                 with terminated_is_interrupted():  # Ray takes the signal for itself, and leaves it so
                     _tune(_Sweep(spec, path, images, store, study, progress, callbacks, make, trackers, verbose))
+            _put_together(store, progress)
     # Also what a driver left that was killed after its last row.
     Checkpoints(spec.storage or path).clear()
+
+
+def _put_together(store: Store, progress: Progress) -> None:
+    """For quicker reading: nothing depends on it."""
+    try:
+        store.put_together(lambda: progress.note("putting the results together"))
+    except StoreError as error:
+        logging.getLogger(__name__).warning("%s", error)
 
 
 def _name(spec: SweepSpec, path: Path) -> str:

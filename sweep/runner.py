@@ -105,7 +105,6 @@ def run(
             if new:
                 shutil.rmtree(path, ignore_errors=True)
             raise
-        _put_together(store)
     return load(directory)
 
 
@@ -224,16 +223,7 @@ def resume(
             verbose=verbose,
             places=names,
         )
-        _put_together(store)
     return load(directory)
-
-
-def _put_together(store: Store) -> None:
-    """For quicker reading: nothing depends on it."""
-    try:
-        store.put_together()
-    except StoreError as error:
-        logging.getLogger(__name__).warning("%s", error)
 
 
 def _versions() -> dict[str, str]:

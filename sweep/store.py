@@ -325,8 +325,10 @@ class Store:
                 return other.damaged
         raise StoreError(f"{other._root!r} cannot be read: its files come and go")
 
-    def put_together(self) -> None:
+    def put_together(self, begin: Callable[[], None] = lambda: None) -> None:
         """Make few large parts of many small ones, which take a hundred times as long to read.
+
+        ``begin`` is called where there are so many.
 
         For the holder of the sweep's lock. A small part is removed when what it holds was read back from a large one.
 
@@ -341,6 +343,7 @@ class Store:
             small = sorted(name for name in sizes if name.startswith("part-") and name.endswith(".parquet"))
             if len(small) < _MANY:
                 return
+            begin()
             groups, size = defaultdict[int, list[str]](list), 0
             for name in small:
                 groups[size // _LARGE].append(name)

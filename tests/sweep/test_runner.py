@@ -249,7 +249,7 @@ def test_a_finished_sweep_resumes_to_nothing_without_ray(make_sweep):
 def test_many_parts_are_put_together_at_the_end(make_sweep, monkeypatch, caplog):
     results = make_sweep(count=70)
 
-    def fail(store):
+    def fail(store, begin):
         raise StoreError("the storage is on fire")
 
     with monkeypatch.context() as patch:
