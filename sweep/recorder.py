@@ -1,5 +1,6 @@
 """Results go to the store from a thread of their own: no device waits for a disk, and no row is lost to a full one."""
 
+import contextlib
 import threading
 import time
 from collections import deque
@@ -12,6 +13,7 @@ __all__ = ["Recorder"]
 
 Rows = Sequence[dict[str, Any]]
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0  # seconds between attempts
+_SCATTERED = 1000  # parts, after which they are put together: a second of work, a second less for who reads them
 
 
 class Recorder:
@@ -50,7 +52,7 @@ class Recorder:
         return len(self._queue)
 
     def _work(self) -> None:
-        wait = self._first_wait
+        wait, written = self._first_wait, 0
         while True:
             with self._change:
                 self._change.wait_for(lambda: self._queue or self._stopping)
@@ -74,6 +76,10 @@ class Recorder:
             with self._change:
                 self._queue.popleft()
                 self._change.notify_all()
+            written += 1
+            if written % _SCATTERED == 0:
+                with contextlib.suppress(StoreError):  # the next part will tell
+                    self._store.put_together()
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until all is stored, or for so many seconds; whether it is."""

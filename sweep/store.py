@@ -2,7 +2,7 @@
 
 A part holds the rows of one pack, profiles and training curves as list columns, so that the points alone are
 decoded without them. Parts are never changed; a point that stands in two of them counts once. Many small parts are
-put together in few large ones at the end of a sweep: what is removed stands in another part before. What stands among
+put together in few large ones now and then: what is removed stands in another part before. What stands among
 them and is no part of the sweep, or a damaged one, is named, and set aside when the sweep goes on.
 """
 

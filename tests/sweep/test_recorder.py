@@ -82,3 +82,25 @@ def test_an_error_that_is_no_fault_of_the_storage_is_not_swallowed(tmp_path):
     recorder.put(rows(1))
     with pytest.raises(ZeroDivisionError):
         recorder.flush(10)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_many_parts_are_put_together_on_the_way(tmp_path, monkeypatch, fails):
+    store, together = Flaky(tmp_path), Store.put_together
+    monkeypatch.setattr("sweep.recorder._SCATTERED", 10)
+    monkeypatch.setattr("sweep.store._MANY", 10)
+    calls = []
+
+    def put_together(self):
+        calls.append(len(store.names()))
+        if fails:
+            raise StoreError("No space left on device")
+        together(self)
+
+    monkeypatch.setattr(Store, "put_together", put_together)
+    recorder = Recorder(store, lambda rows: None)
+    for n in range(35):
+        recorder.put(rows(n + 1))
+    assert recorder.flush(30) and recorder.close(10) == 0
+    assert stored(store) == list(range(1, 36)) and store.read([]).num_rows == 35
+    assert calls == ([10, 20, 30] if fails else [10, 11, 11]) and len(store.names()) == (35 if fails else 6)
