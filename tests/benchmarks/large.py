@@ -18,6 +18,7 @@ import numpy as np
 from probes.point import NEEDED, THRESHOLDS, Point
 from sweep.bench import Figure, machine
 from sweep.frame import SPEC_FILE, load, row
+from sweep.recorder import Recorder
 from sweep.spec import SweepSpec
 from sweep.store import Store
 from tests.browser import browser
@@ -39,7 +40,7 @@ PLOTS = ("phase", "depth", "profiles", "history", "paper")
 
 
 def make(folder: Path, points: int, pack: int) -> Store:
-    """Such a sweep as both probes leave it: a part for each pack, depths of 5 to 60."""
+    """Such a sweep as both probes leave it, stored as while it runs; depths of 5 to 60."""
     spec = SweepSpec(points=points, search="sobol")
     spec.save(folder / SPEC_FILE)
     store = Store(folder, spec.digest)
@@ -63,8 +64,11 @@ def make(folder: Path, points: int, pack: int) -> Store:
         m.values.update(direct_images=4096, direct_flops=1e9, cascade_seconds=1.0, cascade_flops=1e11)
         return row(m, pack=pack, pack_halved=0, device="cpu", hostname="here", finished=1e9 + seed)
 
+    recorder = Recorder(store, lambda rows: None)
     for start in range(0, points, pack):
-        store.write([one(seed) for seed in range(start, min(start + pack, points))])
+        recorder.put([one(seed) for seed in range(start, min(start + pack, points))])
+    recorder.flush()
+    recorder.close(60)
     return store
 
 
@@ -136,7 +140,7 @@ def main() -> None:
         def show(title: str, figures: list[Figure]) -> None:
             print(f"\n{title}", *figures, sep="\n", flush=True)
 
-        show(f"{len(store.names())} parts, as written while it runs", tables(folder))
+        show(f"{len(store.names())} parts, while it runs", tables(folder))
         started = time.perf_counter()
         store.put_together()
         took = time.perf_counter() - started
