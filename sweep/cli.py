@@ -362,8 +362,14 @@ def diff_command(one: str, other: str, depths: tuple[int, ...] | None, output: s
 @main.command("report")
 @directory
 @click.option("-o", "--output", metavar="FILE", help="An HTML file; default: DIR/report.html.")
+@click.option(
+    "--reconstructions",
+    type=Number(Range(0, 600)),
+    default=None,
+    help="Measure N networks once more for their reconstructions; default: as many as take some twenty seconds, up to 64.",
+)
 @bad_input_is_usage
-def report_command(directory: str, output: str | None) -> None:
+def report_command(directory: str, output: str | None, reconstructions: int | None) -> None:
     """Write an interactive report: one HTML file that needs no network.
 
     \b
@@ -372,7 +378,7 @@ def report_command(directory: str, output: str | None) -> None:
     from . import report
     from .frame import load
 
-    click.echo(str(report.draw(load(directory), output)))
+    click.echo(str(report.draw(load(directory), output, reconstructions)))
 
 
 @main.command("compare")

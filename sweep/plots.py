@@ -230,15 +230,20 @@ def profiles(
     return ax
 
 
+def stretched(tiles: np.ndarray, axes: int) -> np.ndarray:
+    """Images ``[..., height, width(, 3)]`` behind so many axes, each over its own range: from 0 to 1."""
+    inner = tuple(range(axes, tiles.ndim))
+    low, high = tiles.min(inner, keepdims=True), tiles.max(inner, keepdims=True)
+    return np.asarray((tiles - low) / np.where(high > low, high - low, 1))
+
+
 def reconstructions(tiles: np.ndarray, rows: Sequence[str], columns: Sequence[str], *, ax: Axes | None = None) -> Axes:
     """Images in rows and columns: ``[rows, columns, height, width]`` or ``[..., height, width, 3]``.
 
     Each is stretched over its own range: reconstructions are read for their shapes.
     """
     ax = _axes(ax)
-    inner = tuple(range(2, tiles.ndim))
-    low, high = tiles.min(inner, keepdims=True), tiles.max(inner, keepdims=True)
-    scaled = (tiles - low) / np.where(high > low, high - low, 1)
+    scaled = stretched(tiles, 2)
     h, w = tiles.shape[2:4]
     gap = max(1, min(h, w) // 12)
     sheet = np.full((len(rows) * (h + gap) - gap, len(columns) * (w + gap) - gap, *tiles.shape[4:]), np.nan)

@@ -1,15 +1,21 @@
 """What networks of a sweep make of images: measured anew, since a sweep stores no images."""
 
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from .frame import POINT, Results, point_of
+from .resources import check_memory
 from .settings import probe_settings, sweep_images
-from .spec import SpecError
+from .spec import AXES, SpecError, SweepSpec
 
-__all__ = ["Tiles", "reconstructions"]
+if TYPE_CHECKING:
+    from probes import Images, Point
+
+__all__ = ["Painter", "Tiles", "reconstructions", "some_layers", "spread"]
 
 _LAYERS = 8
 
@@ -33,28 +39,79 @@ def reconstructions(results: Results, sigma_b: float, depth: int) -> Tiles:
     SpecError
         No measured networks, or a data set that cannot be loaded.
     """
-    from probes.decoders import train_decoders
-    from probes.measure import Prober
-
-    spec = results.spec
     measured = results.points[results.points["status"] == "ok"]
     if not len(measured):
         raise SpecError(f"{results.home.place!r} must hold measured networks for reconstructions, got none")
-    chosen = _three(measured, sigma_b, depth, spec.sigma_b, spec.depth)
-    images = sweep_images(spec)
-    prober = Prober(images, probe_settings(spec))
-    layers = sorted({round(n) for n in np.geomspace(1, int(chosen["depth"].min()), _LAYERS)})
-    rows = []
-    for row in chosen[list(POINT)].to_dict("records"):
-        cascade = prober.cascade(prober.network(point_of({str(k): v for k, v in row.items()})))
+    chosen = _three(measured, sigma_b, depth, results.spec.sigma_b, results.spec.depth)
+    painter = Painter(results.spec)
+    layers = some_layers(int(chosen["depth"].min()))
+    rows = [painter.images(point_of(row), layers) for row in _records(chosen)]
+    return Tiles(np.array(rows), chosen, ["image", *map(str, layers)])
+
+
+def some_layers(depth: int) -> list[int]:
+    """Up to eight layers of a network, evenly on a log scale."""
+    return sorted({round(n) for n in np.geomspace(1, depth, _LAYERS)})
+
+
+class Painter:
+    """Draws networks of a sweep again, and has them give a test image back.
+
+    Raises
+    ------
+    SpecError
+        A data set that cannot be loaded, or networks that are too large for this machine.
+    """
+
+    def __init__(self, spec: SweepSpec) -> None:
+        from probes.measure import Prober
+
+        spec = replace(spec, download=False, address=None)
+        self._settings = replace(probe_settings(spec), probe="both")
+        self._images: Images = sweep_images(spec)
+        check_memory(spec, self._images)
+        self._prober = Prober(self._images, self._settings)
+
+    def cost(self, depth: int) -> float:
+        """Floating point operations of a network of this depth."""
+        from probes.cost import cost
+
+        return cost(self._settings, self._images, depth).cascade
+
+    def images(self, point: "Point", layers: Sequence[int]) -> np.ndarray:
+        """``[1 + layers, height, width(, 3)]``: the first test image, and what is left of it after these layers."""
+        from probes.decoders import train_decoders
+
+        prober = self._prober
+        cascade = prober.cascade(prober.network(point))
         train_decoders(cascade.prepare(), steps=prober.steps, precision=prober.settings.precision)
         found = cascade.reconstructions()[:, 0].cpu().numpy()
-        flat = [found[n - 1] if n <= len(found) else np.full(images.pixels, np.nan) for n in layers]
-        rows.append([images.test[0].numpy(), *flat])
-    tiles = np.array(rows).reshape(len(rows), len(layers) + 1, *_shown(images.shape))
-    if len(images.shape) == 3:  # channels first; two or four of them are no colours
-        tiles = np.moveaxis(tiles, 2, -1) if images.shape[0] == 3 else tiles.mean(2)
-    return Tiles(tiles, chosen, ["image", *map(str, layers)])
+        flat = [found[n - 1] if n <= len(found) else np.full(self._images.pixels, np.nan) for n in layers]
+        shape = self._images.shape
+        tiles = np.array([self._images.test[0].numpy(), *flat]).reshape(len(layers) + 1, *_shown(shape))
+        if len(shape) == 3:  # channels first; two or four of them are no colours
+            tiles = np.moveaxis(tiles, 1, -1) if shape[0] == 3 else tiles.mean(1)
+        return tiles
+
+
+def _records(points: pd.DataFrame) -> list[dict[str, float]]:
+    return points[list(POINT)].astype({"depth": int, "seed": int}).to_dict("records")  # type: ignore[return-value]
+
+
+def spread(points: pd.DataFrame, spec: SweepSpec) -> Iterator[tuple[int, "Point"]]:
+    """Measured points, and their places in the table: the deepest horizon first, then always the one farthest off."""
+    measured = np.flatnonzero((points["status"] == "ok") & np.isfinite(points["margin"]))
+    some, records = points.iloc[measured], _records(points.iloc[measured])
+    ends = {a: np.array(getattr(spec, a), dtype=float) for a in AXES}
+    scaled = [np.log if a == "depth" else np.asarray for a in AXES]
+    x = np.stack([(f(some[a]) - f(ends[a][0])) / (np.ptp(f(ends[a])) or 1) for f, a in zip(scaled, AXES, strict=True)])
+    away = np.full(len(some), np.inf)
+    best = int(np.argmax(some["margin"] + np.log(some["depth"]))) if len(some) else -1
+    while len(some) and away[best] > 0:
+        yield int(measured[best]), point_of(records[best])
+        away = np.minimum(away, ((x - x[:, [best]]) ** 2).sum(0))
+        away[best] = 0.0
+        best = int(np.argmax(away))
 
 
 def _shown(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ text. A content security policy allows no other script than the two of the page,
 import base64
 import hashlib
 import html
+import io
 import json
 import math
 import platform
@@ -15,6 +16,7 @@ import uuid
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib import metadata, resources
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,7 @@ _ENDINGS = (".html", ".htm")
 _SHOWN = 600  # points with their rows and profiles; the estimates are from all
 _FAILED_SHOWN = 100  # of them
 _LAYERS = 40  # of a profile
+_PAINTED, _OPERATIONS = 64, 2e12  # networks whose reconstructions are shown, and what they may take: 20 s of a core
 _TRAINED = 500  # points that prediction and truth are compared at
 _STEPS = 81
 _DEPTHS, _DEPTHS_ALONE = 24, 8  # of the slider; where each has to be estimated alone
@@ -55,8 +58,11 @@ _PROBED = (  # what `sweep probe` has options for
 )
 
 
-def draw(results: Results, output: str | Path | None = None) -> Path:
+def draw(results: Results, output: str | Path | None = None, reconstructions: int | None = 0) -> Path:
     """Write the report into a file; its path. That of a sweep at a URI is copied there.
+
+    So many networks, spread over the sweep, are measured once more for their ``reconstructions``: as many as take some
+    twenty seconds, if it is None.
 
     Raises
     ------
@@ -70,7 +76,7 @@ def draw(results: Results, output: str | Path | None = None) -> Path:
         raise SpecError(f"`output` must end in {' or '.join(_ENDINGS)}, got {str(path)!r}")
     if not path.parent.is_dir():
         raise SpecError(f"`output` {str(path)!r} cannot be written: there is no folder {str(path.parent)!r}")
-    text = page(content(results))
+    text = page(content(results, reconstructions))
     beside = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
     try:
         beside.write_text(text, encoding="utf-8", newline="\n")
@@ -107,8 +113,8 @@ def page(found: dict[str, Any]) -> str:
     return pieces[0] + "".join(fields[name] + rest for name, _, rest in (p.partition("}}") for p in pieces[1:]))
 
 
-def content(results: Results) -> dict[str, Any]:
-    """All that the page shows, as JSON knows it."""
+def content(results: Results, reconstructions: int | None = 0) -> dict[str, Any]:
+    """All that the page shows, as JSON knows it; ``reconstructions`` as of `draw`."""
     spec, points = results.spec, results.points
     shown = _sample(points)
     model = MarginModel(spec) if spec.free_axes else None
@@ -133,6 +139,7 @@ def content(results: Results) -> dict[str, Any]:
         "all_points": len(points),
         "meaning": COLUMNS["points"],
         "profiles": _profiles(results, shown),
+        "reconstructions": _reconstructions(spec, shown, reconstructions),
         "command": _command(spec),
         "phase": _phase(results),
         "line": _line(results),
@@ -207,6 +214,50 @@ def _profiles(results: Results, shown: pd.DataFrame) -> dict[str, list[Any]]:
         if any(curves):
             found[name.removeprefix("profile_")] = curves
     return found
+
+
+def _reconstructions(spec: SweepSpec, shown: pd.DataFrame, count: int | None) -> dict[str, Any]:
+    """Of some of the points shown: their places ``at`` in the table, layers, and images as URIs, the image first."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from .reconstruct import Painter, some_layers, spread
+
+    chosen = list(islice(spread(shown, spec), _PAINTED if count is None else count))
+    if not chosen:
+        return {"at": [], "layers": [], "images": []}
+    try:
+        painter = Painter(spec)
+    except SpecError as error:
+        return {"at": [], "layers": [], "images": [], "why_not": _text(error)}
+    if count is None:
+        spent, affordable = 0.0, []
+        for at, point in chosen:
+            if spent + (cost := painter.cost(point.depth)) <= _OPERATIONS:
+                spent += cost
+                affordable.append((at, point))
+        if not (chosen := affordable):
+            return {"at": [], "layers": [], "images": [], "why_not": "it would take long (--reconstructions N does it)"}
+    console = Console(stderr=True)
+    layers = [some_layers(point.depth) for _, point in chosen]
+    pairs = zip(chosen, layers, strict=True)
+    steps = track(
+        pairs, "reconstructions", len(chosen), console=console, transient=True, disable=not console.is_terminal
+    )
+    images = [[_picture(image) for image in painter.images(point, at)] for (_, point), at in steps]
+    return {"at": [at for at, _ in chosen], "layers": layers, "images": images}
+
+
+def _picture(image: np.ndarray) -> str:
+    """A PNG as a URI, stretched over the image's range."""
+    from matplotlib.image import imsave
+
+    from .plots import stretched
+
+    out = io.BytesIO()
+    nothing: dict[str, Any] = {"Software": None}
+    imsave(out, stretched(image, 0), cmap="gray", vmin=0, vmax=1, format="png", metadata=nothing)
+    return f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}"
 
 
 def _command(spec: SweepSpec) -> str:

@@ -356,6 +356,23 @@
     setTimeout(() => { button.textContent = "Copy"; }, 1500);
   }
 
+  // Reconstructions of the point, or of the nearest one that has any.
+  const R = data.reconstructions, nearness = (name) => (name === "depth" ? Math.log : (v) => v);
+  function away(i, k) {
+    return Object.entries(data.axes).reduce((sum, [name, ends]) => {
+      const f = nearness(name), long = f(ends[1]) - f(ends[0]) || 1;
+      return sum + ((f(points[name][i]) - f(points[name][k])) / long) ** 2;
+    }, 0);
+  }
+  function pictures(i) {
+    if (!R.at.length) return [el("h3", {}, "Its reconstructions"), R.why_not ? text(`None are shown: ${R.why_not}`, true) : ""];
+    const best = R.at.reduce((a, k, n) => (away(i, k) < away(i, R.at[a]) ? n : a), 0), k = R.at[best], own = k === i;
+    const say = (n) => number(points[n][k]);
+    const where = own ? "" : el("p", { class: "quiet" }, rich(`Of the nearest network that was measured again: σ_w ${say("sigma_w")}, σ_b ${say("sigma_b")}, depth ${say("depth")}. `), el("button", { type: "button", id: "nearest", onclick: () => choose(k) }, "Show it"));
+    const tiles = R.images[best].map((source, n) => el("span", {}, el("img", { src: source, alt: n ? `What is left of it after layer ${R.layers[best][n - 1]}` : "A test image" }), el("small", {}, n ? String(R.layers[best][n - 1]) : "image")));
+    return [el("h3", {}, own ? "Its reconstructions" : "Reconstructions nearby"), where, el("div", { class: "tiles", id: "tiles" }, tiles), text("A test image, and what linear decoders give back of it after so many layers, each in its own range from black to white.", true)];
+  }
+
   function choose(i) {
     chosen = i;
     position.textContent = `Point ${order.indexOf(i) + 1} of ${count.toLocaleString("en")}`;
@@ -368,7 +385,7 @@
     const p = (n) => String(points[n][i]);
     const code = el("pre", { id: "command", tabindex: 0 }, `${data.command} --sigma-w ${p("sigma_w")} --sigma-b ${p("sigma_b")} --depth ${p("depth")} --seed ${p("seed")} --images-out point.png`);
     const button = el("button", { type: "button", id: "copy", onclick: () => copy(code, button) }, "Copy");
-    commandBox.replaceChildren(el("h3", {}, "Its reconstructions"), text("This measures the point again, trains it, and draws its reconstructions layer by layer:", true), code, button);
+    commandBox.replaceChildren(...pictures(i), text("This measures the point again, trains it, and draws reconstructions of more images, before and after:", true), code, button);
     for (const chart of charts) if (["plane", "depths", "along"].includes(chart.node.id)) chart.draw();
   }
 
