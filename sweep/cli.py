@@ -366,7 +366,7 @@ def diff_command(one: str, other: str, depths: tuple[int, ...] | None, output: s
     "--reconstructions",
     type=Number(Range(0, 600)),
     default=None,
-    help="Measure N networks once more for their reconstructions; default: as many as take some twenty seconds, up to 64.",
+    help="Measure N networks once more for their reconstructions; default: as many as take twenty seconds, up to 64.",
 )
 @bad_input_is_usage
 def report_command(directory: str, output: str | None, reconstructions: int | None) -> None:

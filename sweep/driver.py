@@ -24,7 +24,7 @@ from .recorder import Recorder
 from .resources import Capacity, fitting_pack, start_ray
 from .settings import probe_settings
 from .spec import SweepSpec
-from .store import Store, StoreError
+from .store import Store, one_line
 from .study import SweepStudy
 from .trackers import COLUMNS_LOGGED, Trackers
 
@@ -93,8 +93,8 @@ def _put_together(store: Store, progress: Progress) -> None:
     """For quicker reading: nothing depends on it."""
     try:
         store.put_together(lambda: progress.note("putting the results together"))
-    except StoreError as error:
-        logging.getLogger(__name__).warning("%s", error)
+    except Exception as error:
+        logging.getLogger(__name__).warning("the results are not put together: %s", one_line(error))
 
 
 def _name(spec: SweepSpec, path: Path) -> str:

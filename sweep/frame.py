@@ -268,7 +268,8 @@ class Results:
         """The parts as a pyarrow dataset, to filter and stream what does not fit into memory.
 
         One row a point: the columns of ``points`` (but ``trainable``, which depends on all of them), each profile as a
-        list ``profile_NAME``, each curve as ``epoch_NAME``. A point that was measured twice may stand in it twice.
+        list ``profile_NAME``, each curve as ``epoch_NAME``. A point that was measured twice may stand in it twice. Of a
+        sweep that is under way it has to be made again now and then: its files are replaced by larger ones.
         """
         return self.store.dataset()
 

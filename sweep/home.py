@@ -12,7 +12,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from .spec import SpecError, SweepSpec, holds_secret
-from .store import filesystem, one_line, patiently, printable, write_whole
+from .store import StoreError, filesystem, one_line, patiently, printable, write_whole
 
 __all__ = ["SPEC_FILE", "Home"]
 
@@ -172,13 +172,15 @@ class Home:
         SpecError
             It holds no spec, or that of another sweep.
         StoreError
-            It cannot be read.
+            It is not there, or cannot be read.
         """
         if self.uri or spec.storage is None:
             return
         storage = Home(spec.storage)
         if not storage.uri and not Path(spec.storage).is_absolute():
             raise SpecError(f"`storage` must be a URI or an absolute path, got {spec.storage!r}")
+        if not storage.uri and not Path(spec.storage).exists():
+            raise StoreError(f"{spec.storage!r} cannot be read: no such folder")
         data = storage.read(SPEC_FILE)
         there = SweepSpec.from_json(data, f"{storage.place}/{SPEC_FILE}") if data is not None else None
         if there is None or there.identity != spec.identity:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,6 @@ def merge(directories: Sequence[str | Path], output: str | Path) -> Results:
         if store.names() or store.damaged:
             raise SpecError(f"`output` {home.place!r} holds the results of another sweep")
         left_out = {s.home.place: store.copy(s.store) for s in sweeps}
-        store.put_together()
         told = [
             {
                 "sweep": s.home.place,
@@ -70,6 +70,8 @@ def merge(directories: Sequence[str | Path], output: str | Path) -> Results:
         if (versions := first.home.read(_VERSIONS)) is not None:
             home.write(_VERSIONS, versions)
         home.write_spec(spec)  # last: before it, there is no sweep
+        with suppress(StoreError):  # for quicker reading: nothing depends on it
+            store.put_together()
     return load(output)
 
 

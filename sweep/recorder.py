@@ -1,17 +1,18 @@
 """Results go to the store from a thread of their own: no device waits for a disk, and no row is lost to a full one."""
 
-import contextlib
+import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .store import Store, StoreError
+from .store import Store, StoreError, one_line
 
 __all__ = ["Recorder"]
 
 Rows = Sequence[dict[str, Any]]
+_log = logging.getLogger(__name__)
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0  # seconds between attempts
 _SCATTERED = 1000  # parts, after which they are put together: a second of work, a second less for who reads them
 
@@ -52,6 +53,14 @@ class Recorder:
         return len(self._queue)
 
     def _work(self) -> None:
+        try:
+            self._record()
+        except BaseException as error:  # a fault of ours: raised where it is waited for
+            with self._change:
+                self._error = error
+                self._change.notify_all()
+
+    def _record(self) -> None:
         wait, written = self._first_wait, 0
         while True:
             with self._change:
@@ -61,10 +70,7 @@ class Recorder:
                 rows = self._queue[0]
             try:
                 self._store.write(rows)
-            except BaseException as error:
-                if not isinstance(error, StoreError):  # a fault of ours
-                    self._error = error
-                    return
+            except StoreError as error:
                 self.trouble = str(error)
                 with self._change:
                     if self._change.wait_for(lambda: self._stopping, wait):
@@ -77,9 +83,16 @@ class Recorder:
                 self._queue.popleft()
                 self._change.notify_all()
             written += 1
-            if written % _SCATTERED == 0:
-                with contextlib.suppress(StoreError):  # the next part will tell
-                    self._store.put_together()
+            if written >= _SCATTERED and not self._queue and not self._stopping:
+                written = 0
+                self._put_together()
+
+    def _put_together(self) -> None:
+        """For quicker reading: nothing depends on it."""
+        try:
+            self._store.put_together()
+        except Exception as error:
+            _log.warning("the results are not put together: %s", one_line(error))
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until all is stored, or for so many seconds; whether it is."""

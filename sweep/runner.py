@@ -133,9 +133,12 @@ def _find_store(spec: SweepSpec, home: Home) -> Store:
     store, end = Store(spec.storage or home.place, spec.digest), time.monotonic() + _STORE_COMES_BACK
     for wait in count(1):
         try:
+            home.check_storage(spec)
             store.check()
             return store
         except StoreError as error:
+            if isinstance(error.__cause__, PermissionError):
+                raise SpecError(f"`{_argument(spec, home)}` {error}") from None
             if time.monotonic() + wait > end:
                 raise SpecError(f"`{_argument(spec, home)}` {error}; where are the results?") from None
             logging.getLogger(__name__).warning("WAITING FOR THE STORAGE: %s", error)
@@ -205,7 +208,6 @@ def resume(
         named = printable(spec.study)
         raise SpecError(f"`study` must be given again, to use the server at {named!r}, or as none, to go on without it")
     home.check()
-    home.check_storage(spec)
     images = sweep_images(replace(spec, **{"download": False} | {k: changes[k] for k in _ELSEWHERE if k in changes}))
     check_here(spec)
     store = _find_store(spec, home)

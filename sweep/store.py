@@ -48,6 +48,8 @@ _OURS = re.compile(  # what a killed driver leaves
 _MOST_BYTES, _MOST_ROWS, _MOST_NUMBERS = 2**30, 1_000_000, 2**27
 _WAITS = (0.2, 0.6, 1.8)  # seconds between tries to read
 _TRIES = 3  # where the folder was away for a moment, or parts were put together
+_PART = re.compile(r"part-[0-9a-f]{32}\.parquet")
+_UNPACKED = 2**26  # bytes of a small part in memory
 _MANY, _SMALL, _LARGE = 64, 2**21, 2**22  # parts that are put together, their bytes, those of what becomes of them
 _THREADS = 2, 16  # on a local disk; elsewhere most of the time is waiting
 _AT_ONCE = 64  # parts that a thread takes, where there are many: handing over takes as long as reading one
@@ -255,10 +257,7 @@ class Store:
         if table.num_rows and table.select([*_KEY]).to_pandas().duplicated().any():
             if columns is not None and "status" not in columns:
                 return self.read([*columns, "status"], each).drop_columns("status")
-            if "status" in table.column_names:
-                failed = pc.fill_null(pc.equal(table["status"], "failed"), False).to_numpy()
-                table = table.take(pa.array(np.argsort(failed, kind="stable")))
-            table = table.filter(pa.array(~table.select([*_KEY]).to_pandas().duplicated().to_numpy()))
+            table = _once(table)
         return table
 
     def read_new(self, seen: set[str], columns: Sequence[str], most: int | None = None) -> pa.Table:
@@ -277,6 +276,8 @@ class Store:
 
     def dataset(self) -> "ds.Dataset":
         """A pyarrow dataset of the readable parts, with the columns that are known: see `Results.dataset`.
+
+        Of a sweep that is under way it may have to be made again: parts are put together.
 
         Raises
         ------
@@ -302,7 +303,8 @@ class Store:
         from .frame import KINDS
 
         self._read(list(KINDS), keep=[*_KEY, "status", "margin"])
-        return self._right
+        there = self._files()  # some may have been put together since they were read
+        return [name for name in self._right if name in there]
 
     def copy(self, other: "Store") -> dict[str, str]:
         """Copy every readable part of another store, as it is; what was left out of it, and why.
@@ -328,44 +330,66 @@ class Store:
     def put_together(self, begin: Callable[[], None] = lambda: None) -> None:
         """Make few large parts of many small ones, which take a hundred times as long to read.
 
-        ``begin`` is called where there are so many.
-
-        For the holder of the sweep's lock. A small part is removed when what it holds was read back from a large one.
+        ``begin`` is called where there are so many. A small part is removed when what it holds was read back from a
+        large one. On a disk only: an object storage can neither write beside and rename, nor tell a write that failed
+        from one that came through.
 
         Raises
         ------
         StoreError
-            The storage cannot be used; nothing is lost.
+            The disk cannot be used; nothing is lost.
         """
+        if not self._local:
+            return
         try:
-            infos = self._fs.get_file_info(fs.FileSelector(self._root))
-            sizes = {i.base_name: i.size for i in infos if i.is_file and i.size < _SMALL}
-            small = sorted(name for name in sizes if name.startswith("part-") and name.endswith(".parquet"))
+            small = self._small()
             if len(small) < _MANY:
                 return
             begin()
             groups, size = defaultdict[int, list[str]](list), 0
-            for name in small:
+            for name in sorted(small):
                 groups[size // _LARGE].append(name)
-                size += sizes[name]
+                size += small[name]
             old, new = set[str](), set[str]()
-            with ThreadPoolExecutor(_THREADS[not self._local]) as pool:
-                for group in groups.values():
-                    tables = pool.map(lambda name: self._part(name, "file", None, None), group)
-                    found = zip(group, tables, strict=True)
-                    good = {n: t for n, t in found if isinstance(t, pa.Table) and not _nonsense(t)}
-                    together = _together(good.values())
-                    if any(set(t.column_names) - set(together.column_names) for t in good.values()):
-                        continue  # columns that are not known, of different types
-                    name = self._write(together)
-                    back = self._part(name, "file", None, None)
-                    if isinstance(back, pa.Table) and back.num_rows == together.num_rows:
-                        old.update(good)
-                        new.add(name)
-                # Not before all are there: who reads meanwhile looks once more for what is gone.
-                list(pool.map(self._remove, (f"{self._root}/{name}" for name in sorted(old - new))))
+            for group in groups.values():
+                good = self._good_ones(group)
+                if len(good) > 1 and (made := self._written(_once(_together(good.values())), good)):
+                    old.update(good)
+                    new.add(made)
+            # Not before all are there: who reads meanwhile looks once more for what is gone.
+            for name in sorted(old - new):
+                self._remove(f"{self._root}/{name}")
         except (OSError, pa.ArrowException) as error:
             raise StoreError(f"{self._root!r} cannot be put in order: {one_line(error)}") from error
+
+    def _small(self) -> dict[str, int]:
+        """Parts that are small, and their bytes."""
+        with os.scandir(self._root) as entries:
+            ours = [e for e in entries if _PART.fullmatch(e.name) and e.is_file(follow_symlinks=False)]
+            sizes = {entry.name: entry.stat().st_size for entry in ours}
+        return {name: size for name, size in sizes.items() if size < _SMALL}
+
+    def _good_ones(self, names: Sequence[str]) -> dict[str, pa.Table]:
+        """Of these parts, those that hold what a pack does, and nothing that this version does not know."""
+        from .frame import KINDS
+
+        found = {}
+        for name in names:
+            table = self._part(name, "file", None, None)
+            if isinstance(table, pa.Table) and not _nonsense(table) and table.nbytes < _UNPACKED:
+                if set(table.column_names) <= KINDS.keys():
+                    found[name] = table
+        return found
+
+    def _written(self, table: pa.Table, source: Collection[str]) -> str | None:
+        """The name of the part that was made of others, if it reads as it should."""
+        name = self._write(table)
+        back = self._part(name, "file", None, None)
+        if isinstance(back, pa.Table) and back.num_rows == table.num_rows:  # and its checksum is right
+            return name
+        if name not in source:
+            self._remove(f"{self._root}/{name}")
+        return None
 
     def set_aside(self) -> dict[str, str]:
         """Move what is no part of the sweep, or cannot be read, to the folder ``damaged``: its names, and why.
@@ -497,6 +521,8 @@ class Store:
             return file.read_buffer()
 
     def _parse(self, name: str, data: pa.Buffer, wanted: list[str] | None, keep: list[str] | None) -> pa.Table:
+        from .frame import KINDS
+
         if name.startswith("part-") and name != _name_of(data):
             raise _NoPart("its content has changed, or was never complete")
         with pq.ParquetFile(pa.BufferReader(data)) as part:
@@ -509,6 +535,12 @@ class Store:
                 raise _NoPart("it has no column status")
             _check_size(part.metadata, names)
             table = part.read(names, use_threads=False).replace_schema_metadata(None)
+            for i, field in enumerate(table.schema):
+                if pa.types.is_integer(field.type) and KINDS.get(field.name) == "number":
+                    table = table.set_column(i, field.name, table.column(i).cast(pa.float64(), safe=False))
+            if wanted and {"status", "margin"} <= {*wanted} and "margin" not in names:
+                if not pc.all(pc.equal(table["status"].cast(pa.string()), "failed")).as_py():
+                    raise _NoPart("it has no column margin")
             return table if keep is None else table.select([n for n in names if n in keep])
 
     def _check(self, schema: pa.Schema) -> None:
@@ -561,7 +593,9 @@ def _check_types(schema: pa.Schema) -> None:
     """Of the columns that are known: a newer version may have more."""
     from .frame import KINDS
 
-    if missing := [name for name in _KEY if schema.get_field_index(name) < 0]:
+    if len({*schema.names}) < len(schema.names):
+        raise _NoPart("it has two columns of one name")
+    if missing := [name for name in _KEY if name not in schema.names or pa.types.is_null(schema.field(name).type)]:
         raise _NoPart(f"it has no column {missing[0]}")
     for field in schema:
         kind, type_ = KINDS.get(field.name), field.type
@@ -612,6 +646,14 @@ def _together(tables: Iterable[pa.Table]) -> pa.Table:
 
         known = [table.select([n for n in table.column_names if n in KINDS]) for table in tables]
         return pa.concat_tables(known, promote_options="permissive")
+
+
+def _once(table: pa.Table) -> pa.Table:
+    """Each point once: of one that failed and was measured after all, the measurement."""
+    if "status" in table.column_names:
+        failed = pc.fill_null(pc.equal(table["status"], "failed"), False).to_numpy()
+        table = table.take(pa.array(np.argsort(failed, kind="stable")))
+    return table.filter(pa.array(~table.select([*_KEY]).to_pandas().duplicated().to_numpy()))
 
 
 def _nonsense(table: pa.Table) -> str:

@@ -90,7 +90,7 @@ class Trackers:
         for row in rows:
             event = {
                 "row": {name: row[name] for name in _ROW if row.get(name) is not None},
-                "epochs": list(zip(*(row.get(name) or () for name in _EPOCHS), strict=True)),
+                "epochs": list(zip(*(row.get(name) or () for name in _EPOCHS), strict=False)),
             }
             for tracker in self._all:
                 if row not in tracker.ledger:

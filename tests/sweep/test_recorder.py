@@ -22,7 +22,7 @@ class Flaky(Store):
 
 
 def rows(*numbers):
-    return [{"sigma_w": 1.0, "sigma_b": 0.1, "depth": n, "seed": 0, "status": "ok"} for n in numbers]
+    return [{"sigma_w": 1.0, "sigma_b": 0.1, "depth": n, "seed": 0, "status": "ok", "margin": 0.1} for n in numbers]
 
 
 def stored(store):
@@ -78,13 +78,17 @@ def test_an_error_that_is_no_fault_of_the_storage_is_not_swallowed(tmp_path):
         def write(self, rows):
             raise ZeroDivisionError
 
+    recorder = Recorder(Flaky(tmp_path), lambda rows: 1 / 0)
+    recorder.put(rows(1))
+    with pytest.raises(ZeroDivisionError):
+        recorder.flush(10)
     recorder = Recorder(Broken(tmp_path), lambda rows: None)
     recorder.put(rows(1))
     with pytest.raises(ZeroDivisionError):
         recorder.flush(10)
 
 
-@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("fails", [None, StoreError("No space left on device"), MemoryError()])
 def test_many_parts_are_put_together_on_the_way(tmp_path, monkeypatch, fails):
     store, together = Flaky(tmp_path), Store.put_together
     monkeypatch.setattr("sweep.recorder._SCATTERED", 10)
@@ -94,13 +98,14 @@ def test_many_parts_are_put_together_on_the_way(tmp_path, monkeypatch, fails):
     def put_together(self):
         calls.append(len(store.names()))
         if fails:
-            raise StoreError("No space left on device")
+            raise fails
         together(self)
 
     monkeypatch.setattr(Store, "put_together", put_together)
     recorder = Recorder(store, lambda rows: None)
     for n in range(35):
         recorder.put(rows(n + 1))
-    assert recorder.flush(30) and recorder.close(10) == 0
+        assert recorder.flush(30)  # it waits for a moment with nothing else to do
+    assert recorder.close(10) == 0
     assert stored(store) == list(range(1, 36)) and store.read([]).num_rows == 35
     assert calls == ([10, 20, 30] if fails else [10, 11, 11]) and len(store.names()) == (35 if fails else 6)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import pytest
 import sweep
 from probes import critical_sigma_w
 from sweep import runner
+from sweep.home import Home
 from sweep.lock import LOCK_FILE
 from sweep.spec import SpecError, SweepSpec
 from sweep.store import Store, StoreError
@@ -237,6 +239,20 @@ def test_results_that_are_away_are_waited_for_and_not_measured_again(make_sweep,
     with pytest.raises(SpecError, match="no such folder; where are the results"):
         sweep.resume(results.path)
     assert not parts.exists()
+
+
+def test_a_storage_that_is_away_is_waited_for(make_sweep, tmp_path, monkeypatch, caplog):
+    results = make_sweep()
+    storage, away = tmp_path / "mounted", tmp_path / "away"
+    storage.mkdir()
+    (results.path / "parts").rename(storage / "parts")
+    spec = replace(results.spec, storage=str(storage))
+    for home in Home(results.path).places(spec):
+        home.write_spec(spec)
+    storage.rename(away)
+    monkeypatch.setattr(runner.time, "sleep", lambda seconds: away.rename(storage))
+    assert len(sweep.resume(results.path).points) == 64
+    assert caplog.text.count("WAITING FOR THE STORAGE") == 1
 
 
 def test_a_finished_sweep_resumes_to_nothing_without_ray(make_sweep):
