@@ -5,6 +5,7 @@ import contextlib
 import io
 import math
 import os
+import signal
 import sys
 import tempfile
 import threading
@@ -12,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 from rich.console import Console, ConsoleDimensions, ConsoleOptions, Group, RenderableType
@@ -406,6 +407,7 @@ class Screen:
         self._thread = threading.Thread(target=self._work, name="view", daemon=True)
         self._live: Live | None = None
         self._caught: _Caught | None = None
+        self._before: Any = None  # what Ctrl-Z did
 
     def open(self) -> None:
         """Begin to draw; once."""
@@ -416,8 +418,7 @@ class Screen:
         with own:
             target = os.fdopen(os.dup(self._stream.fileno()), "w", encoding="utf-8", errors="replace")
         self._console = Console(file=target)
-        if target is not self._stream:
-            self._caught = _Caught()
+        self._measure()
         self._live = Live(
             console=self._console,
             auto_refresh=False,
@@ -427,30 +428,53 @@ class Screen:
             get_renderable=self._draw,
         )
         atexit.register(self.close)  # a second Ctrl-C may come while the first one is obeyed
+        if target is not self._stream:
+            self._caught = _Caught()
+        with contextlib.suppress(ValueError):  # not in the main thread
+            self._before = signal.signal(signal.SIGTSTP, self._suspend)
         self._live.start()
         self._thread.start()
+
+    def _measure(self) -> None:
+        """Console would ask standard output, which may be led elsewhere; some terminals do not know their size."""
+        with contextlib.suppress(OSError, ValueError):
+            found = os.get_terminal_size(self._console.file.fileno())
+            self._console.size = ConsoleDimensions(found.columns or 80, found.lines or 24)
+
+    def _suspend(self, number: int, frame: Any) -> None:
+        """Ctrl-Z: leave the terminal in order, and go on below what stands there then."""
+        self._console.show_cursor(True)
+        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTSTP)
+        signal.signal(signal.SIGTSTP, self._suspend)
+        self._console.show_cursor(False)
+        with contextlib.suppress(AttributeError):  # rich's own business
+            self._live._live_render._shape = None  # type: ignore[union-attr]
 
     def _draw(self) -> RenderableType:
         width, height = self._console.size
         colours = self._console.color_system in ("256", "truecolor") and not self._console.no_color
-        return draw(self._look(), width, height - 1, colours)
+        try:
+            return draw(self._look(), width, height - 1, colours)
+        except Exception:  # an ornament
+            return Text("")
 
     def _work(self) -> None:
         while not self._closing.wait(_EVERY):
-            with contextlib.suppress(Exception):  # an ornament
+            with contextlib.suppress(Exception):
                 self._refresh()
 
     def _refresh(self) -> None:
         assert self._live
-        with contextlib.suppress(OSError, ValueError):  # Console would ask standard output, which may be led elsewhere
-            self._console.size = ConsoleDimensions(*os.get_terminal_size(self._console.file.fileno()))
+        self._measure()
         for text in self._caught.lines() if self._caught else ():
             self.say(text)
         self._live.refresh()
 
     def say(self, text: str) -> None:
         """Write a line above the view, to stay there."""
-        self._console.print(Text(printable(Text.from_ansi(text).plain)), soft_wrap=True)
+        with contextlib.suppress(OSError, ValueError):  # the terminal may be gone
+            self._console.print(Text(printable(Text.from_ansi(text).plain)), soft_wrap=True)
 
     def close(self) -> None:
         """Take the view away, and leave the terminal in order."""
@@ -458,12 +482,16 @@ class Screen:
             return
         self._closing.set()
         try:
-            self._thread.join(5.0)
+            if self._thread.is_alive():
+                self._thread.join(5.0)
         finally:
             if self._caught:
                 self._caught.close()
-            self._live.stop()
-            self._console.show_cursor(True)
+            if self._before is not None:
+                signal.signal(signal.SIGTSTP, self._before)
+            with contextlib.suppress(OSError, ValueError):
+                self._live.stop()
+                self._console.show_cursor(True)
             for text in self._caught.lines(last=True) if self._caught else ():
                 self.say(text)
             self._closed = True
@@ -486,11 +514,14 @@ class _Caught:
 
     def lines(self, last: bool = False) -> list[str]:
         """What was written since the last call: whole lines, and in the end the rest."""
-        found = os.pread(self._file.fileno(), 2**20, self._read)
-        self._read += len(found)
-        *lines, self._rest = (self._rest + found).split(b"\n")
-        if last and self._rest:
-            lines.append(self._rest)
+        lines: list[bytes] = []
+        while found := os.pread(self._file.fileno(), 2**20, self._read):
+            self._read += len(found)
+            *new, self._rest = (self._rest + found).split(b"\n")
+            lines += new
+        if last:
+            lines += [self._rest] * bool(self._rest)
+            self._file.close()
         return [text for one in lines if (text := one.decode(errors="replace").rpartition("\r")[2]).strip()]
 
     def close(self) -> None:

@@ -1,5 +1,6 @@
 """How a sweep gets on: what is counted, how fast, the boundary so far; shown in a live view, or as lines of a log."""
 
+import contextlib
 import math
 import random
 import sys
@@ -268,7 +269,8 @@ class Progress:
         if self._terminal and not self._screen:  # over what stands there
             room = width_of(self._stream) - 1
             text = f"\r{text[:room].ljust(room)}"
-        print(text, end=end, file=self._stream, flush=True)
+        with contextlib.suppress(OSError, ValueError):  # the terminal, or who reads a pipe, may be gone
+            print(text, end=end, file=self._stream, flush=True)
 
     def _sign(self) -> Sign:
         rate, elapsed = self._tally.rate, time.monotonic() - self._began

@@ -78,7 +78,7 @@ def status(results: Results) -> dict[str, Any]:
         "done": len(points) - len(failed),
         "failed": len(failed),
         "running": min(sum(r.points for r in running), total - len(points)),
-        "driver": bool(running) or any(is_running(p.place) for p in places),
+        "driver": bool(sign and sign.is_fresh) or any(is_running(p.place) for p in places),
         "nodes": [r._asdict() for r in running],
         "diverged": int((points["status"] == "diverged").sum()),
         "last_error": printable(failed.sort_values("finished")["error"].iloc[-1]) if len(failed) else None,

@@ -16,7 +16,7 @@ from rich.console import Console
 from probes import Point
 from sweep.frame import row
 from sweep.heartbeat import Running, Sign
-from sweep.live import Screen, View, draw, line, shows
+from sweep.live import Screen, View, _Caught, draw, line, shows
 from sweep.progress import Estimator, Tally, view
 from sweep.spec import SweepSpec
 
@@ -235,12 +235,18 @@ def pty_of():
     import struct
     import termios
 
-    def run(arguments, until, env=(), stop=signal.SIGINT, cwd=None):
+    def run(arguments, until, env=(), stop=signal.SIGINT, cwd=None, size=(24, 80), **group):
         parent, child = pty.openpty()
-        fcntl.ioctl(parent, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        fcntl.ioctl(parent, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
         environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", **dict(env)}
         process = subprocess.Popen(
-            arguments, stdin=child, stdout=child, stderr=child, env=environment, cwd=cwd, start_new_session=True
+            arguments,
+            stdin=child,
+            stdout=child,
+            stderr=child,
+            env=environment,
+            cwd=cwd,
+            **(group or {"start_new_session": True}),
         )
         os.close(child)
         terminal = pyte.HistoryScreen(80, 24, history=1000)
@@ -255,7 +261,9 @@ def pty_of():
                     break
             elif before is None and until("\n".join(terminal.display)):
                 before = list(terminal.display), {c.bg for row in terminal.buffer.values() for c in row.values()}
-                if stop is not None:
+                if callable(stop):
+                    stop(process, lambda: stream.feed(os.read(parent, 65536)) or terminal)
+                elif stop is not None:
                     process.send_signal(stop)
         os.close(parent)
         return process.wait(30), before, terminal
@@ -274,6 +282,38 @@ def test_what_others_write_goes_above_and_the_cursor_comes_back(pty_of):
     assert "KeyboardInterrupt" in after[-1] and not terminal.cursor.hidden
 
 
+def test_a_terminal_that_does_not_know_its_size(pty_of):
+    _, (before, _), terminal = pty_of([sys.executable, "-c", NOISY], lambda text: "from Python" in text, size=(0, 0))
+    assert "runs/first" in "".join(before) and "the summary" in "".join(terminal.display)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_stopped_for_a_while_and_gone_on_with(pty_of):
+    def stop(process, feed):
+        process.send_signal(signal.SIGTSTP)
+        end = time.monotonic() + 20
+        while Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        assert not feed().cursor.hidden
+        process.send_signal(signal.SIGCONT)
+        while not feed().cursor.hidden:
+            pass
+        process.send_signal(signal.SIGINT)
+
+    code, _, terminal = pty_of(
+        [sys.executable, "-c", NOISY], lambda text: "from Python" in text, stop=stop, process_group=0
+    )
+    assert code != 0 and "the summary" in "".join(terminal.display) and not terminal.cursor.hidden
+
+
+def test_all_that_was_caught_is_given_back():
+    caught = _Caught()
+    caught._file.write(b"x\n" * 2**21 + b"last words")
+    caught._file.flush()
+    assert caught.lines()[-1] == "x" and caught.lines(last=True) == ["last words"]
+
+
 @pytest.mark.slow
 def test_a_sweep_in_a_terminal(pty_of, tmp_path):
     command = [sys.executable, "-m", "sweep", "run", "--out", "first", "--probe", "direct", "--images", "200"]
@@ -285,7 +325,7 @@ def test_a_sweep_in_a_terminal(pty_of, tmp_path):
     assert code == 0
     text = "\n".join(before)
     assert before[0].startswith("first  digits · mlp tanh · boundary") and "/96" in before[1]
-    assert "points in 2 trials" in text and "× CPU" in text and "points/s" in text or "points/min" in text
+    assert "points in 2 trials" in text and "× CPU" in text and ("points/s" in text or "points/min" in text)
     assert re.search("[\u2801-\u28ff]", text) and "trainable to 3" in text and len(colours) > 10
     after = "\n".join(terminal.display)
     assert "results   first" in after and "trainable to 3" not in after and not terminal.cursor.hidden

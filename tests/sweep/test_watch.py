@@ -117,8 +117,10 @@ with locked({str(results.path)!r}):
     stream, codes = io.StringIO(), []
     watcher = threading.Thread(target=lambda: codes.append(watch(results.path, stream)))
     watcher.start()
-    time.sleep(0.5)
-    assert watcher.is_alive() and "1.0 points/s" in stream.getvalue()
+    end = time.monotonic() + 30
+    while "1.0 points/s" not in stream.getvalue():
+        assert watcher.is_alive() and time.monotonic() < end
+        time.sleep(0.05)
     driver.kill()
     driver.wait()
     watcher.join(20)
