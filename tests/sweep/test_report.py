@@ -1,16 +1,22 @@
+import base64
+import io
 import json
 import re
 import subprocess
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from matplotlib.image import imread
 
 from probes import Point
-from sweep import single
+from sweep import plots, report, single
 from sweep.cli import main
-from sweep.frame import SPEC_FILE, load, row
+from sweep.frame import SPEC_FILE, load, point_of, row
+from sweep.reconstruct import Painter, spread
 from sweep.report import content, draw, page
 from sweep.spec import MEASURED, SpecError, SweepSpec
 from sweep.store import Store
@@ -176,6 +182,37 @@ def test_profiles_are_those_of_their_points(make_sweep):
         np.testing.assert_allclose(values, np.interp(layers, [1, depth], [1, 0.3]), atol=1e-4)
 
 
+SHALLOW = SweepSpec(points=12, depth=(2, 4), images=64, probe_steps=3)
+
+
+def test_reconstructions_are_those_of_their_points(make_sweep, monkeypatch):
+    results = make_sweep(SHALLOW, count=12, failed=3)
+    found = content(results, None)["reconstructions"]
+    assert sorted(results.points["seed"].iloc[found["at"]]) == list(range(3, 12)) and "why_not" not in found
+    assert content(results, 4)["reconstructions"] == {name: values[:4] for name, values in found.items()}
+    at, layers = found["at"][1], found["layers"][1]
+    point, painter = dict(spread(results.points, SHALLOW))[at], Painter(SHALLOW)
+    assert point == point_of(results.points.iloc[at])
+    assert layers == list(range(1, point.depth + 1)) and len(found["images"][1]) == 1 + len(layers)
+    images = painter.images(point, layers)
+    for uri, image in zip(found["images"][1], images, strict=True):
+        seen = imread(io.BytesIO(base64.b64decode(uri.removeprefix("data:image/png;base64,"))))[..., 0]
+        np.testing.assert_allclose(seen, plots.stretched(image, 0), atol=2 / 255)  # rounded twice
+    assert np.array_equal(images[0].ravel(), painter._images.test[0].ravel())
+    monkeypatch.setattr(report, "_OPERATIONS", 1.5 * painter.cost(4))
+    few = content(results, None)["reconstructions"]["at"]
+    assert 0 < len(few) < 9
+    monkeypatch.setattr(report, "_OPERATIONS", 0)
+    assert "--reconstructions N" in content(results, None)["reconstructions"]["why_not"]
+
+
+def test_reconstructions_without_the_data_set(make_sweep, tmp_path):
+    spec = replace(SHALLOW, dataset="mnist", data_dir=str(tmp_path / "<b>nowhere</b>"))
+    found = content(make_sweep(spec, count=3), None)["reconstructions"]
+    assert found["at"] == [] and "nowhere" in found["why_not"]
+    assert content(make_sweep(spec, count=0, folder="empty"), None)["reconstructions"]["at"] == []
+
+
 def test_large_sweeps_show_a_sample_with_failed_points(make_sweep, monkeypatch):
     monkeypatch.setattr("sweep.report._SHOWN", 20)
     monkeypatch.setattr("sweep.report._FAILED_SHOWN", 5)
@@ -205,6 +242,11 @@ def test_the_command_line(make_sweep, tmp_path, monkeypatch):
     other.symlink_to(tmp_path / "untouched")
     assert invoke(main, ["report", path, "-o", str(other)]).exit_code == 0
     assert not other.is_symlink() and not (tmp_path / "untouched").exists()
+    for options, some in (([], True), (["--reconstructions", "0"], False)):
+        assert invoke(main, ["report", path, *options]).exit_code == 0
+        written = (Path(path) / "report.html").read_text()
+        found = json.loads(re.search(r'id="data">(.*?)</script>', written, re.DOTALL)[1])
+        assert bool(found["reconstructions"]["images"]) == some
     for output, says in (("report.pdf", ".html or .htm"), ("nowhere/report.html", "no folder")):
         failed = invoke(main, ["report", path, "-o", output])
         assert failed.exit_code == 2 and says in failed.output and "'--output'" in failed.output
@@ -372,6 +414,29 @@ def test_hover_shows_a_row_and_click_its_profile(make_sweep, chromium):
         assert layers == ([point["depth"]] if name == "good" else [])
     opened.find("#copy").click()
     opened.wait("document.getElementById('copy').textContent === 'Copied'")
+    opened.close()
+
+
+def test_a_click_shows_reconstructions_or_those_nearby(make_sweep, chromium, tmp_path):
+    results = make_sweep(SHALLOW, count=8)
+    own = set(results.points["seed"].iloc[content(results, 2)["reconstructions"]["at"]])
+    opened = Page(chromium, draw(results, reconstructions=2))
+    opened.through()
+    without = set()
+    for _ in range(8):
+        opened.find("#next").click()
+        seed = int(re.search(r"--seed (\d+)", opened.find("#command").text)[1])
+        if opened.js("!!document.getElementById('nearest')"):
+            without.add(seed)
+        tiles = opened.js(
+            "[...document.querySelectorAll('#tiles img')].map(i => [i.complete && i.naturalWidth, i.alt])"
+        )
+        assert [w for w, _ in tiles] == [8] * len(tiles) and tiles[0][1] == "A test image" and len(tiles) >= 3
+    assert without == set(range(8)) - own and len(own) == 2
+    while not opened.js("!!document.getElementById('nearest')"):
+        opened.find("#next").click()
+    opened.find("#nearest").click()
+    assert opened.js("!document.getElementById('nearest')")
     opened.close()
 
 
