@@ -38,6 +38,7 @@ _MOST_WAITING = 20_000  # events: of a tracker that is slower than the sweep, th
 _PATIENCE = 30.0  # seconds without a point logged that the end of a sweep waits for
 _LITTLE = 3.0  # the same for a tracker that has failed, and all that an interruption waits for
 _SILENT = 2.0  # seconds of waiting that nothing is said of
+_WANDB_LOG = "debug-core.log"  # W&B's link to a log in the user's cache, from the folder of a run: never opened again
 _log = logging.getLogger(__name__)
 
 
@@ -121,16 +122,16 @@ class Trackers:
 
 
 def _stay_inside(folder: Path) -> None:
-    """Refuse links to elsewhere (W&B makes some to its own files), and pipes: a sweep may come from someone else."""
+    """Refuse pipes and links to elsewhere: a sweep may come from someone else."""
     root = f"{os.path.realpath(folder.parent)}/{folder.name}/"
     for where, folders, files in os.walk(folder):
         for path in [where, *(os.path.join(where, name) for name in [*folders, *files])]:
             if os.path.islink(path):
-                well = f"{os.path.realpath(path)}/".startswith(root)
+                well = f"{os.path.realpath(path)}/".startswith(root) or os.path.basename(path) == _WANDB_LOG
             else:
                 well = os.path.isfile(path) or os.path.isdir(path) or not os.path.exists(path)  # gone meanwhile
             if not well:
-                raise SpecError(f"`log` must find files and folders alone in {str(folder)!r}, got {path!r}")
+                raise SpecError(f"`log` must find no pipe and no link to elsewhere in {str(folder)!r}, got {path!r}")
 
 
 class _Tracker:
