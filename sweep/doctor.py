@@ -108,7 +108,8 @@ def examine(data_dir: str = "data", address: str | None = None, out: str = "runs
             thread.join(max(0.0, end - time.monotonic()))
     finally:
         end = time.monotonic() + 1
-        while any(thread.is_alive() for thread in threads) and time.monotonic() < end:  # after Ctrl-C: each tidies up
+        # After Ctrl-C: each tidies up. (A thread whose `join` was interrupted is not `is_alive`, whatever it does.)
+        while len(found) < len(checks) and time.monotonic() < end:
             for process in list(_running):
                 _kill(process)
             time.sleep(0.02)

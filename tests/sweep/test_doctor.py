@@ -7,6 +7,7 @@ import sys
 import tempfile
 import threading
 import time
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -107,13 +108,17 @@ def test_whatever_hangs_is_ended(monkeypatch, hanging):
     all_are_gone(hanging)
 
 
-def test_an_interruption_leaves_nothing_behind(monkeypatch, hanging, tmp_path):
+@pytest.mark.parametrize("count", [1, 3])
+def test_an_interruption_leaves_nothing_behind(monkeypatch, hanging, tmp_path, count):
+    if count == 1:
+        for name in ("torch", "gpu"):
+            monkeypatch.setattr(doctor, f"_{name}", partial(Check, name, OK, "there"))
     place = tmp_path / "t"
     place.mkdir()
     monkeypatch.setenv("RAY_TMPDIR", str(place))
 
     def interrupt():
-        while len(list(hanging.iterdir())) < 3 or not list(place.iterdir()):
+        while len(list(hanging.iterdir())) < count or not list(place.iterdir()):
             time.sleep(0.05)
         os.kill(os.getpid(), signal.SIGINT)
 
