@@ -4,6 +4,7 @@ Whatever may hang or crash (Ray, torch, a storage) is tried in a process of its 
 was tried is left behind.
 """
 
+import contextlib
 import json
 import os
 import platform
@@ -100,15 +101,18 @@ def examine(data_dir: str = "data", address: str | None = None, out: str = "runs
 
     threads = [threading.Thread(target=look, args=pair, daemon=True) for pair in checks.items()]
     end = time.monotonic() + _PATIENCE + 1
-    for thread in threads:
-        thread.start()
     try:
+        for thread in threads:
+            thread.start()
         for thread in threads:
             thread.join(max(0.0, end - time.monotonic()))
     finally:
-        for process in list(_running):  # after Ctrl-C
-            _end(process)
-            threads[list(checks).index("ray")].join(1.0)  # tidies up
+        end = time.monotonic() + 1
+        # After Ctrl-C: each tidies up. (A thread whose `join` was interrupted is not `is_alive`, whatever it does.)
+        while len(found) < len(checks) and time.monotonic() < end:
+            for process in list(_running):
+                _kill(process)
+            time.sleep(0.02)
     hangs = "no answer: a disk that is away?"
     return [found.get(name) or Check(name, FAULT, hangs) for name in checks]
 
@@ -209,18 +213,19 @@ def _memory() -> Check:
 
 
 def _memory_limit() -> float | None:
-    """GiB that the control group has left."""
+    """GiB that the control group has left, with what it has only read files into."""
     try:
         folder = Path("/sys/fs/cgroup")
-        limit, used = ((folder / f"memory.{name}").read_text() for name in ("max", "current"))
-        return None if limit.strip() == "max" else (int(limit) - int(used)) / _GIB
-    except (OSError, ValueError):
+        limit, used, parts = ((folder / f"memory.{name}").read_text() for name in ("max", "current", "stat"))
+        cached = dict(line.split() for line in parts.splitlines())["inactive_file"]
+        return None if limit.strip() == "max" else (int(limit) - int(used) + int(cached)) / _GIB
+    except (OSError, ValueError, KeyError):
         return None
 
 
 def _ray_folder() -> str:
     """Where Ray keeps sockets, logs and what does not fit into shared memory."""
-    return os.environ.get("RAY_TMPDIR") or "/tmp"
+    return os.environ.get("RAY_TMPDIR") or (sys.platform == "linux" and os.environ.get("TMPDIR")) or "/tmp"
 
 
 def _temporary() -> Check:
@@ -340,7 +345,9 @@ def _answer(name: str, arguments: Sequence[str], hangs: str, advice: str = "", *
     except subprocess.TimeoutExpired:
         return Check(name, FAULT, hangs, advice)
     finally:
-        _end(process)
+        _kill(process)  # what is left of it
+        process.communicate()
+        _running.discard(process)
     try:
         return Check(name, **json.loads(out.splitlines()[-1]))
     except (IndexError, ValueError, TypeError):
@@ -348,14 +355,9 @@ def _answer(name: str, arguments: Sequence[str], hangs: str, advice: str = "", *
         return Check(name, FAULT, f"crashed: {said[:300]}", advice)
 
 
-def _end(process: "subprocess.Popen[str]") -> None:
-    """Kill what is left of it."""
-    try:
+def _kill(process: "subprocess.Popen[str]") -> None:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-    process.communicate()
-    _running.discard(process)
 
 
 def _torch() -> Check:
@@ -370,8 +372,19 @@ def _ray() -> Check:
     token = {} if os.environ.get("RAY_AUTH_MODE") == "disabled" else {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
     hangs = f"a private Ray does not start within {_PATIENCE:.0f} s"
     advice = "a busy machine, or something (a firewall, a proxy, a VPN) between processes on 127.0.0.1"
-    with tempfile.TemporaryDirectory(dir=_ray_folder(), prefix="doctor-", ignore_cleanup_errors=True) as folder:
+    folder = _new_folder()
+    try:
         return _answer("ray", ["ray", folder], hangs, advice, **token)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _new_folder() -> str:
+    """With a name no longer than "ray": sockets have names as long as those of a sweep."""
+    while True:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(folder := os.path.join(_ray_folder(), secrets.token_hex(2)[:3]), 0o700)
+            return folder
 
 
 def _cluster(address: str) -> Check:

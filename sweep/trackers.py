@@ -7,6 +7,7 @@ when the sweep is resumed, since each keeps a list of the points that it has.
 import contextlib
 import json
 import logging
+import os
 import queue
 import subprocess
 import threading
@@ -35,7 +36,9 @@ _MODULES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}
 _COMMAND = command("sweep.tracking")
 _MOST_WAITING = 20_000  # events: of a tracker that is slower than the sweep, the others are logged at the next start
 _PATIENCE = 30.0  # seconds without a point logged that the end of a sweep waits for
-_LITTLE = 3.0  # the same after an interruption, and for a tracker that has failed
+_LITTLE = 3.0  # the same for a tracker that has failed, and all that an interruption waits for
+_SILENT = 2.0  # seconds of waiting that nothing is said of
+_WANDB_LOG = "debug-core.log"  # W&B's link to a log in the user's cache, from the folder of a run: never opened again
 _log = logging.getLogger(__name__)
 
 
@@ -57,7 +60,8 @@ def check(trackers: Sequence[str]) -> None:
 class Trackers:
     """Those of a sweep.
 
-    A context manager: on the way out trackers may finish, as long as they get on with it.
+    A context manager: on the way out trackers may finish, as long as they get on with it; after an interruption, in a
+    few seconds.
 
     Parameters
     ----------
@@ -69,18 +73,33 @@ class Trackers:
         What it is called.
     rates:
         Learning rates that networks are trained with.
+
+    Raises
+    ------
+    SpecError
+        A folder there leads elsewhere.
     """
 
     def __init__(self, names: Iterable[str], path: Path, sweep: str, rates: Sequence[float]) -> None:
         self.rates = rates
-        self._all = [_Tracker(n, (path / n).absolute(), sweep, len(rates)) for n in dict.fromkeys(names)]
+        folders = {name: (path / name).absolute() for name in names}
+        for folder in folders.values():
+            _stay_inside(folder)
+        self._all = [_Tracker(name, folder, sweep, len(rates)) for name, folder in folders.items()]
 
     def __enter__(self) -> "Trackers":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        for tracker in self._all:
-            tracker.close(_PATIENCE if kind is None else _LITTLE)
+        try:
+            for tracker in self._all if kind is None else ():
+                tracker.finish()
+        finally:
+            for tracker in self._all:
+                tracker.drop()
+            end = time.monotonic() + _LITTLE
+            for tracker in self._all:
+                tracker.end(end)
 
     def __bool__(self) -> bool:
         return bool(self._all)
@@ -102,11 +121,25 @@ class Trackers:
             tracker.put({"point": asdict(point), "epochs": epochs})
 
 
+def _stay_inside(folder: Path) -> None:
+    """Refuse pipes and links to elsewhere: a sweep may come from someone else."""
+    root = f"{os.path.realpath(folder.parent)}/{folder.name}/"
+    for where, folders, files in os.walk(folder):
+        for path in [where, *(os.path.join(where, name) for name in [*folders, *files])]:
+            if os.path.islink(path):
+                well = f"{os.path.realpath(path)}/".startswith(root) or os.path.basename(path) == _WANDB_LOG
+            else:
+                well = os.path.isfile(path) or os.path.isdir(path) or not os.path.exists(path)  # gone meanwhile
+            if not well:
+                raise SpecError(f"`log` must find no pipe and no link to elsewhere in {str(folder)!r}, got {path!r}")
+
+
 class _Tracker:
     """The process of one, and the threads that talk to it."""
 
     def __init__(self, name: str, folder: Path, sweep: str, rates: int) -> None:
-        self._name, self._missing, self._failed = name, 0, False
+        self._name, self._failed = name, False
+        self._given = self._logged = 0  # points: each is counted by a thread of its own
         self._events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._heard = time.monotonic()
         self.ledger = Ledger(folder)
@@ -126,7 +159,7 @@ class _Tracker:
 
     def put(self, event: dict[str, Any]) -> None:
         """Hand an event on, soon, unless too many are waiting."""
-        self._missing += "row" in event
+        self._given += "row" in event
         if self._events.qsize() < _MOST_WAITING:
             self._events.put(event)
 
@@ -141,23 +174,50 @@ class _Tracker:
         with self._process.stdout as answers:
             for line in answers:
                 answer = json.loads(line)
-                self._heard = time.monotonic()
-                self._missing -= answer.get("logged", 0)
                 if trouble := answer.get("trouble"):
                     self._warn(f"{trouble}; the sweep goes on without it")
+                else:
+                    self._heard = time.monotonic()
+                    self._logged += answer["logged"]
 
     def _warn(self, text: str) -> None:
         if not self._failed:  # once
             self._failed = True
             _log.warning("%s does not log: %s", self._name, printable(text))
 
-    def close(self, patience: float) -> None:
-        """Let it finish while it gets on, then end it."""
+    @property
+    def _missing(self) -> int:
+        return self._given - self._logged
+
+    def finish(self) -> None:
+        """Let it log all that it was given, while it gets on."""
         self._events.put(None)
-        self._heard = time.monotonic()
-        while self._process.poll() is None and time.monotonic() - self._heard < (_LITTLE if self._failed else patience):
+        self._heard = started = time.monotonic()
+        said = False
+        while self._process.poll() is None and time.monotonic() - self._heard < (
+            _LITTLE if self._failed else _PATIENCE
+        ):
+            if not said and not self._failed and self._missing and time.monotonic() - started > _SILENT:
+                text = "waiting for %s: %d points; Ctrl-C leaves them for: sweep resume DIR --log %s"
+                _log.warning(text, self._name, self._missing, self._name)
+                said = True
             time.sleep(0.05)
-        self._process.kill()
+
+    def drop(self) -> None:
+        """Have it end after what it is at: what still waits is not logged."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._events.get_nowait()
+        self._events.put(None)
+
+    def end(self, latest: float) -> None:
+        """End it, at once if it is later than that; say what it has not logged."""
+        try:
+            self._process.wait(max(0.0, latest - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            self._process.kill()
         self._process.wait()
         for thread in self._threads:
             thread.join(_LITTLE)

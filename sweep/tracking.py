@@ -7,11 +7,12 @@ see every point as a trial. Ray's callback for W&B starts two processes a trial,
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import math
 import os
+import re
 import shutil
+import stat
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,9 @@ __all__ = ["Ledger", "main"]
 _POINT = ("sigma_w", "sigma_b", "depth", "seed")
 _SAID = ("status", "error")  # of a run, in words, at its end
 _LEDGER = "logged"
+_LARGEST = 2**26  # characters of it: a million points
+# Neither a link nor a pipe: a sweep that came from elsewhere must not have other files written to, or hang.
+_SAFELY = os.O_NOFOLLOW | os.O_NONBLOCK
 _PROJECT = "trainability-sweep"  # of W&B, where the environment names none
 _POLITE = 5  # niceness: measuring comes first
 _LONGEST = 500  # characters of a text
@@ -33,7 +37,8 @@ class Ledger:
 
     def __init__(self, folder: Path) -> None:
         try:
-            lines = (folder / _LEDGER).read_text().splitlines()
+            with open(os.open(folder / _LEDGER, os.O_RDONLY | _SAFELY)) as file:
+                lines = file.read(_LARGEST).splitlines() if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else []
         except (OSError, ValueError):  # none yet, or damaged
             lines = []
         self.name, self._known = (lines[0] if lines else ""), set(lines[1:])
@@ -52,8 +57,7 @@ class Ledger:
     @contextlib.contextmanager
     def held(cls, folder: Path) -> Iterator["Ledger"]:
         """For this process alone, as soon as another one has let go of it."""
-        # No link: a sweep that came from elsewhere must not have other files written to.
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | _SAFELY
         with open(os.open(folder / _LEDGER, flags, 0o666), "a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             ledger = cls(folder)
@@ -194,9 +198,12 @@ def _mlflow(folder: Path, sweep: str, ledger: Ledger) -> Any:
             metrics = [Metric(k, float(v), now, iteration) for k, v in flatten_dict(result).items()]
             self.mlflow_util._get_client().log_batch(self._trial_runs[trial], metrics=metrics)
 
-    os.chdir(folder)  # where artifacts would go
+    uri = os.environ.get("MLFLOW_TRACKING_URI")  # may be relative
+    if not uri:
+        uri = f"sqlite:///{folder}/mlflow.db"
+        os.chdir(folder)  # where artifacts would go
     callback = Callback(
-        tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder}/mlflow.db",
+        tracking_uri=uri,
         experiment_name=sweep,
         tags={"sweep": ledger.name},
         log_params_on_trial_end=True,
@@ -211,21 +218,21 @@ class _Wandb:
     def __init__(self, folder: Path, sweep: str, ledger: Ledger) -> None:
         import wandb
 
-        self._wandb, self._sweep, self._ledger = wandb, sweep, ledger
+        self._wandb, self._sweep = wandb, sweep
         self._folder = folder.parent  # W&B adds a folder of its own name
         self._settings = wandb.Settings(silent=True, console="off", disable_git=True, x_disable_stats=True)
         self._runs: dict[_Run, Any] = {}
 
     def log_trial_start(self, trial: _Run) -> None:
-        """Begin a run, or go on with it."""
+        """Begin a run; one that was begun before stays as it is: going on with it would log epochs twice."""
         self._runs[trial] = self._wandb.init(
             project=os.environ.get("WANDB_PROJECT") or _PROJECT,
             group=self._sweep,
             name=str(trial),
-            id=hashlib.blake2b(f"{self._ledger.name} {trial}".encode(), digest_size=8).hexdigest(),
+            id=os.urandom(8).hex(),
             config=dict(trial.config),
             dir=str(self._folder),
-            resume="allow",
+            resume="never",
             reinit="create_new",
             settings=self._settings,
         )
@@ -283,7 +290,8 @@ def _quiet() -> tuple[TextIO, TextIO]:
 
 
 def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    text = re.sub(r"//[^/\s]+@", "//***@", " ".join(str(error).split()))  # a user's name and password in a URL
+    return f"{type(error).__name__}: {text[:300]}"
 
 
 if __name__ == "__main__":

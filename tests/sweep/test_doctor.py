@@ -1,10 +1,13 @@
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -18,7 +21,7 @@ from sweep.doctor import FAULT, OK, WARNING, Check
 
 @pytest.fixture(autouse=True)
 def nothing_of_the_users(monkeypatch, tmp_path):
-    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_TMPDIR", "RAY_ADDRESS"):
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_TMPDIR", "TMPDIR", "RAY_ADDRESS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
@@ -38,15 +41,19 @@ def fake(folder, monkeypatch, **modules):
 
 
 @pytest.mark.slow
-def test_a_machine_that_is_well(patient, tmp_path):
-    temporary = set(Path("/tmp").glob("doctor-*"))
-    out = CliRunner().invoke(main, ["doctor", "--json"])
+def test_a_machine_that_is_well(patient, tmp_path, monkeypatch):
+    with tempfile.TemporaryDirectory(dir="/tmp") as place:
+        longest = Path(place, "x" * (doctor._LONGEST_SOCKET - len(place) - 1))
+        longest.mkdir()
+        monkeypatch.setenv("RAY_TMPDIR", str(longest))
+        out = CliRunner().invoke(main, ["doctor", "--json"])
+        assert not list(longest.iterdir())
     found = json.loads(out.stdout)
     checks = {c["name"]: c for c in found["checks"]}
     assert found["ok"] and out.exit_code == 0, found
     assert len(checks) == 13 and {c["verdict"] for c in checks.values()} <= {OK, WARNING}
     assert "a private one starts in" in checks["ray"]["found"] and metadata.version("torch") in checks["torch"]["found"]
-    assert not list(tmp_path.iterdir()) and set(Path("/tmp").glob("doctor-*")) == temporary  # no token, no folder
+    assert not list(tmp_path.iterdir())  # no token
     assert not doctor._running
 
 
@@ -72,11 +79,24 @@ def test_faults_are_said_with_what_to_do_and_are_exit_code_1(monkeypatch):
     assert found["ok"] is False and found["checks"][0]["verdict"] == FAULT
 
 
-def test_whatever_hangs_is_ended(monkeypatch, tmp_path):
+@pytest.fixture
+def hanging(monkeypatch, tmp_path):
+    """Processes that hang, each with a child; a folder with their numbers."""
     pids = tmp_path / "pids"
     pids.mkdir()
-    code = f"import os, subprocess, time; open(f'{pids}/{{os.getpid()}}', 'w'); subprocess.run(['sleep', '1000'])"
+    code = f"import os, subprocess; open(f'{pids}/{{os.getpid()}}', 'w'); subprocess.run(['sleep', '1000'])"
     monkeypatch.setattr(doctor, "command", lambda *words: [sys.executable, "-c", code])
+    return pids
+
+
+def all_are_gone(pids):
+    ended = [p.name for p in pids.iterdir()]
+    assert ended and not any(Path(f"/proc/{pid}").exists() for pid in ended)
+    # Nor their children.
+    assert subprocess.run(["pgrep", "-r", "R,S,D", "-g", ",".join(ended)]).returncode == 1
+
+
+def test_whatever_hangs_is_ended(monkeypatch, hanging):
     monkeypatch.setattr(doctor, "_PATIENCE", 1.5)
     monkeypatch.setattr(doctor, "_extras", lambda: time.sleep(1000))  # a disk
     started = time.monotonic()
@@ -85,11 +105,28 @@ def test_whatever_hangs_is_ended(monkeypatch, tmp_path):
     for name in ("ray", "torch", "gpu", "extras"):
         assert checks[name].verdict == FAULT, checks[name]
     assert "does not start within" in checks["ray"].found and checks["extras"].found.startswith("no answer")
-    ended = [int(p.name) for p in pids.iterdir()]
-    assert ended and not any(Path(f"/proc/{pid}").exists() for pid in ended)
-    assert (
-        subprocess.run(["pgrep", "-r", "R,S,D", "-g", ",".join(map(str, ended))]).returncode == 1
-    )  # nor their children
+    all_are_gone(hanging)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_an_interruption_leaves_nothing_behind(monkeypatch, hanging, tmp_path, count):
+    if count == 1:
+        for name in ("torch", "gpu"):
+            monkeypatch.setattr(doctor, f"_{name}", partial(Check, name, OK, "there"))
+    place = tmp_path / "t"
+    place.mkdir()
+    monkeypatch.setenv("RAY_TMPDIR", str(place))
+
+    def interrupt():
+        while len(list(hanging.iterdir())) < count or not list(place.iterdir()):
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        doctor.examine()
+    all_are_gone(hanging)
+    assert not list(place.iterdir()) and not doctor._running
 
 
 def test_a_process_that_crashes(monkeypatch):
@@ -186,7 +223,8 @@ def test_what_a_container_may_use(monkeypatch):
 
 
 def test_control_groups_are_read(monkeypatch):
-    files = {"cpu.max": "150000 100000", "memory.max": str(3 * 2**30), "memory.current": str(2**30)}
+    files = {"cpu.max": "150000 100000", "memory.max": str(3 * 2**30), "memory.current": str(2 * 2**30)}
+    files["memory.stat"] = f"anon 5\ninactive_file {2**30}\nactive_file 7\n"  # files that were read
     monkeypatch.setattr(Path, "read_text", lambda path: files[path.name])
     assert (doctor._quota(), doctor._memory_limit()) == (1.5, 2.0)
     files |= {"cpu.max": "max 100000", "memory.max": "max\n"}
@@ -260,6 +298,9 @@ def test_places(tmp_path, monkeypatch):
     deep = tmp_path / ("x" * 100)
     deep.mkdir()
     monkeypatch.setenv("RAY_TMPDIR", str(deep))
+    assert "too long a name" in doctor._temporary().found
+    monkeypatch.delenv("RAY_TMPDIR")
+    monkeypatch.setenv("TMPDIR", str(deep))  # which Ray uses then
     assert "too long a name" in doctor._temporary().found
 
 

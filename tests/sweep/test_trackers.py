@@ -1,5 +1,7 @@
 import json
+import os
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -21,7 +23,7 @@ from sweep.searcher import LiveEpochs
 from sweep.spec import SpecError, SweepSpec
 from sweep.store import Store
 from sweep.trackers import Trackers
-from sweep.tracking import Ledger, _Logger, _reason
+from sweep.tracking import Ledger, _Logger, _reason, _Wandb
 from sweep.trainable import network_name
 
 from ..landscape import made_up
@@ -145,6 +147,7 @@ def test_wandb_offline(finished):
     pytest.importorskip("wandb")
     runner.resume(finished, log=["wandb"])
     runner.resume(finished, log=["wandb"])
+    assert (finished / "wandb" / "latest-run").is_symlink()  # of W&B's own, and no reason to refuse the second
     found = [wandb_run(p) for p in sorted((finished / "wandb").glob("offline-run-*/*.wandb"))]
     assert len(found) == len({r["id"] for r in found}) == 4
     run = next(r for r in found if r["config"]["seed"] == 1)
@@ -210,7 +213,7 @@ def test_a_tracker_that_fails_is_a_warning(finished, monkeypatch, caplog, tracke
     started = time.monotonic()
     assert len(runner.resume(finished, log=[tracker]).points) == 4
     assert time.monotonic() - started < 60
-    first, *more = [r.getMessage() for r in caplog.records]
+    first, *more = [m for m in caplog.messages if not m.startswith("waiting for ")]
     assert f"{tracker} does not log: " in first and "the sweep goes on without it" in first
     assert more == [f"{tracker} has not logged 4 points; what does: sweep resume DIR --log {tracker}"]
 
@@ -229,13 +232,109 @@ def test_a_tracker_that_dies_or_hangs_holds_nothing_up(finished, monkeypatch, ca
         assert "has not logged 150 points" in caplog.text
 
 
-def test_after_an_interruption_little_is_waited_for(finished, monkeypatch):
-    monkeypatch.setattr(trackers, "_COMMAND", (sys.executable, "-c", "import time; time.sleep(1000)"))
-    monkeypatch.setattr(trackers, "_LITTLE", 0.3)
+SLOW = """
+import sys, time
+sys.stdin.readline()
+for line in sys.stdin:
+    time.sleep(0.2)
+    print('{"logged": 1}', flush=True)
+"""
+
+
+@pytest.mark.parametrize("code", ["import time; time.sleep(1000)", SLOW])
+def test_after_an_interruption_little_is_waited_for(finished, monkeypatch, caplog, code):
+    monkeypatch.setattr(trackers, "_COMMAND", (sys.executable, "-c", code))
+    monkeypatch.setattr(trackers, "_LITTLE", 0.5)
     started = time.monotonic()
-    with pytest.raises(KeyboardInterrupt), Trackers(["tensorboard"], finished, "first", (0.1,)):
+    with pytest.raises(KeyboardInterrupt), Trackers(["tensorboard"], finished, "first", (0.1,)) as t:
+        t.stored(map(measured, range(150)))
         raise KeyboardInterrupt
     assert time.monotonic() - started < 10
+    assert "tensorboard has not logged" in caplog.text
+
+
+def test_what_is_waited_for_is_said_and_may_be_interrupted(finished, monkeypatch, caplog):
+    monkeypatch.setattr(trackers, "_COMMAND", (sys.executable, "-c", SLOW))
+    monkeypatch.setattr(trackers, "_LITTLE", 0.5)
+    monkeypatch.setattr(trackers, "_SILENT", 0.3)
+    wait = time.sleep
+
+    def interrupted(seconds):
+        wait(seconds)
+        if "waiting for" in caplog.text:
+            monkeypatch.setattr(trackers.time, "sleep", wait)
+            raise KeyboardInterrupt
+
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), Trackers(["tensorboard"], finished, "first", (0.1,)) as t:
+        t.stored(map(measured, range(150)))
+        monkeypatch.setattr(trackers.time, "sleep", interrupted)
+    assert time.monotonic() - started < 10
+    said, missing = caplog.messages
+    assert re.fullmatch(
+        r"waiting for tensorboard: \d+ points; Ctrl-C leaves them for: sweep resume DIR --log tensorboard", said
+    )
+    assert missing.startswith("tensorboard has not logged 1")
+    (process,) = [tracker._process for tracker in t._all]
+    assert process.returncode is not None
+
+
+@pytest.mark.parametrize("what", ["link", "folder", "pipe", "loop", "ours"])
+def test_a_folder_that_leads_elsewhere_is_refused(tmp_path, monkeypatch, what):
+    monkeypatch.setattr(trackers, "_COMMAND", (sys.executable, "-c", "print()"))
+    folder = tmp_path / "sweep" / "mlflow"
+    (folder / "run").mkdir(parents=True)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "db").write_text("mine")
+    if what == "link":
+        (folder / "run" / "mlflow.db").symlink_to(tmp_path / "mine" / "db")
+    elif what == "folder":
+        shutil.rmtree(folder)
+        folder.symlink_to(tmp_path / "mine")
+    elif what == "pipe":
+        os.mkfifo(folder / "logged")
+        assert measured(0) not in Ledger(folder)  # and nobody waits
+    elif what == "loop":
+        (folder / "run" / "loop").symlink_to("../../mlflow/run/loop")
+    else:
+        (folder / "latest").symlink_to("run/gone")  # as W&B does
+    if what in ("loop", "ours"):
+        return trackers._stay_inside(folder)
+    with pytest.raises(SpecError, match="`log` must find no pipe and no link to elsewhere in ") as error:
+        Trackers(["tensorboard", "mlflow"], tmp_path / "sweep", "first", (0.1,))
+    assert "\n" not in str(error.value)
+
+
+def test_a_run_of_wandb_is_never_gone_on_with(tmp_path, monkeypatch, ledger):
+    begun = []
+    run = SimpleNamespace(log=lambda values: None, config={}, finish=lambda exit_code: None)
+    fake = SimpleNamespace(Settings=dict, init=lambda **how: begun.append(how) or run)
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    point = {"sigma_w": 1.5, "sigma_b": 0.1, "depth": 5, "seed": 7}
+    for _ in range(2):  # the second: after the first process was killed
+        logger = _Logger(_Wandb(tmp_path, "first", ledger), tmp_path, ledger, several=False)
+        logger.take({"point": point, "epochs": [[0.1, 1, 0.5, 2.0]]})
+    first, second = begun
+    assert first["name"] == second["name"] and first["id"] != second["id"]
+    assert {how["resume"] for how in begun} == {"never"}
+
+
+@pytest.mark.parametrize("secret", ["me:secret", "secret", "me:sec@ret"])
+def test_no_password_is_said(secret):
+    long = "x" * 285
+    said = _reason(OSError(f"{long} http://{secret}@host/a failed, see http://host/b, a@b"))
+    assert "sec" not in said and "ret" not in said and said.startswith(f"OSError: {long} http://***@ho")
+    assert _reason(OSError("http://host/b, a@b")) == "OSError: http://host/b, a@b"
+
+
+@pytest.mark.slow
+def test_a_relative_place_is_one_of_the_working_directory(finished, tmp_path, monkeypatch):
+    pytest.importorskip("mlflow")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mine.db")
+    runner.resume(finished, log=["mlflow"])
+    assert len(logged(finished, "mlflow")) == 4
+    assert (tmp_path / "mine.db").stat().st_size and [p.name for p in (finished / "mlflow").iterdir()] == ["logged"]
 
 
 @pytest.fixture
@@ -305,12 +404,13 @@ def test_trackers_hear_of_networks_in_training():
 
 
 def test_an_old_process_is_waited_for(tmp_path):
-    code = "import sys; from pathlib import Path; from sweep.tracking import Ledger\n"
+    code = "import sys; from pathlib import Path; from sweep.tracking import Ledger; print('there', flush=True)\n"
     code += "with Ledger.held(Path(sys.argv[1])) as ledger: print(len(ledger._known))"
     with Ledger.held(tmp_path) as held:
         other = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-        time.sleep(1.5)
-        assert other.poll() is None
+        assert other.stdout.readline() == "there\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            other.wait(1.5)
         held.add(measured(0))
     assert other.communicate(timeout=20)[0] == "1\n"
 
