@@ -194,10 +194,11 @@ class _Tracker:
         self._events.put(None)
         self._heard = started = time.monotonic()
         said = False
-        while self._process.poll() is None and time.monotonic() - self._heard < (
-            _LITTLE if self._failed else _PATIENCE
-        ):
-            if not said and not self._failed and self._missing and time.monotonic() - started > _SILENT:
+        while self._process.poll() is None:
+            now = time.monotonic()
+            if now - self._heard > (_LITTLE if self._failed else _PATIENCE):
+                return
+            if now - started > _SILENT and self._missing and not (said or self._failed):
                 text = "waiting for %s: %d points; Ctrl-C leaves them for: sweep resume DIR --log %s"
                 _log.warning(text, self._name, self._missing, self._name)
                 said = True

@@ -25,11 +25,14 @@ _POINT = ("sigma_w", "sigma_b", "depth", "seed")
 _SAID = ("status", "error")  # of a run, in words, at its end
 _LEDGER = "logged"
 _LARGEST = 2**26  # characters of it: a million points
-# Neither a link nor a pipe: a sweep that came from elsewhere must not have other files written to, or hang.
-_SAFELY = os.O_NOFOLLOW | os.O_NONBLOCK
 _PROJECT = "trainability-sweep"  # of W&B, where the environment names none
 _POLITE = 5  # niceness: measuring comes first
 _LONGEST = 500  # characters of a text
+
+
+def _safely(path: str, flags: int) -> int:
+    """Follow no link, wait for no pipe: a sweep may come from someone else."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
 
 
 class Ledger:
@@ -37,7 +40,7 @@ class Ledger:
 
     def __init__(self, folder: Path) -> None:
         try:
-            with open(os.open(folder / _LEDGER, os.O_RDONLY | _SAFELY)) as file:
+            with open(folder / _LEDGER, opener=_safely) as file:
                 lines = file.read(_LARGEST).splitlines() if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else []
         except (OSError, ValueError):  # none yet, or damaged
             lines = []
@@ -57,8 +60,7 @@ class Ledger:
     @contextlib.contextmanager
     def held(cls, folder: Path) -> Iterator["Ledger"]:
         """For this process alone, as soon as another one has let go of it."""
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | _SAFELY
-        with open(os.open(folder / _LEDGER, flags, 0o666), "a") as file:
+        with open(folder / _LEDGER, "a", opener=_safely) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             ledger = cls(folder)
             ledger._file = file
