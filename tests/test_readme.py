@@ -252,10 +252,14 @@ def test_the_commands_of_a_block_run(ran, lived_in, monkeypatch, name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [command for command in in_the_text() if command not in NOT_RUN])
-def test_a_command_in_the_text_runs(lived_in, monkeypatch, command):
+def test_a_command_in_the_text_runs(lived_in, tmp_path, monkeypatch, command):
     monkeypatch.setattr(bench, "WIDTH", 16)
     monkeypatch.setattr(bench, "ROUNDS", 1)
-    run_here(command, lived_in, monkeypatch)
+    if not command.startswith("sweep run"):
+        return run_here(command, lived_in, monkeypatch)
+    data_in(tmp_path)
+    (tmp_path / "runs").mkdir()
+    run_here(command, tmp_path, monkeypatch)
 
 
 @pytest.mark.slow

@@ -133,6 +133,11 @@ def of_folders(folders):
     return found
 
 
+def finished(out):
+    """When each point was."""
+    return dict(zip(*sweep.load(out).points[["seed", "finished"]].to_dict("list").values(), strict=True))
+
+
 def parts(out):
     return {p.name: p.read_bytes() for p in (out / "parts").glob("*.parquet")}
 
@@ -159,7 +164,7 @@ def test_stopped_cancelled_preempted_and_in_the_end_complete(cluster, tmp_path):
     cluster("scancel", "--batch", "--signal=TERM", job.number)  # as SLURM does before the time limit
     job.wait(lambda: job.restarted(1))
     check_gone(rays)
-    stopped = parts(out)
+    stopped = finished(out)
     assert 4 <= len(stopped) < points
     assert "requeued" in job.log.read_text()
 
@@ -177,7 +182,7 @@ def test_stopped_cancelled_preempted_and_in_the_end_complete(cluster, tmp_path):
     cluster("sbatch", "--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=sleep 1")
     job.wait(lambda: job.restarted(1))
     check_gone(rays)
-    preempted = parts(out)
+    preempted = finished(out)
     assert stopped.items() < preempted.items() and len(preempted) < points
 
     job.start_now()
@@ -188,5 +193,5 @@ def test_stopped_cancelled_preempted_and_in_the_end_complete(cluster, tmp_path):
     assert "Traceback" not in log
     found = sweep.load(out).points
     assert len(found) == len(found.drop_duplicates(["sigma_w", "sigma_b", "depth"])) == points
-    assert (found["status"] == "ok").all() and preempted.items() < parts(out).items()
+    assert (found["status"] == "ok").all() and preempted.items() < finished(out).items()
     assert sum(pq.read_metadata(p).num_rows for p in (out / "parts").glob("*.parquet")) == points
