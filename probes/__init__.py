@@ -1,6 +1,6 @@
 """Probes of the trainability of random deep networks: numerics only (torch, numpy).
 
-Start at ``probes.measure.measure(points, images, settings)``. Nothing is imported before it is used: mean field
+Start at ``probes.measure(points, images, settings)``. Nothing is imported before it is used: mean field
 theory needs no torch.
 """
 
@@ -18,15 +18,16 @@ __all__ = [
     "critical_sigma_w",
     "load_images",
     "mean_field",
+    "measure",
 ]
 
 if TYPE_CHECKING:
-    from .datasets import Images, load_images
-    from .meanfield import MeanField, critical_sigma_w, mean_field
-    from .measure import Prober
-    from .point import Measurement, Point
-    from .settings import ProbeSettings
-    from .training import TrainingSettings
+    from probes.datasets import Images, load_images
+    from probes.meanfield import MeanField, critical_sigma_w, mean_field
+    from probes.point import Measurement, Point
+    from probes.prober import Prober, measure
+    from probes.settings import ProbeSettings
+    from probes.training.settings import TrainingSettings
 
 _HOME = {
     "Images": "datasets",
@@ -34,9 +35,10 @@ _HOME = {
     "Measurement": "point",
     "Point": "point",
     "ProbeSettings": "settings",
-    "Prober": "measure",
+    "Prober": "prober",
+    "measure": "prober",
     "critical_sigma_w": "meanfield",
-    "TrainingSettings": "training",
+    "TrainingSettings": "training.settings",
     "load_images": "datasets",
     "mean_field": "meanfield",
 }
@@ -45,4 +47,4 @@ _HOME = {
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOME[name]}", __name__), name)
+    return getattr(import_module(f"probes.{_HOME[name]}"), name)

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import torch
 
-from .decoders import Decoder, initial_decoder
-from .networks import READOUT, Network
+from probes.decoders import Decoder, initial_decoder
+from probes.networks import READOUT, Network
 
 __all__ = ["Cascade", "chained"]
 

@@ -7,11 +7,11 @@ all there are; the terms follow the code of `direct`, `decoders` and `training`.
 import math
 from dataclasses import dataclass
 
-from .datasets import Images
-from .decoders import BATCH
-from .networks import Architecture, Layer
-from .settings import HELD_OUT_IMAGES, MIN_STEPS, ProbeSettings
-from .training import TEST_IMAGES
+from probes.datasets import Images
+from probes.decoders import BATCH
+from probes.networks import Architecture, Layer
+from probes.settings import HELD_OUT_IMAGES, MIN_STEPS, ProbeSettings
+from probes.training.settings import TEST_IMAGES
 
 __all__ = ["Cost", "cost"]
 

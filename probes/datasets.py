@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .seeds import generator
+from probes.seeds import generator
 
 __all__ = ["DATASETS", "DatasetError", "Images", "load_images"]
 

@@ -30,9 +30,9 @@ from torch.nn.functional import conv2d
 from torch.nn.grad import conv2d_weight
 from torch.optim.adam import adam
 
-from .networks import Layer, circular, wrapped
-from .products import affine, quick_tanh_, stacked_affine, stacked_matmul, uses_onednn
-from .seeds import generator
+from probes.networks import Layer, circular, wrapped
+from probes.products import affine, quick_tanh_, stacked_affine, stacked_matmul, uses_onednn
+from probes.seeds import generator
 
 __all__ = [
     "BATCH",

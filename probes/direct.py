@@ -26,9 +26,9 @@ from dataclasses import dataclass, field
 
 import torch
 
-from . import entropy
-from .networks import Network
-from .products import gram, matmul
+from probes import entropy
+from probes.networks import Network
+from probes.products import gram, matmul
 
 __all__ = ["DirectDecoder", "Profile", "follow"]
 

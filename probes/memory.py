@@ -15,11 +15,11 @@ moment in which most is alive; the peak is that of the greediest phase. The term
 
 import math
 
-from .datasets import Images
-from .decoders import BATCH, stack_limit
-from .networks import Architecture
-from .settings import CASCADE_IMAGES, HELD_OUT_IMAGES, ProbeSettings
-from .training import TEST_CHUNK, TEST_IMAGES
+from probes.datasets import Images
+from probes.decoders import BATCH, stack_limit
+from probes.networks import Architecture
+from probes.settings import CASCADE_IMAGES, HELD_OUT_IMAGES, ProbeSettings
+from probes.training.settings import TEST_CHUNK, TEST_IMAGES
 
 __all__ = ["peak_bytes"]
 

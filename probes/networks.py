@@ -25,9 +25,9 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import conv2d, pad
 
-from . import products
-from .point import Point, reach
-from .seeds import generator
+from probes import products
+from probes.point import Point, reach
+from probes.seeds import generator
 
 __all__ = [
     "ACTIVATIONS",

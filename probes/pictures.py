@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .decoders import train_decoders
-from .measure import Prober
-from .networks import Network
-from .point import Point
-from .training import TrainingCurve
+from probes.decoders import train_decoders
+from probes.networks import Network
+from probes.point import Point
+from probes.prober import Prober
+from probes.training.settings import TrainingCurve
 
 __all__ = ["Gallery", "State", "gallery"]
 

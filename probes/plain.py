@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch.nn.functional import cross_entropy
 
-from .networks import READOUT, Network
+from probes.networks import READOUT, Network
 
 __all__ = ["PlainCascade", "train_plainly"]
 

@@ -3,10 +3,10 @@
 import math
 from dataclasses import dataclass, field
 
-from .decoders import PRECISIONS
-from .networks import ACTIVATIONS, ARCHITECTURES
-from .point import THRESHOLDS
-from .training import TrainingSettings
+from probes.decoders import PRECISIONS
+from probes.networks import ACTIVATIONS, ARCHITECTURES
+from probes.point import THRESHOLDS
+from probes.training.settings import TrainingSettings
 
 __all__ = ["PROBES", "STATISTICS", "THRESHOLDS", "TRAIN", "ProbeSettings"]
 

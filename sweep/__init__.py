@@ -5,33 +5,74 @@ Nothing heavy is imported before it is used.
 """
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-try:
-    __version__ = version("trainability-sweep")
-except PackageNotFoundError:  # a source tree that was never installed
-    __version__ = "0+unknown"
-
-__all__ = ["BoundarySampler", "Results", "SweepSpec", "load", "resume", "run"]
+from sweep.version import __version__
 
 if TYPE_CHECKING:
-    from .frame import Results, load
-    from .runner import resume, run
-    from .sampler import BoundarySampler
-    from .spec import SweepSpec
+    from sweep import plots
+    from sweep.errors import SpecError, StoreError
+    from sweep.execution.runner import resume, run
+    from sweep.levelset.domain import Axis
+    from sweep.levelset.level_set import LevelSet
+    from sweep.levelset.sampler import BoundarySampler
+    from sweep.measuring.rehearsal import Rehearsal
+    from sweep.results.export import read_table, write_table
+    from sweep.results.joined import Joined, load
+    from sweep.results.results import Results
+    from sweep.spec.columns import COLUMNS, DTYPES, UNITS
+    from sweep.spec.spec import SweepSpec
+
+__all__ = [
+    "COLUMNS",
+    "DTYPES",
+    "UNITS",
+    "Axis",
+    "BoundarySampler",
+    "Joined",
+    "LevelSet",
+    "Rehearsal",
+    "Results",
+    "SpecError",
+    "StoreError",
+    "SweepSpec",
+    "__version__",
+    "load",
+    "plots",
+    "read_table",
+    "resume",
+    "run",
+    "write_table",
+]
 
 _HOME = {
-    "BoundarySampler": "sampler",
-    "Results": "frame",
-    "SweepSpec": "spec",
-    "load": "frame",
-    "resume": "runner",
-    "run": "runner",
+    "COLUMNS": "spec.columns",
+    "DTYPES": "spec.columns",
+    "UNITS": "spec.columns",
+    "Axis": "levelset.domain",
+    "BoundarySampler": "levelset.sampler",
+    "Joined": "results.joined",
+    "LevelSet": "levelset.level_set",
+    "Rehearsal": "measuring.rehearsal",
+    "Results": "results.results",
+    "SpecError": "errors",
+    "StoreError": "errors",
+    "SweepSpec": "spec.spec",
+    "load": "results.joined",
+    "read_table": "results.export",
+    "resume": "execution.runner",
+    "run": "execution.runner",
+    "write_table": "results.export",
 }
 
 
 def __getattr__(name: str) -> Any:
+    if name == "plots":
+        return import_module("sweep.plots")
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOME[name]}", __name__), name)
+    return getattr(import_module(f"sweep.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

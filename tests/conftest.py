@@ -8,9 +8,11 @@ import torch
 from hypothesis import settings
 
 from probes import Point
-from sweep.frame import SPEC_FILE, load, row
-from sweep.spec import SweepSpec
-from sweep.store import Store
+from sweep.results.joined import load
+from sweep.spec.rows import row
+from sweep.spec.spec import SweepSpec
+from sweep.storage.home import SPEC_FILE
+from sweep.storage.store import Store
 
 from .browser import browser
 from .landscape import made_up

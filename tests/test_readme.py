@@ -22,9 +22,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from sweep import bench
-from sweep.cli import main
-from sweep.frame import COLUMNS, load
+from sweep.bench import figure, probes
+from sweep.cli.main import main
+from sweep.results.joined import load
+from sweep.spec.columns import COLUMNS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -253,8 +254,8 @@ def test_the_commands_of_a_block_run(ran, lived_in, monkeypatch, name):
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [command for command in in_the_text() if command not in NOT_RUN])
 def test_a_command_in_the_text_runs(lived_in, tmp_path, monkeypatch, command):
-    monkeypatch.setattr(bench, "WIDTH", 16)
-    monkeypatch.setattr(bench, "ROUNDS", 1)
+    monkeypatch.setattr(probes, "WIDTH", 16)
+    monkeypatch.setattr(figure, "ROUNDS", 1)
     if not command.startswith("sweep run"):
         return run_here(command, lived_in, monkeypatch)
     data_in(tmp_path)

@@ -22,7 +22,7 @@ import numpy as np
 from scipy.stats import t as student
 from threadpoolctl import threadpool_limits
 
-from sweep.boundary import LevelSet
+from sweep.levelset.level_set import LevelSet
 
 from .competitors import COMPETITORS, SLOW
 from .problems import PROBLEMS, Problem

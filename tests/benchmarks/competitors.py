@@ -21,7 +21,7 @@ from scipy.stats import qmc
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Kernel, Matern, WhiteKernel
 
-from sweep.boundary import Axis
+from sweep.levelset.domain import Axis
 
 __all__ = ["COMPETITORS", "SLOW", "Trace"]
 

@@ -16,11 +16,14 @@ from typing import Any
 import numpy as np
 
 from probes.point import NEEDED, THRESHOLDS, Point
-from sweep.bench import Figure, machine
-from sweep.frame import SPEC_FILE, load, row
-from sweep.recorder import Recorder
-from sweep.spec import SweepSpec
-from sweep.store import Store
+from sweep.bench.bench import machine
+from sweep.bench.figure import Figure
+from sweep.execution.recorder import Recorder
+from sweep.results.joined import load
+from sweep.spec.rows import row
+from sweep.spec.spec import SweepSpec
+from sweep.storage.home import SPEC_FILE
+from sweep.storage.store import Store
 from tests.browser import browser
 from tests.landscape import made_up, true_horizon
 from tests.sweep.test_report import Page

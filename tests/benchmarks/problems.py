@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import qmc
 
 from probes.meanfield import mean_field
-from sweep.boundary import Axis
+from sweep.levelset.domain import Axis
 
 __all__ = ["PROBLEMS", "Problem"]
 

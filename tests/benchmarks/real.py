@@ -18,13 +18,13 @@ import pandas as pd
 import torch
 
 import sweep
-from probes.measure import Prober
-from sweep.driver import cost_of_depth
-from sweep.estimate import PhaseModel
-from sweep.frame import row
-from sweep.settings import probe_settings, sweep_images
-from sweep.spec import SweepSpec
-from sweep.study import SweepStudy
+from probes.prober import Prober
+from sweep.execution.cost import cost_of_depth
+from sweep.measuring.settings import probe_settings, sweep_images
+from sweep.model.estimate import PhaseModel
+from sweep.search.study import SweepStudy
+from sweep.spec.rows import row
+from sweep.spec.spec import SweepSpec
 
 BATCH = 8
 DEPTHS = (10, 25, 60)

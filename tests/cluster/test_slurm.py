@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import sweep
-from sweep.launchers import Job, slurm
-from sweep.launchers.plan import template
-from sweep.spec import SpecError
+from sweep.errors import SpecError
+from sweep.launch import slurm
+from sweep.launch.plan import Job, template
 
 from .slurm import missing, private_slurm
 

@@ -13,9 +13,9 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from sweep.cli import main
-from sweep.cli_launch import _job, launch
-from sweep.spec import SweepSpec
+from sweep.cli.launch import _job, launch
+from sweep.cli.main import main
+from sweep.spec.spec import SweepSpec
 
 ROOT = Path(__file__).parents[2]
 AWS = ("--provider", "aws", "--region", "r", "--bucket", "b", "--image", "i", "--machine-image", "m")
@@ -184,11 +184,11 @@ def test_dry_runs_do_nothing_and_submissions_say_how_to_go_on(launcher, empty_fo
 
 @pytest.mark.parametrize("name", (None, *launch.commands))
 def test_help_ends_with_an_example_that_is_true(name):
-    if name == "slurm" and find_spec("sweep.launchers.slurm") is None:
+    if name == "slurm" and find_spec("sweep.launch.slurm") is None:
         pytest.skip("the launcher for SLURM is not here")
     text = invoke(*([name] if name else []), "--help").stdout
     example = " ".join(re.search(r"Example: sweep launch (.*?)\n\n", text, re.DOTALL)[1].split())
-    if find_spec("sweep.launchers.slurm") is None and example.startswith("slurm"):
+    if find_spec("sweep.launch.slurm") is None and example.startswith("slurm"):
         return
     before, after = example.split(" -- ")
     result = invoke(*shlex.split(before), "--dry-run", "--", *shlex.split(after))
@@ -208,7 +208,7 @@ def test_every_launcher_is_in_the_readme():
 @pytest.mark.parametrize("line", examples("cluster/README.md"))
 def test_readme_examples(line, empty_folder):
     words = shlex.split(line.replace("$(", "'").replace(")", "'"))[2:]
-    if words[0] == "slurm" and find_spec("sweep.launchers.slurm") is None:
+    if words[0] == "slurm" and find_spec("sweep.launch.slurm") is None:
         pytest.skip("the launcher for SLURM is not here")
     end = words.index("--")
     result = invoke(*words[:end], "--dry-run", *words[end:])

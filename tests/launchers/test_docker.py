@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sweep.frame import load
-from sweep.launchers.docker import plan
-from sweep.launchers.plan import Job
-from sweep.spec import SpecError
+from sweep.errors import SpecError
+from sweep.launch.docker import plan
+from sweep.launch.plan import Job
+from sweep.results.joined import load
 
 from .hosts import hosts
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sweep.launchers.kuberay import manifests, plan
-from sweep.launchers.plan import Job
-from sweep.spec import SpecError
+from sweep.errors import SpecError
+from sweep.launch.kuberay import manifests, plan
+from sweep.launch.plan import Job
 
 from .kuberay_fields import TYPES, errors
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from sweep.launchers.plan import Job, Plan, script
-from sweep.spec import SpecError
+from sweep.errors import SpecError
+from sweep.launch.plan import Job, Plan, script
 
 WORDS = {"watch": "w", "fetch": "f", "stop": "s"}
 

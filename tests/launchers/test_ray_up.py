@@ -10,12 +10,12 @@ import click
 import pytest
 import yaml
 
-from sweep.cli import main
-from sweep.cli_launch import _job
-from sweep.frame import load
-from sweep.launchers.plan import Job, template
-from sweep.launchers.ray_up import _MACHINES, plan
-from sweep.spec import SpecError
+from sweep.cli.launch import _job
+from sweep.cli.main import main
+from sweep.errors import SpecError
+from sweep.launch.plan import Job, template
+from sweep.launch.ray_up import _MACHINES, plan
+from sweep.results.joined import load
 
 from .hosts import hosts
 

@@ -6,10 +6,10 @@ import torch
 
 from probes import Point, ProbeSettings, TrainingSettings, load_images
 from probes.decoders import Decoder, initial_decoder, train_decoders
-from probes.measure import measure
 from probes.networks import Architecture, Conv, Dense
+from probes.prober import measure
 from probes.seeds import generator
-from probes.training import train_pack
+from probes.training.run import train_pack
 
 pytestmark = [
     pytest.mark.gpu,

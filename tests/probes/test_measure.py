@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from probes import Point, ProbeSettings, TrainingSettings, load_images
-from probes.measure import Prober, measure
+from probes.prober import Prober, measure
 from probes.settings import UNCERTAIN
 
 STATISTICS = (
@@ -124,16 +124,16 @@ def test_a_cascade_that_survives_its_whole_depth_predicts_trainable(digits):
 
 
 def test_a_point_that_raises_spares_the_others(digits, monkeypatch):
-    from probes import measure as module
+    from probes import direct
 
-    real = module.follow
+    real = direct.follow
 
     def follow(network, *args, **more):
         if network.point.sigma_w == 1.0:
             raise RuntimeError("no\nluck")
         return real(network, *args, **more)
 
-    monkeypatch.setattr(module, "follow", follow)
+    monkeypatch.setattr(direct, "follow", follow)
     found = measure([Point(0.9, 0.1, 3), Point(1.0, 0.1, 3), Point(1.1, 0.1, 3)], digits)
     assert [m.status for m in found] == ["ok", "failed", "ok"]
     assert found[1].error == "RuntimeError: no luck" and not found[1].values
@@ -154,9 +154,9 @@ def test_training_all_and_at_the_boundary(digits):
 
 
 def test_a_training_that_the_device_has_no_memory_for_is_halved(digits, monkeypatch):
-    from probes import measure as module
+    from probes.training import run
 
-    real, tried = module.Training, []
+    real, tried = run.Training, []
 
     def training(points, *args, **more):
         tried.append([p.seed for p in points])
@@ -164,7 +164,7 @@ def test_a_training_that_the_device_has_no_memory_for_is_halved(digits, monkeypa
             raise torch.OutOfMemoryError("too much")
         return real(points, *args, **more)
 
-    monkeypatch.setattr(module, "Training", training)
+    monkeypatch.setattr(run, "Training", training)
     points = [Point(1.2, 0.1, 2, s) for s in range(5)]
     found = measure(points, digits, ProbeSettings("direct", train="all", training=SHORT))
     assert tried == [[0, 1, 2, 3, 4], [0, 1], [2, 3], [4]]
@@ -175,16 +175,16 @@ def test_a_training_that_the_device_has_no_memory_for_is_halved(digits, monkeypa
 
 
 def test_a_training_that_raises_spares_the_others(digits, monkeypatch):
-    from probes import measure as module
+    from probes.training import run
 
-    real = module.Training
+    real = run.Training
 
     def training(points, *args, **more):
         if any(p.seed == 1 for p in points):
             raise RuntimeError("no luck")
         return real(points, *args, **more)
 
-    monkeypatch.setattr(module, "Training", training)
+    monkeypatch.setattr(run, "Training", training)
     found = measure(
         [Point(1.2, 0.1, 2, s) for s in range(3)], digits, ProbeSettings("direct", train="all", training=SHORT)
     )
@@ -193,9 +193,9 @@ def test_a_training_that_raises_spares_the_others(digits, monkeypatch):
 
 
 def test_a_pack_that_the_device_has_no_memory_for_is_halved(digits, monkeypatch):
-    from probes import measure as module
+    from probes import decoders
 
-    real, tried = module.train_decoders, []
+    real, tried = decoders.train_decoders, []
 
     def train_decoders(decoders, **more):
         decoders = list(decoders)
@@ -204,7 +204,7 @@ def test_a_pack_that_the_device_has_no_memory_for_is_halved(digits, monkeypatch)
             raise torch.OutOfMemoryError("too much")
         real(iter(decoders), **more)
 
-    monkeypatch.setattr(module, "train_decoders", train_decoders)
+    monkeypatch.setattr(decoders, "train_decoders", train_decoders)
     points = [Point(1.2, 0.1, 2, s) for s in range(5)] + [Point(1.2, 0.1, 9, 5)]
     found = measure(points, digits, ProbeSettings(probe_steps=2))
     assert tried == [19, 6, 13, 2, 2, 9]  # decoders of six points, of three, of one: the last is too large alone

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from sweep.bench import peak_and_estimate
+from sweep.bench.probes import peak_and_estimate
 
 
 @pytest.mark.slow

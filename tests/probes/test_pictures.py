@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from probes import Point, ProbeSettings, TrainingSettings
-from probes.measure import Prober
 from probes.pictures import gallery
+from probes.prober import Prober
 
 SETTINGS = {"training": TrainingSettings(epochs=8), "probe_steps": 1500}
 

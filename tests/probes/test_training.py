@@ -8,7 +8,8 @@ from probes import Images, Point
 from probes.networks import ACTIVATIONS, Architecture, Network
 from probes.plain import train_plainly
 from probes.seeds import generator
-from probes.training import Training, TrainingSettings, chance, train_pack
+from probes.training.run import Training, train_pack
+from probes.training.settings import TrainingSettings, chance
 
 ARCHITECTURE = Architecture("mlp", (8, 8), 10)
 KEYS = {"architecture": ARCHITECTURE, "activation": "tanh"}

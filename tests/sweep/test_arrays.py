@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from probes import Point
-from sweep.design import grid_axes
-from sweep.frame import row
-from sweep.spec import SpecError, SweepSpec
+from sweep.errors import SpecError
+from sweep.spec.design import grid_axes
+from sweep.spec.rows import row
+from sweep.spec.spec import SweepSpec
 
 from ..landscape import made_up
 

@@ -4,7 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import ndtr
 
-from sweep.boundary import Axis, LevelSet, _gain
+from sweep.levelset.acquisition import expected_gain
+from sweep.levelset.domain import Axis
+from sweep.levelset.level_set import LevelSet
 
 PLANE = [Axis("x", 0, 1), Axis("y", 0, 1)]
 
@@ -320,7 +322,7 @@ def test_gain_is_the_fall_of_the_variance_of_the_classification():
         after = z + np.sqrt(explained) * rng.standard_normal(400_000)
         p = ndtr(after / np.sqrt(1 - explained))
         expected = ndtr(z) * ndtr(-z) - np.mean(p * (1 - p))
-        found = _gain(np.array([[explained]]), np.array([z * z]))[0, 0] / (2 * np.pi) * 1.0
+        found = expected_gain(np.array([[explained]]), np.array([z * z]))[0, 0] / (2 * np.pi) * 1.0
         assert found == pytest.approx(expected, rel=0.05, abs=1e-3)
 
 

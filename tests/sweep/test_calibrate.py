@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from probes import load_images
-from sweep.calibrate import trials_to_a_gpu
-from sweep.rehearsal import Rehearsal
-from sweep.spec import SweepSpec
+from sweep.execution.calibrate import trials_to_a_gpu
+from sweep.measuring.rehearsal import Rehearsal
+from sweep.spec.spec import SweepSpec
 
 pytestmark = pytest.mark.slow
 

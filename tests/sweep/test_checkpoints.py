@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from probes import Point, ProbeSettings, TrainingSettings
-from sweep import trainable as module
-from sweep.checkpoints import Checkpoints
-from sweep.trainable import PackTrainable
+from sweep.execution import trainable as trainable_module
+from sweep.execution.trainable import PackTrainable
+from sweep.storage.checkpoints import Checkpoints
 
 A, B = Point(1.2, 0.2, 4, 0), Point(1.4, 0.2, 3, 1)
 SETTINGS = ProbeSettings("direct", train="all", training=TrainingSettings(epochs=4, images=320, lr=(0.01, 0.03)))
@@ -58,8 +58,8 @@ def finish(pack):
 @pytest.fixture
 def always(monkeypatch):
     """A checkpoint after every epoch."""
-    monkeypatch.setattr(module, "_CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(module, "_CHECKPOINT_SHARE", 0.0)
+    monkeypatch.setattr(trainable_module, "_CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(trainable_module, "_CHECKPOINT_SHARE", 0.0)
 
 
 def test_a_training_goes_on_where_another_process_left_it(digits, tmp_path, always):

@@ -19,8 +19,9 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from sweep.cli import main
-from sweep.spec import CHOICES, RANGES, SweepSpec
+from sweep.cli.main import main
+from sweep.spec.options import CHOICES, RANGES
+from sweep.spec.spec import SweepSpec
 
 NUMBERS = {
     "--points": "points",

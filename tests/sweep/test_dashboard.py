@@ -12,9 +12,9 @@ import urllib.request
 
 import pytest
 
-from sweep.journal import JOURNAL
-from sweep.spec import SweepSpec
-from sweep.study import SweepStudy
+from sweep.search.journal import JOURNAL
+from sweep.search.study import SweepStudy
+from sweep.spec.spec import SweepSpec
 
 from .test_study import rows_of
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweep.design import grid_axes, grid_size, places, seeds
-from sweep.spec import AXES, SweepSpec
+from sweep.spec.design import grid_axes, grid_size, places, seeds
+from sweep.spec.options import AXES
+from sweep.spec.spec import SweepSpec
 
 
 @given(st.integers(1, 3000), st.integers(1, 2000), st.integers(0, 30))

@@ -5,11 +5,13 @@ import pytest
 from click.testing import CliRunner
 
 from probes import Point
-from sweep.cli import main
-from sweep.difference import diff, text
-from sweep.frame import load, row
-from sweep.spec import SpecError, SweepSpec
-from sweep.store import Store
+from sweep.analysis.difference import diff, text
+from sweep.cli.main import main
+from sweep.errors import SpecError
+from sweep.results.joined import load
+from sweep.spec.rows import row
+from sweep.spec.spec import SweepSpec
+from sweep.storage.store import Store
 
 from ..landscape import made_up, true_critical, true_horizon
 

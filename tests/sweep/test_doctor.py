@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from sweep import doctor
-from sweep.cli import main
-from sweep.doctor import FAULT, OK, WARNING, Check
+from sweep import processes
+from sweep.cli.main import main
+from sweep.doctor import answers, checks, doctor
+from sweep.doctor.answers import FAULT, OK, WARNING, Check
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +31,7 @@ def nothing_of_the_users(monkeypatch, tmp_path):
 @pytest.fixture
 def patient(monkeypatch):
     """For a machine that runs many tests at once."""
-    monkeypatch.setattr(doctor, "_PATIENCE", 100.0)
+    monkeypatch.setattr(answers, "PATIENCE", 100.0)
 
 
 def fake(folder, monkeypatch, **modules):
@@ -43,18 +44,18 @@ def fake(folder, monkeypatch, **modules):
 @pytest.mark.slow
 def test_a_machine_that_is_well(patient, tmp_path, monkeypatch):
     with tempfile.TemporaryDirectory(dir="/tmp") as place:
-        longest = Path(place, "x" * (doctor._LONGEST_SOCKET - len(place) - 1))
+        longest = Path(place, "x" * (checks._LONGEST_SOCKET - len(place) - 1))
         longest.mkdir()
         monkeypatch.setenv("RAY_TMPDIR", str(longest))
         out = CliRunner().invoke(main, ["doctor", "--json"])
         assert not list(longest.iterdir())
-    found = json.loads(out.stdout)
-    checks = {c["name"]: c for c in found["checks"]}
-    assert found["ok"] and out.exit_code == 0, found
-    assert len(checks) == 13 and {c["verdict"] for c in checks.values()} <= {OK, WARNING}
-    assert "a private one starts in" in checks["ray"]["found"] and metadata.version("torch") in checks["torch"]["found"]
+    answer = json.loads(out.stdout)
+    found = {c["name"]: c for c in answer["checks"]}
+    assert answer["ok"] and out.exit_code == 0, answer
+    assert len(found) == 13 and {c["verdict"] for c in found.values()} <= {OK, WARNING}
+    assert "a private one starts in" in found["ray"]["found"] and metadata.version("torch") in found["torch"]["found"]
     assert not list(tmp_path.iterdir())  # no token
-    assert not doctor._running
+    assert not answers.running_children
 
 
 def test_faults_are_said_with_what_to_do_and_are_exit_code_1(monkeypatch):
@@ -85,7 +86,7 @@ def hanging(monkeypatch, tmp_path):
     pids = tmp_path / "pids"
     pids.mkdir()
     code = f"import os, subprocess; open(f'{pids}/{{os.getpid()}}', 'w'); subprocess.run(['sleep', '1000'])"
-    monkeypatch.setattr(doctor, "command", lambda *words: [sys.executable, "-c", code])
+    monkeypatch.setattr(processes, "command", lambda *words: [sys.executable, "-c", code])
     return pids
 
 
@@ -97,14 +98,14 @@ def all_are_gone(pids):
 
 
 def test_whatever_hangs_is_ended(monkeypatch, hanging):
-    monkeypatch.setattr(doctor, "_PATIENCE", 1.5)
-    monkeypatch.setattr(doctor, "_extras", lambda: time.sleep(1000))  # a disk
+    monkeypatch.setattr(answers, "PATIENCE", 1.5)
+    monkeypatch.setattr(checks, "check_extras", lambda: time.sleep(1000))  # a disk
     started = time.monotonic()
-    checks = {c.name: c for c in doctor.examine()}
+    found = {c.name: c for c in doctor.examine()}
     assert time.monotonic() - started < 10
     for name in ("ray", "torch", "gpu", "extras"):
-        assert checks[name].verdict == FAULT, checks[name]
-    assert "does not start within" in checks["ray"].found and checks["extras"].found.startswith("no answer")
+        assert found[name].verdict == FAULT, found[name]
+    assert "does not start within" in found["ray"].found and found["extras"].found.startswith("no answer")
     all_are_gone(hanging)
 
 
@@ -126,12 +127,12 @@ def test_an_interruption_leaves_nothing_behind(monkeypatch, hanging, tmp_path, c
     with pytest.raises(KeyboardInterrupt):
         doctor.examine()
     all_are_gone(hanging)
-    assert not list(place.iterdir()) and not doctor._running
+    assert not list(place.iterdir()) and not answers.running_children
 
 
 def test_a_process_that_crashes(monkeypatch):
-    monkeypatch.setattr(doctor, "command", lambda *words: [sys.executable, "-c", "raise SystemExit('no libcudart')"])
-    assert doctor._torch() == Check("torch", FAULT, "crashed: no libcudart", doctor._REINSTALL)
+    monkeypatch.setattr(processes, "command", lambda *words: [sys.executable, "-c", "raise SystemExit('no libcudart')"])
+    assert checks.check_torch() == Check("torch", FAULT, "crashed: no libcudart", answers.REINSTALL)
 
 
 @pytest.mark.parametrize("auto", [False, True])
@@ -140,18 +141,18 @@ def test_nobody_listens(patient, monkeypatch, auto):
         s.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{s.getsockname()[1]}"
     monkeypatch.setenv("RAY_ADDRESS", address)
-    found = doctor._cluster("auto" if auto else address)
+    found = checks.check_cluster("auto" if auto else address)
     assert found.verdict == FAULT and address in found.found and "refused" in found.found and "6379" in found.advice
 
 
 def test_torchvision_of_another_torch(patient, monkeypatch, tmp_path):
     nms = "raise RuntimeError('operator torchvision::nms does not exist')"
     fake(tmp_path, monkeypatch, torchvision=nms, torch="class version: cuda = None\n__version__ = '2.9'")
-    found = doctor._torch()
+    found = checks.check_torch()
     assert found.verdict == FAULT and "torchvision does not fit torch 2.9: operator torchvision::nms" in found.found
     assert found.advice == "install both from the same index: pip install --force-reinstall torch torchvision"
     fake(tmp_path, monkeypatch, torch="raise ImportError('libcudart.so.13: cannot open')")
-    assert doctor._torch().found == "torch cannot be imported: libcudart.so.13: cannot open"
+    assert checks.check_torch().found == "torch cannot be imported: libcudart.so.13: cannot open"
 
 
 TORCH = """
@@ -183,12 +184,12 @@ def test_gpus(patient, monkeypatch, tmp_path, build, there, free, hidden, verdic
     if hidden is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
     fake(tmp_path, monkeypatch, torch=TORCH.format(build=build, there=there, free=free))
-    found = doctor._gpu()
+    found = checks.check_gpu()
     assert (found.verdict, found.found) == (verdict, said) and bool(found.advice) == (verdict != OK)
 
 
 def test_packages(monkeypatch):
-    assert doctor._packages().verdict == OK
+    assert checks.check_packages().verdict == OK
     real = metadata.version
 
     def version(name):
@@ -197,77 +198,77 @@ def test_packages(monkeypatch):
         return "2.1" if name == "ray" else real(name)
 
     monkeypatch.setattr(metadata, "version", version)
-    found = doctor._packages()
+    found = checks.check_packages()
     assert found.verdict == FAULT and "plotly is missing" in found.found and "ray 2.1 is not >=" in found.found
     assert "'plotly>=6.0'" in found.advice and "'ray[tune]>=" in found.advice
 
 
 def test_extras(monkeypatch):
-    monkeypatch.setattr(doctor, "_EXTRAS", {"study": "json", "mlflow": "not_there"})
-    assert doctor._extras() == Check("extras", OK, "study; if wanted: pip install '.[mlflow]'")
+    monkeypatch.setattr(checks, "_EXTRAS", {"study": "json", "mlflow": "not_there"})
+    assert checks.check_extras() == Check("extras", OK, "study; if wanted: pip install '.[mlflow]'")
 
 
 def test_what_a_container_may_use(monkeypatch):
-    monkeypatch.setattr("sweep.resources.cores", lambda: 8)
-    monkeypatch.setattr(doctor, "_quota", lambda: 2.0)
-    found = doctor._cores()
+    monkeypatch.setattr("sweep.limits.cores", lambda: 8)
+    monkeypatch.setattr(checks, "_quota", lambda: 2.0)
+    found = checks.check_cores()
     assert (found.verdict, found.found) == (WARNING, "8, of which this container may use 2")
     assert found.advice.startswith("--concurrency 2:")
-    monkeypatch.setattr(doctor, "_quota", lambda: None)
-    assert doctor._cores().verdict == OK
+    monkeypatch.setattr(checks, "_quota", lambda: None)
+    assert checks.check_cores().verdict == OK
 
-    monkeypatch.setattr("sweep.resources.available_bytes", lambda: 16 * 2**30)
+    monkeypatch.setattr("sweep.limits.available_bytes", lambda: 16 * 2**30)
     for limit, verdict in ((None, OK), (20.0, OK), (1.0, WARNING)):
-        monkeypatch.setattr(doctor, "_memory_limit", lambda limit=limit: limit)
-        assert doctor._memory().verdict == verdict
+        monkeypatch.setattr(checks, "_memory_limit", lambda limit=limit: limit)
+        assert checks.check_memory().verdict == verdict
 
 
 def test_control_groups_are_read(monkeypatch):
     files = {"cpu.max": "150000 100000", "memory.max": str(3 * 2**30), "memory.current": str(2 * 2**30)}
     files["memory.stat"] = f"anon 5\ninactive_file {2**30}\nactive_file 7\n"  # files that were read
     monkeypatch.setattr(Path, "read_text", lambda path: files[path.name])
-    assert (doctor._quota(), doctor._memory_limit()) == (1.5, 2.0)
+    assert (checks._quota(), checks._memory_limit()) == (1.5, 2.0)
     files |= {"cpu.max": "max 100000", "memory.max": "max\n"}
-    assert doctor._quota() is doctor._memory_limit() is None
+    assert checks._quota() is checks._memory_limit() is None
 
 
 def test_token(monkeypatch, tmp_path):
-    assert "the first sweep makes" in doctor._token().found
+    assert "the first sweep makes" in checks.check_token().found
     path = tmp_path / ".ray" / "auth_token"
     path.parent.mkdir()
     path.write_text("secret")
     path.chmod(0o644)
-    found = doctor._token()
+    found = checks.check_token()
     assert found == Check("token", FAULT, f"{path} has mode 0644: not for others to see", f"chmod 600 {path}")
     path.chmod(0o600)
-    assert doctor._token() == Check("token", OK, str(path))
+    assert checks.check_token() == Check("token", OK, str(path))
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", "/nowhere/token")
-    assert doctor._token().verdict == FAULT
+    assert checks.check_token().verdict == FAULT
     monkeypatch.setenv("RAY_AUTH_TOKEN", "secret")
-    assert doctor._token() == Check("token", OK, "in RAY_AUTH_TOKEN")
+    assert checks.check_token() == Check("token", OK, "in RAY_AUTH_TOKEN")
     for mode, verdict in (("disabled", WARNING), ("yes", FAULT), ("token", OK)):
         monkeypatch.setenv("RAY_AUTH_MODE", mode)
-        assert doctor._token().verdict == verdict and "secret" not in str(doctor._token())
+        assert checks.check_token().verdict == verdict and "secret" not in str(checks.check_token())
 
 
 def test_data_sets(tmp_path):
-    found = doctor._data_sets(tmp_path)
+    found = checks.check_data_sets(tmp_path)
     assert found.verdict == WARNING and f"none in {tmp_path}" in found.found
     assert found.advice == f"if wanted: sweep run --dataset mnist --data-dir {tmp_path} --download"
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
-    for name in doctor._MNIST[:-1]:
+    for name in checks._MNIST[:-1]:
         (raw / name).write_text("x")
-    assert "mnist lacks t10k-labels-idx1-ubyte" in doctor._data_sets(tmp_path).found
+    assert "mnist lacks t10k-labels-idx1-ubyte" in checks.check_data_sets(tmp_path).found
     (raw / "t10k-labels-idx1-ubyte.gz").touch()  # empty: a download that was cut off
-    assert doctor._data_sets(tmp_path).verdict == WARNING
+    assert checks.check_data_sets(tmp_path).verdict == WARNING
     (raw / "t10k-labels-idx1-ubyte.gz").write_text("x")
-    found = doctor._data_sets(tmp_path)
+    found = checks.check_data_sets(tmp_path)
     assert found.verdict == OK and found.found.startswith(f"mnist in {tmp_path}")
 
 
 def test_the_data_of_the_reference_folder_is_found(shared):
-    assert "mnist" in doctor._data_sets(shared / "data").found
+    assert "mnist" in checks.check_data_sets(shared / "data").found
 
 
 @pytest.mark.parametrize(
@@ -280,10 +281,10 @@ def test_disks(options, verdict, said, monkeypatch):
         place.rmdir()
         pytest.skip("no file system can be mounted here")
     try:
-        found = doctor._results(str(place / "runs" / "first"))
+        found = checks.check_results(str(place / "runs" / "first"))
         assert found.verdict == verdict and said in found.found and found.advice
         monkeypatch.setenv("RAY_TMPDIR", str(place))
-        found = doctor._temporary()
+        found = checks.check_temporary()
         assert found.verdict == verdict and said in found.found and "RAY_TMPDIR" in found.advice
         assert not list(place.iterdir())
     finally:
@@ -292,24 +293,24 @@ def test_disks(options, verdict, said, monkeypatch):
 
 
 def test_places(tmp_path, monkeypatch):
-    assert doctor._results(str(tmp_path / "runs" / "first")).verdict == OK and not list(tmp_path.iterdir())
+    assert checks.check_results(str(tmp_path / "runs" / "first")).verdict == OK and not list(tmp_path.iterdir())
     (tmp_path / "file").touch()
-    assert doctor._results(str(tmp_path / "file" / "x")).verdict == FAULT
+    assert checks.check_results(str(tmp_path / "file" / "x")).verdict == FAULT
     deep = tmp_path / ("x" * 100)
     deep.mkdir()
     monkeypatch.setenv("RAY_TMPDIR", str(deep))
-    assert "too long a name" in doctor._temporary().found
+    assert "too long a name" in checks.check_temporary().found
     monkeypatch.delenv("RAY_TMPDIR")
     monkeypatch.setenv("TMPDIR", str(deep))  # which Ray uses then
-    assert "too long a name" in doctor._temporary().found
+    assert "too long a name" in checks.check_temporary().found
 
 
 def test_storages(patient, tmp_path, monkeypatch):
-    found = doctor._results(f"file://{tmp_path}/new")
+    found = checks.check_results(f"file://{tmp_path}/new")
     assert found.verdict == OK and not list(tmp_path.rglob("doctor-*")), found
-    assert "no key or password" in doctor._results("s3://me:secret@bucket/x?access_key=k").found
+    assert "no key or password" in checks.check_results("s3://me:secret@bucket/x?access_key=k").found
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "x")
-    monkeypatch.setattr(doctor, "_PATIENCE", 8.0)
-    assert doctor._results("s3://bucket/x").verdict == FAULT
+    monkeypatch.setattr(answers, "PATIENCE", 8.0)
+    assert checks.check_results("s3://bucket/x").verdict == FAULT

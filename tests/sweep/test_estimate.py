@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sweep.spec import SweepSpec
+from sweep.spec.spec import SweepSpec
 
 from ..landscape import true_critical
 
@@ -37,7 +37,7 @@ def test_boundary_is_found_on_both_sides(make_sweep):
 
 def test_the_order_of_the_rows_does_not_matter(make_sweep):
     results = make_sweep()
-    from sweep.estimate import PhaseModel
+    from sweep.model.estimate import PhaseModel
 
     shuffled = PhaseModel(results.spec, results.points.sample(frac=1, random_state=1))
     assert shuffled.critical_line().equals(results.phase.critical_line())

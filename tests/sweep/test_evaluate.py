@@ -8,24 +8,19 @@ import pandas as pd
 import pytest
 
 from probes import Point
-from sweep.boundary import Axis, LevelSet
-from sweep.evaluate import (
-    STATISTICS,
-    Surface,
-    _auc_draws,
-    _best_threshold,
-    _crossings,
-    _distance_to_boundary,
-    auc,
-    compare,
-    iou,
-    text,
-    truth_surface,
-)
-from sweep.frame import SPEC_FILE, load, row
-from sweep.plots import comparison_figure, save
-from sweep.spec import SpecError, SweepSpec
-from sweep.store import Store
+from sweep.analysis.compare import compare, text
+from sweep.analysis.statistics import STATISTICS, auc, best_threshold, bootstrap_auc, iou
+from sweep.analysis.surface import Surface, distance_to_boundary, outer_crossings, truth_surface
+from sweep.errors import SpecError
+from sweep.levelset.domain import Axis
+from sweep.levelset.level_set import LevelSet
+from sweep.plots.comparison import comparison_figure
+from sweep.plots.style import save
+from sweep.results.joined import load
+from sweep.spec.rows import row
+from sweep.spec.spec import SweepSpec
+from sweep.storage.home import SPEC_FILE
+from sweep.storage.store import Store
 
 from ..landscape import made_up, true_critical, true_horizon
 
@@ -79,7 +74,7 @@ def test_resampled_aucs_are_those_of_all_pairs(values):
     total = counts[:, truth].sum(1) * counts[:, ~truth].sum(1)
     with np.errstate(invalid="ignore"):
         expected = np.einsum("dp,pn,dn->d", counts[:, truth], pairs, counts[:, ~truth]) / total
-    found = _auc_draws(score, truth, counts)
+    found = bootstrap_auc(score, truth, counts)
     np.testing.assert_array_equal(found, expected)
     assert np.isnan(found[30:33]).all() and found[33] == pytest.approx(auc(score, truth))
 
@@ -89,7 +84,7 @@ def test_resampled_aucs_of_many_points_take_little_memory():
     score = rng.normal(size=100_000)
     tracemalloc.start()
     try:
-        (found,) = _auc_draws(score, score + rng.normal(size=len(score)) > 0, np.ones((1, len(score))))
+        (found,) = bootstrap_auc(score, score + rng.normal(size=len(score)) > 0, np.ones((1, len(score))))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -98,13 +93,13 @@ def test_resampled_aucs_of_many_points_take_little_memory():
 
 def test_the_best_threshold_by_hand():
     truth = np.array([False, False, True, False, True, True])
-    assert _best_threshold(np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), truth) == (
+    assert best_threshold(np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), truth) == (
         pytest.approx(2.5),
         pytest.approx(5 / 6),
     )
-    cut, right = _best_threshold(np.array([1.0, 1.0, 1.0, 2.0]), np.array([False, True, False, True]))
+    cut, right = best_threshold(np.array([1.0, 1.0, 1.0, 2.0]), np.array([False, True, False, True]))
     assert (cut, right) == (1.5, 0.75)  # equal scores stay together
-    assert _best_threshold(np.array([1.0, 2.0]), np.array([True, True]))[1] == 1.0
+    assert best_threshold(np.array([1.0, 2.0]), np.array([True, True]))[1] == 1.0
 
 
 def test_iou_by_hand():
@@ -115,7 +110,7 @@ def test_iou_by_hand():
 
 def test_crossings_by_hand():
     w = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
-    found = _crossings(np.array([[-1.0, 1, 1, -3, -3], [1.0, 1, 1, 1, 1], [-1.0, -1, -1, -1, 0.5]]), w)
+    found = outer_crossings(np.array([[-1.0, 1, 1, -3, -3], [1.0, 1, 1, 1, 1], [-1.0, -1, -1, -1, 0.5]]), w)
     np.testing.assert_allclose(found[0], [1.5, 3.25])
     assert np.isnan(found[1]).all() and found[2, 0] == pytest.approx(4 + 2 / 3) and math.isnan(found[2, 1])
 
@@ -159,7 +154,7 @@ def test_a_good_prediction_looks_good_and_a_random_one_does_not(make_trained):
 def test_the_hard_half_is_the_one_near_the_boundary(make_trained):
     results = make_trained()
     points = results.points
-    distance = _distance_to_boundary(truth_surface(SPEC, points), points, SPEC)
+    distance = distance_to_boundary(truth_surface(SPEC, points), points, SPEC)
     # The true boundary: horizon = 0.8 depth, in closed form from the landscape.
     reach = np.sqrt(np.maximum(np.log(40 / (0.8 * points["depth"])), 0) / 3)
     ends = [np.log(true_critical(points["sigma_b"])) + s * reach for s in (-1, 1)]

@@ -8,9 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import sweep
-from sweep.export import read_table, write_table
-from sweep.frame import COLUMNS, DTYPES, TABLES, described
-from sweep.spec import SpecError
+from sweep.errors import SpecError
+from sweep.results.export import read_table, write_table
+from sweep.spec.columns import COLUMNS, DTYPES, described
+from sweep.spec.options import TABLES
 
 KINDS = ("csv", "parquet", "json")
 

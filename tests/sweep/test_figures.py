@@ -16,11 +16,17 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from probes import Point
-from sweep import plots
-from sweep.cli import main
-from sweep.figures import figure, styled
-from sweep.frame import COLUMNS, row
-from sweep.spec import FIGURES, SpecError, SweepSpec
+from sweep.cli.main import main
+from sweep.errors import SpecError
+from sweep.plots import gallery, planes, style
+from sweep.plots import points as points_module
+from sweep.plots import trained as trained_module
+from sweep.plots.kinds import figure
+from sweep.plots.style import styled
+from sweep.spec.columns import COLUMNS
+from sweep.spec.options import FIGURES
+from sweep.spec.rows import row
+from sweep.spec.spec import SweepSpec
 
 from ..landscape import made_up, true_critical, true_horizon
 
@@ -99,7 +105,7 @@ def by_ax(draw):
         ax = figure.add_subplot()
         assert draw(ax) is ax
         if ax.get_legend_handles_labels()[0]:
-            plots.legend(figure, ax)
+            style.legend(figure, ax)
         return figure
 
     return made
@@ -108,22 +114,24 @@ def by_ax(draw):
 HISTORY = pd.DataFrame({"points": [10, 20, 40, 80, 160], "expected_error": [0.1, 0.04, 0.02, 0.009, 0.004]})
 DRAWN = {
     "phase": by_ax(
-        lambda ax: plots.phase(points(), boundary([5, 11, 26, 60]), grid("sigma_w", "sigma_b", depth=60.0), ax=ax)
+        lambda ax: planes.phase(points(), boundary([5, 11, 26, 60]), grid("sigma_w", "sigma_b", depth=60.0), ax=ax)
     ),
-    "phase_tables": by_ax(lambda ax: plots.phase(points(), boundary([11]), ax=ax)),
-    "depth": by_ax(lambda ax: plots.depth(points()[2:], boundary=boundary([60]), ax=ax)),
-    "band": by_ax(lambda ax: plots.band(boundary(range(5, 40)), ax=ax)),
-    "profiles": by_ax(lambda ax: plots.profiles(profile_rows(), threshold=0.15, ax=ax)),
+    "phase_tables": by_ax(lambda ax: planes.phase(points(), boundary([11]), ax=ax)),
+    "depth": by_ax(lambda ax: points_module.depth(points()[2:], boundary=boundary([60]), ax=ax)),
+    "band": by_ax(lambda ax: points_module.band(boundary(range(5, 40)), ax=ax)),
+    "profiles": by_ax(lambda ax: points_module.profiles(profile_rows(), threshold=0.15, ax=ax)),
     "reconstructions": by_ax(
-        lambda ax: plots.reconstructions(tiles(), ["one", "two"], ["image", "1", "2", "3"], ax=ax)
+        lambda ax: gallery.reconstructions(tiles(), ["one", "two"], ["image", "1", "2", "3"], ax=ax)
     ),
-    "truth": by_ax(lambda ax: plots.truth(points(), grid("sigma_w", "sigma_b", depth=26.0), ax=ax)),
-    "roc": by_ax(lambda ax: plots.roc(scores(points()), points()["trainable"], ax=ax)),
-    "history": by_ax(lambda ax: plots.history(HISTORY, ax=ax)),
-    "paper": by_ax(lambda ax: plots.paper(grid("sigma_w", "depth", sigma_b=0.3), paper_lines(), points(), ax=ax)),
-    "boundaries": by_ax(lambda ax: plots.boundaries(boundary([11]), boundary([11], 0.1), ("one", "$two^{"), ax=ax)),
+    "truth": by_ax(lambda ax: trained_module.truth(points(), grid("sigma_w", "sigma_b", depth=26.0), ax=ax)),
+    "roc": by_ax(lambda ax: trained_module.roc(scores(points()), points()["trainable"], ax=ax)),
+    "history": by_ax(lambda ax: points_module.history(HISTORY, ax=ax)),
+    "paper": by_ax(
+        lambda ax: trained_module.paper(grid("sigma_w", "depth", sigma_b=0.3), paper_lines(), points(), ax=ax)
+    ),
+    "boundaries": by_ax(lambda ax: planes.boundaries(boundary([11]), boundary([11], 0.1), ("one", "$two^{"), ax=ax)),
     "boundaries_flat": by_ax(
-        lambda ax: plots.boundaries(boundary([11], 0, [0.3]), boundary([11], 0.1, [0.3]), ("one", "two"), ax=ax)
+        lambda ax: planes.boundaries(boundary([11], 0, [0.3]), boundary([11], 0.1, [0.3]), ("one", "two"), ax=ax)
     ),
 }
 
@@ -244,11 +252,11 @@ def test_any_axes_are_drawn_or_refused(trained, tmp_path, fixed, kind):
     except SpecError as error:
         assert f"`kind` {kind} needs" in str(error)
         return
-    plots.save(made, tmp_path / "x.png")
+    style.save(made, tmp_path / "x.png")
 
 
 def test_of_many_points_some_are_drawn():
-    ax = plots.phase(points(5000), boundary([11]))
+    ax = planes.phase(points(5000), boundary([11]))
     assert sum(len(c.get_offsets()) for c in ax.collections if len(c.get_offsets()) > 1) <= 1002
     assert any("1,000 of 4,998 shown" in t for t in ax.get_legend_handles_labels()[1])
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import sweep
-from probes import Point, ProbeSettings, measure
-from sweep import trainable
+from probes import Point, ProbeSettings, prober
+from sweep.execution import trainable
 
 from ..cluster.nodes import clusters
 
@@ -92,14 +92,14 @@ def test_a_trial_takes_no_more_of_a_gpu_than_its_share(monkeypatch, gpus, there,
     asked = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", asked.append)
-    monkeypatch.setattr(measure, "Prober", lambda images, settings, device: device)
+    monkeypatch.setattr(prober, "Prober", lambda images, settings, device: device)
     assert trainable.make_prober(None, None, 1, gpus) == device and asked == fractions
 
 
 @pytest.mark.parametrize(("kind", "share"), [("gpu", 0.5), ("cpu", 0.0)])
 def test_a_pack_too_large_for_a_share_is_measured_in_halves(digits, monkeypatch, tmp_path, kind, share):
     """Through the trainable: the rows say so, and no point is lost."""
-    probe, tried, shares = measure.Prober._probe, [], []
+    probe, tried, shares = prober.Prober._probe, [], []
 
     def first_fails(self, points):
         tried.append(len(points))
@@ -111,7 +111,7 @@ def test_a_pack_too_large_for_a_share_is_measured_in_halves(digits, monkeypatch,
         shares.append(gpus)
         return trainable.make_prober(images, settings, threads, 0.0)
 
-    monkeypatch.setattr(measure.Prober, "_probe", first_fails)
+    monkeypatch.setattr(prober.Prober, "_probe", first_fails)
     points = [Point(1.2, 0.1, 3, seed) for seed in range(6)]
     config = {"points": [(p.sigma_w, p.sigma_b, p.depth, p.seed) for p in points], "kind": kind}
     settings = ProbeSettings(probe="direct", images=64)

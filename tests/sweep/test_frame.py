@@ -7,9 +7,11 @@ import pyarrow.dataset as ds
 import pytest
 
 import sweep
-from sweep.export import write_table
-from sweep.frame import COLUMNS, DTYPES, POINT, TABLES
-from sweep.spec import SpecError, SweepSpec
+from sweep.errors import SpecError
+from sweep.results.export import write_table
+from sweep.spec.columns import COLUMNS, DTYPES, POINT
+from sweep.spec.options import TABLES
+from sweep.spec.spec import SweepSpec
 
 
 def test_tables_have_the_documented_columns(make_sweep):
@@ -49,7 +51,7 @@ def test_tables_of_hardly_anything(make_sweep, count):
 
 def test_curves_become_the_truth_table(tmp_path, make_sweep):
     from probes import Measurement, Point
-    from sweep.frame import row
+    from sweep.spec.rows import row
 
     results = make_sweep(count=2)
     m = Measurement(
@@ -74,7 +76,9 @@ def test_curves_become_the_truth_table(tmp_path, make_sweep):
 
 def test_trained_is_half_way_to_the_best_unless_the_level_is_given(tmp_path):
     from probes import Measurement, Point
-    from sweep.frame import SPEC_FILE, Results, row
+    from sweep.results.results import Results
+    from sweep.spec.rows import row
+    from sweep.storage.home import SPEC_FILE
 
     def trainable(accuracies, **keys):
         path = tmp_path / str(len(list(tmp_path.iterdir())))

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from sweep import heartbeat
-from sweep.heartbeat import LIVE_FILE, STALE, Running, Sign, read_sign
-from sweep.home import Home
-from sweep.lock import myself
+from sweep.processes import myself
+from sweep.storage import heartbeat
+from sweep.storage.heartbeat import LIVE_FILE, STALE, Running, Sign, read_sign
+from sweep.storage.home import Home
 
 NOW = Sign((Running("node-a", "gpu", 2, 8), Running("", "cpu", 1, 1)), 2.5, 60.0, "", "", 1e9, myself())
 

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweep.frame import load
-from sweep.home import SPEC_FILE, Home
-from sweep.spec import SpecError, SweepSpec, holds_secret
+from sweep.errors import SpecError
+from sweep.results.joined import load
+from sweep.spec.secrets import holds_secret
+from sweep.spec.spec import SweepSpec
+from sweep.storage.home import SPEC_FILE, Home
 
 
 def test_a_directory_is_its_own_working_folder(tmp_path):

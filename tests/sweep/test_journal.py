@@ -15,12 +15,14 @@ from click.testing import CliRunner
 from optuna.storages import JournalStorage
 
 import sweep
-from sweep import driver, planner
-from sweep.cli import main
-from sweep.journal import JOURNAL, STUDY_NAME
-from sweep.planner import Planner
-from sweep.spec import SpecError, SweepSpec
-from sweep.study import SweepStudy
+from sweep.cli.main import main
+from sweep.errors import SpecError
+from sweep.execution import driver
+from sweep.search import planner
+from sweep.search.journal import JOURNAL, STUDY_NAME
+from sweep.search.planner import Planner
+from sweep.search.study import SweepStudy
+from sweep.spec.spec import SweepSpec
 
 from .servers import KINDS, PASSWORD, free_port
 from .test_study import drain, places, rows_of

@@ -14,11 +14,13 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from probes import Point
-from sweep.frame import row
-from sweep.heartbeat import Running, Sign
-from sweep.live import Screen, View, _Caught, draw, line, shows
-from sweep.progress import Estimator, Tally, view
-from sweep.spec import SweepSpec
+from sweep.monitor.drawing import draw
+from sweep.monitor.screen import Screen, _Caught, shows
+from sweep.monitor.tally import Estimator, Tally, view
+from sweep.monitor.view import View, line
+from sweep.spec.rows import row
+from sweep.spec.spec import SweepSpec
+from sweep.storage.heartbeat import Running, Sign
 
 from ..landscape import FIXED, made_up, true_critical, true_horizon
 

@@ -1,4 +1,5 @@
 import errno
+import fcntl
 import json
 import os
 import signal
@@ -10,9 +11,11 @@ import time
 import pytest
 from pyarrow import fs
 
-from sweep import lock as module
-from sweep.lock import LOCK_FILE, Lease, is_running, locked
-from sweep.spec import SpecError
+from sweep import processes
+from sweep.errors import SpecError
+from sweep.storage import lease as lease_module
+from sweep.storage.lease import Lease
+from sweep.storage.lock import LOCK_FILE, is_running, locked
 
 LOCAL = fs.LocalFileSystem()
 
@@ -64,8 +67,8 @@ def without_flock(monkeypatch):
     def flock(file, operation):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    monkeypatch.setattr(module.fcntl, "flock", flock)
-    monkeypatch.setattr(module, "SETTLE", 0.0)
+    monkeypatch.setattr(fcntl, "flock", flock)
+    monkeypatch.setattr(lease_module, "SETTLE", 0.0)
 
 
 def test_a_filesystem_without_locks_gets_a_lease(tmp_path, without_flock):
@@ -105,11 +108,11 @@ def test_a_lease_that_is_renewed_lives_and_one_that_is_not_dies(tmp_path):
 
 def test_a_dead_process_of_this_machine_holds_no_lease(tmp_path):
     """At once; a process that was given its number since then is not taken for it."""
-    if not module._host():
+    if not processes._host():
         pytest.skip("needs /proc")
     child = subprocess.Popen(["sleep", "60"])
     try:
-        here = {"host": module._host(), "process": child.pid, "started": module._started(child.pid)}
+        here = {"host": processes._host(), "process": child.pid, "started": processes._started(child.pid)}
         patient = lease(tmp_path, dead=60)
         elsewhere(tmp_path, **here)
         assert patient.is_held()

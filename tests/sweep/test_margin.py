@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from sweep.margin import MarginModel, TruthModel
-from sweep.spec import SweepSpec
-from sweep.theory import depth_scale
+from sweep.model.margin import MarginModel, TruthModel
+from sweep.model.theory import depth_scale
+from sweep.spec.spec import SweepSpec
 
 from ..landscape import true_critical, true_horizon
 

@@ -6,11 +6,13 @@ from click.testing import CliRunner
 
 import sweep
 from probes import Point
-from sweep.cli import main
-from sweep.frame import POINT, row
-from sweep.merge import merge
-from sweep.spec import SpecError, SweepSpec
-from sweep.study import SweepStudy
+from sweep.cli.main import main
+from sweep.errors import SpecError
+from sweep.results.merge import merge
+from sweep.search.study import SweepStudy
+from sweep.spec.columns import POINT
+from sweep.spec.rows import row
+from sweep.spec.spec import SweepSpec
 
 from ..landscape import made_up
 

@@ -1,8 +1,8 @@
 import pytest
 
 from probes import Point
-from sweep.packing import CONTROL_RATE, MOST_PACKED, Packer
-from sweep.spec import SweepSpec
+from sweep.execution.packing import CONTROL_RATE, MOST_PACKED, Packer
+from sweep.spec.spec import SweepSpec
 
 
 def groups(*depths):

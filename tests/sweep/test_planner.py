@@ -3,9 +3,9 @@ import time
 
 import pytest
 
-from sweep.planner import Planner
-from sweep.spec import SweepSpec
-from sweep.study import SweepStudy
+from sweep.search.planner import Planner
+from sweep.search.study import SweepStudy
+from sweep.spec.spec import SweepSpec
 
 from .test_study import places, rows_of
 

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from matplotlib.collections import PathCollection
 
-from sweep.plots import phase_diagram, save
-from sweep.spec import SweepSpec
+from sweep.plots.planes import phase_diagram
+from sweep.plots.style import save
+from sweep.spec.spec import SweepSpec
 
 from ..landscape import FIXED
 

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
+import sweep.process as process
 from scipy.optimize import approx_fprime
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 
-import sweep.process as process
-from sweep.process import Kernel, Observations, Posterior, fitted
+from sweep.levelset.gaussian_process import Kernel, Observations, Posterior, fitted
 
 
 def observations(x, y, variance=0.0, bound=False):

@@ -3,11 +3,13 @@ import math
 
 import pytest
 
-from sweep.heartbeat import LIVE_FILE, Running, Sign, read_sign
-from sweep.home import Home
-from sweep.live import duration, speed
-from sweep.progress import Estimator, Progress, Tally
-from sweep.spec import SweepSpec
+from sweep.monitor.progress import Progress
+from sweep.monitor.tally import Estimator, Tally
+from sweep.monitor.view import speed
+from sweep.spec.spec import SweepSpec
+from sweep.storage.heartbeat import LIVE_FILE, Running, Sign, read_sign
+from sweep.storage.home import Home
+from sweep.text import duration
 
 TWO = [Running("here", "cpu", 2, 8)]
 
@@ -101,7 +103,7 @@ def test_the_critical_line_so_far(make_sweep):
 
 
 def test_a_fault_of_the_estimate_stops_nothing(monkeypatch):
-    monkeypatch.setattr("sweep.estimate.PhaseModel", lambda *a: 1 / 0)
+    monkeypatch.setattr("sweep.model.estimate.PhaseModel", lambda *a: 1 / 0)
     estimator = Estimator(SweepSpec(), Tally(rows(20)))
     estimator.look()
     with estimator._busy:

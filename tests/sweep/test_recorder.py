@@ -2,8 +2,9 @@ import time
 
 import pytest
 
-from sweep.recorder import Recorder
-from sweep.store import Store, StoreError
+from sweep.errors import StoreError
+from sweep.execution.recorder import Recorder
+from sweep.storage.store import Store
 
 
 class Flaky(Store):
@@ -91,8 +92,8 @@ def test_an_error_that_is_no_fault_of_the_storage_is_not_swallowed(tmp_path):
 @pytest.mark.parametrize("fails", [None, StoreError("No space left on device"), MemoryError()])
 def test_many_parts_are_put_together_on_the_way(tmp_path, monkeypatch, fails):
     store, together = Flaky(tmp_path), Store.put_together
-    monkeypatch.setattr("sweep.recorder._SCATTERED", 10)
-    monkeypatch.setattr("sweep.store._MANY", 10)
+    monkeypatch.setattr("sweep.execution.recorder._SCATTERED", 10)
+    monkeypatch.setattr("sweep.storage.store._MANY", 10)
     calls = []
 
     def put_together(self):

@@ -13,13 +13,19 @@ from click.testing import CliRunner
 from matplotlib.image import imread
 
 from probes import Point
-from sweep import plots, report, single
-from sweep.cli import main
-from sweep.frame import SPEC_FILE, load, point_of, row
-from sweep.reconstruct import Painter, spread
-from sweep.report import content, draw, page
-from sweep.spec import MEASURED, SpecError, SweepSpec
-from sweep.store import Store
+from sweep.cli.main import main
+from sweep.errors import SpecError
+from sweep.measuring import single
+from sweep.measuring.reconstruct import Painter, spread
+from sweep.plots import gallery
+from sweep.report import pictures
+from sweep.report.document import content, draw, page
+from sweep.results.joined import load
+from sweep.spec.options import MEASURED
+from sweep.spec.rows import point_of, row
+from sweep.spec.spec import SweepSpec
+from sweep.storage.home import SPEC_FILE
+from sweep.storage.store import Store
 
 from ..landscape import FIXED, made_up, true_horizon
 
@@ -118,7 +124,7 @@ def test_what_training_would_cost_is_estimated(make_sweep):
 
 
 def test_truth_is_compared_as_sweep_compare_does(trained):
-    from sweep.evaluate import compare
+    from sweep.analysis.compare import compare
 
     truth, found = content(trained)["truth"], compare(trained)
     assert truth["trained"] == truth["compared"] == 30 and truth["trainable"] == found.info["trainable"]
@@ -197,12 +203,12 @@ def test_reconstructions_are_those_of_their_points(make_sweep, monkeypatch):
     images = painter.images(point, layers)
     for uri, image in zip(found["images"][1], images, strict=True):
         seen = imread(io.BytesIO(base64.b64decode(uri.removeprefix("data:image/png;base64,"))))[..., 0]
-        np.testing.assert_allclose(seen, plots.stretched(image, 0), atol=2 / 255)  # rounded twice
+        np.testing.assert_allclose(seen, gallery.stretched(image, 0), atol=2 / 255)  # rounded twice
     assert np.array_equal(images[0].ravel(), painter._images.test[0].ravel())
-    monkeypatch.setattr(report, "_OPERATIONS", 1.5 * painter.cost(4))
+    monkeypatch.setattr(pictures, "_OPERATIONS", 1.5 * painter.cost(4))
     few = content(results, None)["reconstructions"]["at"]
     assert 0 < len(few) < 9
-    monkeypatch.setattr(report, "_OPERATIONS", 0)
+    monkeypatch.setattr(pictures, "_OPERATIONS", 0)
     assert "--reconstructions N" in content(results, None)["reconstructions"]["why_not"]
 
 
@@ -214,8 +220,8 @@ def test_reconstructions_without_the_data_set(make_sweep, tmp_path):
 
 
 def test_large_sweeps_show_a_sample_with_failed_points(make_sweep, monkeypatch):
-    monkeypatch.setattr("sweep.report._SHOWN", 20)
-    monkeypatch.setattr("sweep.report._FAILED_SHOWN", 5)
+    monkeypatch.setattr("sweep.report.data._SHOWN", 20)
+    monkeypatch.setattr("sweep.report.data._FAILED_SHOWN", 5)
     found = content(make_sweep(count=60, failed=10))
     assert found["all_points"] == 60 and len(found["points"]["seed"]) == 20
     assert found["points"]["status"].count("failed") == 5

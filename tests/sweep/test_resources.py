@@ -3,8 +3,11 @@ import socket
 
 import pytest
 
-from sweep.resources import Capacity, check_here, check_memory, check_reachable
-from sweep.spec import SpecError, SweepSpec
+from sweep.errors import SpecError
+from sweep.execution.capacity import Capacity
+from sweep.execution.cluster import check_here, check_reachable
+from sweep.measuring.memory import check_memory
+from sweep.spec.spec import SweepSpec
 
 
 def capacity(*nodes, **spec):
@@ -52,7 +55,7 @@ def test_no_gpu_if_none_is_wanted():
 
 
 def test_nodes_that_come_and_go_are_noticed(monkeypatch):
-    monkeypatch.setattr("sweep.resources._LOOK", 0.0)
+    monkeypatch.setattr("sweep.execution.capacity._LOOK", 0.0)
     nodes = [(4, 1), (4, 0)]
     found = Capacity(SweepSpec(points=1000), lambda: nodes)
     assert found.slots == 8
@@ -98,29 +101,30 @@ def test_an_address_where_nobody_listens():
 
 
 def test_packs_fit_the_memory(digits, monkeypatch):
-    from sweep import resources
+    from sweep import limits
+    from sweep.execution import packing
 
     spec, granted = SweepSpec(dataset="digits"), capacity((2, 0))
     packs = []
     for gigabytes in (0.001, 0.15, 0.22, 1000):
-        monkeypatch.setattr(resources, "available_bytes", lambda g=gigabytes: g * 2**30)
-        packs.append(resources.fitting_pack(spec, digits, granted))
+        monkeypatch.setattr(limits, "available_bytes", lambda g=gigabytes: g * 2**30)
+        packs.append(packing.fitting_pack(spec, digits, granted))
     assert packs[0] == 1 and packs == sorted(packs) and packs[1] < packs[2] < packs[3] == 64
 
 
 def test_a_trial_on_a_cluster_has_its_share_of_the_node_that_has_least(monkeypatch):
-    from sweep import resources
+    from sweep.execution import nodes, packing
 
     alive = [{"CPU": 64.0, "memory": 256.0}, {"CPU": 2.0, "memory": 6.0}, {"memory": 1.0}, {"CPU": 4.0}]
-    monkeypatch.setattr(resources, "_nodes", lambda: alive)
+    monkeypatch.setattr(nodes, "resources_of_nodes", lambda: alive)
     spec = SweepSpec(address="auto", points=1000)
-    granted = Capacity(spec, resources.alive)
-    assert granted.slots == 70 and resources._bytes_a_trial(spec, granted) == 3.0
+    granted = Capacity(spec, nodes.alive)
+    assert granted.slots == 70 and packing._bytes_a_trial(spec, granted) == 3.0
     alive[:] = []
-    assert resources._bytes_a_trial(spec, granted) > 2**20  # nodes are yet to come: taken to be like this machine
+    assert packing._bytes_a_trial(spec, granted) > 2**20  # nodes are yet to come: taken to be like this machine
 
 
 def test_memory_at_hand():
-    from sweep.resources import available_bytes
+    from sweep.limits import available_bytes
 
     assert 2**20 < available_bytes() <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

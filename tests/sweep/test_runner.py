@@ -16,11 +16,12 @@ import pytest
 
 import sweep
 from probes import critical_sigma_w
-from sweep import runner
-from sweep.home import Home
-from sweep.lock import LOCK_FILE
-from sweep.spec import SpecError, SweepSpec
-from sweep.store import Store, StoreError
+from sweep.errors import SpecError, StoreError
+from sweep.execution import runner
+from sweep.spec.spec import SweepSpec
+from sweep.storage.home import Home
+from sweep.storage.lock import LOCK_FILE
+from sweep.storage.store import Store
 
 SMALL = ["--probe", "direct", "--images", "200", "--depth", "3", "12"]
 KEY = ["sigma_w", "sigma_b", "depth", "seed"]
@@ -292,12 +293,13 @@ def test_what_is_not_ours_is_left_alone(make_sweep, tmp_path):
 
 
 def test_a_sweep_that_ends_short_says_so(make_sweep, monkeypatch, capsys):
-    from sweep import cli, driver
+    from sweep.cli import main
+    from sweep.execution import driver
 
     results = make_sweep(SweepSpec(points=64), count=60)
     monkeypatch.setattr(driver, "_tune", lambda *a: None)
     with pytest.raises(SystemExit) as ended:
-        cli.main(["resume", str(results.path), "--quiet"])
+        main.main(["resume", str(results.path), "--quiet"])
     assert ended.value.code == 1 and "4 points are missing" in capsys.readouterr().err
 
 

@@ -14,13 +14,16 @@ import pytest
 from pyarrow import fs
 
 import sweep
-from sweep import lock as lock_module
-from sweep import store as store_module
-from sweep.checkpoints import Checkpoints
-from sweep.home import Home
-from sweep.lock import Lease, is_running, locked
-from sweep.spec import SpecError, SweepSpec
-from sweep.store import Store, StoreError, filesystem
+from sweep.errors import SpecError, StoreError
+from sweep.spec.spec import SweepSpec
+from sweep.storage import files, lease
+from sweep.storage import store as store_module
+from sweep.storage.checkpoints import Checkpoints
+from sweep.storage.files import filesystem
+from sweep.storage.home import Home
+from sweep.storage.lease import Lease
+from sweep.storage.lock import is_running, locked
+from sweep.storage.store import Store
 
 moto_server = pytest.importorskip("moto.server", reason="moto[server] is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore")  # moto's own, in its threads
@@ -140,7 +143,7 @@ def test_what_is_damaged_is_named_and_set_aside(server):
 
 
 def test_a_storage_that_goes_away_and_comes_back(server, monkeypatch):
-    monkeypatch.setattr(store_module, "_WAITS", (0.1,))
+    monkeypatch.setattr(files, "_WAITS", (0.1,))
     uri = server.uri("x")
     store = Store(uri)
     store.create()
@@ -183,7 +186,7 @@ def test_half_an_object_does_not_stay(server, monkeypatch):
             raise OSError("the cable was pulled")
 
     with pytest.raises(StoreError, match="cable"):
-        store_module.write_whole(Broken(), f"{root}/y", b"x" * 100)
+        files.write_whole(Broken(), f"{root}/y", b"x" * 100)
     assert names(uri) == []
 
 
@@ -225,7 +228,7 @@ def test_checkpoints(server):
 
 
 def test_one_driver_at_a_uri(server, monkeypatch):
-    monkeypatch.setattr(lock_module, "SETTLE", 0.1)
+    monkeypatch.setattr(lease, "SETTLE", 0.1)
     uri = server.uri("x")
     assert not is_running(uri)
     with locked(uri):
@@ -316,8 +319,8 @@ def test_a_secret_on_the_command_line_is_refused_and_not_repeated(uri, tmp_path)
 
 
 def test_sweeps_are_joined_merged_and_drawn_at_a_uri(server, make_sweep, tmp_path):
-    from sweep.figures import draw
-    from sweep.merge import merge
+    from sweep.plots.kinds import draw
+    from sweep.results.merge import merge
 
     here, there = (
         make_sweep(count=15),

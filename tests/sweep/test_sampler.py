@@ -9,7 +9,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from sweep import BoundarySampler
-from sweep.boundary import LevelSet
+from sweep.levelset.level_set import LevelSet
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 

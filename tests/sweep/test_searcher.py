@@ -2,16 +2,16 @@ import pytest
 from ray.tune.search import Searcher
 
 from probes import Measurement, Point
-from sweep.driver import _failed_rows
-from sweep.frame import row
-from sweep.packing import Packer
-from sweep.planner import Planner
-from sweep.recorder import Recorder
-from sweep.resources import Capacity
-from sweep.searcher import PackSearcher
-from sweep.spec import SweepSpec
-from sweep.store import StoreError
-from sweep.study import SweepStudy
+from sweep.errors import StoreError
+from sweep.execution.capacity import Capacity
+from sweep.execution.driver import _failed_rows
+from sweep.execution.packing import Packer
+from sweep.execution.recorder import Recorder
+from sweep.execution.searcher import PackSearcher
+from sweep.search.planner import Planner
+from sweep.search.study import SweepStudy
+from sweep.spec.rows import row
+from sweep.spec.spec import SweepSpec
 
 from ..landscape import made_up
 

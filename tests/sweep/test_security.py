@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from pyarrow import fs
 
-from sweep.resources import authenticate
+from sweep.execution.cluster import authenticate
 
 from ..cluster.nodes import children, clusters
 

@@ -4,8 +4,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sweep.single import as_json, as_text, probe
-from sweep.spec import SpecError, SweepSpec
+from sweep.errors import SpecError
+from sweep.measuring.single import as_json, as_text, probe
+from sweep.spec.spec import SweepSpec
 
 
 def spec(**more):

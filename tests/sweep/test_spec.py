@@ -11,9 +11,12 @@ from probes.meanfield import KERNELS
 from probes.networks import ACTIVATIONS, ARCHITECTURES
 from probes.point import MAX_DEPTH, MAX_SIGMA
 from probes.settings import PROBES, STATISTICS, TRAIN, ProbeSettings
-from probes.training import OPTIMIZERS, TrainingSettings
-from sweep.settings import probe_settings
-from sweep.spec import CHOICES, PRESETS, RANGES, Range, SpecError, SweepSpec
+from probes.training.settings import OPTIMIZERS, TrainingSettings
+from sweep.errors import SpecError
+from sweep.measuring.settings import probe_settings
+from sweep.spec.options import CHOICES, PRESETS, RANGES
+from sweep.spec.ranges import Range
+from sweep.spec.spec import SweepSpec
 
 
 def test_defaults_are_those_of_the_contract():

@@ -16,12 +16,15 @@ import torch
 import sweep
 from probes import Point
 from probes.datasets import DatasetError, load_images
-from sweep import driver
-from sweep.checkpoints import Checkpoints
-from sweep.home import Home
-from sweep.spec import SpecError, SweepSpec
-from sweep.store import Store
-from sweep.summary import draw, status, status_text
+from sweep.cli.tables import status_text
+from sweep.errors import SpecError
+from sweep.execution import driver
+from sweep.plots.planes import draw
+from sweep.results.status import status
+from sweep.spec.spec import SweepSpec
+from sweep.storage.checkpoints import Checkpoints
+from sweep.storage.home import Home
+from sweep.storage.store import Store
 
 
 class Trap:

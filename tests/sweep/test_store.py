@@ -16,9 +16,12 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import fs
 
-from sweep import store as module
-from sweep.frame import KINDS, load_points
-from sweep.store import Store, StoreError
+from sweep.errors import StoreError
+from sweep.results.unfolded import load_points
+from sweep.spec.columns import KINDS
+from sweep.storage import files
+from sweep.storage import store as store_module
+from sweep.storage.store import Store
 
 KEY = {"sigma_w": [1.0], "sigma_b": [0.1], "depth": [5], "seed": [0]}
 
@@ -310,7 +313,7 @@ Flaky.__abstractmethods__ = frozenset()
 
 @pytest.mark.parametrize("failures", [1, 2, 3, 4, 5])
 def test_a_storage_that_fails_for_a_while_damages_nothing(tmp_path, store, monkeypatch, failures):
-    monkeypatch.setattr(module, "_WAITS", (0.0, 0.0, 0.0, 0.0))
+    monkeypatch.setattr(files, "_WAITS", (0.0, 0.0, 0.0, 0.0))
     store.write(rows(0))
     (tmp_path / "parts" / "bad.parquet").write_bytes(b"nonsense")
     handler = Flaky(failures)
@@ -377,7 +380,7 @@ def test_a_full_disk_is_said_in_one_line_and_leaves_nothing(tmp_path, store, mon
     def full(file):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(module.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StoreError, match="cannot be written: No space left on device$"):
         store.write(rows(0))
     assert os.listdir(tmp_path / "parts") == []
@@ -400,7 +403,7 @@ def test_a_link_is_not_written_through(tmp_path):
     victim, target = tmp_path / "victim", tmp_path / "x"
     victim.write_text("mine")
     target.symlink_to(victim)
-    module.write_whole(fs.LocalFileSystem(), str(target), b"new")
+    files.write_whole(fs.LocalFileSystem(), str(target), b"new")
     assert victim.read_text() == "mine" and target.read_bytes() == b"new" and not target.is_symlink()
 
 
@@ -460,7 +463,7 @@ def same(one, other):
 @pytest.fixture
 def many(store, monkeypatch):
     """A store with a hundred small parts: columns come and go, some hold nothing but nulls."""
-    monkeypatch.setattr(module.os, "fsync", lambda file: None)  # for speed
+    monkeypatch.setattr(os, "fsync", lambda file: None)  # for speed
     dice = random.Random(0)
     for seed in range(100):
         value = {
@@ -480,7 +483,7 @@ def many(store, monkeypatch):
 
 @pytest.mark.parametrize("large", [2**22, 20_000])
 def test_many_small_parts_are_put_together_without_loss(many, monkeypatch, large):
-    monkeypatch.setattr(module, "_LARGE", large)
+    monkeypatch.setattr(store_module, "_LARGE", large)
     before, points = many.read(), load_points(many)
     assert many.read(["status"]).num_rows == 200
     many.put_together()
@@ -497,7 +500,7 @@ def test_few_parts_and_large_ones_stay_as_they_are(many, monkeypatch):
     names = parts_of(many)
     for name, value in (("_SMALL", 100), ("_MANY", 102)):
         with monkeypatch.context() as patch:
-            patch.setattr(module, name, value)
+            patch.setattr(store_module, name, value)
             many.put_together()
             assert parts_of(many) == names
 
@@ -509,7 +512,7 @@ def test_what_is_no_good_part_is_not_put_together(tmp_path, many):
     (parts / "notes.txt").write_text("mine")
     nonsense = pa.BufferOutputStream()
     pq.write_table(pa.table(KEY | {"depth": [0]}), nonsense)
-    bad = module._name_of(nonsense.getvalue())
+    bad = parts.part_name(nonsense.getvalue())
     (parts / bad).write_bytes(nonsense.getvalue())
     pq.write_table(pa.table(KEY | {"seed": [1000]}), parts / "old.parquet")
     before = many.read()
@@ -557,13 +560,13 @@ def test_a_fault_while_parts_are_put_together_loses_nothing(many, monkeypatch, w
     same(before, many.read())
     assert len(parts_of(many)) <= 62 and not many.damaged
     if when == "removed":  # what was left of the small ones is in the large one already
-        monkeypatch.setattr(module, "_MANY", 2)
+        monkeypatch.setattr(store_module, "_MANY", 2)
         many.put_together()
         assert len(parts_of(many)) == 1 and many.dataset().count_rows() == 200
 
 
 def test_a_part_alone_is_not_written_anew(many, monkeypatch):
-    monkeypatch.setattr(module, "_LARGE", 1)
+    monkeypatch.setattr(store_module, "_LARGE", 1)
     monkeypatch.setattr(many, "_write", lambda table: pytest.fail("written"))
     names = parts_of(many)
     many.put_together()
@@ -602,8 +605,8 @@ def test_who_reads_while_parts_are_put_together_misses_nothing(tmp_path, many):
 
 
 def test_readers_and_one_who_puts_together_at_once(tmp_path, many, monkeypatch):
-    monkeypatch.setattr(module, "_MANY", 2)
-    monkeypatch.setattr(module, "_LARGE", 5_000)
+    monkeypatch.setattr(store_module, "_MANY", 2)
+    monkeypatch.setattr(store_module, "_LARGE", 5_000)
     seen, stop = [], threading.Event()
 
     def look():

@@ -1,8 +1,8 @@
 import pytest
 
-from sweep.journal import JOURNAL
-from sweep.spec import SweepSpec
-from sweep.study import SweepStudy
+from sweep.search.journal import JOURNAL
+from sweep.search.study import SweepStudy
+from sweep.spec.spec import SweepSpec
 
 
 def rows_of(points, margin=None, status="ok"):

@@ -2,9 +2,9 @@ import numpy as np
 import optuna
 import pytest
 
-from sweep.spec import SweepSpec
-from sweep.study import SweepStudy, search_space
-from sweep.sweep_sampler import SweepSampler
+from sweep.search.study import SweepStudy, search_space
+from sweep.search.sweep_sampler import SweepSampler
+from sweep.spec.spec import SweepSpec
 
 from ..landscape import true_horizon
 

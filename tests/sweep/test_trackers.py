@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import astuple
 from functools import partial
+from importlib import util
 from types import SimpleNamespace
 
 import click
@@ -16,15 +17,22 @@ import pytest
 from click.testing import CliRunner
 
 from probes import Measurement, Point
-from sweep import runner, trackers
-from sweep.cli import main
-from sweep.frame import SPEC_FILE, load, row
-from sweep.searcher import LiveEpochs
-from sweep.spec import SpecError, SweepSpec
-from sweep.store import Store
-from sweep.trackers import Trackers
-from sweep.tracking import Ledger, _Logger, _reason, _Wandb
-from sweep.trainable import network_name
+from sweep.cli.main import main
+from sweep.errors import SpecError
+from sweep.execution import runner
+from sweep.execution.callbacks import LiveEpochs
+from sweep.execution.trainable import network_name
+from sweep.results.joined import load
+from sweep.spec.rows import row
+from sweep.spec.spec import SweepSpec
+from sweep.storage.home import SPEC_FILE
+from sweep.storage.store import Store
+from sweep.trackers import process as process_module
+from sweep.trackers import trackers
+from sweep.trackers.backends import _Wandb
+from sweep.trackers.ledger import Ledger
+from sweep.trackers.runs import _Logger, _reason
+from sweep.trackers.trackers import Trackers
 
 from ..landscape import made_up
 
@@ -186,7 +194,7 @@ def wandb_run(path):
 
 
 def test_a_package_that_is_missing_is_said_before_anything_starts(tmp_path, monkeypatch):
-    monkeypatch.setattr(trackers, "find_spec", lambda name: None)
+    monkeypatch.setattr(util, "find_spec", lambda name: None)
     out = CliRunner().invoke(main, ["run", "--out", str(tmp_path / "x"), "--log", "mlflow"])
     assert out.exit_code == 2 and not (tmp_path / "x").exists()
     assert out.stderr.splitlines()[-1].endswith(
@@ -219,10 +227,10 @@ def test_a_tracker_that_fails_is_a_warning(finished, monkeypatch, caplog, tracke
 
 
 def test_a_tracker_that_dies_or_hangs_holds_nothing_up(finished, monkeypatch, caplog):
-    monkeypatch.setattr(trackers, "_PATIENCE", 1.0)
-    monkeypatch.setattr(trackers, "_MOST_WAITING", 100)
+    monkeypatch.setattr(process_module, "_PATIENCE", 1.0)
+    monkeypatch.setattr(process_module, "_MOST_WAITING", 100)
     for code in ("import os; os.kill(os.getpid(), 9)", "import time; time.sleep(1000)"):
-        monkeypatch.setattr(trackers, "_COMMAND", (sys.executable, "-c", code))
+        monkeypatch.setattr(process_module, "_COMMAND", (sys.executable, "-c", code))
         caplog.clear()
         started = time.monotonic()
         with Trackers(["tensorboard"], finished, "first", (0.1,)) as t:
@@ -243,8 +251,8 @@ for line in sys.stdin:
 
 @pytest.mark.parametrize("code", ["import time; time.sleep(1000)", SLOW])
 def test_after_an_interruption_little_is_waited_for(finished, monkeypatch, caplog, code):
-    monkeypatch.setattr(trackers, "_COMMAND", (sys.executable, "-c", code))
-    monkeypatch.setattr(trackers, "_LITTLE", 0.5)
+    monkeypatch.setattr(process_module, "_COMMAND", (sys.executable, "-c", code))
+    monkeypatch.setattr(process_module, "LITTLE", 0.5)
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt), Trackers(["tensorboard"], finished, "first", (0.1,)) as t:
         t.stored(map(measured, range(150)))
@@ -254,21 +262,21 @@ def test_after_an_interruption_little_is_waited_for(finished, monkeypatch, caplo
 
 
 def test_what_is_waited_for_is_said_and_may_be_interrupted(finished, monkeypatch, caplog):
-    monkeypatch.setattr(trackers, "_COMMAND", (sys.executable, "-c", SLOW))
-    monkeypatch.setattr(trackers, "_LITTLE", 0.5)
-    monkeypatch.setattr(trackers, "_SILENT", 0.3)
+    monkeypatch.setattr(process_module, "_COMMAND", (sys.executable, "-c", SLOW))
+    monkeypatch.setattr(process_module, "LITTLE", 0.5)
+    monkeypatch.setattr(process_module, "_SILENT", 0.3)
     wait = time.sleep
 
     def interrupted(seconds):
         wait(seconds)
         if "waiting for" in caplog.text:
-            monkeypatch.setattr(trackers.time, "sleep", wait)
+            monkeypatch.setattr(time, "sleep", wait)
             raise KeyboardInterrupt
 
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt), Trackers(["tensorboard"], finished, "first", (0.1,)) as t:
         t.stored(map(measured, range(150)))
-        monkeypatch.setattr(trackers.time, "sleep", interrupted)
+        monkeypatch.setattr(time, "sleep", interrupted)
     assert time.monotonic() - started < 10
     said, missing = caplog.messages
     assert re.fullmatch(
@@ -281,7 +289,7 @@ def test_what_is_waited_for_is_said_and_may_be_interrupted(finished, monkeypatch
 
 @pytest.mark.parametrize("what", ["link", "folder", "pipe", "loop", "ours"])
 def test_a_folder_that_leads_elsewhere_is_refused(tmp_path, monkeypatch, what):
-    monkeypatch.setattr(trackers, "_COMMAND", (sys.executable, "-c", "print()"))
+    monkeypatch.setattr(process_module, "_COMMAND", (sys.executable, "-c", "print()"))
     folder = tmp_path / "sweep" / "mlflow"
     (folder / "run").mkdir(parents=True)
     (tmp_path / "mine").mkdir()
@@ -404,7 +412,9 @@ def test_trackers_hear_of_networks_in_training():
 
 
 def test_an_old_process_is_waited_for(tmp_path):
-    code = "import sys; from pathlib import Path; from sweep.tracking import Ledger; print('there', flush=True)\n"
+    code = (
+        "import sys; from pathlib import Path; from sweep.trackers.ledger import Ledger; print('there', flush=True)\n"
+    )
     code += "with Ledger.held(Path(sys.argv[1])) as ledger: print(len(ledger._known))"
     with Ledger.held(tmp_path) as held:
         other = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)

@@ -9,14 +9,15 @@ import time
 import pytest
 
 from probes import Point
-from sweep import watch as watching
-from sweep.frame import row
-from sweep.heartbeat import LIVE_FILE, Heartbeat, Running, Sign, read_sign
-from sweep.home import Home
-from sweep.lock import locked
-from sweep.spec import SweepSpec
-from sweep.store import Store, StoreError
-from sweep.watch import watch
+from sweep.errors import StoreError
+from sweep.monitor import watch as watch_module
+from sweep.monitor.watch import watch
+from sweep.spec.rows import row
+from sweep.spec.spec import SweepSpec
+from sweep.storage.heartbeat import LIVE_FILE, Heartbeat, Running, Sign, read_sign
+from sweep.storage.home import Home
+from sweep.storage.lock import locked
+from sweep.storage.store import Store
 
 from ..landscape import made_up
 
@@ -25,8 +26,8 @@ HERE = Sign((Running("node-a", "cpu", 2, 8),), 3.0, 12.0)
 
 @pytest.fixture
 def quickly(monkeypatch):
-    monkeypatch.setattr(watching, "_LOOK", 0.05)
-    monkeypatch.setattr(watching, "_LOG", 0.1)
+    monkeypatch.setattr(watch_module, "_LOOK", 0.05)
+    monkeypatch.setattr(watch_module, "_LOG", 0.1)
 
 
 def write(results, count, first=0):
@@ -67,7 +68,7 @@ def test_no_part_is_read_twice(make_sweep, quickly, monkeypatch):
     read = []
     parse = Store._parse
     monkeypatch.setattr(Store, "_parse", lambda self, name, *a: read.append(name) or parse(self, name, *a))
-    watcher = watching._Watcher(results.path)
+    watcher = watch_module._Watcher(results.path)
     (results.path / "parts" / "notes.txt").write_text("no part")
     (results.path / "parts" / "part-0.parquet").write_text("damaged")
     for i in range(3):
@@ -80,8 +81,8 @@ def test_no_part_is_read_twice(make_sweep, quickly, monkeypatch):
 
 def test_many_parts_are_read_bit_by_bit(make_sweep, quickly, monkeypatch):
     """There is something to be seen before all is read, and nothing is concluded from a part of it."""
-    monkeypatch.setattr(watching, "_AT_ONCE", 8)
-    watcher = watching._Watcher(make_sweep(SweepSpec(points=40), count=30).path)
+    monkeypatch.setattr(watch_module, "_AT_ONCE", 8)
+    watcher = watch_module._Watcher(make_sweep(SweepSpec(points=40), count=30).path)
     done = []
     while (ending := watcher.ending()) is None:
         done.append(watcher.view().done)
@@ -135,7 +136,7 @@ def test_a_driver_elsewhere_whose_clock_is_wrong(make_sweep):
     sign = {"running": [["node-a", "cpu", 1, 4]], "rate": 1.0, "elapsed": 1.0, "note": "", "trouble": ""}
     sign["driver"] = {"holder": "", "host": "elsewhere", "process": 1, "started": "1"}
     path.write_text(json.dumps({**sign, "time": time.time() - 3600}))
-    watcher = watching._Watcher(results.path)
+    watcher = watch_module._Watcher(results.path)
     assert watcher.view().running == () and watcher.view().note == "no word from the driver"
     path.write_text(json.dumps({**sign, "time": time.time() - 3595}))
     watcher.look()
@@ -147,13 +148,13 @@ def test_a_driver_elsewhere_whose_clock_is_wrong(make_sweep):
 
 def test_a_boundary_that_is_known_is_done(make_sweep):
     results = make_sweep(SweepSpec(points=500, until_boundary_error=0.2), count=60)
-    code, said = watching._Watcher(results.path).ending()
+    code, said = watch_module._Watcher(results.path).ending()
     assert code == 0 and "440 points were not needed" in said
 
 
 def test_a_storage_that_fails_for_a_while(make_sweep, monkeypatch):
     results = make_sweep(SweepSpec(points=64), count=12)
-    watcher = watching._Watcher(results.path)
+    watcher = watch_module._Watcher(results.path)
 
     def fail(*arguments):
         raise StoreError("it is away")
@@ -177,15 +178,16 @@ def test_hostile_signs_of_life(make_sweep):
 
 
 def test_looks_are_rare_where_they_take_long(make_sweep, monkeypatch):
-    watcher = watching._Watcher(make_sweep(SweepSpec(points=64), count=12).path)
-    assert watcher.look() == watching._LOOK
+    watcher = watch_module._Watcher(make_sweep(SweepSpec(points=64), count=12).path)
+    assert watcher.look() == watch_module._LOOK
     listen = watcher._listen
     monkeypatch.setattr(watcher, "_listen", lambda: time.sleep(0.3) or listen())
     assert watcher.look() >= 3
 
 
 def test_status_tells_what_runs_where(make_sweep):
-    from sweep.summary import status, status_text
+    from sweep.cli.tables import status_text
+    from sweep.results.status import status
 
     results = make_sweep(SweepSpec(points=64), count=12)
     found = status(results)

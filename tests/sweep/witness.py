@@ -14,7 +14,7 @@ from pathlib import Path
 import ray
 
 import sweep
-from sweep.rehearsal import Rehearsal
+from sweep.measuring.rehearsal import Rehearsal
 
 
 class Witness(Rehearsal):

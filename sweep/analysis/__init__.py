@@ -1,0 +1,1 @@
+"""What results prove: prediction against training, and two sweeps against each other."""

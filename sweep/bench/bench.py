@@ -1,0 +1,69 @@
+"""`sweep bench`: its sections and the machine that they ran on."""
+
+import json
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from probes import Images
+from sweep.bench.figure import Figure
+from sweep.bench.probes import cascade, direct, gpu, memory, pack, training
+
+__all__ = ["SECTIONS", "machine", "run"]
+
+
+def machine() -> str:
+    """Processor, cores, GPU, versions: what the figures belong to."""
+    name = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ", no GPU"
+    return (
+        f"{name}, {torch.get_num_threads()} threads{gpu}; torch {torch.__version__}, Python {platform.python_version()}"
+    )
+
+
+def orchestration(images: Images) -> Iterator[Figure]:
+    """Points a second through Ray Tune, Optuna and the store, and how busy the devices are."""
+    from sweep.bench.orchestration import orchestration
+
+    return orchestration(images)
+
+
+def scale(images: Images) -> Iterator[Figure]:
+    """A simulated cluster of 64 GPUs, and 100,000 points."""
+    from sweep.bench.orchestration import scale
+
+    return scale(images)
+
+
+SECTIONS: dict[str, Callable[[Images], Iterator[Figure]]] = {
+    "cascade": cascade,
+    "direct": direct,
+    "pack": pack,
+    "training": training,
+    "memory": memory,
+    "gpu": gpu,
+    "orchestration": orchestration,
+    "scale": scale,
+}
+_ONLY_IF_NAMED = ("scale",)  # takes many minutes
+
+
+def run(images: Images, only: Sequence[str] = ()) -> Iterator[tuple[str, Figure]]:
+    """Yield (section, figure) as they are measured."""
+    for name, section in SECTIONS.items():
+        if name in only or (not only and name not in _ONLY_IF_NAMED):
+            for figure in section(images):
+                yield name, figure
+
+
+def as_json(found: list[tuple[str, Figure]]) -> str:
+    """All figures, with the machine."""
+    return json.dumps({"machine": machine(), "figures": [{"section": s, **asdict(f), "met": f.met} for s, f in found]})

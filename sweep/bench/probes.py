@@ -1,0 +1,331 @@
+"""Benchmarks of the probes and of training."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from probes import Images, Point, ProbeSettings, load_images
+from probes.cascade import Cascade
+from probes.decoders import BATCH, Decoder, train_decoders
+from probes.networks import Architecture, Network
+from probes.plain import PlainCascade, train_plainly
+from probes.prober import Prober
+from probes.products import stacked_affine, stacked_matmul
+from probes.seeds import generator
+from probes.training.run import train_pack
+from probes.training.settings import TEST_IMAGES, TrainingSettings
+from sweep.bench.figure import Figure, default_device, timed, timed_in_turns
+
+__all__ = ["peak_and_estimate"]
+
+WIDTH, SIGMA_B = 784, 0.05**0.5
+EPOCH_IMAGES = 60_000
+
+
+def _cascade(images: Images, depth: int, count: int, device: str) -> Cascade:
+    architecture = Architecture("mlp", images.shape, images.classes, WIDTH)
+    network = Network(Point(1.3, SIGMA_B, depth), architecture, "tanh", device)
+    inputs = images.train[:count].to(device)
+    return Cascade(network, inputs, learn_from=len(inputs), shown=slice(0, 0))
+
+
+@torch.no_grad()
+def cascade(images: Images) -> Iterator[Figure]:
+    """A step of the cascade: against the plain loop, against the limit, and in bfloat16."""
+    depth, steps, device = 20, 40, default_device()
+    untrained = _untrained(images, depth, steps, device)
+    activations = [untrained[0].y, *(d.x for d in untrained)]
+
+    def stacked(precision: str, steps: int = steps) -> list[torch.Tensor]:
+        decoders = [replace(d, weight=d.weight.clone(), bias=d.bias.clone()) for d in untrained]
+        train_decoders(decoders, steps=steps, precision=precision)
+        return [d.weight for d in decoders]
+
+    plain = PlainCascade([(d.weight, d.bias) for d in untrained])
+    times = timed_in_turns(
+        lambda: plain.train(activations, steps=steps),
+        lambda: stacked("float32"),
+        lambda: stacked("bfloat16"),
+        device=device,
+    )
+    one, ours, half = (t / steps for t in times)
+    limit = _limit(depth, device)
+    yield Figure("plain loop, one Adam per layer, a step of 20 layers", 1e3 * one, "ms")
+    yield Figure("stacked, hand-written gradient, float32", 1e3 * ours, "ms")
+    yield Figure("  times faster than the plain loop", one / ours, "x", 3.0)
+    yield Figure("the limit: the same products and one fused Adam alone", 1e3 * limit, "ms")
+    yield Figure("  of which the step takes", ours / limit, "x", 1.5, at_least=False)
+    yield Figure("stacked, products in bfloat16", 1e3 * half, "ms")
+    yield Figure("  times faster than the plain loop", one / half, "x", 5.0)
+    fresh = PlainCascade([(d.weight, d.bias) for d in untrained])
+    fresh.train(activations, steps=10)
+    difference = max(
+        float((a - b).abs().max()) for (a, _), b in zip(fresh.decoders, stacked("float32", 10), strict=True)
+    )
+    yield Figure("largest difference of a weight from the plain loop's, 10 steps", difference, "")
+    yield from _effect_of_bfloat16(images, depth, device)
+
+
+def _untrained(images: Images, depth: int, batches: int, device: str) -> list[Decoder]:
+    """The decoders of a network on so many batches of images."""
+    source = _cascade(images, depth, BATCH * batches, device)
+    return [replace(d) for d in source.prepare()]
+
+
+def _limit(depth: int, device: str) -> float:
+    """Time of a step's products alone plus that of one fused Adam update of the same tensors alone, in seconds."""
+    random = generator(0, "bench")
+    x = torch.randn(1, BATCH, WIDTH, generator=random).to(device)
+    weight = [torch.randn(1, WIDTH, WIDTH, generator=random).to(device) for _ in range(depth)]
+    bias, out = x.new_zeros(1, 1, WIDTH), torch.empty_like(x)
+    gradient = torch.empty_like(weight[0])
+
+    def products() -> None:
+        for w in weight:
+            stacked_affine(x, w, bias, out)
+            stacked_matmul(x.transpose(1, 2), out, gradient)
+
+    whole = torch.cat(weight).requires_grad_()
+    whole.grad = torch.randn_like(whole)
+    adam = torch.optim.Adam([whole], fused=True)
+    repeats = 10
+
+    def again(work: Callable[[], Any]) -> None:
+        for _ in range(repeats):
+            work()
+
+    return sum(timed_in_turns(lambda: again(products), lambda: again(adam.step), device=device)) / repeats
+
+
+def _effect_of_bfloat16(images: Images, depth: int, device: str) -> Iterator[Figure]:
+    entropies = []
+    for precision in ("float32", "bfloat16"):
+        settings = ProbeSettings("cascade", width=WIDTH, images=1024, precision=precision)
+        (m,) = Prober(images, settings, device).measure([Point(1.3, SIGMA_B, depth)])
+        entropies.append(m.profiles["cascade_relative_entropy"])
+    effect = float(np.abs(entropies[1] / entropies[0] - 1).max())
+    yield Figure("largest relative change of a layer's relative entropy by bfloat16, 300 steps", effect, "")
+
+
+@torch.no_grad()
+def direct(images: Images) -> Iterator[Figure]:
+    """The direct probe of 60 layers against one epoch of the plain cascade."""
+    depth, plain_steps, device = 60, 50, default_device()
+    loop = _plain_step(images, depth, plain_steps, device) * -(-EPOCH_IMAGES // BATCH)
+    # Widths for 60 layers and no more: otherwise horizons beyond are looked for, too.
+    keys: dict[str, Any] = {"probe": "direct", "widths": (WIDTH,) * depth}
+    every, few = (
+        Prober(images, ProbeSettings(**keys, decoded_layers=n), device) for n in (depth, ProbeSettings.decoded_layers)
+    )
+    points = [Point(w, SIGMA_B, depth) for w in (1.0, 1.5, 2.0)]
+    times = timed_in_turns(lambda: every.measure(points), lambda: few.measure(points), device=device, rounds=2)
+    all_layers, some_layers = (t / len(points) for t in times)
+    horizons = [[m.values["direct_horizon"] for m in p.measure(points)] for p in (every, few)]
+    difference = max(abs(b / a - 1) for a, b in zip(*horizons, strict=True))
+    used = int(min(len(images.train), ProbeSettings.images))
+    yield Figure(f"plain cascade, 60,000 images once (extrapolated from {plain_steps} steps)", loop, "s")
+    yield Figure(f"direct probe, {used} images, every layer decoded", all_layers, "s")
+    yield Figure("  times faster than the plain cascade", loop / all_layers, "x", 40.0)
+    yield Figure("direct probe, 16 layers decoded", some_layers, "s")
+    yield Figure("  times faster than the plain cascade", loop / some_layers, "x", 80.0)
+    yield Figure("  largest relative difference of the horizon", difference, "", 0.02, at_least=False)
+
+
+def _plain_step(images: Images, depth: int, steps: int, device: str) -> float:
+    """Seconds of a step of the plain loop, from so many on as many batches."""
+    untrained = _untrained(images, depth, steps, device)
+    activations = [untrained[0].y, *(d.x for d in untrained)]
+    plain = PlainCascade([(d.weight, d.bias) for d in untrained])
+    plain.train(activations, steps=3)
+    return timed(lambda: plain.train(activations, steps=steps), device) / steps
+
+
+def pack(images: Images) -> Iterator[Figure]:
+    """Packs of points on digits, against single calls and against Ray trials of one point."""
+    digits, device, settings = load_images("digits"), default_device(), ProbeSettings()
+    prober = Prober(digits, settings, device)
+    points = [Point(0.8 + 0.1 * i, 0.2, 60, i) for i in range(16)]
+    sizes = (1, 4, 16)
+    works = [_packed(prober, points, size) for size in sizes]
+    times = dict(zip(sizes, timed_in_turns(*works, device=device), strict=True))
+    for size, seconds in times.items():
+        yield Figure(f"digits, width 64, depth 60, both probes: packs of {size}", len(points) / seconds, "points/s")
+    bar = 5.0 if device == "cuda" else 1.0
+    yield Figure("  a pack of 16 against single calls, per point", times[1] / times[16], "x", bar)
+    best = min(times.values())
+    advised = next(size for size in sizes if times[size] < 1.05 * best)
+    yield Figure("  advised pack (the smallest within 5 % of the fastest)", advised, "points")
+    ray = _ray_trials(digits, points, settings)
+    yield Figure("16 Ray trials of one point each (tune.Tuner, a function)", len(points) / ray, "points/s")
+    yield Figure("  a pack of 16 against them", ray / times[16], "x", 5.0)
+
+
+def _packed(prober: Prober, points: Sequence[Point], size: int) -> Callable[[], None]:
+    def work() -> None:
+        for start in range(0, len(points), size):
+            assert all(m.status == "ok" for m in prober.measure(points[start : start + size]))
+
+    return work
+
+
+def _ray_trials(images: Images, points: Sequence[Point], settings: ProbeSettings) -> float:
+    """Seconds that Tune takes for a trial a point, as many at once as there are cores; Ray itself is there already."""
+    from sweep.execution.cluster import start_ray
+    from sweep.execution.tuner import TUNE_ENVIRONMENT
+    from sweep.spec.spec import SweepSpec
+
+    os.environ.update(TUNE_ENVIRONMENT)
+    start_ray(SweepSpec(), images)
+    import ray
+    from ray import tune
+
+    def trial(config: dict[str, Any], images: Images | None = None) -> None:
+        from probes.prober import measure
+
+        assert images is not None
+        tune.report({"margin": measure([Point(*config["point"])], images, settings)[0].values["margin"]})
+
+    try:
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tuner = tune.Tuner(
+                tune.with_resources(tune.with_parameters(trial, images=images), {"cpu": 1}),
+                param_space={"point": tune.grid_search([(p.sigma_w, p.sigma_b, p.depth, p.seed) for p in points])},
+                run_config=tune.RunConfig(storage_path=folder, verbose=0),
+            )
+            return timed(tuner.fit, "cpu")
+    finally:
+        ray.shutdown()
+
+
+@torch.no_grad()
+def training(images: Images) -> Iterator[Figure]:
+    """Twelve networks of width 196 and depth 60: as a pack, and one after another in a plain loop."""
+    data, device, steps, depth = load_images("noise", resize=14), default_device(), 30, 60
+    settings = TrainingSettings(epochs=1, images=BATCH * steps)
+    points = [Point(1.0 + 0.1 * i, SIGMA_B, depth, i) for i in range(12)]
+    architecture = Architecture("mlp", data.shape, data.classes)
+    test = (data.test[:TEST_IMAGES].to(device), data.test_labels[:TEST_IMAGES].to(device))
+    x, y = (t[: settings.images].to(device) for t in (data.train, data.train_labels))
+
+    def plainly() -> None:
+        for point in points:
+            network = Network(point, architecture, "tanh", device)
+            batches = zip(x.split(BATCH), y.split(BATCH), strict=True)
+            plain = train_plainly(network, batches, learning_rate=settings.lr[0])
+            (plain(test[0]).argmax(1) == test[1]).sum().item()
+
+    def packed() -> None:
+        train_pack(points, data, settings, architecture=architecture, activation="tanh", device=device)
+
+    one, together = timed_in_turns(plainly, packed, device=device, rounds=2)
+    per_step = 1e3 / steps / len(points)
+    yield Figure("plain loop, width 196, depth 60, a step of a network", one * per_step, "ms")
+    yield Figure("a pack of 12", together * per_step, "ms")
+    yield Figure("  times faster than one after another", one / together, "x", 3.0)
+
+
+def memory(images: Images) -> Iterator[Figure]:
+    """The estimate of memory against the peak of a fresh process, for a few kinds of packs."""
+    for name, keys in _PACKS.items():
+        peak, estimate = peak_and_estimate(keys, default_device())
+        yield Figure(f"{name}: measured", peak / 1e6, "MB")
+        yield Figure("  estimate / measured - 1", abs(estimate / peak - 1), "", 0.2, at_least=False)
+
+
+_PACKS: dict[str, dict[str, Any]] = {
+    "direct, width 784, depth 20, a pack of 1": {"probe": "direct", "resize": 28, "depth": 20, "pack": 1},
+    "cascade, width 784, depth 40, a pack of 2": {"probe": "cascade", "resize": 28, "depth": 40, "pack": 2},
+    "both, width 256, depth 60, a pack of 16": {"probe": "both", "resize": 16, "depth": 60, "pack": 16},
+    "cascade, convolutions on 14 x 14, depth 10": {
+        "probe": "cascade",
+        "resize": 14,
+        "depth": 10,
+        "pack": 1,
+        "architecture": "conv",
+    },
+}
+_MEASURE_PEAK = """
+import ctypes, json, sys, torch
+from pathlib import Path
+from probes import Point, ProbeSettings, load_images
+from probes.measure import Prober
+from probes.memory import peak_bytes
+
+def status(key):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(key))
+
+keys, device = json.loads(sys.argv[1]), sys.argv[2]
+pack, depth, images = keys.pop("pack"), keys.pop("depth"), load_images("noise", resize=keys.pop("resize"))
+small = ProbeSettings(width=4, probe_steps=2, images=64)
+Prober(images, small, device).measure([Point(1.3, 0.2, 2)])  # loads the libraries
+if device == "cuda":
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+else:
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
+    before = status("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+settings = ProbeSettings(**keys)
+found = Prober(images, settings, device).measure([Point(1.3, 0.2, depth, s) for s in range(pack)])
+assert all(m.status == "ok" for m in found), found[0].error
+after = torch.cuda.max_memory_allocated() if device == "cuda" else status("VmHWM")
+print(json.dumps([after - before, peak_bytes(settings, images, depth, pack, device, torch.get_num_threads())]))
+"""
+
+
+def peak_and_estimate(keys: dict[str, Any], device: str = "cpu") -> tuple[int, int]:
+    """Bytes that a pack took at most in a process of its own, and what was estimated. Linux, or a GPU.
+
+    ``keys`` are those of `ProbeSettings`, with ``pack``, ``depth`` and ``resize`` (of white noise).
+    """
+    code = [sys.executable, "-c", _MEASURE_PEAK, json.dumps({"probe_steps": 3, **keys}), device]
+    out = subprocess.run(code, capture_output=True, text=True, check=True)
+    peak, estimate = json.loads(out.stdout)
+    return peak, estimate
+
+
+@torch.no_grad()
+def gpu(images: Images) -> Iterator[Figure]:
+    """A GPU's own bars; nothing on a machine without one."""
+    if not torch.cuda.is_available():
+        return
+    depth, width = 100, WIDTH
+    parameters = depth * width * (width + 1)
+    bandwidth = _bandwidth()
+    floor = parameters * 28 * -(-EPOCH_IMAGES // BATCH) / bandwidth
+    yield Figure("memory bandwidth, measured with a copy", bandwidth / 1e12, "TB/s")
+    noise = torch.rand(EPOCH_IMAGES, width, generator=generator(0, "bench images"))
+    many = Images("noise", noise, torch.zeros(len(noise)), images.test, images.test_labels, images.shape, 10)
+    for size in (1, 4, 16):
+        cascades = [_cascade(many, depth // size, EPOCH_IMAGES, "cuda") for _ in range(size)]
+
+        def epoch(cascades: list[Cascade] = cascades) -> None:
+            train_decoders((d for c in cascades for d in c.prepare()), steps=-(-EPOCH_IMAGES // BATCH))
+
+        (seconds,) = timed_in_turns(epoch, device="cuda", rounds=1)
+        bar = 1.0 if size == 1 else None
+        name = f"one epoch of 60,000 images, {size} x {depth // size} layers of 784"
+        yield Figure(name, seconds, "s", bar, at_least=False)
+        yield Figure("  fraction of the bandwidth's limit (28 bytes a weight and step)", floor / seconds, "", 0.5)
+    prober = Prober(images, ProbeSettings("direct", widths=(width,) * depth), "cuda")
+    (seconds,) = timed_in_turns(lambda: prober.measure([Point(1.5, SIGMA_B, depth)]), device="cuda")
+    yield Figure("direct probe of the same network", seconds, "s", 0.1, at_least=False)
+
+
+def _bandwidth() -> float:
+    """Bytes read and written a second, by copying a gigabyte."""
+    source = torch.empty(2**28, device="cuda")
+    target = torch.empty_like(source)
+    (seconds,) = timed_in_turns(lambda: target.copy_(source), device="cuda", rounds=5)
+    return 2 * source.numel() * source.element_size() / seconds

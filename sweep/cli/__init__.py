@@ -1,0 +1,1 @@
+"""The command line: click only. Commands parse, call and print."""

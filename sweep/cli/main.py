@@ -1,0 +1,36 @@
+"""The command `sweep`: a group of all commands."""
+
+import click
+
+from sweep.cli.launch import launch
+from sweep.cli.reading import (
+    compare_command,
+    diff_command,
+    merge_command,
+    plot_command,
+    report_command,
+    results_command,
+    status_command,
+)
+from sweep.cli.running import bench_command, doctor_command, probe_command, resume_command, run_command
+from sweep.cli.theory import theory_command
+from sweep.version import __version__
+
+__all__ = ["main"]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="sweep")
+def main() -> None:
+    """Map where random deep networks can be trained, on one machine or many.
+
+    \b
+    Example: sweep run --dataset digits --points 64
+    """
+
+
+for _command in (
+    *(run_command, resume_command, launch, status_command, results_command, plot_command, merge_command, diff_command),
+    *(report_command, compare_command, probe_command, doctor_command, bench_command, theory_command),
+):
+    main.add_command(_command)

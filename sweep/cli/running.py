@@ -1,0 +1,227 @@
+"""The commands that measure: run, resume, probe, bench, doctor."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sweep.cli.config import config_option, preset_option
+from sweep.cli.numbers import Number
+from sweep.cli.shared import (
+    bad_input_is_usage,
+    directory,
+    json_option,
+    log_option,
+    options,
+    quiet_option,
+    verbose_option,
+)
+from sweep.errors import SpecError
+from sweep.spec.options import BENCHMARKS, RANGES, RESOURCES
+from sweep.spec.spec import SweepSpec
+
+_TRAIN = ("train", "train_images", "epochs", "optimizer", "lr", "batch", "level", "patience")
+_RUN = (
+    *("points", "sigma_w", "sigma_b", "depth", "replicas"),
+    *("dataset", "data_dir", "download", "images", "resize"),
+    *("architecture", "width", "widths", "activation"),
+    *("probe", "statistic", "threshold", "penalty", "decoded_layers", "certainty", "probe_steps", "precision"),
+    *("search", "aim", "prior", "until_boundary_error", *_TRAIN, *RESOURCES, "storage", "seed"),
+)
+_PROBE = (
+    *("dataset", "data_dir", "download", "images", "resize", "architecture", "width", "widths", "activation"),
+    *("probe", "statistic", "threshold", "penalty", "decoded_layers", "certainty", "probe_steps", "precision"),
+    *(*_TRAIN, "seed"),
+)
+
+
+@click.command("run")
+@click.option("--out", metavar="DIR", help="The sweep's directory; default: runs/<timestamp>.")
+@options(*_RUN)
+@log_option
+@preset_option
+@config_option
+@quiet_option
+@verbose_option
+@json_option
+@bad_input_is_usage
+def run_command(
+    out: str | None, log: tuple[str, ...], quiet: bool, verbose: bool, as_json: bool, **fields: Any
+) -> None:
+    """Launch a sweep and wait for it.
+
+    \b
+    Example: sweep run --points 64 --sigma-w 0.5 2.5 --sigma-b 0.05 1 --depth 5 60 --out runs/first
+    """
+    _check_verbose(verbose, quiet)
+    spec = SweepSpec(**fields)
+    from sweep.execution import runner
+
+    path = out or str(runner.default_directory())
+    if spec.search == "grid" and not quiet:
+        from sweep.spec.design import grid_axes, grid_size
+
+        shape = " x ".join(str(len(v)) for v in grid_axes(spec).values())
+        click.echo(f"grid of {shape} = {grid_size(spec)} points (sigma_w x sigma_b x depth)", err=True)
+    _drive(lambda: runner.run(spec, path, quiet=quiet, verbose=verbose, log=log), path, quiet, as_json)
+
+
+@click.command("resume")
+@directory
+@click.option("--points", type=Number(RANGES["points"]), default=None, help="Raise the budget to N points.")
+@options("until_boundary_error", *RESOURCES, "data_dir", "download")
+@click.option("--retry-failed", is_flag=True, help="Measure the points that failed once more.")
+@log_option
+@quiet_option
+@verbose_option
+@json_option
+@click.pass_context
+@bad_input_is_usage
+def resume_command(
+    ctx: click.Context,
+    directory: str,
+    retry_failed: bool,
+    log: tuple[str, ...],
+    quiet: bool,
+    verbose: bool,
+    as_json: bool,
+    **fields: Any,
+) -> None:
+    """Go on with a sweep that was stopped in any way.
+
+    \b
+    Example: sweep resume runs/first --points 128
+    """
+    _check_verbose(verbose, quiet)
+    given = click.core.ParameterSource.COMMANDLINE
+    changes = {k: v for k, v in fields.items() if ctx.get_parameter_source(k) == given}
+    from sweep.execution import runner
+
+    changes |= {"quiet": quiet, "verbose": verbose, "log": log, "retry_failed": retry_failed}
+    _drive(lambda: runner.resume(directory, **changes), directory, quiet, as_json)
+
+
+def _check_verbose(verbose: bool, quiet: bool) -> None:
+    if verbose and quiet:
+        raise SpecError("`verbose` must be left out where `quiet` is given")
+
+
+def _drive(work: Callable[[], Any], path: str, quiet: bool, as_json: bool) -> None:
+    """Run, report, exit: 0 done, 1 with failed points, 130 interrupted."""
+    import time
+
+    started = time.monotonic()
+    try:
+        results = work()
+    except KeyboardInterrupt:
+        click.echo(f"\ninterrupted; go on with: sweep resume {path}", err=True)
+        sys.exit(130)
+    from sweep.cli import tables
+    from sweep.plots import planes
+    from sweep.results import status
+
+    picture = planes.draw(results)
+    found = status.status(results)
+    if as_json:
+        click.echo(json.dumps({**found, "directory": path}))
+    elif not quiet:
+        click.echo(tables.table(results, time.monotonic() - started, picture))
+    missing = found["total"] - found["done"] - found["failed"]
+    if missing > 0 and status.is_known(found):
+        click.echo(f"the boundary is known as well as was asked for; {missing} points were not needed", err=True)
+        missing = 0
+    if missing > 0:
+        click.echo(f"{missing} points are missing; go on with: sweep resume {path}", err=True)
+    sys.exit(1 if missing > 0 or found["failed"] else 0)
+
+
+@click.command("probe")
+@click.option("--sigma-w", type=Number(RANGES["sigma_w"]), required=True, help="Standard deviation of the weights.")
+@click.option("--sigma-b", type=Number(RANGES["sigma_b"]), required=True, help="Standard deviation of the biases.")
+@click.option("--depth", type=Number(RANGES["depth"]), required=True, help="Hidden layers.")
+@options(*_PROBE)
+@click.option(
+    "--images-out",
+    metavar="FILE.png",
+    help="Train the network, too, and draw what it makes of images before and after: reconstructions layer by layer, "
+    "and the image that each class would like best.",
+)
+@preset_option
+@config_option
+@json_option
+@bad_input_is_usage
+def probe_command(
+    sigma_w: float, sigma_b: float, depth: int, images_out: str | None, as_json: bool, **fields: Any
+) -> None:
+    """Measure one point, here and now, without Ray.
+
+    \b
+    Example: sweep probe --sigma-w 1.3 --sigma-b 0.2 --depth 30 --images-out point.png
+    """
+    spec = SweepSpec(points=1, sigma_w=(sigma_w, sigma_w), sigma_b=(sigma_b, sigma_b), depth=(depth, depth), **fields)
+    from sweep.measuring import single
+
+    measurement = single.probe(spec, Path(images_out) if images_out is not None else None)
+    click.echo(single.as_json(measurement) if as_json else single.as_text(measurement))
+    sys.exit(1 if measurement.status == "failed" else 0)
+
+
+@click.command("bench")
+@click.option(
+    "--only",
+    type=click.Choice(BENCHMARKS),
+    multiple=True,
+    help="Of these alone; can be given several times.",
+)
+@click.option("--orchestration", is_flag=True, help="The same as --only orchestration.")
+@click.option("--dataset", default="noise", show_default=True, metavar="NAME|FILE.npz", help="As of sweep run.")
+@options("data_dir", "download")
+@click.option(
+    "--resize", type=Number(RANGES["resize"]), default=28, show_default=True, help="Pool or enlarge images to N x N."
+)
+@json_option
+@bad_input_is_usage
+def bench_command(only: tuple[str, ...], orchestration: bool, as_json: bool, **fields: Any) -> None:
+    """Measure what this machine can do, beside the project's own bars (minutes).
+
+    \b
+    Example: sweep bench --only cascade
+    """
+    from sweep.bench import bench
+    from sweep.measuring.settings import sweep_images
+
+    images = sweep_images(SweepSpec(points=1, **fields))
+    if not as_json:
+        click.echo(f"{bench.machine()}\n{images.name}, {len(images.train)} images of {images.pixels} numbers")
+    found, last = [], ""
+    for section, figure in bench.run(images, (*only, "orchestration") if orchestration else only):
+        found.append((section, figure))
+        if not as_json:
+            click.echo((f"\n{section}\n" if section != last else "") + str(figure))
+        last = section
+    if as_json:
+        click.echo(bench.as_json(found))
+
+
+@click.command("doctor")
+@click.option("--out", metavar="DIR", default="runs", show_default=True, help="Where results are to go: DIR or a URI.")
+@options("data_dir")
+@click.option("--address", metavar="ADDRESS", help="Ray cluster to join; default: whether a Ray starts here.")
+@json_option
+@bad_input_is_usage
+def doctor_command(out: str, data_dir: str, address: str | None, as_json: bool) -> None:
+    """Look at all that a sweep needs, and say what to do about each fault.
+
+    Exit code 1 if there is a fault. Takes 20 seconds at most, and leaves nothing behind.
+
+    \b
+    Example: sweep doctor --data-dir data --out runs/first
+    """
+    from sweep.doctor import answers, doctor
+
+    checks = doctor.examine(data_dir, address, out)
+    click.echo(doctor.as_json(checks) if as_json else doctor.as_text(checks))
+    sys.exit(any(c.verdict == answers.FAULT for c in checks))

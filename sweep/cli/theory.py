@@ -1,0 +1,33 @@
+"""The command `sweep theory`."""
+
+import json
+
+import click
+
+from sweep.cli.numbers import Number
+from sweep.cli.shared import bad_input_is_usage, json_option
+from sweep.spec.options import CHOICES, RANGES
+
+
+@click.command("theory")
+@click.option("--sigma-b", type=Number(RANGES["sigma_b"]), nargs=2, required=True, metavar="LO HI", help="Range.")
+@click.option("--sigma-w", type=Number(RANGES["sigma_w"]), default=None, help="Give q*, chi_1, c*, xi_c there.")
+@click.option(
+    "--activation",
+    type=click.Choice(CHOICES["activation"]),
+    default="tanh",
+    show_default=True,
+    help="Of the layers.",
+)
+@json_option
+@bad_input_is_usage
+def theory_command(sigma_b: tuple[float, float], sigma_w: float | None, activation: str, as_json: bool) -> None:
+    """Mean field's critical line, and its quantities at given points.
+
+    \b
+    Example: sweep theory --sigma-b 0.05 1 --sigma-w 1.3
+    """
+    from sweep.model import theory
+
+    rows = theory.rows(sigma_b, sigma_w, activation)
+    click.echo(json.dumps(rows) if as_json else theory.text(rows))

@@ -1,0 +1,1 @@
+"""Running a sweep with Ray Tune."""

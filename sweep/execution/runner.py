@@ -1,0 +1,250 @@
+"""Run and resume a sweep: its directory, its lock, what may be changed."""
+
+import json
+import logging
+import platform
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sweep.errors import SpecError, StoreError
+from sweep.execution.cluster import check_here
+from sweep.execution.driver import measure
+from sweep.measuring.memory import check_memory
+from sweep.measuring.settings import sweep_images
+from sweep.results.joined import load
+from sweep.results.results import Results
+from sweep.search.journal import JOURNAL, STUDY_NAME
+from sweep.spec.options import CHANGEABLE
+from sweep.spec.spec import SweepSpec
+from sweep.storage.home import SPEC_FILE, Home
+from sweep.storage.lock import locked
+from sweep.storage.store import Store
+from sweep.text import printable
+from sweep.trackers.trackers import check
+
+if TYPE_CHECKING:
+    from sweep.execution.trainable import MakeProber
+
+__all__ = ["default_directory", "resume", "run"]
+
+VERSIONS_FILE = "versions.json"
+_STORE_COMES_BACK = 60.0  # seconds, or a sweep cannot go on
+_ELSEWHERE = ("data_dir", "download")  # may differ where a sweep goes on, and are not kept
+# Clusters of this machine's choice. A spec that came from elsewhere must not say whose answers are unpickled.
+_OWN_CLUSTERS = (None, "auto", "local")
+_PACKAGES = (
+    "trainability-sweep",
+    "ray",
+    "optuna",
+    "torch",
+    "torchvision",
+    "numpy",
+    "pandas",
+    "scikit-learn",
+    "pyarrow",
+)
+
+
+def run(
+    spec: SweepSpec,
+    directory: str | Path,
+    *,
+    quiet: bool = True,
+    callbacks: Sequence[Any] = (),
+    make: "MakeProber | None" = None,
+    log: Sequence[str] = (),
+    verbose: bool = False,
+) -> Results:
+    """Run a new sweep into a directory or at a URI (``s3://bucket/path``), and wait for it.
+
+    ``quiet`` says nothing of how it gets on, ``verbose`` shows what Tune and Ray say, too. ``log`` names trackers that
+    get a run for every point: ``tensorboard``, ``mlflow``, ``wandb``. ``callbacks`` are Tune's: they see a result after
+    every epoch of a training, with the accuracy and loss of every network in it. ``make`` makes what measures points in
+    place of the probes, `sweep.measuring.rehearsal.Rehearsal` for example.
+
+    Raises
+    ------
+    SpecError
+        Bad input: a tracker that is not installed, the data set, a sweep that is there already, a directory that cannot
+        be written.
+    KeyboardInterrupt
+        After Ctrl-C or SIGTERM, when what had been measured is stored.
+    """
+    check(log)
+    home = _home(directory)
+    spec = _with_absolute_paths(spec, home)
+    images = sweep_images(spec)
+    check_here(spec)
+    check_memory(spec, images)
+    path = home.local
+    try:
+        new = not path.exists()
+        path.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise SpecError(f"`out` {str(path)!r} cannot be written: {getattr(error, 'strerror', error)}") from None
+    home.check()
+    store, places = _create_store(spec, home), home.places(spec)
+    with _alone(home, spec):
+        if home.read(SPEC_FILE) is not None:
+            raise SpecError(f"`out` {home.place!r} holds a sweep already; go on with it by `sweep resume {home.place}`")
+        if store.read([]).num_rows or store.damaged or any(p.read(SPEC_FILE) is not None for p in places[1:]):
+            raise SpecError(f"`{_argument(spec, home)}` {places[-1].place!r} holds the results of another sweep")
+        try:
+            for place in places:
+                place.write_spec(spec)
+                place.write(VERSIONS_FILE, (json.dumps(_versions(), indent=1) + "\n").encode())
+            names = [p.place for p in places]
+            measure(spec, path, images, quiet, callbacks, make, log=log, verbose=verbose, places=names)
+        except SpecError:  # what only the storage or the cluster could tell; nothing was measured
+            for place in places:
+                place.remove(SPEC_FILE, VERSIONS_FILE)
+            for name in (JOURNAL, STUDY_NAME):
+                (path / name).unlink(missing_ok=True)
+            if new:
+                shutil.rmtree(path, ignore_errors=True)
+            raise
+    return load(directory)
+
+
+def _home(place: str | Path, argument: str = "out") -> Home:
+    try:
+        return Home(place)
+    except StoreError as error:
+        raise SpecError(f"`{argument}` {error}") from None
+
+
+def _argument(spec: SweepSpec, home: Home) -> str:
+    return "storage" if spec.storage and not home.uri else "out"
+
+
+def _create_store(spec: SweepSpec, home: Home) -> Store:
+    try:
+        store = Store(spec.storage or home.place, spec.digest)
+        store.create()
+    except StoreError as error:
+        raise SpecError(f"`{_argument(spec, home)}` {error}") from None
+    return store
+
+
+def _find_store(spec: SweepSpec, home: Home) -> Store:
+    """That of a sweep which goes on; one that is away is waited for: without it all would be measured again."""
+    store, end = Store(spec.storage or home.place, spec.digest), time.monotonic() + _STORE_COMES_BACK
+    for wait in count(1):
+        try:
+            home.check_storage(spec)
+            store.check()
+            return store
+        except StoreError as error:
+            if isinstance(error.__cause__, PermissionError):
+                raise SpecError(f"`{_argument(spec, home)}` {error}") from None
+            if time.monotonic() + wait > end:
+                raise SpecError(f"`{_argument(spec, home)}` {error}; where are the results?") from None
+            logging.getLogger(__name__).warning("WAITING FOR THE STORAGE: %s", error)
+            time.sleep(wait)
+    raise AssertionError("unreachable")
+
+
+@contextmanager
+def _alone(home: Home, spec: SweepSpec) -> Iterator[None]:
+    """Hold the locks of the sweep: on this machine, and where its results are."""
+    with ExitStack() as locks:
+        locks.enter_context(locked(home.local, home.place))
+        if spec.storage:
+            locks.enter_context(locked(spec.storage))
+        yield
+
+
+def _with_absolute_paths(spec: SweepSpec, home: Home) -> SweepSpec:
+    """So that the sweep can be resumed from anywhere."""
+    storage = spec.storage and (spec.storage if "://" in spec.storage else str(Path(spec.storage).absolute()))
+    if home.uri and storage:
+        raise SpecError(f"`storage` must be left out where `out` is a URI, got {storage!r}")
+    if storage and _home(storage, "storage") == home:
+        storage = None
+    return replace(
+        spec,
+        dataset=str(Path(spec.dataset).absolute()) if spec.dataset.endswith(".npz") else spec.dataset,
+        data_dir=str(Path(spec.data_dir).absolute()),
+        storage=home.uri or storage,
+    )
+
+
+def resume(
+    directory: str | Path,
+    *,
+    quiet: bool = True,
+    callbacks: Sequence[Any] = (),
+    make: "MakeProber | None" = None,
+    log: Sequence[str] = (),
+    retry_failed: bool = False,
+    verbose: bool = False,
+    **changes: Any,
+) -> Results:
+    """Go on with the sweep in a directory or at a URI; ``changes`` are `CHANGEABLE` fields of its spec.
+
+    ``data_dir`` and ``download`` may be given for another machine: what the spec says of downloads is not obeyed, so
+    that a spec from elsewhere has nothing written outside of the sweep. ``retry_failed``: measure points that failed
+    once more. ``quiet``, ``verbose``, ``callbacks``, ``make`` and ``log`` as in `run`; trackers get the points of
+    before, too, if they have not had them.
+
+    Raises
+    ------
+    SpecError
+        No sweep there, a tracker that is not installed, another driver is at it, or a change that is not allowed.
+    """
+    check(log)
+    home = _home(directory)
+    old = home.read_spec()
+    if fixed := sorted(set(changes) - {*CHANGEABLE, *_ELSEWHERE}):
+        raise SpecError(f"`{fixed[0]}` of a sweep cannot be changed; what can: {', '.join(CHANGEABLE)}")
+    spec = replace(old, **{k: v for k, v in changes.items() if k not in _ELSEWHERE})
+    if spec.points < old.points:
+        raise SpecError(f"`points` must be at least {old.points}, the budget of this sweep, got {spec.points}")
+    if spec.address not in _OWN_CLUSTERS and "address" not in changes:
+        raise SpecError(f"`address` must be given again, to join the cluster at {printable(str(spec.address))!r}")
+    if spec.study is not None and "study" not in changes:  # any database that this user may write to
+        named = printable(spec.study)
+        raise SpecError(f"`study` must be given again, to use the server at {named!r}, or as none, to go on without it")
+    home.check()
+    images = sweep_images(replace(spec, **{"download": False} | {k: changes[k] for k in _ELSEWHERE if k in changes}))
+    check_here(spec)
+    store = _find_store(spec, home)
+    with _alone(home, spec):
+        for name, reason in store.set_aside().items():
+            logging.getLogger(__name__).warning("set aside: %s: %s", name, reason)
+        if spec != old:
+            for place in home.places(spec):
+                place.write_spec(spec)
+        names = [p.place for p in home.places(spec)]
+        measure(
+            *(spec, home.local, images, quiet, callbacks, make),
+            retry_failed=retry_failed,
+            log=log,
+            verbose=verbose,
+            places=names,
+        )
+    return load(directory)
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def default_directory() -> Path:
+    """``runs/<timestamp>``."""
+    from datetime import datetime
+
+    return Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S")

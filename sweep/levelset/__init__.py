@@ -1,0 +1,1 @@
+"""Where a noisy function crosses a level. Knows no sweep."""

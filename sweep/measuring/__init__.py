@@ -1,0 +1,1 @@
+"""Measuring points in this process, without Ray."""

@@ -1,0 +1,28 @@
+"""Refusing what this machine has not the memory for."""
+
+import os
+from typing import TYPE_CHECKING
+
+from sweep.errors import SpecError
+from sweep.measuring.settings import probe_settings
+from sweep.spec.spec import SweepSpec
+
+if TYPE_CHECKING:
+    from probes import Images
+
+__all__ = ["check_memory"]
+
+
+def check_memory(spec: SweepSpec, images: "Images") -> None:
+    """Refuse what can only end in the kernel's out-of-memory killer (on this machine; a cluster is not judged)."""
+    if spec.address not in (None, "local"):
+        return
+    from probes.memory import peak_bytes
+
+    needed = peak_bytes(probe_settings(spec), images, spec.depth[1])
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > there:
+        raise SpecError(
+            f"`width` {spec.width or images.pixels} with `depth` up to {spec.depth[1]} takes {needed / 2**30:.0f} GiB; "
+            f"this machine has {there / 2**30:.0f} GiB"
+        )

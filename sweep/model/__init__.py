@@ -1,0 +1,1 @@
+"""From measured points to the boundary and the critical line."""

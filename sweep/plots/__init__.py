@@ -1,0 +1,8 @@
+"""Figures by matplotlib: each function takes tables and an ``Axes``, and returns it."""
+
+from sweep.plots.gallery import reconstructions
+from sweep.plots.planes import boundaries, phase
+from sweep.plots.points import band, depth, history, profiles
+from sweep.plots.trained import paper, roc, truth
+
+__all__ = ["band", "boundaries", "depth", "history", "paper", "phase", "profiles", "reconstructions", "roc", "truth"]

@@ -1,0 +1,75 @@
+"""Processes of this machine: our own children, who is alive, and how a signal ends a sweep."""
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+__all__ = ["command", "environment", "is_gone", "myself", "terminated_is_interrupted", "this_process"]
+
+
+def this_process() -> str:
+    return f"process {os.getpid()} on {socket.gethostname()}"
+
+
+def myself() -> dict[str, Any]:
+    """What `is_gone` can tell this process by."""
+    process = os.getpid()
+    return {"holder": this_process(), "host": _host(), "process": process, "started": _started(process)}
+
+
+def is_gone(host: str, process: int, started: str) -> bool:
+    """Whether a process is known to have ended: one of this machine."""
+    return bool(host and host == _host() and started and _started(process) != started)
+
+
+def _host() -> str:
+    """Where a process id means something: this boot of this machine, this container."""
+    with contextlib.suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{socket.gethostname()} {boot} {os.readlink('/proc/self/ns/pid')}"
+    return ""
+
+
+def _started(process: int) -> str:
+    """When a process of this machine was started; empty if there is none."""
+    try:
+        state, *numbers = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if state in "ZX" else numbers[18]
+
+
+def command(module: str, *arguments: str) -> list[str]:
+    """Runs a module; nothing in the working directory counts as code."""
+    return [sys.executable, "-P", "-m", module, *arguments]
+
+
+def environment() -> dict[str, str]:
+    """That of this process, in which this package is found."""
+    found = [str(Path(str(files("sweep"))).parent), os.environ.get("PYTHONPATH", "")]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, found))}
+
+
+@contextmanager
+def terminated_is_interrupted() -> Iterator[None]:
+    """SIGTERM raises KeyboardInterrupt, in the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(signum: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    old = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, old)

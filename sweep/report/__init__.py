@@ -1,0 +1,1 @@
+"""A sweep as one interactive HTML file."""

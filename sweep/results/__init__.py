@@ -1,0 +1,1 @@
+"""A stored sweep as tables."""

@@ -1,0 +1,132 @@
+"""Several sweeps of one measurement become one."""
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from sweep.errors import SpecError, StoreError
+from sweep.results.joined import load
+from sweep.results.results import Results
+from sweep.spec.design import budget
+from sweep.spec.options import AXES, MEASURED, RANGES
+from sweep.spec.spec import SweepSpec
+from sweep.storage.home import Home
+from sweep.storage.lock import locked
+from sweep.storage.store import Store
+
+__all__ = ["SOURCES_FILE", "merge"]
+
+SOURCES_FILE = "merged.json"
+_VERSIONS = "versions.json"
+
+
+def merge(directories: Sequence[str | Path], output: str | Path) -> Results:
+    """Copy the results of sweeps of the same measurement (`SweepSpec.digest`) into a new sweep, and load it.
+
+    Its ranges are the smallest that hold all of theirs, its budget is the places that they measured or were to measure
+    together; a point that several of them hold counts once. The rest of its spec is that of the first; a grid that
+    differs from the others' becomes a boundary search. It is a sweep like any other, and can go on. The file
+    ``merged.json`` in it says what it was made of.
+
+    Raises
+    ------
+    SpecError
+        Fewer than two sweeps, sweeps of different measurements, an output that holds a sweep or cannot be written.
+    StoreError
+        A storage that cannot be read or written.
+    """
+    if len(directories) < 2:
+        raise SpecError(f"`directory` must name at least two sweeps, got {len(directories)}")
+    sweeps = list(load(directories).sweeps.values())
+    first = sweeps[0]
+    for other in sweeps[1:]:
+        _check_alike(first, other)
+    try:
+        home = Home(output)
+        if home.read("spec.json") is not None:
+            raise SpecError(f"`output` {home.place!r} holds a sweep already")
+        if not home.uri:
+            home.local.mkdir(parents=True, exist_ok=True)
+        home.check()
+    except (StoreError, OSError, ValueError) as error:
+        raise SpecError(f"`output` {str(output)!r} cannot be written: {getattr(error, 'strerror', error)}") from None
+    spec = _merged(sweeps, home.uri or None)
+    with locked(home.uri or home.local, home.place):
+        store = Store(home.place, spec.digest)
+        store.create()
+        if store.names() or store.damaged:
+            raise SpecError(f"`output` {home.place!r} holds the results of another sweep")
+        left_out = {s.home.place: store.copy(s.store) for s in sweeps}
+        told = [
+            {
+                "sweep": s.home.place,
+                "points": len(s.points),
+                "left_out": left_out[s.home.place],
+                "versions": _versions(s),
+            }
+            for s in sweeps
+        ]
+        home.write(SOURCES_FILE, (json.dumps(told, indent=1) + "\n").encode())
+        if (versions := first.home.read(_VERSIONS)) is not None:
+            home.write(_VERSIONS, versions)
+        home.write_spec(spec)  # last: before it, there is no sweep
+        with suppress(StoreError):  # for quicker reading: nothing depends on it
+            store.put_together()
+    return load(output)
+
+
+def _check_alike(one: Results, other: Results) -> None:
+    if one.spec.digest == other.spec.digest:
+        return
+    for name in MEASURED:
+        a, b = getattr(one.spec, name), getattr(other.spec, name)
+        if a != b and (name != "dataset" or Path(a).name != Path(b).name):
+            raise SpecError(
+                f"sweeps must have measured the same to be merged: {other.home.place!r} has {name} {b!r}, "
+                f"{one.home.place!r} {a!r}"
+            )
+
+
+def _merged(sweeps: Sequence[Results], uri: str | None) -> SweepSpec:
+    specs = [s.spec for s in sweeps]
+    ranges: dict[str, Any] = {
+        a: (min(getattr(s, a)[0] for s in specs), max(getattr(s, a)[1] for s in specs)) for a in AXES
+    }
+    measured = [set(s.points[list(AXES)].itertuples(index=False, name=None)) for s in sweeps]
+    places = set().union(*measured)
+    to_come = sum(max(0, budget(s) - len(m)) for s, m in zip(specs, measured, strict=True))
+    points = min(len(places) + to_come, int(RANGES["points"].high))
+    search = specs[0].search
+    if any(s.search != search for s in specs) or (search == "grid" and any(_grid(s) != _grid(specs[0]) for s in specs)):
+        search = "boundary"
+    if search == "grid":
+        points = specs[0].points
+    elif {a for a in AXES if ranges[a][0] != ranges[a][1]} <= {"depth"}:  # there are no more
+        points = min(points, ranges["depth"][1] - ranges["depth"][0] + 1)
+    return replace(
+        specs[0],
+        **ranges,
+        points=points,
+        first_points=specs[0].first_points if search == "grid" else None,
+        search=search,
+        replicas=max(s.replicas for s in specs),
+        until_boundary_error=None,
+        address=None,
+        study=None,
+        storage=uri,
+    )
+
+
+def _grid(spec: SweepSpec) -> Any:
+    return spec.points, spec.first_points, [getattr(spec, a) for a in AXES]
+
+
+def _versions(results: Results) -> Any:
+    data = results.home.read(_VERSIONS)
+    try:
+        return None if data is None else json.loads(data)
+    except ValueError:
+        return None

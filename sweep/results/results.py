@@ -1,0 +1,176 @@
+"""The results of one sweep as DataFrames."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sweep.errors import SpecError
+from sweep.model.level import trained_level
+from sweep.results.unfolded import load_points, unfolded_lists
+from sweep.spec.columns import CURVES, LIST_PREFIX, POINT, PROFILES, described
+from sweep.spec.spec import SweepSpec
+from sweep.storage.home import Home
+from sweep.storage.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pyarrow.dataset as ds
+    import xarray
+
+    from sweep.model.estimate import PhaseModel
+
+__all__ = ["Results"]
+
+
+@dataclass
+class Results:
+    """The results of one sweep, read when asked for.
+
+    ``points``, ``profiles``, ``truth`` and ``boundary`` are DataFrames; ``df.attrs["columns"]`` says what each column
+    means. ``spec`` is the sweep's `SweepSpec`, ``phase`` the model behind the boundary.
+    """
+
+    home: Home
+    spec: SweepSpec
+    store: Store
+
+    @property
+    def path(self) -> Path:
+        """The folder for its study and its pictures."""
+        return self.home.local
+
+    @cached_property
+    def points(self) -> pd.DataFrame:
+        """One row a point."""
+        points = load_points(self.store)
+        if self.spec.train != "none":
+            level = self.spec.level or trained_level(points)
+            points["trainable"] = (points["accuracy"] > level).astype("boolean").where(points["accuracy"].notna())
+        return points
+
+    @property
+    def level(self) -> float:
+        """Accuracy above which a network counts as trained; NaN if none is known."""
+        return self.spec.level or trained_level(self.points)
+
+    @cached_property
+    def profiles(self) -> pd.DataFrame:
+        """One row a point and layer: all of them. `profiles_at` reads some."""
+        return self.profiles_at()
+
+    def profiles_at(
+        self,
+        depth: "int | Sequence[int] | None" = None,
+        layer: "int | Sequence[int] | None" = None,
+        points: pd.DataFrame | None = None,
+        columns: "Sequence[str] | None" = None,
+    ) -> pd.DataFrame:
+        """The rows of `profiles` of networks of these depths, at these layers, of these points (rows of `points`).
+
+        ``columns`` are the profiles wanted. Only they are read, and rows that are not wanted take no memory.
+
+        Raises
+        ------
+        SpecError
+            A column that is no profile, a layer below 1.
+        """
+        names = list(PROFILES) if columns is None else [n for n in columns if n not in (*POINT, "layer")]
+        if unknown := [n for n in names if n not in PROFILES]:
+            raise SpecError(f"`columns` must be of {', '.join(PROFILES)}, got {unknown[0]!r}")
+        layers = None if layer is None else np.unique(np.atleast_1d(np.asarray(layer)))
+        if layers is not None and (not len(layers) or layers[0] < 1 or (layers != layers.astype(int)).any()):
+            raise SpecError(f"`layer` must be whole numbers from 1, got {layer!r}")
+        depths = None if depth is None else np.atleast_1d(np.asarray(depth))
+        seeds = None if points is None else points["seed"].unique()
+        span = None if layers is None else (int(layers[0]), int(layers[-1]))
+
+        def wanted(part: pa.Table) -> pa.Table:
+            rows = np.ones(part.num_rows, dtype=bool)
+            if depths is not None:
+                rows &= np.isin(part["depth"].to_numpy(), depths)
+            if seeds is not None:
+                rows &= np.isin(part["seed"].to_numpy(), seeds)
+            part = part if rows.all() else part.filter(pa.array(rows))
+            if span is not None:
+                for name in [n for n in part.column_names if n in lists and not pa.types.is_null(part[n].type)]:
+                    sliced = pc.list_slice(part[name], span[0] - 1, span[1], return_fixed_size_list=False)
+                    part = part.set_column(part.column_names.index(name), name, sliced)
+            return part
+
+        lists = [LIST_PREFIX["profiles"] + n for n in names]
+        wide = self.store.read(lists, None if depths is seeds is span is None else wanted)
+        if points is not None and wide.num_rows:  # seeds alone may be those of other points, too
+            keys = pd.MultiIndex.from_frame(wide.select(list(POINT)).to_pandas())
+            wide = wide.filter(pa.array(keys.isin(pd.MultiIndex.from_frame(points[list(POINT)]))))
+        frame = unfolded_lists(wide, "profiles", names, first=span[0] if span else 1)
+        if layers is not None and len(layers) < layers[-1] - layers[0] + 1:
+            frame = described(frame[frame["layer"].isin(layers)].reset_index(drop=True), "profiles")
+        return frame
+
+    @cached_property
+    def truth(self) -> pd.DataFrame:
+        """One row a trained point, learning rate and epoch."""
+        names = list(CURVES)
+        wide = self.store.read([LIST_PREFIX["truth"] + n for n in names])
+        frame = unfolded_lists(wide, "truth", names).dropna(subset=["epoch"], ignore_index=True)
+        return described(frame.astype({"epoch": "int64"}), "truth")
+
+    @property
+    def dataset(self) -> "ds.Dataset":
+        """The parts as a pyarrow dataset, to filter and stream what does not fit into memory.
+
+        One row a point: the columns of ``points`` (but ``trainable``, which depends on all of them), each profile as a
+        list ``profile_NAME``, each curve as ``epoch_NAME``. A point that was measured twice may stand in it twice. Of a
+        sweep that is under way it has to be made again now and then: its files are replaced by larger ones.
+        """
+        return self.store.dataset()
+
+    def to_xarray(self, table: str = "points") -> "xarray.Dataset":
+        """``points`` with their profiles, or ``boundary``, as an xarray Dataset; see `sweep.results.arrays`."""
+        from sweep.results.arrays import to_xarray
+
+        return to_xarray(self, table)
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """How the boundary came to be known: ``points`` stored, and the ``expected_error`` after them (`estimate`)."""
+        from sweep.model.estimate import history
+
+        return history(self.spec, self.points)
+
+    @cached_property
+    def phase(self) -> "PhaseModel":
+        """The model of the margin."""
+        from sweep.model.estimate import PhaseModel
+
+        return PhaseModel(self.spec, self.points)
+
+    @cached_property
+    def boundary(self) -> pd.DataFrame:
+        """Boundary and critical line at a few depths, over sigma_b."""
+        return described(self.phase.boundary(), "boundary")
+
+    def boundary_at(self, depths: "Sequence[int]") -> pd.DataFrame:
+        """The same at other depths, within those of the sweep.
+
+        Raises
+        ------
+        SpecError
+            A depth outside.
+        """
+        low, high = self.spec.depth
+        if outside := [d for d in depths if not low <= d <= high]:
+            raise SpecError(f"`depths` must be from {low} to {high}, those of the sweep, got {outside[0]}")
+        return described(self.phase.boundary(depths), "boundary")
+
+    def table(self, name: str) -> pd.DataFrame:
+        """One of `TABLES`."""
+        frame: pd.DataFrame = getattr(self, name)
+        return frame

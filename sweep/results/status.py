@@ -1,0 +1,46 @@
+"""The status of a sweep: counts, critical line so far, last error, what is running."""
+
+from typing import Any
+
+from sweep.results.results import Results
+from sweep.text import finite, printable
+
+__all__ = ["is_known", "status"]
+
+
+def status(results: Results) -> dict[str, Any]:
+    """Counts of rows (points times replicas), the critical line so far, the last error."""
+    from sweep.spec.design import budget
+    from sweep.storage.heartbeat import read_sign
+    from sweep.storage.lock import is_running
+
+    spec, points = results.spec, results.points
+    places = results.home.places(spec)
+    failed = points[points["status"] == "failed"]
+    total = budget(spec) * spec.replicas
+    sign = read_sign(places)
+    running = sign.running if sign and sign.is_fresh else ()
+    return {
+        "total": total,
+        "done": len(points) - len(failed),
+        "failed": len(failed),
+        "running": min(sum(r.points for r in running), total - len(points)),
+        "driver": bool(sign and sign.is_fresh) or any(is_running(p.place) for p in places),
+        "nodes": [r._asdict() for r in running],
+        "diverged": int((points["status"] == "diverged").sum()),
+        "last_error": printable(failed.sort_values("finished")["error"].iloc[-1]) if len(failed) else None,
+        "damaged": results.store.damaged,
+        "set_aside": results.store.aside(),
+        "boundary_error": finite(results.phase.expected_error),
+        "until_boundary_error": spec.until_boundary_error,
+        "critical_line": results.phase.critical_line().to_dict("records"),
+    }
+
+
+def is_known(found: dict[str, Any]) -> bool:
+    """Whether a sweep has stopped since its boundary is known as well as was asked for.
+
+    The points that were under way then may have moved the error a little.
+    """
+    error, until = found["boundary_error"], found["until_boundary_error"]
+    return until is not None and error is not None and bool(error <= 1.5 * until)

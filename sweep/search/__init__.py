@@ -1,0 +1,1 @@
+"""Which point is measured next: the Optuna study of a sweep."""

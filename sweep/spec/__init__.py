@@ -1,0 +1,1 @@
+"""What a sweep is, as plain data: axes, options, columns, rows."""

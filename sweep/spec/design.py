@@ -1,0 +1,120 @@
+"""SweepSpec -> places, grid, seeds. Pure: no ray, no torch, no study."""
+
+import itertools
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from sweep.spec.options import AXES
+from sweep.spec.spec import SweepSpec
+
+__all__ = ["Place", "budget", "grid_axes", "grid_size", "places", "seeds"]
+
+Place = tuple[float, float, int]  # sigma_w, sigma_b, depth
+_DRAWN_AT_ONCE = 512  # a power of two, as Sobol points come
+
+
+def places(spec: SweepSpec) -> Iterator[Place]:
+    """The places of a search that does not learn (sobol, grid, random), in order; only a grid ends.
+
+    The same for every driver, whatever its budget: what is missing is what has not been measured of them.
+    """
+    if spec.search == "grid":
+        axes = grid_axes(spec)
+        cells = list(itertools.product(axes["sigma_w"], axes["sigma_b"], map(int, axes["depth"])))
+        for i in np.random.default_rng(spec.seed).permutation(len(cells)):  # a part of a grid covers the plane, too
+            yield cells[i]
+        return
+    (w, w_end), (b, b_end), (low, high) = spec.sigma_w, spec.sigma_b, spec.depth
+    for u_w, u_b, u_depth in _units(spec):
+        depth = low + min(int(u_depth * (high - low + 1)), high - low)
+        yield w + u_w * (w_end - w), b + u_b * (b_end - b), depth
+
+
+def _units(spec: SweepSpec) -> Iterator[list[float]]:
+    """Points of the unit cube; 0 on fixed axes."""
+    free = [axis in spec.free_axes for axis in AXES]
+    random = np.random.default_rng(spec.seed)
+    engine = None
+    if spec.search == "sobol" and any(free):
+        from scipy.stats.qmc import Sobol
+
+        engine = Sobol(sum(free), scramble=True, rng=random)
+    while True:
+        drawn = np.zeros((_DRAWN_AT_ONCE, len(AXES)))
+        drawn[:, free] = engine.random(len(drawn)) if engine else random.random((len(drawn), sum(free)))
+        yield from drawn.tolist()
+
+
+def grid_axes(spec: SweepSpec) -> dict[str, list[float]]:
+    """The values of each axis of the largest balanced grid of at most ``spec.points`` points.
+
+    A sweep whose budget was raised keeps its first grid and halves the spacing, widest axis first, as long as
+    the budget allows.
+    """
+    axes = _balanced_grid(spec, spec.first_points or spec.points)
+    while True:
+        finer = min(
+            ({**axes, a: _halved(axes[a], a)} for a in AXES),
+            key=lambda g: (_size(g) == _size(axes), _size(g)),
+        )
+        if _size(finer) == _size(axes) or _size(finer) > spec.points or spec.points == spec.first_points:
+            return axes
+        axes = finer
+
+
+def _balanced_grid(spec: SweepSpec, points: int) -> dict[str, list[float]]:
+    """Lengthen the shortest axis, again and again, as long as the grid stays within ``points``."""
+    counts = dict.fromkeys(AXES, 1)
+    limits = {a: _most(spec, a) for a in AXES}
+    while open_axes := [a for a in AXES if counts[a] < limits[a]]:
+        shortest = min(open_axes, key=counts.__getitem__)
+        if math.prod(counts.values()) // counts[shortest] * (counts[shortest] + 1) > points:
+            break
+        counts[shortest] += 1
+    return {a: _spread(spec, a, counts[a]) for a in AXES}
+
+
+def _most(spec: SweepSpec, axis: str) -> int:
+    low, high = getattr(spec, axis)
+    if axis == "depth":
+        return int(high - low + 1)
+    return 1 if low == high else spec.points
+
+
+def _spread(spec: SweepSpec, axis: str, count: int) -> list[float]:
+    low, high = getattr(spec, axis)
+    values = np.linspace(low, high, count) if count > 1 else np.array([(low + high) / 2])
+    if axis == "depth":
+        return [int(v) for v in np.unique(np.round(values))]
+    return [float(v) for v in values]
+
+
+def _halved(values: list[float], axis: str) -> list[float]:
+    middles = [(a + b) / 2 for a, b in itertools.pairwise(values)]
+    if axis == "depth":
+        middles = [round(m) for m in middles]
+    return sorted({*values, *middles})
+
+
+def _size(axes: dict[str, list[float]]) -> int:
+    return math.prod(len(v) for v in axes.values())
+
+
+def budget(spec: SweepSpec) -> int:
+    """Distinct points that a sweep measures."""
+    return grid_size(spec) if spec.search == "grid" else spec.points
+
+
+def grid_size(spec: SweepSpec) -> int:
+    """Points of the grid."""
+    return _size(grid_axes(spec))
+
+
+def seeds(spec: SweepSpec, number: int) -> list[int]:
+    """Seeds of the replicas of the sweep's point ``number`` = 0, 1, ...
+
+    Every point has networks of its own: the boundary is that of the ensemble, not of one draw.
+    """
+    return [spec.seed + number * spec.replicas + r for r in range(spec.replicas)]

@@ -1,0 +1,31 @@
+"""How values and messages are written for people and for JSON."""
+
+import math
+
+__all__ = ["duration", "finite", "one_line", "printable"]
+
+
+def finite(value: float) -> float | None:
+    """A number for JSON, which knows neither NaN nor infinity."""
+    return float(value) if math.isfinite(value) else None
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says: the system's reason where it has one."""
+    text = " ".join(str(getattr(error, "strerror", None) or error).split())[:500]
+    return printable(text) or type(error).__name__
+
+
+def printable(text: str) -> str:
+    """A text that may come from anybody, without what a terminal would obey."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+def duration(seconds: float) -> str:
+    """12 s, 3 min 20 s, 2 h 05 min, 12 days."""
+    s = round(min(seconds, 1e12))
+    if s < 60:
+        return f"{s} s"
+    if s < 3600:
+        return f"{s // 60} min {s % 60:02d} s"
+    return f"{s // 3600} h {s % 3600 // 60:02d} min" if s < 10 * 86400 else f"{s // 86400} days"

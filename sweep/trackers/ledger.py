@@ -1,0 +1,61 @@
+"""What a tracker has logged already, so that nothing is logged twice."""
+
+import contextlib
+import fcntl
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+__all__ = ["Ledger", "POINT_COLUMNS"]
+
+POINT_COLUMNS = ("sigma_w", "sigma_b", "depth", "seed")
+_LEDGER = "logged"
+_LARGEST = 2**26  # characters of it: a million points
+
+
+def _safely(path: str, flags: int) -> int:
+    """Follow no link, wait for no pipe: a sweep may come from someone else."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+
+
+class Ledger:
+    """Which points a tracker has: a file beside its logs, with a line a point, after a name of the sweep of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            with open(folder / _LEDGER, opener=_safely) as file:
+                lines = file.read(_LARGEST).splitlines() if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else []
+        except (OSError, ValueError):  # none yet, or damaged
+            lines = []
+        self.name, self._known = (lines[0] if lines else ""), set(lines[1:])
+        self._file: TextIO | None = None
+        self.new = False  # nothing was ever logged
+
+    def __contains__(self, row: Mapping[str, Any]) -> bool:
+        return self._line(row) in self._known
+
+    @staticmethod
+    def _line(row: Mapping[str, Any]) -> str:
+        failed = ["failed"] if row["status"] == "failed" else []  # may be measured again
+        return " ".join([*(repr(row[name]) for name in POINT_COLUMNS), *failed])
+
+    @classmethod
+    @contextlib.contextmanager
+    def held(cls, folder: Path) -> Iterator["Ledger"]:
+        """For this process alone, as soon as another one has let go of it."""
+        with open(folder / _LEDGER, "a", opener=_safely) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            ledger = cls(folder)
+            ledger._file = file
+            ledger.new = not ledger.name
+            if ledger.new:
+                ledger.name = os.urandom(8).hex()
+                print(ledger.name, file=file, flush=True)
+            yield ledger
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Note that a point is logged."""
+        self._known.add(line := self._line(row))
+        print(line, file=self._file, flush=True)
