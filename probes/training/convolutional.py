@@ -14,7 +14,7 @@ class ConvolutionalStack(Stack):
     """Convolutions: their gradients are autograd's."""
 
     def losses(self, x: torch.Tensor, y: torch.Tensor, descend: Descent) -> torch.Tensor:
-        """See `_Stack`."""
+        """See `Stack`."""
         parameters = {n: [p.detach().requires_grad_() for p in some] for n, some in self.parameters.items()}
         with torch.enable_grad():
             out = self._logits(x, parameters).flatten(0, 1)

@@ -19,7 +19,7 @@ class DenseStack(Stack):
     """Dense layers: their gradients are written by hand."""
 
     def losses(self, x: torch.Tensor, y: torch.Tensor, descend: Descent) -> torch.Tensor:
-        """See `_Stack`."""
+        """See `Stack`."""
         h, kept = [x.expand(len(self.runs), -1, -1)], []
         for number in self.layers:
             out, z = self._layer(number, h[-1])

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 import torch
 
 from probes.decoders import FusedAdam
+from probes.networks import Parameters
 from probes.products import add_product, stacked_matmul
-from probes.training.stack import Stack
 
 __all__ = ["Descent"]
 
@@ -14,16 +14,17 @@ __all__ = ["Descent"]
 class Descent:
     """Steps of the optimiser, told one gradient after another.
 
+    ``tensors`` are those of a `Stack`: the parameters and, for Adam, their moments, by layer number.
     Plain SGD changes a parameter at once, so that no gradient is kept. Adam changes all of them in the end.
     """
 
-    def __init__(self, stack: Stack, steps_done: int) -> None:
-        self._parameters, self._rate, self._lone = stack.parameters, stack.rate, stack.lone
+    def __init__(self, tensors: list[dict[int, Parameters]], rate: float, *, lone: bool, steps_done: int) -> None:
+        self._parameters, self._rate, self._lone = tensors[0], rate, lone
         self._adam: FusedAdam | None = None
         self._gradients: dict[int, list[torch.Tensor]] = {}
-        if len(stack.tensors) > 1:
-            flat = [_singly(p for some in kind.values() for p in some) for kind in stack.tensors]
-            self._adam = FusedAdam(*flat, learning_rate=stack.rate, steps=steps_done)
+        if len(tensors) > 1:
+            flat = [_singly(p for some in kind.values() for p in some) for kind in tensors]
+            self._adam = FusedAdam(*flat, learning_rate=rate, steps=steps_done)
 
     def product(self, number: int, h: torch.Tensor, d: torch.Tensor) -> None:
         """The gradients of a dense layer: ``h^T d`` and the sum of d over the batch."""

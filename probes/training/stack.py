@@ -27,7 +27,7 @@ class TrainingRun:
     accuracy: list[float] = field(default_factory=list)
     loss: list[float] = field(default_factory=list)
     seconds: float = 0.0
-    tensors: list[dict[int, Parameters]] = field(default_factory=list)  # to go on with, or in the end; see `_Stack`
+    tensors: list[dict[int, Parameters]] = field(default_factory=list)  # to go on with, or in the end; see `Stack`
 
     def over(self, settings: TrainingSettings, epochs: int) -> bool:
         """Whether it has reached its level or its last epoch, diverged or stalled."""
@@ -112,7 +112,7 @@ class Stack:
         """Views of the tensors of one network."""
         return [{n: [p[i] for p in kind[n]] for n, _ in self._layers_of(self.runs[i])} for kind in self.tensors]
 
-    def losses(self, x: torch.Tensor, y: torch.Tensor, descend: "Descent") -> torch.Tensor:
+    def losses(self, x: torch.Tensor, y: torch.Tensor, descend: Descent) -> torch.Tensor:
         """The loss of each network on a batch, ``[stack]``; ``descend`` is told the gradients as they become known."""
         raise NotImplementedError
 
@@ -127,7 +127,7 @@ class Stack:
     @torch.no_grad()  # which each thread has to say for itself
     def epoch(self, data: TrainingData) -> None:
         """One epoch and a test, noted in the runs."""
-        descend = Descent(self, self._epoch * data.steps)
+        descend = Descent(self.tensors, self.rate, lone=self.lone, steps_done=self._epoch * data.steps)
         total = torch.zeros(len(self.runs), dtype=torch.float64, device=self.parameters[READOUT][0].device)
         right = torch.zeros_like(total, dtype=torch.int64)
         for x, y in data.batches(self._epoch):

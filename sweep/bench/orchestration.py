@@ -16,10 +16,10 @@ from ray.tune import Callback
 
 from probes import Images
 from sweep.bench.figure import Figure
-from sweep.execution.callbacks import NeverSaved
 from sweep.execution.cluster import start_ray
 from sweep.execution.driver import measure
 from sweep.execution.packing import CONTROL_RATE
+from sweep.execution.searcher import NeverSaved
 from sweep.execution.tuner import TUNE_ENVIRONMENT
 from sweep.limits import cores
 from sweep.measuring.rehearsal import Rehearsal

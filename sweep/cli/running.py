@@ -164,7 +164,17 @@ def probe_command(
     spec = SweepSpec(points=1, sigma_w=(sigma_w, sigma_w), sigma_b=(sigma_b, sigma_b), depth=(depth, depth), **fields)
     from sweep.measuring import single
 
-    measurement = single.probe(spec, Path(images_out) if images_out is not None else None)
+    picture = Path(images_out) if images_out is not None else None
+    if picture:
+        from sweep.plots.style import check_picture
+
+        check_picture(picture, "images_out")
+    measurement, seen = single.probe(spec, pictures=picture is not None)
+    if picture and seen:
+        from sweep.plots.gallery import gallery_figure
+        from sweep.plots.style import save_picture
+
+        save_picture(gallery_figure(seen, Path(spec.dataset).name), picture, "images_out")
     click.echo(single.as_json(measurement) if as_json else single.as_text(measurement))
     sys.exit(1 if measurement.status == "failed" else 0)
 

@@ -6,18 +6,11 @@ from typing import Any
 from ray.tune import Callback
 
 from probes.point import Point
-from sweep.execution.searcher import PackSearcher
+from sweep.execution.searcher import NeverSaved, PackSearcher
 from sweep.execution.trainable import network_name
 from sweep.trackers.trackers import Trackers
 
-__all__ = ["LiveEpochs", "NeverSaved", "Watch"]
-
-
-class NeverSaved:
-    """Tune pickles what it is given, to restore a run from. We never do: the parts and the study are the state."""
-
-    def __reduce__(self) -> tuple[type, tuple[()]]:
-        return object, ()
+__all__ = ["LiveEpochs", "Watch"]
 
 
 class Watch(NeverSaved, Callback):

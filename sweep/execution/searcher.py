@@ -10,7 +10,6 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from probes.point import Point
-from sweep.execution.callbacks import NeverSaved
 from sweep.execution.capacity import Capacity
 from sweep.execution.packing import Packer
 from sweep.execution.recorder import Recorder
@@ -18,13 +17,20 @@ from sweep.search.planner import Planner
 from sweep.spec.rows import point_of
 from sweep.storage.heartbeat import Running
 
-__all__ = ["PackSearcher"]
+__all__ = ["NeverSaved", "PackSearcher"]
 
 _PATIENCE = 1.0  # seconds that a free device waits for a pack; Tune would wait as long, and stop its worker
 _NOTHING_ELSE_TO_DO = 60.0  # seconds
 _MOST_UNSTORED = 4  # packs a device that wait for the storage, before no more are measured
 _NODE_LOSSES = 20  # nodes that a point may lose before it is to blame itself
 _LOST_NODE = ("node has died", "actor's node was")  # what Ray says of it
+
+
+class NeverSaved:
+    """Tune pickles what it is given, to restore a run from. We never do: the parts and the study are the state."""
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        return object, ()
 
 
 @dataclass

@@ -5,20 +5,19 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 import numpy as np
 
 from sweep.measuring.settings import probe_settings, sweep_images
-from sweep.plots.style import check_picture, save_picture
 from sweep.spec.rows import row
 from sweep.spec.spec import SweepSpec
 from sweep.text import finite
 
 if TYPE_CHECKING:
     from probes import Measurement
+    from probes.pictures import Gallery
 
 __all__ = ["as_json", "as_text", "probe"]
 
@@ -26,21 +25,21 @@ _BARS = "▁▂▃▄▅▆▇█"
 _MOST_LINES = 16
 
 
-def probe(spec: SweepSpec, pictures: Path | None = None) -> "Measurement":
-    """Measure the only point of a spec whose axes are all fixed; with ``pictures``, train it and draw what it sees.
+def probe(spec: SweepSpec, *, pictures: bool = False) -> "tuple[Measurement, Gallery | None]":
+    """Measure the only point of a spec whose axes are all fixed; with ``pictures``, also train it for its gallery.
+
+    The gallery is None where no pictures are wanted, or where the point failed.
 
     Raises
     ------
     SpecError
-        Bad input, or a file that cannot be written.
+        Bad input.
     """
     from probes import Point
     from probes.pictures import gallery
     from probes.prober import Prober
     from sweep.measuring.memory import check_memory
 
-    if pictures:
-        check_picture(pictures, "images_out")
     images = sweep_images(spec)
     check_memory(spec, images)
     point = Point(spec.sigma_w[0], spec.sigma_b[0], spec.depth[0], spec.seed)
@@ -49,14 +48,12 @@ def probe(spec: SweepSpec, pictures: Path | None = None) -> "Measurement":
     with _bar("cascade", layers) as progress:
         prober = Prober(images, settings, progress=progress)
         (measurement,) = prober.measure([point])
-    if pictures and measurement.status != "failed":
-        from sweep.plots.gallery import gallery_figure
-
-        with _bar("training", settings.training.rounds(images)) as progress:
-            found = gallery(prober, point, progress)
-        prober.record_training(measurement, found.curve)
-        save_picture(gallery_figure(found, Path(spec.dataset).name), pictures, "images_out")
-    return measurement
+    if not pictures or measurement.status == "failed":
+        return measurement, None
+    with _bar("training", settings.training.rounds(images)) as progress:
+        seen = gallery(prober, point, progress)
+    prober.record_training(measurement, seen.curve)
+    return measurement, seen
 
 
 @contextmanager

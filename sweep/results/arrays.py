@@ -8,69 +8,71 @@ import numpy as np
 import pandas as pd
 
 from sweep.errors import SpecError
-from sweep.results.results import Results
 from sweep.spec.columns import COLUMNS, DTYPES, POINT, SCHEMA_VERSION, UNITS
 from sweep.spec.design import grid_axes
 from sweep.spec.options import AXES
+from sweep.spec.spec import SweepSpec
 from sweep.version import __version__
 
 if TYPE_CHECKING:
     import xarray
 
-__all__ = ["to_xarray"]
+__all__ = ["boundary_to_xarray", "points_to_xarray"]
 
 _REPLICA = "replica"
 
 
-def to_xarray(results: Results, table: str = "points") -> "xarray.Dataset":
-    """``points`` with their profiles, or ``boundary``, as a Dataset.
+def points_to_xarray(spec: SweepSpec, points: pd.DataFrame, profiles: pd.DataFrame) -> "xarray.Dataset":
+    """Return the tables ``points`` and ``profiles`` of a sweep as one Dataset.
 
     The points of a grid are over ``sigma_w``, ``sigma_b``, ``depth`` and ``replica``, with NaN where they are missing;
     those of any other search over ``point``, with the axes and the seed as coordinates. Profiles have ``layer`` as a
-    further dimension; the boundary is over ``depth`` and ``sigma_b``. Every number and truth value is a float64, NaN
-    where there is none, but for coordinates; every variable has a ``description``, and ``units`` where it has some.
-    The Dataset's own attributes hold the spec as JSON.
+    further dimension. Every number and truth value is a float64, NaN where there is none, but for coordinates; every
+    variable has a ``description``, and ``units`` where it has some. The Dataset's own attributes hold the spec as JSON.
 
     Raises
     ------
     SpecError
-        Another table, or no xarray.
+        xarray is not installed.
     """
+    return _dataset(spec, *_variables(spec, points, profiles), {**COLUMNS["points"], **COLUMNS["profiles"]})
+
+
+def boundary_to_xarray(spec: SweepSpec, boundary: pd.DataFrame) -> "xarray.Dataset":
+    """Return the table ``boundary`` of a sweep as a Dataset over ``depth`` and ``sigma_b``; see `points_to_xarray`."""
+    depths, sigma_b = (np.unique(boundary[a]) for a in ("depth", "sigma_b"))
+    full = boundary.set_index(["depth", "sigma_b"]).reindex(pd.MultiIndex.from_product([depths, sigma_b]))
+    shape = len(depths), len(sigma_b)
+    data = {str(n): (("depth", "sigma_b"), full[n].to_numpy().reshape(shape)) for n in full}
+    coordinates = {"depth": depths.astype(int), "sigma_b": sigma_b.astype(float)}
+    return _dataset(spec, data, coordinates, COLUMNS["boundary"])
+
+
+def _dataset(
+    spec: SweepSpec, data: dict[str, Any], coordinates: dict[str, Any], meanings: dict[str, str]
+) -> "xarray.Dataset":
     try:
         import xarray
     except ImportError:
         raise SpecError("`to_xarray` must have xarray: pip install 'trainability-sweep[xarray]'") from None
-    if table == "boundary":
-        found = results.boundary.set_index(["depth", "sigma_b"])
-        depths, sigma_b = (np.unique(results.boundary[a]) for a in ("depth", "sigma_b"))
-        full = found.reindex(pd.MultiIndex.from_product([depths, sigma_b]))
-        shape = len(depths), len(sigma_b)
-        data: dict[str, Any] = {str(n): (("depth", "sigma_b"), full[n].to_numpy().reshape(shape)) for n in full}
-        coordinates: dict[str, Any] = {"depth": depths.astype(int), "sigma_b": sigma_b.astype(float)}
-    elif table == "points":
-        data, coordinates = _points(results)
-    else:
-        raise SpecError(f"`table` must be points or boundary, got {table!r}")
     attributes = {
-        "spec": json.dumps(asdict(results.spec)),
+        "spec": json.dumps(asdict(spec)),
         "schema_version": SCHEMA_VERSION,
         "trainability_sweep": __version__,
     }
     dataset = xarray.Dataset(data, coordinates, attributes)
-    said = COLUMNS["boundary"] if table == "boundary" else {**COLUMNS["points"], **COLUMNS["profiles"]}
     for name in dataset.variables:
         plain = str(name).removesuffix("_profile")
-        dataset[name].attrs["description"] = said.get(plain, "number of the network at its place, from 0")
+        dataset[name].attrs["description"] = meanings.get(plain, "number of the network at its place, from 0")
         if unit := UNITS.get(plain):
             dataset[name].attrs["units"] = unit
     return dataset
 
 
-def _points(results: Results) -> tuple[dict[str, Any], dict[str, Any]]:
-    points = results.points
+def _variables(spec: SweepSpec, points: pd.DataFrame, profiles: pd.DataFrame) -> tuple[dict[str, Any], dict[str, Any]]:
     names = [n for n in points if n not in (*AXES, "seed")]
     columns = {str(n): _plain(points[n]) for n in names}
-    place, dims, shape, coordinates = _places(results, points)
+    place, dims, shape, coordinates = _places(spec, points)
     if "point" not in dims:
         columns["seed"] = points["seed"].to_numpy(float)
     data: dict[str, Any] = {}
@@ -78,7 +80,6 @@ def _points(results: Results) -> tuple[dict[str, Any], dict[str, Any]]:
         full = np.full(int(np.prod(shape)), "" if values.dtype == object else np.nan, dtype=values.dtype)
         full[place] = values
         data[name] = dims, full.reshape(shape)
-    profiles = results.profiles
     layers = int(profiles["layer"].max()) if len(profiles) else 0
     keys = pd.MultiIndex.from_frame(points[list(POINT)])
     # One code a point: both tables are in the same order.
@@ -99,15 +100,15 @@ def _plain(column: pd.Series) -> np.ndarray:
 
 
 def _places(
-    results: Results, points: pd.DataFrame
+    spec: SweepSpec, points: pd.DataFrame
 ) -> tuple[np.ndarray, tuple[str, ...], tuple[int, ...], dict[str, Any]]:
     """Of each point its place in a flat array; the array's dimensions, their lengths and the coordinates."""
-    if results.spec.search == "grid":
-        axes = {a: np.array(values) for a, values in grid_axes(results.spec).items()}
+    if spec.search == "grid":
+        axes = {a: np.array(values) for a, values in grid_axes(spec).items()}
         found = [np.minimum(np.searchsorted(v, points[a]), len(v) - 1) for a, v in axes.items()]
         if all((v[i] == points[a].to_numpy()).all() for i, (a, v) in zip(found, axes.items(), strict=True)):
             replica = points.groupby(list(AXES)).cumcount().to_numpy()
-            count = max(results.spec.replicas, int(replica.max(initial=0)) + 1)
+            count = max(spec.replicas, int(replica.max(initial=0)) + 1)
             shape = (*(len(v) for v in axes.values()), count)
             place = np.ravel_multi_index([*found, replica], shape)
             return place, (*AXES, _REPLICA), shape, {**axes, _REPLICA: np.arange(count)}

@@ -133,10 +133,20 @@ class Results:
         return self.store.dataset()
 
     def to_xarray(self, table: str = "points") -> "xarray.Dataset":
-        """``points`` with their profiles, or ``boundary``, as an xarray Dataset; see `sweep.results.arrays`."""
-        from sweep.results.arrays import to_xarray
+        """Return ``points`` with their profiles, or ``boundary``, as an xarray Dataset; see `sweep.results.arrays`.
 
-        return to_xarray(self, table)
+        Raises
+        ------
+        SpecError
+            Another table, or xarray is not installed.
+        """
+        from sweep.results.arrays import boundary_to_xarray, points_to_xarray
+
+        if table == "points":
+            return points_to_xarray(self.spec, self.points, self.profiles)
+        if table == "boundary":
+            return boundary_to_xarray(self.spec, self.boundary)
+        raise SpecError(f"`table` must be points or boundary, got {table!r}")
 
     @cached_property
     def history(self) -> pd.DataFrame:

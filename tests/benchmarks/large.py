@@ -24,9 +24,9 @@ from sweep.spec.rows import row
 from sweep.spec.spec import SweepSpec
 from sweep.storage.home import SPEC_FILE
 from sweep.storage.store import Store
-from tests.browser import browser
-from tests.landscape import made_up, true_horizon
-from tests.sweep.test_report import Page
+from tests.helpers.browser import browser
+from tests.helpers.landscape import made_up, true_horizon
+from tests.unit.report.test_report import Page
 
 DECODED = 16  # layers of a network, as the direct probe's default
 _COMMAND = """

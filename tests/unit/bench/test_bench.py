@@ -1,0 +1,64 @@
+"""That the benchmark measures what it says; what it finds depends on the machine and is not asserted."""
+
+import json
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from probes import ProbeSettings, load_images
+from sweep.bench import bench, figure, probes
+from sweep.cli.main import main
+from sweep.spec.options import BENCHMARKS
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Small enough for seconds."""
+    monkeypatch.setattr(probes, "WIDTH", 16)
+    monkeypatch.setattr(figure, "ROUNDS", 1)
+    return load_images("noise", resize=4)
+
+
+def test_the_sections_are_those_of_the_command_line():
+    assert tuple(bench.SECTIONS) == BENCHMARKS
+
+
+def test_bars():
+    over, under = figure.Figure("x", 2.0, "x", 3.0), figure.Figure("x", 2.0, "x", 3.0, at_least=False)
+    assert (over.met, under.met, figure.Figure("x", 2.0, "x").met) == (False, True, None)
+    assert str(over).endswith(">= 3: MISSED") and str(under).endswith("<= 3: met")
+
+
+def test_the_cascade_s_section_compares_the_same_numbers(small):
+    found = {f.name: f.value for f in probes.cascade(small)}
+    plain, stacked = (next(v for k, v in found.items() if k.startswith(s)) for s in ("plain loop", "stacked, hand"))
+    assert found["  times faster than the plain loop"] > 0 and plain > 0 and stacked > 0
+    assert found["largest difference of a weight from the plain loop's, 10 steps"] < 2e-5
+
+
+def test_the_direct_section_finds_the_same_horizon(small):
+    found = [f for f in probes.direct(small) if "horizon" in f.name]
+    assert len(found) == 1 and found[0].value < 0.1  # so few held-out images: the profile crosses its threshold twice
+
+
+def test_no_gpu_no_figures(small, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert list(probes.gpu(small)) == []
+
+
+def test_from_the_command_line(small):
+    result = CliRunner().invoke(main, ["bench", "--only", "cascade", "--resize", "4", "--json"])
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert "threads" in found["machine"] and {f["section"] for f in found["figures"]} == {"cascade"}
+    text = CliRunner().invoke(main, ["bench", "--only", "direct", "--resize", "4"]).stdout
+    assert "direct" in text and "times faster" in text
+
+
+def test_packs_and_ray_trials(monkeypatch):
+    monkeypatch.setattr(figure, "ROUNDS", 1)
+    monkeypatch.setattr(probes, "ProbeSettings", lambda: ProbeSettings(probe_steps=10, images=300))
+    found = {f.name.strip(): f.value for f in probes.pack(load_images("noise", resize=4))}
+    assert found["digits, width 64, depth 60, both probes: packs of 16"] > 0
+    assert found["16 Ray trials of one point each (tune.Tuner, a function)"] > 0

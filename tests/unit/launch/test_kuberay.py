@@ -1,0 +1,254 @@
+"""The RayJob and what belongs to it: fields, references, what is closed; that kustomize agrees."""
+
+import copy
+import random
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sweep.errors import SpecError
+from sweep.launch.kuberay import manifests, plan
+from sweep.launch.plan import Job
+from tests.helpers import ROOT
+from tests.helpers.kuberay_fields import TYPES, errors
+
+CLUSTER = ROOT / "cluster"
+OPTIONS = {"image": "r.example.org/sweep:1", "namespace": "lab", "memory": 24, "storage_size": 50}
+
+
+def made(**changes):
+    job = Job(
+        **{**dict(name="first", out="runs/first", arguments=("--points", "6"), nodes=7, cpus=12, gpus=0), **changes}
+    )
+    planned = plan(job, **OPTIONS)
+    return planned, list(yaml.safe_load_all(planned.stdin))
+
+
+def one(documents, kind, name):
+    (found,) = [d for d in documents if (d["kind"], d["metadata"]["name"]) == (kind, name)]
+    return found
+
+
+def nodes(tree, path=()):
+    """(path, dictionary) for every dictionary within."""
+    if isinstance(tree, dict):
+        yield path, tree
+    for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ():
+        yield from nodes(value, (*path, key))
+
+
+def pods(documents):
+    for document in documents:
+        for path, node in nodes(document):
+            if "containers" in node:
+                yield (document["metadata"]["name"], *path), node
+
+
+@pytest.mark.parametrize("gpus", (0, 2))
+def test_fields_are_those_of_the_api(gpus):
+    for document in made(gpus=gpus)[1]:
+        assert errors(document, document["kind"], document["kind"]) == []
+
+
+def test_the_check_of_fields_finds_misspelt_misplaced_and_mistyped_ones():
+    random.seed(0)
+    documents = made(gpus=1)[1]
+    tried = 0
+    for document in documents:
+        places = [(p, n) for p, n in nodes(document) if n and not {"labels", "matchLabels", "data"} & set(map(str, p))]
+        for path, _ in places:
+            if path and path[-1] in ("rayStartParams", "requests", "limits", "selector", "annotations", "stringData"):
+                continue
+            changed = copy.deepcopy(document)
+            node = dict(nodes(changed))[path]
+            key = random.choice(sorted(node))
+            node[key + "s"] = node.pop(key)
+            assert errors(changed, document["kind"], ""), (path, key)
+            tried += 1
+    assert tried > 100
+    for wrong in ({"backoffLimit": "3"}, {"backoffLimits": 3}, {"submissionMode": "K8SJobMode"}):
+        assert errors(wrong, "RayJobSpec")
+    assert errors({"groupName": "a", "maxReplicas": 1, "minReplicas": 0}, "WorkerGroupSpec")  # without a template
+    assert errors({"requests": {"cpu": 4}}, "ResourceRequirements") and set(TYPES) >= {d["kind"] for d in documents}
+
+
+@pytest.mark.parametrize("overlay", ("cpu", "gpu"))
+def test_kustomize_builds_the_same(overlay):
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not installed")
+    built = subprocess.run(
+        ["kubectl", "kustomize", CLUSTER / "kuberay" / "overlays" / overlay], capture_output=True, text=True, timeout=60
+    )
+    assert built.returncode == 0, built.stderr
+    order = lambda d: (d["kind"], d["metadata"]["name"])  # noqa: E731
+    assert sorted(yaml.safe_load_all(built.stdout), key=order) == sorted(manifests(overlay), key=order)
+
+
+def test_references_lead_somewhere():
+    documents = made()[1]
+    names = {(d["kind"], d["metadata"]["name"]) for d in documents}
+    assert len(names) == len(documents) and all(n == "first" or n.startswith("first-") for _, n in names)
+    found = set()
+    for document in documents:
+        for _, node in nodes(document):
+            for key, kind in (("secretKeyRef", "Secret"), ("configMap", "ConfigMap")):
+                if key in node:
+                    found.add((kind, node[key]["name"]))
+            if "claimName" in node:
+                found.add(("PersistentVolumeClaim", node["claimName"]))
+            if "redisAddress" in node:
+                name, port = node["redisAddress"].split(":")
+                assert one(documents, "Service", name)["spec"]["ports"][0]["port"] == int(port)
+    assert found <= names and len(found) == 3
+    assert "password" in one(documents, "Secret", "first-redis")["stringData"]
+    for _, pod in pods(documents):
+        volumes = {v["name"] for v in pod.get("volumes", ())}
+        assert volumes == {m["name"] for c in pod["containers"] for m in c.get("volumeMounts", ())}
+    for document in documents:
+        if document["kind"] in ("Deployment", "Service"):
+            selector = document["spec"]["selector"]
+            wanted = {"sweep": "first", "part": document["metadata"]["labels"]["part"]}
+            assert selector.get("matchLabels", selector) == wanted
+            if document["kind"] == "Deployment":
+                assert document["spec"]["template"]["metadata"]["labels"] == wanted
+
+
+@pytest.mark.parametrize("gpus", (0, 2))
+def test_the_job_is_as_asked_for(gpus):
+    planned, documents = made(gpus=gpus)
+    cluster = one(documents, "RayJob", "first")["spec"]["rayClusterSpec"]
+    assert cluster["authOptions"] == {"mode": "token"} and cluster["enableInTreeAutoscaling"]
+    assert cluster["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
+    (workers,) = cluster["workerGroupSpecs"]
+    assert (workers["minReplicas"], workers["maxReplicas"], workers["groupName"]) == (0, 7, "gpu" if gpus else "cpu")
+    (container,) = workers["template"]["spec"]["containers"]
+    expected = {"cpu": "12", "memory": "24Gi", **({"nvidia.com/gpu": "2"} if gpus else {})}
+    assert container["resources"] == {"requests": expected, "limits": expected}
+    volume = one(documents, "PersistentVolumeClaim", "first-results")
+    assert volume["spec"]["resources"]["requests"]["storage"] == "50Gi"
+    script = one(documents, "ConfigMap", "first-run")["data"]["run.sh"]
+    assert "sweep run --out /results/first --address auto --points 6" in script
+    images = {c["image"] for _, pod in pods(documents) for c in pod["containers"]}
+    assert images == {"r.example.org/sweep:1", "redis:7.4.1-alpine"}
+    assert all(c[:3] == ["kubectl", "-n", "lab"] for c in planned.commands)
+
+
+def test_keys_reach_the_driver_only():
+    job = Job("first", "out", (), nodes=1, cpus=1, gpus=0)
+    documents = list(yaml.safe_load_all(plan(job, **OPTIONS, secret="keys").stdin))
+    (path,) = [p for d in documents for p, n in nodes(d) if "envFrom" in n]
+    assert "headGroupSpec" in path
+    assert all(errors(d, d["kind"]) == [] for d in documents)
+
+
+def test_pods_have_no_rights_and_fixed_sizes():
+    found = dict(pods(made(gpus=1)[1]))
+    assert len(found) == 5
+    for path, pod in found.items():
+        assert pod["securityContext"]["runAsNonRoot"] and pod["securityContext"]["runAsUser"] > 0, path
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in pod["containers"]:
+            assert container["securityContext"]["allowPrivilegeEscalation"] is False
+            assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+            resources = container["resources"]
+            assert resources["requests"] == resources["limits"] and {"cpu", "memory"} <= set(resources["limits"])
+    mounting = [p for p, pod in found.items() if any("persistentVolumeClaim" in v for v in pod.get("volumes", ()))]
+    assert {("headGroupSpec" in p, p[0]) for p in mounting} == {(True, "first"), (False, "first-results")}
+
+
+def allows(policies, labels, source, port):
+    """Whether the policies let a pod of these labels be reached by another's at a port."""
+
+    def matches(selector, labels):
+        inside = all(labels.get(e["key"]) in e["values"] for e in selector.get("matchExpressions", ()))
+        return inside and selector.get("matchLabels", {}).items() <= labels.items()
+
+    mine = [p["spec"] for p in policies if matches(p["spec"]["podSelector"], labels)]
+    if not mine:
+        return True
+    for rule in (r for p in mine for r in p.get("ingress", ())):
+        ports = [p["port"] for p in rule.get("ports", ())]
+        foreign = "sweep" not in source
+        if any(matches(f["podSelector"], source) and ("namespaceSelector" in f or not foreign) for f in rule["from"]):
+            if not ports or port in ports:
+                return True
+    return False
+
+
+def test_network_policies_let_in_the_sweep_only():
+    policies = [d for d in made()[1] if d["kind"] == "NetworkPolicy"]
+
+    def part(name, sweep="first"):
+        return {"sweep": sweep, "part": name}
+
+    operator = {"app.kubernetes.io/name": "kuberay-operator"}
+    for source in ("head", "worker", "submitter"):
+        assert allows(policies, part("head"), part(source), 6379)
+    assert allows(policies, part("worker"), part("head"), 30_000)
+    assert allows(policies, part("redis"), part("head"), 6379)
+    assert allows(policies, part("head"), operator, 8265)
+    assert not allows(policies, part("head"), operator, 6379)
+    assert not allows(policies, part("redis"), part("worker"), 6379)
+    assert not allows(policies, part("results"), part("head"), 22)
+    for name in ("head", "worker", "redis", "results", "submitter"):
+        for stranger in ({}, {"app": "x"}, part("head", "other")):
+            assert not allows(policies, part(name), stranger, 6379), (name, stranger)
+    assert allows([], part("head"), {}, 6379)  # the check itself
+
+
+def test_the_password_is_new_and_not_shown():
+    (first, documents), (second, _) = made(), made()
+    password = one(documents, "Secret", "first-redis")["stringData"]["password"]
+    assert len(password) == 64 and password not in second.stdin
+    assert password not in first.text() and "made anew" in first.text()
+    assert not any(password in word for command in first.commands for word in command)
+    assert password not in first.advice()
+    # A Redis that runs is started anew, to read the new one.
+    launches = [
+        one(d, "Deployment", "first-redis")["spec"]["template"]["metadata"]["annotations"]["launch"]
+        for d in (documents, list(yaml.safe_load_all(second.stdin)))
+    ]
+    assert launches[0] != launches[1]
+
+
+def test_redis_wants_its_password_and_keeps_it_off_the_command_line(tmp_path):
+    """The container's own command, with Debian's Redis."""
+    if shutil.which("redis-server") is None:
+        pytest.skip("redis-server is not installed")
+    deployment = one(made()[1], "Deployment", "first-redis")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    text = container["command"][2].replace("6379", str(port)).replace("/data", str(tmp_path))
+    text = text.replace("bind * -::*", "bind 127.0.0.1").replace("appendonly yes", "appendonly no")
+    server = subprocess.Popen(
+        ["sh", "-c", text], env={"PASSWORD": "hunter2", "PATH": "/usr/bin:/bin"}, stdout=subprocess.DEVNULL
+    )
+    try:
+        answers = []
+        for words in (b"PING", b"AUTH wrong", b"AUTH hunter2"):
+            for _ in range(100):
+                try:
+                    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+                        connection.sendall(words + b"\r\n")
+                        answers.append(connection.recv(100))
+                        break
+                except OSError:
+                    time.sleep(0.1)
+        assert [a.split()[0] for a in answers] == [b"-NOAUTH", b"-WRONGPASS", b"+OK"]
+        lines = [p.read_bytes() for p in Path("/proc").glob("[0-9]*/cmdline") if p.exists()]
+        assert any(b"redis-server" in line and str(port).encode() in line for line in lines)
+        assert not any(b"hunter2" in line for line in lines)
+    finally:
+        server.kill()
+        server.wait()
+
+
+def test_files_of_this_machine_are_refused():
+    with pytest.raises(SpecError, match="`dataset` must be"):
+        made(dataset=Path("/home/me/x.npz"))

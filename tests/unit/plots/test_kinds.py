@@ -1,0 +1,283 @@
+"""Pictures are compared with stored ones: of blocks of 4 x 4 pixels, at most 0.3 % may differ by more than a fifteenth.
+
+That forgives another rendering of the same text and lines, not a line that is missing or elsewhere (see the last test).
+To store them anew, after a look at what has changed: ``python -m tests.unit.plots.test_kinds``.
+"""
+
+import itertools
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from probes import Point
+from sweep.cli.main import main
+from sweep.errors import SpecError
+from sweep.plots import gallery, planes, style
+from sweep.plots import points as points_module
+from sweep.plots import trained as trained_module
+from sweep.plots.kinds import figure
+from sweep.plots.style import styled
+from sweep.spec.columns import COLUMNS
+from sweep.spec.options import FIGURES
+from sweep.spec.rows import row
+from sweep.spec.spec import SweepSpec
+from tests.helpers import ROOT
+from tests.helpers.landscape import made_up, true_critical, true_horizon
+
+PICTURES = ROOT / "tests" / "pictures" / "plots"
+
+
+def points(count=60):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(index=range(count), columns=list(COLUMNS["points"])).astype({"status": "str"})
+    w, b, d = rng.uniform(0.5, 2.5, count), rng.uniform(0.05, 1, count), rng.integers(5, 61, count)
+    horizon = true_horizon(w, b) / 2
+    frame = frame.assign(sigma_w=w, sigma_b=b, depth=d, seed=range(count), status="ok")
+    frame["status"] = frame["status"].where(frame.index > 1, "failed")
+    frame["margin"] = np.where(frame.index > 1, np.log(2 * horizon / d), np.nan)
+    frame["direct_horizon"], frame["direct_horizon_censored"] = np.minimum(horizon, 3 * d), horizon > 3 * d
+    frame["accuracy"] = 0.1 + 0.85 / (1 + np.exp(-4 * np.log(2.2 * horizon / d)))
+    frame["trainable"] = frame["accuracy"] > 0.5
+    return frame
+
+
+def boundary(depths, shift=0.0, sigma_bs=None):
+    rows = []
+    for d, b in itertools.product(depths, sigma_bs or np.linspace(0.05, 1, 20)):
+        c = true_critical(b) + shift
+        reach = np.sqrt(np.log(40 / d) / 3) if d < 40 else np.nan
+        ends = [c * np.exp(sign * reach) for sign in (-1, 1)]
+        spread = (np.array([1, 0.94, 1.06])[None] * np.array(ends)[:, None]).ravel()
+        rows.append((d, b, *spread, 0.5, c, c - 0.05, c + 0.05, 1.1 + 0.7 * b))
+    return pd.DataFrame(rows, columns=list(COLUMNS["boundary"]))
+
+
+def grid(x, y, **fixed):
+    ends = {"sigma_w": (0.5, 2.5), "sigma_b": (0.05, 1), "depth": (5, 60)}
+    gx, gy = np.meshgrid(*[np.linspace(*ends[a], 41) for a in (x, y)])
+    frame = pd.DataFrame({x: gx.ravel(), y: gy.ravel(), **fixed})
+    frame["horizon"] = true_horizon(frame["sigma_w"], frame["sigma_b"]) / 2
+    margin = np.log(2 * frame["horizon"] / frame["depth"])
+    return frame.assign(margin=margin, prediction=margin, truth=margin + 0.3, accuracy=1 / (1 + np.exp(-4 * margin)))
+
+
+def paper_lines():
+    w = np.linspace(0.5, 2.5, 41)
+    depth = true_horizon(w, 0.3)
+    return pd.DataFrame(
+        {"sigma_w": w, "depth": depth, "lower": 0.9 * depth, "upper": 1.1 * depth, "xi_c": 3 / np.abs(w - 1.4 + 1e-3)}
+    )
+
+
+def profile_rows():
+    rows = [
+        (w, 0.3, 30, i, layer, np.exp(-1.9 * 2 * layer / true_horizon(w, 0.3)) if layer % 3 else np.nan)
+        for i, w in enumerate((0.7, 1.0, 1.3, 1.8, 2.4))
+        for layer in range(1, 31)
+    ]
+    return pd.DataFrame(rows, columns=["sigma_w", "sigma_b", "depth", "seed", "layer", "direct_retained"])
+
+
+def tiles():
+    y, x = np.mgrid[-1:1:12j, -1:1:10j]
+    return np.array(
+        [[np.exp(-((x**2 + y**2 - 0.4) ** 2) * 8 / c) + 0.1 * r * x for c in range(1, 5)] for r in range(2)]
+    )
+
+
+def scores(trained):
+    rng = np.random.default_rng(1)
+    truth = trained["trainable"].to_numpy(bool)
+    return pd.DataFrame(
+        {n: truth + rng.normal(0, s, len(truth)) for n, s in (("good", 0.4), ("fair", 0.9), ("bad", 5))}
+    )
+
+
+def by_ax(draw):
+    def made():
+        figure = Figure(figsize=(3.4, 2.4), layout="constrained")
+        ax = figure.add_subplot()
+        assert draw(ax) is ax
+        if ax.get_legend_handles_labels()[0]:
+            style.legend(figure, ax)
+        return figure
+
+    return made
+
+
+HISTORY = pd.DataFrame({"points": [10, 20, 40, 80, 160], "expected_error": [0.1, 0.04, 0.02, 0.009, 0.004]})
+DRAWN = {
+    "phase": by_ax(
+        lambda ax: planes.phase(points(), boundary([5, 11, 26, 60]), grid("sigma_w", "sigma_b", depth=60.0), ax=ax)
+    ),
+    "phase_tables": by_ax(lambda ax: planes.phase(points(), boundary([11]), ax=ax)),
+    "depth": by_ax(lambda ax: points_module.depth(points()[2:], boundary=boundary([60]), ax=ax)),
+    "band": by_ax(lambda ax: points_module.band(boundary(range(5, 40)), ax=ax)),
+    "profiles": by_ax(lambda ax: points_module.profiles(profile_rows(), threshold=0.15, ax=ax)),
+    "reconstructions": by_ax(
+        lambda ax: gallery.reconstructions(tiles(), ["one", "two"], ["image", "1", "2", "3"], ax=ax)
+    ),
+    "truth": by_ax(lambda ax: trained_module.truth(points(), grid("sigma_w", "sigma_b", depth=26.0), ax=ax)),
+    "roc": by_ax(lambda ax: trained_module.roc(scores(points()), points()["trainable"], ax=ax)),
+    "history": by_ax(lambda ax: points_module.history(HISTORY, ax=ax)),
+    "paper": by_ax(
+        lambda ax: trained_module.paper(grid("sigma_w", "depth", sigma_b=0.3), paper_lines(), points(), ax=ax)
+    ),
+    "boundaries": by_ax(lambda ax: planes.boundaries(boundary([11]), boundary([11], 0.1), ("one", "$two^{"), ax=ax)),
+    "boundaries_flat": by_ax(
+        lambda ax: planes.boundaries(boundary([11], 0, [0.3]), boundary([11], 0.1, [0.3]), ("one", "two"), ax=ax)
+    ),
+}
+
+
+def pixels(name, change=lambda figure: None):
+    with matplotlib.rc_context({**matplotlib.rcParamsDefault, "backend": "agg"}), styled(None):
+        canvas = FigureCanvasAgg(DRAWN[name]())
+        canvas.draw()
+        change(canvas.figure)
+        canvas.draw()
+        return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def apart(one, other):
+    """Share of the blocks that differ."""
+    assert one.shape == other.shape
+    height, width = (n // 4 * 4 for n in one.shape[:2])
+    blocks = [
+        x[:height, :width].astype(float).reshape(height // 4, 4, width // 4, 4, 3).mean((1, 3)) for x in (one, other)
+    ]
+    return float((np.abs(blocks[0] - blocks[1]).max(-1) > 255 / 15).mean())
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_pictures_are_as_they_were(name):
+    stored = (matplotlib.image.imread(PICTURES / f"{name}.png")[..., :3] * 255).round().astype(np.uint8)
+    assert apart(pixels(name), stored) <= 0.003
+
+
+@pytest.mark.parametrize("name", ["phase", "depth", "band", "profiles", "roc", "paper", "boundaries", "history"])
+def test_a_missing_line_would_be_seen(name):
+    def rob(figure):
+        lines = [line for line in figure.axes[0].lines if np.isfinite(line.get_xydata()).sum() > 3]
+        max(lines, key=lambda line: line.get_linewidth()).remove()
+
+    assert apart(pixels(name), pixels(name, rob)) > 0.003
+
+
+@pytest.fixture
+def trained(make_sweep):
+    def make(**fixed):
+        results = make_sweep(SweepSpec(points=40, train="all", level=0.5, **fixed), count=0)
+        rng, spec = np.random.default_rng(0), results.spec
+        for i in range(40):
+            w, b = (float(rng.uniform(*getattr(spec, a))) for a in ("sigma_w", "sigma_b"))
+            m = made_up(Point(w, b, int(rng.integers(spec.depth[0], spec.depth[1] + 1)), i))
+            good = m.values["margin"] + rng.normal(0, 0.2) > 0
+            m.values.update({"accuracy": 0.9 if good else 0.2, "chance": 0.1})
+            results.store.write([row(m, finished=float(i))])
+        return results
+
+    return make
+
+
+@pytest.mark.parametrize("kind", [k for k in FIGURES if k != "reconstructions"])
+def test_every_kind_by_the_command(trained, tmp_path, kind):
+    path = tmp_path / "x.svg"
+    result = CliRunner().invoke(
+        main, ["plot", str(trained().path), "--kind", kind, "-o", str(path), "--fig-width", "4"]
+    )
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert 'width="288pt"' in path.read_text()[:2000]
+
+
+def test_reconstructions_are_those_of_the_networks(make_sweep, tmp_path):
+    spec = SweepSpec(points=12, depth=(2, 4), images=64, probe_steps=3)
+    results = make_sweep(spec, count=12)
+    made = figure(results, "reconstructions")
+    (ax,) = made.axes
+    assert [t.get_text() for t in ax.get_xticklabels()][0] == "image" and len(ax.get_yticks()) == 3
+    sheet = np.asarray(ax.images[0].get_array())
+    first = [sheet[i * 9 : i * 9 + 8, :8] for i in range(3)]  # 8 x 8 pixels and a gap
+    assert np.array_equal(first[0], first[1]) and np.array_equal(first[0], first[2])
+    assert not np.array_equal(sheet[:8, 9:17], sheet[9:17, 9:17])
+
+
+def test_options_that_say_something(trained):
+    results = trained()
+    for kind, keys in (
+        ("phase", {"depth": 9}),
+        ("profiles", {"depth": 9, "sigma_b": 0.3}),
+        ("paper", {"sigma_b": 0.3}),
+    ):
+        assert figure(results, kind, **keys).axes
+    assert len(figure(results, "truth", depth=20).axes) == 2 and len(figure(results, "truth").axes) == 5
+    for kind, keys, said in (
+        ("roc", {"depth": 9}, "must be left out"),
+        ("phase", {"sigma_b": 0.3}, "must be left out"),
+        ("phase", {"depth": 61}, "`depth` must be from 5 to 60"),
+        ("paper", {"sigma_b": 2.0}, "`sigma_b` must be from 0.05 to 1"),
+    ):
+        with pytest.raises(SpecError, match=said):
+            figure(results, kind, **keys)
+
+
+@pytest.mark.parametrize("kind", FIGURES)
+def test_figures_with_nothing_to_show_say_so(make_sweep, kind):
+    result = CliRunner().invoke(main, ["plot", str(make_sweep(count=0).path), "--kind", kind])
+    assert result.exit_code == 2 and len(result.stderr.strip().splitlines()) <= 4, result.output
+    assert "needs" in result.stderr or "must hold" in result.stderr
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("kind", ["truth", "roc"])
+def test_truth_without_trainings(make_sweep, kind):
+    with pytest.raises(SpecError, match="12 trained points"):
+        figure(make_sweep(), kind)
+
+
+@pytest.mark.parametrize(
+    "fixed", [{"sigma_b": (0.3, 0.3)}, {"depth": (20, 20)}, {"sigma_w": (1.2, 1.2)}, {"architecture": "resnet"}]
+)
+@pytest.mark.parametrize("kind", [k for k in FIGURES if k != "reconstructions"])
+def test_any_axes_are_drawn_or_refused(trained, tmp_path, fixed, kind):
+    results = trained(**fixed)
+    try:
+        made = figure(results, kind)
+    except SpecError as error:
+        assert f"`kind` {kind} needs" in str(error)
+        return
+    style.save(made, tmp_path / "x.png")
+
+
+def test_of_many_points_some_are_drawn():
+    ax = planes.phase(points(5000), boundary([11]))
+    assert sum(len(c.get_offsets()) for c in ax.collections if len(c.get_offsets()) > 1) <= 1002
+    assert any("1,000 of 4,998 shown" in t for t in ax.get_legend_handles_labels()[1])
+
+
+def test_a_style_changes_what_is_drawn(trained, tmp_path):
+    path, style = str(trained().path), tmp_path / "mine.mplstyle"
+    style.write_text("font.size: 14\naxes.facecolor: red\n")
+    for name in (str(style), "ggplot"):
+        plain, styled_ = tmp_path / "a.png", tmp_path / "b.png"
+        for target, more in ((plain, []), (styled_, ["--style", name])):
+            result = CliRunner().invoke(main, ["plot", path, "--kind", "history", "-o", str(target), *more])
+            assert result.exit_code == 0, result.output
+        assert plain.read_bytes() != styled_.read_bytes()
+
+
+@pytest.mark.parametrize("style", ["no-such-style", "/dev/null/x", "https://127.0.0.1:1/x.mplstyle"])
+def test_styles_that_there_are_not(make_sweep, style):
+    result = CliRunner().invoke(main, ["plot", str(make_sweep(count=1).path), "--style", style])
+    assert result.exit_code == 2 and "`style`" in result.stderr.replace("'--style'", "`style`")
+
+
+if __name__ == "__main__":
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    for name in DRAWN:
+        matplotlib.image.imsave(PICTURES / f"{name}.png", pixels(name))

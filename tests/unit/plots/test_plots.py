@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+from matplotlib.collections import PathCollection
+
+from sweep.plots.planes import phase_diagram
+from sweep.plots.style import save
+from sweep.spec.spec import SweepSpec
+from tests.helpers.landscape import FIXED
+
+
+def labels(figure):
+    return [t.get_text() for legend in figure.legends for t in legend.get_texts()]
+
+
+def test_the_phase_diagram_says_what_is_in_it(make_sweep):
+    figure = phase_diagram(make_sweep())
+    axes, bar = figure.axes
+    assert r"$\sigma_w$" in axes.get_xlabel() and r"$\sigma_b$" in axes.get_ylabel()
+    assert bar.get_ylabel() == "horizon (layers)"
+    assert "64 points" in axes.get_title(loc="left")
+    shown = labels(figure)
+    assert {"boundary, depth 5", "its 90 % interval", "critical line, measured"} <= set(shown)
+    assert any("mean field" in s for s in shown)
+    marks = [c for c in axes.collections if isinstance(c, PathCollection)]
+    assert sum(len(c.get_offsets()) for c in marks) == 64
+
+
+@pytest.mark.parametrize(
+    "fixed",
+    FIXED,
+)
+@pytest.mark.parametrize(("count", "failed"), [(0, 0), (1, 0), (1, 1), (30, 2), (30, 30)])
+@pytest.mark.parametrize("ending", ["png", "svg"])
+def test_any_sweep_can_be_drawn(make_sweep, tmp_path, fixed, count, failed, ending):
+    points = 1 if len(fixed) == 3 else 30
+    results = make_sweep(SweepSpec(points=points, **fixed), count=count, failed=failed)
+    path = tmp_path / f"picture.{ending}"
+    save(phase_diagram(results), path)
+    assert path.stat().st_size > 3000
+
+
+def test_a_data_set_with_a_hostile_name(make_sweep, tmp_path):
+    results = make_sweep(SweepSpec(dataset="/tmp/$x^{ $<&>.npz", points=20), count=20)
+    figure = phase_diagram(results)
+    save(figure, tmp_path / "picture.svg")  # raises where the name is taken for mathematics
+    assert "<&>.npz" in figure.axes[0].get_title(loc="left")
+
+
+def test_a_score_instead_of_a_horizon(make_sweep):
+    results = make_sweep(SweepSpec(statistic="direct_retained"))
+    figure = phase_diagram(results)
+    assert figure.axes[1].get_ylabel() == "margin at depth 60"
+    assert np.isfinite(figure.axes[0].collections[0].get_array()).all()
+
+
+def test_an_architecture_without_a_theory_is_drawn_without_it(make_sweep):
+    for fixed in ({}, {"sigma_b": (0.3, 0.3)}, {"sigma_b": (0.3, 0.3), "depth": (20, 20)}):
+        folder = f"sweep{len(fixed)}"
+        figure = phase_diagram(make_sweep(SweepSpec(architecture="resnet", **fixed), folder=folder))
+        texts = labels(figure) + figure.axes[0].get_legend_handles_labels()[1]
+        assert not any("mean field" in text for text in texts)
+        assert "resnet" in figure.axes[0].get_title(loc="left")
