@@ -317,7 +317,7 @@ def test_a_secret_on_the_command_line_is_refused_and_not_repeated(uri, tmp_path)
 
 
 def test_sweeps_are_joined_merged_and_drawn_at_a_uri(server, make_sweep, tmp_path):
-    from sweep.plots.kinds import draw
+    from sweep.plots.kinds import save_figure
     from sweep.results.merge import merge
 
     here, there = (
@@ -329,5 +329,5 @@ def test_sweeps_are_joined_merged_and_drawn_at_a_uri(server, make_sweep, tmp_pat
     assert both.dataset.count_rows() == 15  # parts of the same content are one
     joined = sweep.load([here.path, server.uri("b")])
     assert joined.profiles_at(layer=2).groupby("sweep").size().to_dict() == {str(here.path): 15, server.uri("b"): 15}
-    draw(both, "history")
+    save_figure(both, "history")
     assert {"spec.json", "merged.json", "history.png"} < set(names(server.uri("b")))

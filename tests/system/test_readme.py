@@ -23,7 +23,7 @@ from click.testing import CliRunner
 
 from sweep.bench import figure, probes
 from sweep.cli.main import main
-from sweep.results.joined import load
+from sweep.results.loading import load
 from sweep.spec.columns import COLUMNS
 from tests.helpers import ROOT
 

@@ -14,7 +14,7 @@ import yaml
 from sweep.errors import SpecError
 from sweep.launch.docker import plan
 from sweep.launch.plan import Job
-from sweep.results.joined import load
+from sweep.results.loading import load
 from tests.helpers import ROOT
 from tests.helpers.hosts import hosts
 

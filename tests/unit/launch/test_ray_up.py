@@ -15,7 +15,7 @@ from sweep.cli.main import main
 from sweep.errors import SpecError
 from sweep.launch.plan import Job, template
 from sweep.launch.ray_up import _MACHINES, plan
-from sweep.results.joined import load
+from sweep.results.loading import load
 from tests.helpers.hosts import hosts
 
 OPTIONS = {

@@ -22,7 +22,7 @@ from sweep.errors import SpecError
 from sweep.execution import runner
 from sweep.execution.callbacks import LiveEpochs
 from sweep.execution.trainable import network_name
-from sweep.results.joined import load
+from sweep.results.loading import load
 from sweep.spec.rows import row
 from sweep.spec.spec import SweepSpec
 from sweep.storage.home import SPEC_FILE
