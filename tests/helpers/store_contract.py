@@ -11,7 +11,7 @@ from sweep.spec.columns import COLUMNS
 from sweep.storage.files import filesystem
 from sweep.storage.store import Store
 
-__all__ = ["KEY", "Place", "StoreContract", "points", "relist", "rows", "seeds"]
+__all__ = ["FlakyDisk", "KEY", "Place", "StoreContract", "points", "relist", "rows", "seeds"]
 
 KEY = {"sigma_w": [1.0], "sigma_b": [0.1], "depth": [5], "seed": [0]}
 
@@ -69,6 +69,42 @@ def relist(folder, change):
     """Have every listing of a folder changed."""
     listed = folder.kinds
     folder.kinds = lambda: change(listed())
+
+
+class FlakyDisk(fs.FileSystemHandler):
+    """A disk that no one knows to be one, where `fail` is called before anything is opened or listed."""
+
+    def __init__(self):
+        self.inner = fs.LocalFileSystem()
+
+    def fail(self):
+        pass
+
+    def open_input_file(self, path):
+        self.fail()
+        return self.inner.open_input_file(path)
+
+    def open_output_stream(self, path, metadata):
+        self.fail()
+        return self.inner.open_output_stream(path)
+
+    def create_dir(self, path, recursive):
+        self.inner.create_dir(path, recursive=recursive)
+
+    def get_file_info_selector(self, selector):
+        self.fail()
+        return self.inner.get_file_info(selector)
+
+    def __eq__(self, other):
+        return self is other
+
+    def __ne__(self, other):
+        return self is not other
+
+
+for _name in FlakyDisk.__abstractmethods__:
+    setattr(FlakyDisk, _name, lambda self, *a, _name=_name, **k: getattr(self.inner, _name)(*a, **k))
+FlakyDisk.__abstractmethods__ = frozenset()
 
 
 def bomb():

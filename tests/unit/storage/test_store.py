@@ -14,7 +14,7 @@ from sweep.storage import files
 from sweep.storage.folder import DiskFolder, folder_at
 from sweep.storage.parts import PartFormat, table_of
 from sweep.storage.store import Store
-from tests.helpers.store_contract import Place, StoreContract, relist, rows, seeds
+from tests.helpers.store_contract import FlakyDisk, Place, StoreContract, relist, rows, seeds
 
 
 class TestOnADisk(StoreContract):
@@ -104,35 +104,17 @@ def test_a_flipped_bit_anywhere_is_harmless_or_named(tmp_path, store):
         assert reading.rows.num_rows == 0 and len(reading.damaged) == 1
 
 
-class Flaky(fs.FileSystemHandler):
+class Flaky(FlakyDisk):
     """A filesystem that fails so many times at everything that reads."""
 
     def __init__(self, failures):
-        self.inner, self.left = fs.LocalFileSystem(), failures
+        super().__init__()
+        self.left = failures
 
-    def _fail(self):
+    def fail(self):
         if self.left:
             self.left -= 1
             raise OSError(errno.EIO, "the storage is on fire")
-
-    def open_input_file(self, path):
-        self._fail()
-        return self.inner.open_input_file(path)
-
-    def get_file_info_selector(self, selector):
-        self._fail()
-        return self.inner.get_file_info(selector)
-
-    def __eq__(self, other):
-        return self is other
-
-    def __ne__(self, other):
-        return self is not other
-
-
-for _name in Flaky.__abstractmethods__:
-    setattr(Flaky, _name, lambda self, *a, _name=_name, **k: getattr(self.inner, _name)(*a, **k))
-Flaky.__abstractmethods__ = frozenset()
 
 
 @pytest.mark.parametrize("failures", [1, 2, 3, 4, 5])
