@@ -21,7 +21,7 @@ from probes.plain import PlainCascade, train_plainly
 from probes.prober import Prober
 from probes.products import stacked_affine, stacked_matmul
 from probes.seeds import generator
-from probes.training.run import train_pack
+from probes.training import train_pack
 from probes.training.settings import TEST_IMAGES, TrainingSettings
 from sweep.bench.figure import Figure, default_device, timed, timed_in_turns
 
@@ -257,8 +257,7 @@ _PACKS: dict[str, dict[str, Any]] = {
 _MEASURE_PEAK = """
 import ctypes, json, sys, torch
 from pathlib import Path
-from probes import Point, ProbeSettings, load_images
-from probes.measure import Prober
+from probes import Point, Prober, ProbeSettings, load_images
 from probes.memory import peak_bytes
 
 def status(key):
