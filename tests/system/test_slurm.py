@@ -17,7 +17,8 @@ import pytest
 import sweep
 from sweep.errors import SpecError
 from sweep.launch import slurm
-from sweep.launch.plan import Job, template
+from sweep.launch.job import Job
+from sweep.launch.plan import template
 from tests.helpers.slurm import missing, private_slurm
 
 SMALL = ("--probe", "direct", "--images", "200", "--depth", "3", "12", "--pack", "1", "--gpus-per-trial", "0")
