@@ -79,7 +79,7 @@ def run(
     with _alone(home, spec):
         if home.read(SPEC_FILE) is not None:
             raise SpecError(f"`out` {home.place!r} holds a sweep already; go on with it by `sweep resume {home.place}`")
-        if store.read([]).num_rows or store.damaged or any(p.read(SPEC_FILE) is not None for p in places[1:]):
+        if store.read([]).seen or any(p.read(SPEC_FILE) is not None for p in places[1:]):
             raise SpecError(f"`{_argument(spec, home)}` {places[-1].place!r} holds the results of another sweep")
         try:
             for place in places:

@@ -11,7 +11,6 @@ import json
 import math
 import platform
 import shlex
-import uuid
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import resources
@@ -44,6 +43,7 @@ from sweep.results.status import status
 from sweep.spec.columns import COLUMNS, POINT
 from sweep.spec.options import AXES, MEASURED
 from sweep.spec.spec import SweepSpec
+from sweep.storage.files import replaced
 from sweep.version import __version__, installed_versions
 
 __all__ = ["content", "draw", "page"]
@@ -77,12 +77,10 @@ def draw(results: Results, output: str | Path | None = None, reconstructions: in
     if not path.parent.is_dir():
         raise SpecError(f"`output` {str(path)!r} cannot be written: there is no folder {str(path.parent)!r}")
     text = page(content(results, reconstructions))
-    beside = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
     try:
-        beside.write_text(text, encoding="utf-8", newline="\n")
-        beside.rename(path)  # a link that stands there is replaced, not followed
+        with replaced(path, hidden=True) as beside:
+            beside.write_text(text, encoding="utf-8", newline="\n")
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise SpecError(f"`output` {str(path)!r} cannot be written: {error.strerror or error}") from None
     if not output:
         results.home.publish(path)

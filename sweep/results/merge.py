@@ -56,7 +56,7 @@ def merge(directories: Sequence[str | Path], output: str | Path) -> Results:
     with locked(home.uri or home.local, home.place):
         store = Store(home.place, spec.digest)
         store.create()
-        if store.names() or store.damaged:
+        if store.read([]).seen:
             raise SpecError(f"`output` {home.place!r} holds the results of another sweep")
         left_out = {s.home.place: store.copy(s.store) for s in sweeps}
         told = [
