@@ -8,7 +8,7 @@ import pandas as pd
 
 from probes.meanfield import applies_to
 from sweep.errors import SpecError
-from sweep.model.estimate import PhaseModel, theory_line
+from sweep.model.estimate import NORMAL_90, PhaseModel, theory_line
 from sweep.model.margin import MIN_POINTS, MarginModel
 from sweep.results.results import Results
 from sweep.spec.columns import COLUMNS, KINDS, POINT
@@ -139,8 +139,8 @@ def line_data(results: Results) -> dict[str, Any] | None:
     return {
         "x": _numbers(x),
         "mean": _numbers(mean),
-        "low": _numbers(mean - 1.645 * deviation),
-        "high": _numbers(mean + 1.645 * deviation),
+        "low": _numbers(mean - NORMAL_90 * deviation),
+        "high": _numbers(mean + NORMAL_90 * deviation),
     }
 
 
