@@ -15,7 +15,7 @@ from sweep.execution.cluster import check_here
 from sweep.execution.driver import measure
 from sweep.measuring.memory import check_memory
 from sweep.measuring.settings import sweep_images
-from sweep.results.joined import load
+from sweep.results.loading import load
 from sweep.results.results import Results
 from sweep.search.journal import JOURNAL, STUDY_NAME
 from sweep.spec.options import CHANGEABLE

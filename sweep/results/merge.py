@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.errors import SpecError, StoreError
-from sweep.results.joined import load
+from sweep.results.loading import load
 from sweep.results.results import Results
 from sweep.spec.design import budget
 from sweep.spec.options import AXES, MEASURED, RANGES

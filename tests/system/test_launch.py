@@ -22,7 +22,7 @@ from sweep.cli.launch import parse_job
 from sweep.cli.main import main
 from sweep.launch import ray_up
 from sweep.launch.job import Job
-from sweep.results.joined import load
+from sweep.results.loading import load
 from tests.helpers import ROOT
 from tests.helpers.containers import composed, instructions
 from tests.helpers.hosts import hosts

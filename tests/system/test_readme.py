@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 from sweep.bench import figure, probes
 from sweep.cli.main import main
-from sweep.results.joined import load
+from sweep.results.loading import load
 from tests.helpers import ROOT
 from tests.helpers.documents import BLOCKS, IN_THE_TEXT, NOT_RUN, blocks, words_of
 
