@@ -290,7 +290,7 @@ def test_a_sweep_that_ends_short_says_so(make_sweep, monkeypatch, capsys):
     from sweep.execution import driver
 
     results = make_sweep(SweepSpec(points=64), count=60)
-    monkeypatch.setattr(driver, "_tune", lambda *a: None)
+    monkeypatch.setattr(driver, "run_trials", lambda *a: None)
     with pytest.raises(SystemExit) as ended:
         main.main(["resume", str(results.path), "--quiet"])
     assert ended.value.code == 1 and "4 points are missing" in capsys.readouterr().err
