@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from sweep.bench.probes import peak_and_estimate
+from sweep.bench.memory import peak_and_estimate
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak is read from /proc")
