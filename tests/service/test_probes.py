@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from sweep.bench.probes import peak_and_estimate
+from sweep.bench.memory import peak_and_estimate
 
 
 @pytest.mark.parametrize(
