@@ -151,7 +151,8 @@ class Soak:
 def undergo(faults, points, seed, cluster, folder):
     """A sweep that faults befall finds what an undisturbed one finds."""
     alone, path = folder / "undisturbed", folder / "sweep"
-    subprocess.run(command("run", "--out", alone, *SMALL, "--points", points, "--quiet"), check=True, timeout=300)
+    undisturbed = command("run", "--out", alone, *SMALL, "--points", points, "--concurrency", 1, "--quiet")
+    subprocess.run(undisturbed, check=True, timeout=600)
     Soak(cluster, path, points).run(seed, faults)
     one, other = sweep.load(alone), sweep.load(path)
     assert one.points[KEY].equals(other.points[KEY])
