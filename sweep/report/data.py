@@ -81,7 +81,7 @@ def column_data(points: pd.DataFrame) -> dict[str, list[Any]]:
 def profile_data(results: Results, shown: pd.DataFrame) -> dict[str, list[Any]]:
     """By probe, for each point shown, layers and retained information after them; null where there is none."""
     names = [n for n in KINDS if n.startswith("profile_") and n.endswith("_retained")]
-    table = results.store.read(names)
+    table = results.store.read(names).rows
     if not table.num_rows:
         return {}
     keys = pd.MultiIndex.from_frame(table.select(list(POINT)).to_pandas())

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from sweep.launch import slurm as launcher
-from sweep.launch.plan import Job, Plan
+from sweep.launch.job import Job
+from sweep.launch.plan import Plan
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "squeue", "scancel")
 _PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))

@@ -71,7 +71,7 @@ def finish(path, driver, points, seconds=200):
     assert len(found) == points and set(found.values()) == {1}
     results = sweep.load(path)
     assert len(results.points) == points and (results.points["status"] == "ok").all()
-    assert not results.store.damaged
+    assert not results.damaged
 
 
 def test_a_node_dies_and_another_one_joins(cluster, tmp_path):
