@@ -75,10 +75,10 @@ def finish(path, driver, points, seconds=200):
 
 
 def test_a_node_dies_and_another_one_joins(cluster, tmp_path):
-    path, points = tmp_path / "sweep", 200
+    path, points = tmp_path / "sweep", 300
     lost, _ = cluster.add(), cluster.add()
     driver = start(cluster, path, "--points", points)
-    wait_for(path, 30, driver)
+    wait_for(path, 40, driver)
     cluster.lose(lost)
     wait_for(path, len(keys_in_parts(path)) + 20, driver)
     cluster.add()
@@ -136,11 +136,12 @@ class Soak:
         the_storage_goes_away_for_a_while: 2,
     }
 
-    def run(self, seed, faults):
+    def run(self, seed, faults, share):
+        """Let faults befall the sweep while ``share`` of its points are measured."""
         random = Random(seed)
         try:
             for i, fault in enumerate(random.sample(faults, len(faults))):
-                wait_for(self.path, int(0.9 * self.points * (i + 1) / len(faults)), self.driver)
+                wait_for(self.path, int(share * self.points * (i + 1) / len(faults)), self.driver)
                 fault(self, random)
             finish(self.path, self.driver, self.points)
         finally:
@@ -148,11 +149,12 @@ class Soak:
             self.driver.wait()
 
 
-def undergo(faults, points, seed, cluster, folder):
+def undergo(faults, points, share, seed, cluster, folder):
     """A sweep that faults befall finds what an undisturbed one finds."""
     alone, path = folder / "undisturbed", folder / "sweep"
-    subprocess.run(command("run", "--out", alone, *SMALL, "--points", points, "--quiet"), check=True, timeout=300)
-    Soak(cluster, path, points).run(seed, faults)
+    undisturbed = command("run", "--out", alone, *SMALL, "--points", points, "--concurrency", 1, "--quiet")
+    subprocess.run(undisturbed, check=True, timeout=600)
+    Soak(cluster, path, points).run(seed, faults, share)
     one, other = sweep.load(alone), sweep.load(path)
     assert one.points[KEY].equals(other.points[KEY])
     np.testing.assert_allclose(one.points["margin"], other.points["margin"], atol=1e-4)
@@ -162,13 +164,13 @@ def undergo(faults, points, seed, cluster, folder):
 
 def test_one_fault_of_each_kind_over_a_sweep(cluster, tmp_path):
     """The short form of the soak test."""
-    undergo(list(Soak.FAULTS), 150, 0, cluster, tmp_path)
+    undergo(list(Soak.FAULTS), 200, 0.5, 0, cluster, tmp_path)
 
 
 @pytest.mark.parametrize("seed", range(int(os.environ.get("SOAK", "0"))))
 def test_twenty_faults_over_a_sweep(cluster, tmp_path, seed):
     faults = [fault for fault, times in Soak.FAULTS.items() for _ in range(times)]
-    undergo(faults, 500, seed, cluster, tmp_path)
+    undergo(faults, 500, 0.9, seed, cluster, tmp_path)
 
 
 def test_the_head_dies(nodes, tmp_path):
