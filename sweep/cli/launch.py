@@ -15,6 +15,7 @@ from sweep.cli.numbers import Number, Numbers
 from sweep.cli.running import run_command
 from sweep.cli.shared import usage_error
 from sweep.errors import SpecError
+from sweep.execution.capacity import share_of_gpu
 from sweep.launch.plan import DATA, RESULTS, Job, Plan
 from sweep.spec.options import CHANGEABLE, RANGES
 from sweep.spec.ranges import Range
@@ -206,8 +207,7 @@ def _fitting(spec: SweepSpec, nodes: int, cpus: int, gpus: int) -> tuple[float, 
         raise SpecError(f"`cpus` must be at least {math.ceil(spec.cpus_per_trial)}, what a trial takes, got {cpus}")
     share = spec.gpus_per_trial
     if share is None:
-        share = min(1.0, gpus / fit)
-        share = 1 / math.floor(1 / share) if share else 0.0  # whole trials to a device
+        share = share_of_gpu(gpus, fit)
     if share > gpus:
         raise SpecError(f"`gpus` must be at least {math.ceil(share)}, what a trial takes, got {gpus}")
     if share:
