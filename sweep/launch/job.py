@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.errors import SpecError
+from sweep.execution.capacity import share_of_gpu
 from sweep.spec.options import RANGES
 from sweep.spec.spec import SweepSpec
 
@@ -92,8 +93,7 @@ def _trials_that_fit(spec: SweepSpec, job: Job) -> tuple[float, int]:
         raise SpecError(f"`cpus` must be at least {least}, what a trial takes, got {job.cpus}")
     share = spec.gpus_per_trial
     if share is None:
-        share = min(1.0, job.gpus / fit)
-        share = 1 / math.floor(1 / share) if share else 0.0  # whole trials to a device
+        share = share_of_gpu(job.gpus, fit)
     if share > job.gpus:
         raise SpecError(f"`gpus` must be at least {math.ceil(share)}, what a trial takes, got {job.gpus}")
     if share:
