@@ -10,7 +10,7 @@ from sweep.errors import StoreError
 from sweep.monitor.screen import Screen, shows
 from sweep.monitor.tally import NEEDED, Estimator, Tally, view
 from sweep.monitor.view import View, line
-from sweep.results.joined import load
+from sweep.results.loading import load
 from sweep.results.status import is_known
 from sweep.spec.design import budget
 from sweep.storage.heartbeat import STALE, Sign, read_sign

@@ -13,7 +13,7 @@ import platform
 import shlex
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib import metadata, resources
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ from sweep.spec.columns import COLUMNS, POINT
 from sweep.spec.options import AXES, MEASURED
 from sweep.spec.spec import SweepSpec
 from sweep.storage.files import replaced
-from sweep.version import __version__
+from sweep.version import __version__, installed_versions
 
 __all__ = ["content", "draw", "page"]
 
@@ -125,7 +125,11 @@ def content(results: Results, reconstructions: int | None = 0) -> dict[str, Any]
         "sentence": _sentence(results),
         "status": {k: found[k] for k in ("total", "done", "failed", "running", "diverged", "boundary_error")},
         "settings": _settings(spec),
-        "versions": _versions(),
+        "versions": [
+            ["trainability-sweep", __version__],
+            ["Python", platform.python_version()],
+            *map(list, installed_versions(*_PACKAGES).items()),
+        ],
         "axes": {a: getattr(spec, a) for a in AXES},
         "free": spec.free_axes,
         "statistic": spec.statistic,
@@ -186,16 +190,6 @@ def _plain(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "auto" if value is None else str(value)
-
-
-def _versions() -> list[list[str]]:
-    found = [["trainability-sweep", __version__], ["Python", platform.python_version()]]
-    for name in _PACKAGES:
-        try:
-            found.append([name, metadata.version(name)])
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _sentence(results: Results) -> str:

@@ -19,7 +19,7 @@ from probes.point import NEEDED, THRESHOLDS, Point
 from sweep.bench.bench import machine
 from sweep.bench.figure import Figure
 from sweep.execution.recorder import Recorder
-from sweep.results.joined import load
+from sweep.results.loading import load
 from sweep.spec.rows import row
 from sweep.spec.spec import SweepSpec
 from sweep.storage.home import SPEC_FILE

@@ -233,7 +233,7 @@ def test_a_directory_with_its_results_at_a_uri(place, tmp_path, monkeypatch, wit
 
 
 def test_sweeps_are_joined_merged_and_drawn_at_a_uri(server, make_sweep, tmp_path, monkeypatch):
-    from sweep.plots.kinds import draw
+    from sweep.plots.kinds import save_figure
     from sweep.results.merge import merge
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -245,5 +245,5 @@ def test_sweeps_are_joined_merged_and_drawn_at_a_uri(server, make_sweep, tmp_pat
     assert both.dataset.count_rows() == 15  # parts of the same content are one
     joined = sweep.load([here.path, second.uri])
     assert joined.profiles_at(layer=2).groupby("sweep").size().to_dict() == {str(here.path): 15, second.uri: 15}
-    draw(both, "history")
+    save_figure(both, "history")
     assert {"spec.json", "merged.json", "history.png"} < set(second.names())

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from sweep.cli.main import main
 from sweep.execution import runner
-from sweep.results.joined import load
+from sweep.results.loading import load
 from sweep.storage.store import Store
 from sweep.trackers import process as process_module
 from sweep.trackers.ledger import Ledger

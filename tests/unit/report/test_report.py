@@ -20,7 +20,7 @@ from sweep.measuring.reconstruct import Painter, spread
 from sweep.plots import gallery
 from sweep.report import pictures
 from sweep.report.document import content, draw, page
-from sweep.results.joined import load
+from sweep.results.loading import load
 from sweep.spec.options import MEASURED
 from sweep.spec.rows import point_of, row
 from sweep.spec.spec import SweepSpec

@@ -1,6 +1,10 @@
 import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
@@ -13,6 +17,8 @@ from sweep.search.study import SweepStudy
 from sweep.spec.columns import POINT
 from sweep.spec.rows import row
 from sweep.spec.spec import SweepSpec
+from sweep.storage.home import SPEC_FILE
+from tests.helpers import ROOT
 from tests.helpers.landscape import made_up
 
 
@@ -49,6 +55,24 @@ def test_points_that_both_hold_count_once(make_sweep, tmp_path):
     one, copy = (make_sweep(SweepSpec(points=30), count=30, folder=name) for name in ("one", "copy"))
     both = merge([one.path, copy.path], tmp_path / "both")
     assert len(both.points) == both.spec.points == 30
+
+
+def test_a_sweep_of_an_older_version(tmp_path):
+    """Its trials under way are forgotten: the places are measured by whoever goes on with the merged sweep."""
+    old = ROOT / "tests" / "data" / "d721f3d"
+    one, copy = (Path(shutil.copytree(old, tmp_path / name)) for name in ("one", "copy"))
+    both = merge([one, copy], tmp_path / "both")
+    assert (len(both.points), both.spec.points, both.spec.search) == (10, 24, "boundary")
+    for table in ("points", "profiles", "truth"):
+        pd.testing.assert_frame_equal(both.table(table), sweep.load(old).table(table))
+    wider = replace(sweep.load(old).spec, sigma_w=(0.4, 3.0), points=30)
+    (tmp_path / "other").mkdir()
+    wider.save(tmp_path / "other" / SPEC_FILE)
+    other = sweep.load(tmp_path / "other")
+    other.store.create()
+    other.store.write([row(made_up(Point(2.9, 0.2, 5, 77)))])
+    more = merge([one, tmp_path / "other"], tmp_path / "more")
+    assert len(more.points) == 11 and more.spec.sigma_w == (0.4, 3.0) and more.spec.points == 11 + 14 + 29
 
 
 def test_grids(make_sweep, tmp_path):

@@ -18,7 +18,7 @@ from sweep.cli.main import main
 from sweep.cli.tables import status_text
 from sweep.errors import SpecError
 from sweep.execution import driver
-from sweep.plots.planes import draw
+from sweep.plots.diagram import save_phase_diagram
 from sweep.results.status import status
 from sweep.spec.spec import SweepSpec
 from sweep.storage.checkpoints import Checkpoints
@@ -57,7 +57,7 @@ def test_no_pickle_is_opened(make_sweep, trap, no_ray):
     for name in ("x.pkl", "x.parquet", f"part-{'a' * 32}.parquet"):
         assert f"left out: parts/{name}: " in text
     assert len(results.points) == 60 and len(results.profiles) > 0
-    draw(results)
+    save_phase_diagram(results)
     resumed = sweep.resume(path)
     assert len(resumed.points) == 60 and len(resumed.store.aside()) == 4 and not resumed.damaged
     assert not sprung.exists()
@@ -145,7 +145,7 @@ def test_links_out_of_the_directory_are_refused(make_sweep, victim, no_ray, name
 def test_a_link_in_the_place_of_a_picture_is_replaced(make_sweep, victim):
     results = make_sweep()
     (results.path / "phase_diagram.png").symlink_to(victim / "precious.txt")
-    draw(results)
+    save_phase_diagram(results)
     assert (victim / "precious.txt").read_bytes() == b"mine"
     assert not (results.path / "phase_diagram.png").is_symlink()
 
