@@ -20,6 +20,7 @@ from sweep.launch.job import Job, script
 from sweep.launch.plan import Plan, template
 from tests.helpers import ROOT
 from tests.helpers.containers import composed
+from tests.helpers.nodes import children, kill
 
 WORDS = {"watch": "w", "fetch": "f", "stop": "s"}
 CLOUDS = {
@@ -186,7 +187,7 @@ def test_redis_wants_its_password_and_keeps_it_off_the_command_line(tmp_path):
         assert any(b"redis-server" in line and str(port).encode() in line for line in lines)
         assert not any(b"hunter2" in line for line in lines)
     finally:
-        server.kill()
+        kill([*children(server.pid), server.pid])  # Redis is not the shell
         server.wait()
 
 

@@ -179,12 +179,14 @@ def test_a_sweep_that_lives_at_a_uri(place, tmp_path, monkeypatch):
     """Killed on one machine, resumed on another: every point once."""
     uri, here, there = place.uri, tmp_path / "here", tmp_path / "there"
     command = [sys.executable, "-c", textwrap.dedent(SLOW.format(uri=uri))]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    driver = subprocess.Popen(command, **quiet, env={**os.environ, "XDG_CACHE_HOME": str(here)})
+    log = tmp_path / "driver.log"
+    with log.open("w") as out:
+        given = {"env": {**os.environ, "XDG_CACHE_HOME": str(here)}, "stdin": subprocess.DEVNULL}
+        driver = subprocess.Popen(command, stdout=out, stderr=out, **given)
     try:
         deadline = time.monotonic() + 300
         while len(place.parts()) < 2:
-            assert driver.poll() is None and time.monotonic() < deadline
+            assert driver.poll() is None and time.monotonic() < deadline, log.read_text()
             time.sleep(0.2)
         monkeypatch.setenv("XDG_CACHE_HOME", str(there))
         second = cli("resume", uri)
