@@ -41,10 +41,10 @@ from sweep.analysis.surface import (
     Surface,
     depth_planes,
     distance_to_boundary,
-    outer_crossings,
     truth_surface,
 )
 from sweep.errors import SpecError
+from sweep.model.crossings import outer_crossings
 from sweep.results.results import Results
 from sweep.spec.columns import POINT
 from sweep.spec.spec import SweepSpec
@@ -174,7 +174,7 @@ def compare(results: Results, truth: Results | None = None) -> Comparison:
             "iou", finite_mean(iou(surface.resampled(coarse, counts[:_SURFACE_DRAWS]), true_draws), 1)
         )
         if len(sigma_w) > 1:
-            apart = np.abs(outer_crossings(plane, sigma_w) - outer_crossings(true_plane, sigma_w))
+            apart = np.abs(outer_crossings(sigma_w, plane) - outer_crossings(sigma_w, true_plane))
         found["distance"] = float(finite_mean(apart)) if len(sigma_w) > 1 else math.nan
         probability = calibrated_probability(s, t)
         wrong = (probability - t) ** 2

@@ -30,6 +30,7 @@ import numpy as np
 import pandas as pd
 
 from sweep.errors import SpecError
+from sweep.model.crossings import falls, outer_crossings, rises
 from sweep.model.estimate import PhaseModel
 from sweep.results.results import Results
 from sweep.spec.options import MEASURED
@@ -122,7 +123,7 @@ def diff(one: Results, other: Results, depths: Sequence[int] | None = None) -> D
     pooled = (means[0] + means[1]) / 2
     for i, depth in enumerate(chosen):
         for j, b in enumerate(sigma_b):
-            for end, position in zip(("lower", "upper"), _band(sigma_w, pooled[i, j]), strict=True):
+            for end, position in zip(("lower", "upper"), outer_crossings(sigma_w, pooled[i, j]), strict=True):
                 if math.isfinite(position):
                     a_w, b_w = (_nearest(sigma_w, m[i, j], position, end) for m in means)
                     rows.append((depth, float(b), end, a_w, b_w, b_w - a_w))
@@ -163,22 +164,11 @@ def _means(phase: PhaseModel, sigma_w: np.ndarray, sigma_b: np.ndarray, depths: 
     return phase.mean(w.ravel(), b.ravel(), d.ravel()).reshape(w.shape)
 
 
-def _band(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """Where a curve first rises and last falls through zero; NaN where it does not."""
-    up, down = _crossings(x, y, rising=True), _crossings(x, y, rising=False)
-    return (up[0] if len(up) else math.nan), (down[-1] if len(down) else math.nan)
-
-
-def _crossings(x: np.ndarray, y: np.ndarray, *, rising: bool) -> np.ndarray:
-    y = y if rising else -y
-    (i,) = np.nonzero((y[:-1] < 0) & (y[1:] >= 0))
-    return x[i] - y[i] * (x[i + 1] - x[i]) / (y[i + 1] - y[i])
-
-
 def _nearest(x: np.ndarray, y: np.ndarray, position: float, end: str) -> float:
     """The crossing of a curve of the same direction that is nearest to a position; NaN if it has none."""
-    found = _crossings(x, y, rising=end == "lower")
-    return float(found[np.abs(found - position).argmin()]) if len(found) else math.nan
+    crossings = rises(x, y) if end == "lower" else falls(x, y)
+    apart = np.abs(crossings - position)
+    return float(crossings[np.nanargmin(apart)]) if np.isfinite(apart).any() else math.nan
 
 
 def _tested(
@@ -215,17 +205,9 @@ def _tested(
 def _differs(one: Results, other: Results) -> dict[str, tuple[Any, Any]]:
     """What may be the reason."""
     found = {n: (getattr(one.spec, n), getattr(other.spec, n)) for n in MEASURED}
-    versions = [_versions(r) for r in (one, other)]
+    versions = [r.home.versions() or {} for r in (one, other)]
     found |= {f"version of {n}": (versions[0].get(n), versions[1].get(n)) for n in sorted({*versions[0], *versions[1]})}
     return {n: pair for n, pair in found.items() if pair[0] != pair[1]}
-
-
-def _versions(results: Results) -> dict[str, Any]:
-    try:
-        found = json.loads(results.home.read("versions.json") or b"{}")
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def text(found: Difference) -> str:

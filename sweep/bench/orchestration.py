@@ -120,7 +120,7 @@ def _watched(images: Images, make: Rehearsal, **fields: Any) -> _Watch:
         store = Store(folder)
         store.create()
         measure(spec, Path(folder), images, quiet=True, callbacks=[watch], make=make)
-        assert store.read([]).num_rows == spec.points
+        assert store.read([]).rows.num_rows == spec.points
     return watch
 
 

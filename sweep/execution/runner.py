@@ -1,14 +1,11 @@
 """Run and resume a sweep: its directory, its lock, what may be changed."""
 
-import json
 import logging
-import platform
 import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +20,7 @@ from sweep.results.results import Results
 from sweep.search.journal import JOURNAL, STUDY_NAME
 from sweep.spec.options import CHANGEABLE
 from sweep.spec.spec import SweepSpec
-from sweep.storage.home import SPEC_FILE, Home
+from sweep.storage.home import SPEC_FILE, VERSIONS_FILE, Home
 from sweep.storage.lock import locked
 from sweep.storage.store import Store
 from sweep.text import printable
@@ -34,22 +31,10 @@ if TYPE_CHECKING:
 
 __all__ = ["default_directory", "resume", "run"]
 
-VERSIONS_FILE = "versions.json"
 _STORE_COMES_BACK = 60.0  # seconds, or a sweep cannot go on
 _ELSEWHERE = ("data_dir", "download")  # may differ where a sweep goes on, and are not kept
 # Clusters of this machine's choice. A spec that came from elsewhere must not say whose answers are unpickled.
 _OWN_CLUSTERS = (None, "auto", "local")
-_PACKAGES = (
-    "trainability-sweep",
-    "ray",
-    "optuna",
-    "torch",
-    "torchvision",
-    "numpy",
-    "pandas",
-    "scikit-learn",
-    "pyarrow",
-)
 
 
 def run(
@@ -89,12 +74,12 @@ def run(
     with _alone(home, spec):
         if home.read(SPEC_FILE) is not None:
             raise SpecError(f"`out` {home.place!r} holds a sweep already; go on with it by `sweep resume {home.place}`")
-        if store.read([]).num_rows or store.damaged or any(p.read(SPEC_FILE) is not None for p in places[1:]):
+        if store.read([]).seen or any(p.read(SPEC_FILE) is not None for p in places[1:]):
             raise SpecError(f"`{_argument(spec, home)}` {places[-1].place!r} holds the results of another sweep")
         with _undone_if_refused(home, places, is_new):
             for place in places:
                 place.write_spec(spec)
-                place.write(VERSIONS_FILE, (json.dumps(_versions(), indent=1) + "\n").encode())
+                place.write_versions()
             names = [p.place for p in places]
             measure(spec, home.local, images, quiet, callbacks, make, log=log, verbose=verbose, places=names)
     return load(directory)
@@ -252,16 +237,6 @@ def _changed(old: SweepSpec, changes: dict[str, Any]) -> SweepSpec:
         named = printable(spec.study)
         raise SpecError(f"`study` must be given again, to use the server at {named!r}, or as none, to go on without it")
     return spec
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def default_directory() -> Path:

@@ -14,6 +14,7 @@ from sweep import plots
 from sweep.analysis.statistics import STATISTICS, score, threshold_of
 from sweep.analysis.surface import MIN_POINTS, Surface, truth_surface
 from sweep.errors import SpecError
+from sweep.model.estimate import NORMAL_90
 from sweep.plots.planes import phase_diagram
 from sweep.plots.style import WIDE, WIDTH, legend, styled
 from sweep.results.results import Results
@@ -278,7 +279,7 @@ def _horizon(results: Results, sigma_b: float) -> pd.DataFrame:
     grid_w, grid_d = (g.ravel() for g in np.meshgrid(w, depths, indexing="ij"))
     mean, deviation = phase.margin(grid_w, sigma_b, grid_d)
     found = {"sigma_w": w}
-    for name, shift in (("lower", -1.645), ("depth", 0.0), ("upper", 1.645)):
+    for name, shift in (("lower", -NORMAL_90), ("depth", 0.0), ("upper", NORMAL_90)):
         margin = (mean + shift * deviation).reshape(len(w), len(depths))
         found[name] = np.array([_last(depths, m) for m in margin])
     xi = [mean_field(x, sigma_b, spec.activation).xi_c for x in w] if applies_to(spec.architecture) else np.nan

@@ -11,7 +11,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
 from probes.point import NEEDED
-from sweep.model.estimate import PhaseModel, theory_line
+from sweep.model.estimate import NORMAL_90, PhaseModel, theory_line
 from sweep.plots.points import draw_profiles
 from sweep.plots.style import (
     COLOURS,
@@ -247,7 +247,7 @@ def _depth_plane(figure: Figure, axes: Axes, results: Results, x: str, y: str) -
     limit = float(np.abs(mean).max()) or 1.0
     draw_surface(axes, gx, gy, mean, Normalize(-limit, limit), "margin (positive: predicted trainable)")
     axes.contour(gx, gy, mean, levels=[0], colors="white", linewidths=1.8)
-    for edge in (mean - 1.645 * deviation, mean + 1.645 * deviation):
+    for edge in (mean - NORMAL_90 * deviation, mean + NORMAL_90 * deviation):
         axes.contour(gx, gy, edge, levels=[0], colors="white", linewidths=0.8, linestyles="dotted")
     axes.plot([], [], color="white", lw=1.8, path_effects=WHITE_OUTLINE, label="boundary")
     axes.plot([], [], color="white", lw=0.8, ls="dotted", path_effects=WHITE_OUTLINE, label="its 90 % interval")
@@ -268,8 +268,8 @@ def _line(axes: Axes, measured: pd.DataFrame, phase: PhaseModel, x: str) -> None
         mean, deviation = phase.margin(**fixed)
         axes.fill_between(
             grid,
-            mean - 1.645 * deviation,
-            mean + 1.645 * deviation,
+            mean - NORMAL_90 * deviation,
+            mean + NORMAL_90 * deviation,
             color=COLOURS(0.3),
             alpha=0.3,
             lw=0,

@@ -1,7 +1,6 @@
 """Sizes, colours, labels and helpers that all figures share."""
 
 import os
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from sweep.errors import SpecError
+from sweep.storage.files import replaced
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,15 +56,11 @@ def check_picture(path: Path, argument: str) -> None:
 
 
 def save_picture(figure: "Figure", path: Path, argument: str) -> None:
-    """Write it, beside and renamed: a link that stands there is replaced, not followed."""
-    pass
-
-    beside = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
+    """Write a picture, whole or not at all: a link that stands there is replaced, not followed."""
     try:
-        save(figure, beside)
-        beside.rename(path)
+        with replaced(path, hidden=True) as beside:
+            save(figure, beside)
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise SpecError(f"`{argument}` {str(path)!r} cannot be written: {error.strerror or error}") from None
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from probes.meanfield import applies_to
 from sweep.errors import SpecError
-from sweep.model.estimate import PhaseModel, theory_line
+from sweep.model.estimate import NORMAL_90, PhaseModel, theory_line
 from sweep.model.margin import MIN_POINTS, MarginModel
 from sweep.results.results import Results
 from sweep.spec.columns import COLUMNS, KINDS, POINT
@@ -81,7 +81,7 @@ def column_data(points: pd.DataFrame) -> dict[str, list[Any]]:
 def profile_data(results: Results, shown: pd.DataFrame) -> dict[str, list[Any]]:
     """By probe, for each point shown, layers and retained information after them; null where there is none."""
     names = [n for n in KINDS if n.startswith("profile_") and n.endswith("_retained")]
-    table = results.store.read(names)
+    table = results.store.read(names).rows
     if not table.num_rows:
         return {}
     keys = pd.MultiIndex.from_frame(table.select(list(POINT)).to_pandas())
@@ -139,8 +139,8 @@ def line_data(results: Results) -> dict[str, Any] | None:
     return {
         "x": _numbers(x),
         "mean": _numbers(mean),
-        "low": _numbers(mean - 1.645 * deviation),
-        "high": _numbers(mean + 1.645 * deviation),
+        "low": _numbers(mean - NORMAL_90 * deviation),
+        "high": _numbers(mean + NORMAL_90 * deviation),
     }
 
 

@@ -11,10 +11,9 @@ import json
 import math
 import platform
 import shlex
-import uuid
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib import metadata, resources
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +43,8 @@ from sweep.results.status import status
 from sweep.spec.columns import COLUMNS, POINT
 from sweep.spec.options import AXES, MEASURED
 from sweep.spec.spec import SweepSpec
-from sweep.version import __version__
+from sweep.storage.files import replaced
+from sweep.version import __version__, installed_versions
 
 __all__ = ["content", "draw", "page"]
 
@@ -77,12 +77,10 @@ def draw(results: Results, output: str | Path | None = None, reconstructions: in
     if not path.parent.is_dir():
         raise SpecError(f"`output` {str(path)!r} cannot be written: there is no folder {str(path.parent)!r}")
     text = page(content(results, reconstructions))
-    beside = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
     try:
-        beside.write_text(text, encoding="utf-8", newline="\n")
-        beside.rename(path)  # a link that stands there is replaced, not followed
+        with replaced(path, hidden=True) as beside:
+            beside.write_text(text, encoding="utf-8", newline="\n")
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise SpecError(f"`output` {str(path)!r} cannot be written: {error.strerror or error}") from None
     if not output:
         results.home.publish(path)
@@ -127,7 +125,11 @@ def content(results: Results, reconstructions: int | None = 0) -> dict[str, Any]
         "sentence": _sentence(results),
         "status": {k: found[k] for k in ("total", "done", "failed", "running", "diverged", "boundary_error")},
         "settings": _settings(spec),
-        "versions": _versions(),
+        "versions": [
+            ["trainability-sweep", __version__],
+            ["Python", platform.python_version()],
+            *map(list, installed_versions(*_PACKAGES).items()),
+        ],
         "axes": {a: getattr(spec, a) for a in AXES},
         "free": spec.free_axes,
         "statistic": spec.statistic,
@@ -188,16 +190,6 @@ def _plain(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "auto" if value is None else str(value)
-
-
-def _versions() -> list[list[str]]:
-    found = [["trainability-sweep", __version__], ["Python", platform.python_version()]]
-    for name in _PACKAGES:
-        try:
-            found.append([name, metadata.version(name)])
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _sentence(results: Results) -> str:

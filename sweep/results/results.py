@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 
 from sweep.errors import SpecError
 from sweep.model.level import trained_level
-from sweep.results.unfolded import load_points, unfolded_lists
-from sweep.spec.columns import CURVES, LIST_PREFIX, POINT, PROFILES, described
+from sweep.results.unfolded import points_of, unfolded_lists
+from sweep.spec.columns import COLUMNS, CURVES, LIST_PREFIX, POINT, PROFILES, described
 from sweep.spec.spec import SweepSpec
 from sweep.storage.home import Home
 from sweep.storage.store import Store
@@ -47,9 +47,19 @@ class Results:
         return self.home.local
 
     @cached_property
+    def _stored(self) -> tuple[pd.DataFrame, dict[str, str]]:
+        reading = self.store.read(list(COLUMNS["points"]))
+        return points_of(reading.rows), reading.damaged
+
+    @property
+    def damaged(self) -> dict[str, str]:
+        """Files among the results that are no part of the sweep, or cannot be read, and why."""
+        return self._stored[1]
+
+    @cached_property
     def points(self) -> pd.DataFrame:
         """One row a point."""
-        points = load_points(self.store)
+        points = self._stored[0]
         if self.spec.train != "none":
             level = self.spec.level or trained_level(points)
             points["trainable"] = (points["accuracy"] > level).astype("boolean").where(points["accuracy"].notna())
@@ -105,7 +115,7 @@ class Results:
             return part
 
         lists = [LIST_PREFIX["profiles"] + n for n in names]
-        wide = self.store.read(lists, None if depths is seeds is span is None else wanted)
+        wide = self.store.read(lists, None if depths is seeds is span is None else wanted).rows
         if points is not None and wide.num_rows:  # seeds alone may be those of other points, too
             keys = pd.MultiIndex.from_frame(wide.select(list(POINT)).to_pandas())
             wide = wide.filter(pa.array(keys.isin(pd.MultiIndex.from_frame(points[list(POINT)]))))
@@ -118,7 +128,7 @@ class Results:
     def truth(self) -> pd.DataFrame:
         """One row a trained point, learning rate and epoch."""
         names = list(CURVES)
-        wide = self.store.read([LIST_PREFIX["truth"] + n for n in names])
+        wide = self.store.read([LIST_PREFIX["truth"] + n for n in names]).rows
         frame = unfolded_lists(wide, "truth", names).dropna(subset=["epoch"], ignore_index=True)
         return described(frame.astype({"epoch": "int64"}), "truth")
 

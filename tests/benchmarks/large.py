@@ -143,11 +143,14 @@ def main() -> None:
         def show(title: str, figures: list[Figure]) -> None:
             print(f"\n{title}", *figures, sep="\n", flush=True)
 
-        show(f"{len(store.names())} parts, while it runs", tables(folder))
+        show(f"{len(store.read([]).parts)} parts, while it runs", tables(folder))
         started = time.perf_counter()
         store.put_together()
         took = time.perf_counter() - started
-        show(f"{len(store.names())} parts, at the end", [Figure("putting them together", took, "s"), *tables(folder)])
+        show(
+            f"{len(store.read([]).parts)} parts, at the end",
+            [Figure("putting them together", took, "s"), *tables(folder)],
+        )
         show("Commands", commands(folder))
         show("Report", report(folder / "report.html"))
 

@@ -31,7 +31,7 @@ def witnessed(cluster, folder, trials, **spec):
     done = subprocess.run(command, env=cluster.environment, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr[-3000:]
     results = sweep.load(folder / "sweep")
-    rows = results.store.read([]).num_rows  # each point once, as in the parts
+    rows = results.store.read([]).rows.num_rows  # each point once, as in the parts
     parts = sum(len(json.loads(p.read_text())["depths"]) for p in (folder / "notes").iterdir())
     assert rows == parts == len(results.points) == spec["points"] and set(results.points.status) == {"ok"}
     return [json.loads(p.read_text()) for p in (folder / "notes").iterdir()]

@@ -10,7 +10,7 @@ import pytest
 from probes import Point
 from sweep.analysis.compare import compare, text
 from sweep.analysis.statistics import STATISTICS, auc, best_threshold, bootstrap_auc, iou
-from sweep.analysis.surface import Surface, distance_to_boundary, outer_crossings, truth_surface
+from sweep.analysis.surface import Surface, distance_to_boundary, truth_surface
 from sweep.errors import SpecError
 from sweep.levelset.domain import Axis
 from sweep.levelset.level_set import LevelSet
@@ -105,13 +105,6 @@ def test_iou_by_hand():
     one, other = np.array([[[-1.0, 1, 1, 1]], [[-1.0] * 4]]), np.array([[[-1.0, -1, 1, 1]], [[-1.0] * 4]])
     found = iou(one, other)
     assert found[0] == pytest.approx(2 / 3) and math.isnan(found[1])
-
-
-def test_crossings_by_hand():
-    w = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
-    found = outer_crossings(np.array([[-1.0, 1, 1, -3, -3], [1.0, 1, 1, 1, 1], [-1.0, -1, -1, -1, 0.5]]), w)
-    np.testing.assert_allclose(found[0], [1.5, 3.25])
-    assert np.isnan(found[1]).all() and found[2, 0] == pytest.approx(4 + 2 / 3) and math.isnan(found[2, 1])
 
 
 def test_weights_of_one_change_nothing_and_of_two_count_twice():

@@ -118,7 +118,7 @@ OLD = ROOT / "tests" / "data" / "ca606a3"  # a sweep of that commit, and its tab
 def test_sweeps_of_older_versions_stay_readable(table):
     results = sweep.load(OLD)
     then, now = pd.read_csv(OLD / f"{table}.csv", dtype=str, keep_default_na=False), results.table(table)
-    assert results.store.damaged == {} and len(now) == len(then) > 10
+    assert results.damaged == {} and len(now) == len(then) > 10
     assert list(now.columns)[: len(then.columns)] == list(then.columns)
     for name in then.columns:
         if DTYPES[name] in ("str", "boolean"):

@@ -97,7 +97,7 @@ def test_no_pickle_is_opened(make_sweep, trap, no_ray):
     assert len(results.points) == 60 and len(results.profiles) > 0
     draw(results)
     resumed = sweep.resume(path)
-    assert len(resumed.points) == 60 and len(resumed.store.aside()) == 4 and not resumed.store.damaged
+    assert len(resumed.points) == 60 and len(resumed.store.aside()) == 4 and not resumed.damaged
     assert not sprung.exists()
     assert (path / "study.damaged").exists()
     assert os.listdir(path / "checkpoints") == ["mine.pt"]  # not ours to delete
@@ -321,4 +321,4 @@ def test_a_store_with_parts_of_another_sweep_is_taken_by_nobody(tmp_path):
     store.write([{"sigma_w": 1.0, "sigma_b": 0.1, "depth": 5, "seed": 0, "status": "ok", "margin": 1.0}])
     with pytest.raises(SpecError, match="holds the results of another sweep"):
         sweep.run(SweepSpec(points=1), tmp_path / "x")
-    assert sorted(os.listdir(tmp_path / "x")) == ["parts", "sweep.lock"] and store.read().num_rows == 1
+    assert sorted(os.listdir(tmp_path / "x")) == ["parts", "sweep.lock"] and store.read().rows.num_rows == 1
