@@ -1,5 +1,6 @@
 """Real sweeps through Ray: slow, but these are the promises. All else of a sweep is tested without Ray."""
 
+import contextlib
 import json
 import os
 import signal
@@ -36,19 +37,28 @@ def rows_in_parts(path):
     return sum(pq.read_metadata(p).num_rows for p in (path / "parts").glob("*.parquet"))
 
 
-def start(*arguments, path, parts):
-    """Return the driver of a sweep that has at least so many parts."""
-    driver = subprocess.Popen(
-        command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    deadline = time.monotonic() + 120
-    while len(list((path / "parts").glob("*.parquet"))) < parts:
-        assert driver.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
-    return driver
+@pytest.fixture
+def start():
+    """Return a function that gives the driver of a sweep with at least so many parts; no process outlives the test."""
+    drivers = []
+
+    def start(*arguments, path, parts):
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        drivers.append(subprocess.Popen(command(*arguments), **quiet, start_new_session=True))
+        deadline = time.monotonic() + 300
+        while len(list((path / "parts").glob("*.parquet"))) < parts:
+            assert drivers[-1].poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        return drivers[-1]
+
+    yield start
+    for driver in drivers:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(driver.pid, signal.SIGKILL)
+        driver.wait()
 
 
-def test_the_main_job_is_killed_twice_and_resumed(tmp_path):
+def test_the_main_job_is_killed_twice_and_resumed(start, tmp_path):
     """The driver with all of its processes, then the driver alone: nothing lost, nothing twice, nothing changed.
 
     In the end the critical line is known from measured points alone, and the numbers are those that the probe gives
@@ -91,7 +101,7 @@ def test_the_main_job_is_killed_twice_and_resumed(tmp_path):
     )
 
 
-def test_interrupted(tmp_path):
+def test_interrupted(start, tmp_path):
     """Ctrl-C, then SIGTERM, as from a batch system."""
     path, count = tmp_path / "interrupted", 0
     small = ["--probe", "direct", "--depth", 20, 60, "--pack", 1, "--points", 2000, "--search", "sobol"]
@@ -132,7 +142,7 @@ def test_training_and_an_npz_and_other_places(tmp_path):
     assert (results.points["depth"] <= 6).all() and (results.points["sigma_b"] == 0).all()
 
 
-def test_a_worker_that_dies_for_good_becomes_failed_rows(tmp_path):
+def test_a_worker_that_dies_for_good_becomes_failed_rows(start, tmp_path):
     """Whatever kills a worker twice over is the point's fault; the sweep goes on and says so with exit code 1."""
     path = tmp_path / "failing"
     steps = ["--points", 5, "--pack", 1, "--concurrency", 1, "--depth", 3, 6, "--probe-steps", 2000]
