@@ -87,5 +87,5 @@ def _draw_image(axes: Axes, flat: np.ndarray, shape: tuple[int, ...]) -> None:
     """Draw one image, stretched over its own range: reconstructions are read for their shapes."""
     from probes.pictures import as_shown
 
-    image, aspect = stretched(as_shown(flat, shape), 0), "equal" if len(shape) > 1 else "auto"
-    axes.imshow(image, cmap="gray", interpolation="nearest", aspect=aspect)
+    image = stretched(as_shown(flat, shape), 0)
+    axes.imshow(image, cmap="gray", interpolation="nearest", aspect="equal" if len(shape) > 1 else "auto")

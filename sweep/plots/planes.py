@@ -1,5 +1,7 @@
 """Planes of two axes: regular grids over them, and the phase diagram over (sigma_w, sigma_b)."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -71,7 +73,7 @@ def _draw_boundaries(ax: Axes, boundary: pd.DataFrame) -> None:
         for end in ("lower", "upper"):
             ax.fill_betweenx(rows["sigma_b"], rows[f"{end}_5"], rows[f"{end}_95"], color="white", alpha=0.25, lw=0)
         if rows[["lower", "upper"]].notna().any(axis=None):
-            look = {"color": "white", "lw": 1.4, "ls": line_style, "path_effects": WHITE_OUTLINE}
+            look: dict[str, Any] = {"color": "white", "lw": 1.4, "ls": line_style, "path_effects": WHITE_OUTLINE}
             ax.plot(rows["lower"], rows["sigma_b"], label=f"boundary, depth {d}", **look)
             ax.plot(rows["upper"], rows["sigma_b"], **look)
             named = True

@@ -59,7 +59,8 @@ def depth(
             )
     bar = ax.figure.colorbar(marks, ax=ax, label=label)
     if isinstance(norm, LogNorm):
-        ticks = [t for t in (0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5) if norm.vmin <= t <= norm.vmax]
+        low, high = bar.mappable.get_clim()
+        ticks = [t for t in (0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5) if low <= t <= high]
         bar.set_ticks(ticks, labels=[f"{t:g}" for t in ticks])
         bar.ax.minorticks_off()
     share = NEEDED[statistic]

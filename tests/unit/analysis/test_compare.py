@@ -156,8 +156,8 @@ def test_a_good_prediction_looks_good_and_a_random_one_does_not(compared):
     assert good["auc_minus_xi_c_5"] > 0
 
 
-def test_the_hard_half_is_the_one_near_the_boundary(standard):
-    points = standard.points
+def test_the_hard_half_is_the_one_near_the_boundary(make_trained):
+    points = make_trained(count=150).points
     distance = distance_to_boundary(truth_surface(SPEC, points), points, SPEC)
     # The true boundary: horizon = 0.8 depth, in closed form from the landscape.
     reach = np.sqrt(np.maximum(np.log(40 / (0.8 * points["depth"])), 0) / 3)

@@ -62,7 +62,7 @@ def test_a_sweep_of_an_older_version(tmp_path):
     old = ROOT / "tests" / "data" / "d721f3d"
     one, copy = (Path(shutil.copytree(old, tmp_path / name)) for name in ("one", "copy"))
     both = merge([one, copy], tmp_path / "both")
-    assert (len(both.points), both.spec.points, both.spec.search) == (10, 24, "boundary")
+    assert (len(both.points), both.spec.points, both.spec.search) == (10, 10 + 14 + 14, "boundary")
     for table in ("points", "profiles", "truth"):
         pd.testing.assert_frame_equal(both.table(table), sweep.load(old).table(table))
     wider = replace(sweep.load(old).spec, sigma_w=(0.4, 3.0), points=30)
