@@ -88,7 +88,7 @@ def test_the_main_job_is_killed_twice_and_resumed(start, tmp_path):
     points = results.points
     assert rows_in_parts(path) == len(points) == len(points.drop_duplicates(KEY[:3])) == 70
     assert len(results.profiles) == points["depth"].sum()
-    line = results.critical_line()
+    line = results.phase.critical_line()
     assert np.interp(0.2236, line["sigma_b"], line["sigma_w"]) == pytest.approx(critical_sigma_w(0.2236), rel=0.15)
 
     few = points.nsmallest(3, "depth")
