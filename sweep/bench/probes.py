@@ -20,10 +20,13 @@ from probes.training import train_pack
 from probes.training.settings import TEST_IMAGES, TrainingSettings
 from sweep.bench.figure import Figure, default_device, timed, timed_in_turns
 
-__all__ = ["cascade", "direct", "gpu", "pack", "training"]
+__all__ = ["cascade", "direct", "gpu", "pack", "training", "trials_on_ray"]
 
 WIDTH, SIGMA_B = 784, 0.05**0.5
 EPOCH_IMAGES = 60_000
+CASCADE_DEPTH, CASCADE_STEPS = 20, 40
+DIRECT_DEPTH, PLAIN_STEPS = 60, 50
+NETWORKS, TRAINED_DEPTH, TRAINED_STEPS = 12, 60, 30
 
 
 def _cascade(images: Images, depth: int, count: int, device: str) -> Cascade:
@@ -36,7 +39,7 @@ def _cascade(images: Images, depth: int, count: int, device: str) -> Cascade:
 @torch.no_grad()
 def cascade(images: Images) -> Iterator[Figure]:
     """Yield the time of a step of the cascade: against the plain loop, against the limit, and in bfloat16."""
-    depth, steps, device = 20, 40, default_device()
+    depth, steps, device = CASCADE_DEPTH, CASCADE_STEPS, default_device()
     untrained = _untrained(images, depth, steps, device)
     activations = [untrained[0].y, *(d.x for d in untrained)]
 
@@ -54,7 +57,7 @@ def cascade(images: Images) -> Iterator[Figure]:
     )
     one, ours, half = (t / steps for t in times)
     limit = _limit(depth, device)
-    yield Figure("plain loop, one Adam per layer, a step of 20 layers", 1e3 * one, "ms")
+    yield Figure(f"plain loop, one Adam per layer, a step of {depth} layers", 1e3 * one, "ms")
     yield Figure("stacked, hand-written gradient, float32", 1e3 * ours, "ms")
     yield Figure("  times faster than the plain loop", one / ours, "x", 3.0)
     yield Figure("the limit: the same products and one fused Adam alone", 1e3 * limit, "ms")
@@ -114,7 +117,7 @@ def _effect_of_bfloat16(images: Images, depth: int, device: str) -> Iterator[Fig
 @torch.no_grad()
 def direct(images: Images) -> Iterator[Figure]:
     """Yield the times of the direct probe of 60 layers and of one epoch of the plain cascade."""
-    depth, plain_steps, device = 60, 50, default_device()
+    depth, plain_steps, device = DIRECT_DEPTH, PLAIN_STEPS, default_device()
     loop = _plain_step(images, depth, plain_steps, device) * -(-EPOCH_IMAGES // BATCH)
     # Widths for 60 layers and no more: otherwise horizons beyond are looked for, too.
     keys: dict[str, Any] = {"probe": "direct", "widths": (WIDTH,) * depth}
@@ -159,7 +162,7 @@ def pack(images: Images) -> Iterator[Figure]:
     best = min(times.values())
     advised = next(size for size in sizes if times[size] < 1.05 * best)
     yield Figure("  advised pack (the smallest within 5 % of the fastest)", advised, "points")
-    ray = _ray_trials(digits, points, settings)
+    ray = trials_on_ray(digits, points, settings)
     yield Figure("16 Ray trials of one point each (tune.Tuner, a function)", len(points) / ray, "points/s")
     yield Figure("  a pack of 16 against them", ray / times[16], "x", 5.0)
 
@@ -172,7 +175,7 @@ def _packed(prober: Prober, points: Sequence[Point], size: int) -> Callable[[], 
     return work
 
 
-def _ray_trials(images: Images, points: Sequence[Point], settings: ProbeSettings) -> float:
+def trials_on_ray(images: Images, points: Sequence[Point], settings: ProbeSettings) -> float:
     """Return the seconds that Tune takes for a trial a point, as many at once as there are cores."""
     from sweep.execution.tuner import TUNE_ENVIRONMENT
 
@@ -193,9 +196,9 @@ def _ray_trials(images: Images, points: Sequence[Point], settings: ProbeSettings
 @torch.no_grad()
 def training(images: Images) -> Iterator[Figure]:
     """Yield how long training twelve networks of width 196 and depth 60 takes, as a pack and one after another."""
-    data, device, steps, depth = load_images("noise", resize=14), default_device(), 30, 60
-    settings = TrainingSettings(epochs=1, images=BATCH * steps)
-    points = [Point(1.0 + 0.1 * i, SIGMA_B, depth, i) for i in range(12)]
+    data, device = load_images("noise", resize=14), default_device()
+    settings = TrainingSettings(epochs=1, images=BATCH * TRAINED_STEPS)
+    points = [Point(1.0 + 0.1 * i, SIGMA_B, TRAINED_DEPTH, i) for i in range(NETWORKS)]
     architecture = Architecture("mlp", data.shape, data.classes)
     test = (data.test[:TEST_IMAGES].to(device), data.test_labels[:TEST_IMAGES].to(device))
     x, y = (t[: settings.images].to(device) for t in (data.train, data.train_labels))
@@ -211,9 +214,9 @@ def training(images: Images) -> Iterator[Figure]:
         train_pack(points, data, settings, architecture=architecture, activation="tanh", device=device)
 
     one, together = timed_in_turns(plainly, packed, device=device, rounds=2)
-    per_step = 1e3 / steps / len(points)
-    yield Figure("plain loop, width 196, depth 60, a step of a network", one * per_step, "ms")
-    yield Figure("a pack of 12", together * per_step, "ms")
+    per_step = 1e3 / TRAINED_STEPS / NETWORKS
+    yield Figure(f"plain loop, width 196, depth {TRAINED_DEPTH}, a step of a network", one * per_step, "ms")
+    yield Figure(f"a pack of {NETWORKS}", together * per_step, "ms")
     yield Figure("  times faster than one after another", one / together, "x", 3.0)
 
 
