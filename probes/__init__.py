@@ -48,3 +48,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"probes.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

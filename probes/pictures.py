@@ -16,7 +16,7 @@ from probes.point import Point
 from probes.prober import Prober
 from probes.training.settings import TrainingCurve
 
-__all__ = ["Gallery", "State", "gallery"]
+__all__ = ["Gallery", "State", "as_shown", "gallery"]
 
 _SHOWN = 4  # images
 _LAYERS = 8  # of which they are reconstructed
@@ -61,6 +61,17 @@ class Gallery:
     before: State | None
     after: State | None
     curve: TrainingCurve
+
+
+def as_shown(flat: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return images ``[..., pixels]`` of a shape as they are shown: ``[..., height, width]`` or with 3 colours behind.
+
+    Two or four channels are no colours: their mean is shown. What has no height is one row.
+    """
+    images = flat.reshape(*flat.shape[:-1], *(shape if len(shape) > 1 else (1, *shape)))
+    if len(shape) < 3:
+        return images
+    return np.moveaxis(images, -3, -1) if shape[0] == 3 else images.mean(-3)
 
 
 def gallery(prober: Prober, point: Point, progress: Callable[[], None] | None = None) -> Gallery:

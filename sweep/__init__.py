@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from sweep.levelset.sampler import BoundarySampler
     from sweep.measuring.rehearsal import Rehearsal
     from sweep.results.export import read_table, write_table
-    from sweep.results.joined import Joined, load
+    from sweep.results.joined import Joined
+    from sweep.results.loading import load
     from sweep.results.results import Results
     from sweep.spec.columns import COLUMNS, DTYPES, UNITS
     from sweep.spec.spec import SweepSpec
@@ -58,7 +59,7 @@ _HOME = {
     "SpecError": "errors",
     "StoreError": "errors",
     "SweepSpec": "spec.spec",
-    "load": "results.joined",
+    "load": "results.loading",
     "read_table": "results.export",
     "resume": "execution.runner",
     "run": "execution.runner",

@@ -30,12 +30,13 @@ import numpy as np
 import pandas as pd
 
 from sweep.errors import SpecError
+from sweep.model.crossings import falls, outer_crossings, rises
 from sweep.model.estimate import PhaseModel
 from sweep.results.results import Results
 from sweep.spec.options import MEASURED
 from sweep.text import finite
 
-__all__ = ["Difference", "LEVEL", "diff", "text"]
+__all__ = ["LEVEL", "Difference", "diff"]
 
 LEVEL = 0.05  # p below which a difference is called significant
 _SIGMA_W_STEPS = 81
@@ -117,35 +118,41 @@ def diff(one: Results, other: Results, depths: Sequence[int] | None = None) -> D
         raise SpecError(f"`depths` must be from {low:g} to {high:g}, those of both sweeps, got {outside[0]}")
     sigma_w = np.linspace(*ends["sigma_w"], _SIGMA_W_STEPS)
     sigma_b = np.linspace(*ends["sigma_b"], _SIGMA_B_STEPS if ends["sigma_b"][0] < ends["sigma_b"][1] else 1)
-    means = [_means(s.phase, sigma_w, sigma_b, chosen) for s in sweeps]
-    rows, at = [], []
-    pooled = (means[0] + means[1]) / 2
-    for i, depth in enumerate(chosen):
-        for j, b in enumerate(sigma_b):
-            for end, position in zip(("lower", "upper"), _band(sigma_w, pooled[i, j]), strict=True):
-                if math.isfinite(position):
-                    a_w, b_w = (_nearest(sigma_w, m[i, j], position, end) for m in means)
-                    rows.append((depth, float(b), end, a_w, b_w, b_w - a_w))
-                    at.append((position, float(b), depth))
-    places = pd.DataFrame(rows, columns=[c for c in _COLUMNS if c != "z"])
-    found = {"p": math.nan, "shift_5": math.nan, "shift_95": math.nan}
-    z = np.empty(0)
+    places, at, pooled = _places([s.phase for s in sweeps], sigma_w, sigma_b, chosen)
+    tested, z = {"p": math.nan, "shift_5": math.nan, "shift_95": math.nan}, np.empty(0)
     if at:
-        found, z = _tested([s.phase for s in sweeps], at, sigma_w, sigma_b, pooled, chosen)
+        tested, z = _tested([s.phase for s in sweeps], at, sigma_w, sigma_b, pooled, chosen)
     places["z"] = z
     places.attrs["columns"] = _COLUMNS
     apart = places["shift"].dropna()
     return Difference(
         places,
         float(apart.mean()) if len(apart) else math.nan,
-        found["shift_5"],
-        found["shift_95"],
+        tested["shift_5"],
+        tested["shift_95"],
         float(apart.abs().mean()) if len(apart) else math.nan,
         float(apart.abs().max()) if len(apart) else math.nan,
-        found["p"],
+        tested["p"],
         _differs(one, other),
         (one.home.place, other.home.place),
     )
+
+
+def _places(
+    phases: Sequence[PhaseModel], sigma_w: np.ndarray, sigma_b: np.ndarray, depths: Sequence[int]
+) -> tuple[pd.DataFrame, list[tuple[float, float, int]], np.ndarray]:
+    """Return the table of places (without ``z``), where they are, and the mean of both margins ``[depths, ...]``."""
+    means = [_means(phase, sigma_w, sigma_b, depths) for phase in phases]
+    pooled = (means[0] + means[1]) / 2
+    rows, at = [], []
+    for i, depth in enumerate(depths):
+        for j, b in enumerate(sigma_b):
+            for end, position in zip(("lower", "upper"), outer_crossings(sigma_w, pooled[i, j]), strict=True):
+                if math.isfinite(position):
+                    a_w, b_w = (_nearest(sigma_w, m[i, j], position, end) for m in means)
+                    rows.append((depth, float(b), end, a_w, b_w, b_w - a_w))
+                    at.append((position, float(b), depth))
+    return pd.DataFrame(rows, columns=[c for c in _COLUMNS if c != "z"]), at, pooled
 
 
 def _common(sweeps: Sequence[Results], axis: str) -> tuple[float, float]:
@@ -163,22 +170,11 @@ def _means(phase: PhaseModel, sigma_w: np.ndarray, sigma_b: np.ndarray, depths: 
     return phase.mean(w.ravel(), b.ravel(), d.ravel()).reshape(w.shape)
 
 
-def _band(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """Where a curve first rises and last falls through zero; NaN where it does not."""
-    up, down = _crossings(x, y, rising=True), _crossings(x, y, rising=False)
-    return (up[0] if len(up) else math.nan), (down[-1] if len(down) else math.nan)
-
-
-def _crossings(x: np.ndarray, y: np.ndarray, *, rising: bool) -> np.ndarray:
-    y = y if rising else -y
-    (i,) = np.nonzero((y[:-1] < 0) & (y[1:] >= 0))
-    return x[i] - y[i] * (x[i + 1] - x[i]) / (y[i + 1] - y[i])
-
-
 def _nearest(x: np.ndarray, y: np.ndarray, position: float, end: str) -> float:
     """The crossing of a curve of the same direction that is nearest to a position; NaN if it has none."""
-    found = _crossings(x, y, rising=end == "lower")
-    return float(found[np.abs(found - position).argmin()]) if len(found) else math.nan
+    crossings = rises(x, y) if end == "lower" else falls(x, y)
+    apart = np.abs(crossings - position)
+    return float(crossings[np.nanargmin(apart)]) if np.isfinite(apart).any() else math.nan
 
 
 def _tested(
@@ -215,41 +211,6 @@ def _tested(
 def _differs(one: Results, other: Results) -> dict[str, tuple[Any, Any]]:
     """What may be the reason."""
     found = {n: (getattr(one.spec, n), getattr(other.spec, n)) for n in MEASURED}
-    versions = [_versions(r) for r in (one, other)]
+    versions = [r.home.versions() or {} for r in (one, other)]
     found |= {f"version of {n}": (versions[0].get(n), versions[1].get(n)) for n in sorted({*versions[0], *versions[1]})}
     return {n: pair for n, pair in found.items() if pair[0] != pair[1]}
-
-
-def _versions(results: Results) -> dict[str, Any]:
-    try:
-        found = json.loads(results.home.read("versions.json") or b"{}")
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def text(found: Difference) -> str:
-    """The difference for people."""
-    from sweep.text import printable
-
-    a, b = (printable(n) for n in found.names)
-    lines = [f"A  {a}", f"B  {b}"]
-    lines += [printable(f"{n}: {x!r} and {y!r}") for n, (x, y) in found.differs.items()]
-    if not len(found.places):
-        return "\n".join([*lines, "", "neither has a boundary in the range that both cover"])
-    lines += ["", f"{'depth':>6}{'sigma_b':>9}  {'end':<6}{'A':>8}{'B':>8}{'B - A':>9}{'z':>7}"]
-    for r in found.places.to_dict("records"):
-        cells = "".join(f"{_number(r[n]):>{k}}" for n, k in (("a", 8), ("b", 8), ("shift", 9)))
-        lines.append(f"{r['depth']:>6}{r['sigma_b']:>9.3f}  {r['end']:<6}{cells}{r['z']:>7.1f}")
-    verdict = "the boundaries differ" if found.significant else "no difference that could not be chance"
-    lines += [
-        "",
-        f"distance: {_number(found.distance)} in sigma_w on average, {_number(found.most)} at most",
-        f"mean of B - A: {_number(found.shift)} [{_number(found.shift_5)}, {_number(found.shift_95)}]",
-        f"p = {found.p:.2g}: {verdict} (level {LEVEL:g})",
-    ]
-    return "\n".join(lines)
-
-
-def _number(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.3f}"

@@ -7,9 +7,10 @@ import pandas as pd
 
 from sweep.levelset.domain import Axis
 from sweep.levelset.level_set import LevelSet
+from sweep.model.crossings import outer_crossings
 from sweep.spec.spec import SweepSpec
 
-__all__ = ["Surface", "depth_planes", "distance_to_boundary", "outer_crossings", "truth_surface"]
+__all__ = ["Surface", "depth_planes", "distance_to_boundary", "truth_surface"]
 
 MIN_POINTS = 12  # trained, and both outcomes among them, before anything is said
 GRID = 64
@@ -69,22 +70,11 @@ def depth_planes(spec: SweepSpec, size: int) -> dict[str, np.ndarray]:
     return {"sigma_w": w, "sigma_b": b, "depth": d}
 
 
-def outer_crossings(surface: np.ndarray, sigma_w: np.ndarray) -> np.ndarray:
-    """First rise and last fall through zero along the last axis, ``[..., 2]``; NaN where there is none."""
-    up, down = (surface[..., :-1] < 0) & (surface[..., 1:] >= 0), (surface[..., :-1] >= 0) & (surface[..., 1:] < 0)
-    ends = []
-    for crosses, index in ((up, up.argmax(-1)), (down, down.shape[-1] - 1 - down[..., ::-1].argmax(-1))):
-        left, right = (np.take_along_axis(surface, index[..., None] + i, -1)[..., 0] for i in (0, 1))
-        share = left / np.where(left == right, 1, left - right)
-        ends.append(np.where(crosses.any(-1), sigma_w[index] + share * (sigma_w[index + 1] - sigma_w[index]), math.nan))
-    return np.stack(ends, -1)
-
-
 def distance_to_boundary(truth: Surface, points: pd.DataFrame, spec: SweepSpec) -> np.ndarray:
     """``|log(sigma_w / nearest sigma_w of the true boundary)|`` at a point's sigma_b and depth; infinite if none."""
     sigma_w = np.geomspace(*spec.sigma_w, 161)
     shape = (len(points), len(sigma_w))
     places = {a: np.broadcast_to(points[a].to_numpy(float)[:, None], shape) for a in ("sigma_b", "depth")}
-    ends = outer_crossings(truth({**places, "sigma_w": np.broadcast_to(sigma_w, shape)}), sigma_w)
+    ends = outer_crossings(sigma_w, truth({**places, "sigma_w": np.broadcast_to(sigma_w, shape)}))
     distance = np.abs(np.log(points["sigma_w"].to_numpy(float)[:, None] / ends))
     return np.nan_to_num(distance, nan=math.inf).min(1)

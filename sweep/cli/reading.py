@@ -36,7 +36,7 @@ def status_command(directory: str, watched: bool, as_json: bool) -> None:
         sys.exit(watch(directory))
     from sweep.cli import tables
     from sweep.results import status
-    from sweep.results.joined import load
+    from sweep.results.loading import load
 
     found = status.status(load(directory))
     click.echo(json.dumps(found) if as_json else tables.status_text(found))
@@ -75,7 +75,7 @@ def results_command(
     Example: sweep results runs/first --table profiles --depths 20 -o profiles.parquet
     """
     from sweep.results.export import write_table
-    from sweep.results.joined import load
+    from sweep.results.loading import load
 
     if depths and table not in ("boundary", "profiles"):
         raise SpecError(f"`depths` must be left out with table {table!r}")
@@ -142,11 +142,12 @@ def plot_command(
     \b
     Example: sweep plot runs/first --kind paper --sigma-b 0.22 --fig-width 3.4 -o paper.pdf
     """
-    from sweep.plots.kinds import draw
-    from sweep.results.joined import load
+    from sweep.plots.kinds import save_figure
+    from sweep.results.loading import load
 
-    found = draw(load(directory), kind, output, sigma_b=sigma_b, depth=depth, style_file=style, width=fig_width)
-    click.echo(str(found))
+    results = load(directory)
+    path = save_figure(results, kind, output, sigma_b=sigma_b, depth=depth, style_file=style, width=fig_width)
+    click.echo(str(path))
 
 
 @click.command("merge")
@@ -185,21 +186,22 @@ def diff_command(one: str, other: str, depths: tuple[int, ...] | None, output: s
     \b
     Example: sweep diff runs/first runs/second --depths 10,30 -o diff.pdf
     """
-    from sweep.analysis.difference import diff, text
-    from sweep.plots import style
-    from sweep.plots.planes import figure_of_difference
+    from sweep.analysis.difference import diff
+    from sweep.cli.compared import difference_text
+    from sweep.plots import saving
+    from sweep.plots.difference import difference_figure
     from sweep.plots.style import styled
-    from sweep.results.joined import load
+    from sweep.results.loading import load
 
     a, b = load(one), load(other)
     path = Path(output) if output else a.path / "diff.png"
-    style.check_picture(path, "output")
+    saving.check_picture(path, "output")
     found = diff(a, b, depths)
     with styled(None):
-        style.save_picture(figure_of_difference(a, b, found), path, "output")
+        saving.save_picture(difference_figure(a, b, found), path, "output")
     if not output:
         a.home.publish(path)
-    click.echo(found.as_json() if as_json else f"{text(found)}\n\npicture   {path}")
+    click.echo(found.as_json() if as_json else f"{difference_text(found)}\n\npicture   {path}")
 
 
 @click.command("report")
@@ -219,7 +221,7 @@ def report_command(directory: str, output: str | None, reconstructions: int | No
     Example: sweep report runs/first -o report.html
     """
     from sweep.report import document
-    from sweep.results.joined import load
+    from sweep.results.loading import load
 
     click.echo(str(document.write_report(load(directory), output, reconstructions)))
 
@@ -238,16 +240,19 @@ def compare_command(directory: str, truth: str | None, output: str | None, as_js
     \b
     Example: sweep compare runs/probed --truth runs/trained
     """
-    from sweep.analysis import compare
-    from sweep.plots import style
+    from sweep.analysis.compare import compare
+    from sweep.cli.compared import comparison_text
+    from sweep.plots import saving
     from sweep.plots.comparison import comparison_figure
-    from sweep.results.joined import load
+    from sweep.plots.style import styled
+    from sweep.results.loading import load
 
     results, other = load(directory), load(truth) if truth else None
     path = Path(output) if output else results.path / "compare.png"
-    style.check_picture(path, "output")
-    found = compare.compare(results, other)
-    style.save_picture(comparison_figure(found), path, "output")
+    saving.check_picture(path, "output")
+    found = compare(results, other)
+    with styled(None):
+        saving.save_picture(comparison_figure(found), path, "output")
     if not output:
         results.home.publish(path)
-    click.echo(found.as_json() if as_json else f"{compare.text(found)}\n\npicture   {path}")
+    click.echo(found.as_json() if as_json else f"{comparison_text(found)}\n\npicture   {path}")

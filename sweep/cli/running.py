@@ -120,10 +120,10 @@ def _drive(work: Callable[[], Any], path: str, quiet: bool, as_json: bool) -> No
         click.echo(f"\ninterrupted; go on with: sweep resume {path}", err=True)
         sys.exit(130)
     from sweep.cli import tables
-    from sweep.plots import planes
+    from sweep.plots.diagram import save_phase_diagram
     from sweep.results import status
 
-    picture = planes.draw(results)
+    picture = save_phase_diagram(results)
     found = status.status(results)
     if as_json:
         click.echo(json.dumps({**found, "directory": path}))
@@ -162,20 +162,21 @@ def probe_command(
     Example: sweep probe --sigma-w 1.3 --sigma-b 0.2 --depth 30 --images-out point.png
     """
     spec = SweepSpec(points=1, sigma_w=(sigma_w, sigma_w), sigma_b=(sigma_b, sigma_b), depth=(depth, depth), **fields)
+    from sweep.cli.point import point_json, point_text, progress_bar
     from sweep.measuring import single
 
     picture = Path(images_out) if images_out is not None else None
     if picture:
-        from sweep.plots.style import check_picture
+        from sweep.plots.saving import check_picture
 
         check_picture(picture, "images_out")
-    measurement, seen = single.probe(spec, pictures=picture is not None)
+    measurement, seen = single.probe(spec, pictures=picture is not None, steps=progress_bar)
     if picture and seen:
         from sweep.plots.gallery import gallery_figure
-        from sweep.plots.style import save_picture
+        from sweep.plots.saving import save_picture
 
         save_picture(gallery_figure(seen, Path(spec.dataset).name), picture, "images_out")
-    click.echo(single.as_json(measurement) if as_json else single.as_text(measurement))
+    click.echo(point_json(measurement) if as_json else point_text(measurement))
     sys.exit(1 if measurement.status == "failed" else 0)
 
 

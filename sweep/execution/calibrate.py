@@ -5,25 +5,51 @@ One trial after another is added to a device, as long as that lets it do more po
 
 import math
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from probes.point import Point
+from sweep.execution.capacity import Capacity
+from sweep.execution.cost import cost_of_point, guessed_speeds
 from sweep.measuring.settings import probe_settings
+from sweep.spec.design import budget
 from sweep.spec.spec import SweepSpec
 
 if TYPE_CHECKING:
     from probes import Images
     from sweep.execution.trainable import MakeProber
 
-__all__ = ["trials_to_a_gpu"]
+__all__ = ["share_gpus", "trials_to_a_gpu"]
 
 _GAIN = 1.1  # times as many points a second: what twice as many trials must give
 _POINTS, _TURNS = 2, 2  # in a pack, and how often it is measured
 _PATIENCE = 300.0  # seconds for everything
+_LONG = 600.0  # seconds that a sweep takes, by a guess, to be worth it
+
+
+def share_gpus(
+    spec: SweepSpec, images: "Images", make: "MakeProber | None", capacity: Capacity, note: Callable[[str], None]
+) -> None:
+    """Let as many trials share a GPU as are fastest together, where the spec leaves it open and a sweep is long."""
+    from ray.exceptions import RayError
+
+    from sweep.execution.trainable import make_prober
+
+    if spec.gpus_per_trial is None and capacity.sharing > 1 and _is_long(spec, images, capacity):
+        note("measuring how many trials should share a GPU")
+        with suppress(RayError):  # no reason to end a sweep: as many as there are cores for, then
+            capacity.share(trials_to_a_gpu(spec, images, make or make_prober, capacity.sharing))
+
+
+def _is_long(spec: SweepSpec, images: "Images", capacity: Capacity) -> bool:
+    """Return whether a minute of calibration is worth it."""
+    points, cost = budget(spec) * spec.replicas, cost_of_point(spec, images)(sum(spec.depth) // 2)
+    return points * cost / guessed_speeds(capacity)["gpu"] / capacity.slots > _LONG
 
 
 def trials_to_a_gpu(spec: SweepSpec, images: "Images", make: "MakeProber", most: int) -> int:
-    """Trials that share a GPU best, up to ``most``: 1, 2, 4, ... A minute or so; Ray must have been started.
+    """Return how many trials share a GPU best, up to ``most``: 1, 2, 4, ... Takes a minute; Ray must have been started.
 
     Raises
     ------
@@ -54,10 +80,10 @@ def trials_to_a_gpu(spec: SweepSpec, images: "Images", make: "MakeProber", most:
             started = time.monotonic()
             for _ in range(_TURNS):
                 ray.get([t.measure.remote(points) for t in trials], timeout=end - time.monotonic())
-            found = _TURNS * len(trials) * _POINTS / (time.monotonic() - started)
-            if found < _GAIN * rate:
+            faster = _TURNS * len(trials) * _POINTS / (time.monotonic() - started)
+            if faster < _GAIN * rate:
                 break
-            best, rate = len(trials), found
+            best, rate = len(trials), faster
     finally:
         for trial in trials:
             ray.kill(trial)

@@ -1,11 +1,11 @@
 """Tune's callbacks."""
 
-from pathlib import Path
 from typing import Any
 
 from ray.tune import Callback
 
 from probes.point import Point
+from sweep.execution.ray_patches import last_error
 from sweep.execution.searcher import NeverSaved, PackSearcher
 from sweep.execution.trainable import network_name
 from sweep.trackers.trackers import Trackers
@@ -29,7 +29,7 @@ class Watch(NeverSaved, Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Called when a trial has failed."""
-        self._searcher.give_up(trial.trial_id, _last_error(trial))
+        self._searcher.give_up(trial.trial_id, last_error(trial))
 
 
 class LiveEpochs(NeverSaved, Callback):
@@ -47,12 +47,3 @@ class LiveEpochs(NeverSaved, Callback):
             found = [(lr, networks.get(network_name(point, lr))) for lr in self._trackers.rates]
             if epochs := [(lr, n["epoch"], n["accuracy"], n["loss"]) for lr, n in found if n]:
                 self._trackers.trains(point, epochs)
-
-
-def _last_error(trial: Any) -> str:
-    """What Tune noted of the last failure; its own accessor looks where nothing has been copied to yet."""
-    try:
-        text = Path(trial.error_file).read_text()
-    except (OSError, TypeError):
-        return "the trial failed and left no word why"
-    return text.rpartition("Failure # ")[2].partition("\n")[2]

@@ -18,4 +18,5 @@ def resources_of_nodes() -> list[dict[str, float]]:
 
 
 def cores_and_gpus(resources: Mapping[str, float]) -> tuple[float, float]:
+    """Return the cores and GPUs among Ray's resources of a node."""
     return resources.get("CPU", 0.0), resources.get("GPU", 0.0)

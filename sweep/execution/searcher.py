@@ -3,7 +3,6 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import astuple, dataclass
 from typing import Any
 
@@ -11,10 +10,11 @@ from ray.tune.search import Searcher
 
 from probes.point import Point
 from sweep.execution.capacity import Capacity
+from sweep.execution.failures import Failures, Verdict
 from sweep.execution.packing import Packer
+from sweep.execution.ray_patches import Hosts
 from sweep.execution.recorder import Recorder
 from sweep.search.planner import Planner
-from sweep.spec.rows import point_of
 from sweep.storage.heartbeat import Running
 
 __all__ = ["NeverSaved", "PackSearcher"]
@@ -22,8 +22,6 @@ __all__ = ["NeverSaved", "PackSearcher"]
 _PATIENCE = 1.0  # seconds that a free device waits for a pack; Tune would wait as long, and stop its worker
 _NOTHING_ELSE_TO_DO = 60.0  # seconds
 _MOST_UNSTORED = 4  # packs a device that wait for the storage, before no more are measured
-_NODE_LOSSES = 20  # nodes that a point may lose before it is to blame itself
-_LOST_NODE = ("node has died", "actor's node was")  # what Ray says of it
 
 
 class NeverSaved:
@@ -45,9 +43,7 @@ class PackSearcher(NeverSaved, Searcher):
 
     ``"doubtful"``, if there, are the indices of those to be trained whatever the probe says.
 
-    A point that fails is measured again up to ``retries`` times, then it is a row with its error. When a worker dies,
-    nobody knows which point of its pack is to blame: each is measured again in a trial of its own, which counts only
-    for those that fail there, too. A node that dies is nobody's fault.
+    What becomes of points that failed, `Failures` says.
 
     Parameters
     ----------
@@ -58,9 +54,7 @@ class PackSearcher(NeverSaved, Searcher):
     recorder:
         Stores rows for good.
     retries:
-        See above.
-    failed:
-        Points and an error -> rows.
+        How often a point that failed is measured again.
     show:
         Called often, with what gives the trials under way and what is wrong with the storage.
     """
@@ -72,16 +66,12 @@ class PackSearcher(NeverSaved, Searcher):
         capacity: Capacity,
         recorder: Recorder,
         retries: int,
-        failed: Callable[[list[Point], str], list[dict[str, Any]]],
         show: Callable[[Callable[[], Sequence[Running]], str | None], None] = lambda running, trouble: None,
     ) -> None:
         super().__init__()
         self._planner, self._packer, self._capacity, self._recorder = planner, packer, capacity, recorder
-        self._retries, self._failed, self._show = retries, failed, show
+        self._failures, self._hosts, self._show = Failures(retries), Hosts(), show
         self._running: dict[str, _Trial] = {}
-        self._failures: Counter[Point] = Counter()
-        self._losses: Counter[Point] = Counter()
-        self._hosts: dict[Any, str] = {}  # of workers
         self._ended = False
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is a str
@@ -125,25 +115,10 @@ class PackSearcher(NeverSaved, Searcher):
         """What is under way, and where."""
         trials, points = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
         for trial in self._running.values():
-            where = self._host_of(trial.of_tune), trial.kind
+            where = self._hosts.of(trial.of_tune), trial.kind
             trials[where] += 1
             points[where] += len(trial.points)
         return [Running(*where, trials[where], points[where]) for where in trials]
-
-    def _host_of(self, trial: Any) -> str:
-        """The node of a trial's worker, if it is known: nothing is waited for, and nothing depends on it."""
-        import ray
-
-        with suppress(Exception):  # what follows is Tune's own business
-            worker = trial.temporary_state.ray_actor._actor_id
-            if worker not in self._hosts:
-                told = trial._default_result_or_future  # Tune asks every worker
-                if isinstance(told, ray.ObjectRef) and ray.wait([told], timeout=0)[0]:
-                    told = ray.get(told)
-                if isinstance(told, dict):
-                    self._hosts[worker] = str(told["hostname"])
-            return self._hosts.get(worker, "")
-        return ""
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Store the rows, and tell the planner; points that failed are measured again, as often as they may.
@@ -155,35 +130,20 @@ class PackSearcher(NeverSaved, Searcher):
             return
         trial = self._running.pop(trial_id)
         self._packer.measured(trial.points, trial.kind, result["seconds"])
-        again = [r for r in rows if r["status"] == "failed" and self._may_retry(point_of(r))]
-        self._planner.again([point_of(r) for r in again], alone=True)
-        self._take([r for r in rows if r not in again])
+        self._take(self._failures.of_rows(rows))
         rows.clear()  # Tune keeps the results of all trials
-
-    def _may_retry(self, point: Point) -> bool:
-        """Count a failure."""
-        self._failures[point] += 1
-        return self._failures[point] <= self._retries
 
     def give_up(self, trial_id: str, error: str) -> None:
         """A trial's worker died, or could not even start."""
-        trial = self._running.pop(trial_id, None)
-        if trial is None:
-            return
-        if any(sign in error for sign in _LOST_NODE):
-            self._losses.update(trial.points)
-            lost = [p for p in trial.points if self._losses[p] <= _NODE_LOSSES]
-            self._planner.again(lost)
-            self._take(self._failed([p for p in trial.points if p not in lost], error))
-        elif len(trial.points) > 1 or self._may_retry(trial.points[0]):
-            self._planner.again(trial.points, alone=True)
-        else:
-            self._take(self._failed(trial.points, error))
+        if trial := self._running.pop(trial_id, None):
+            self._take(self._failures.of_trial(trial.points, error))
 
-    def _take(self, rows: Sequence[dict[str, Any]]) -> None:
-        if rows:
-            self._recorder.put([{**r, "finished": time.time()} for r in rows])
-            self._planner.tell(rows)
+    def _take(self, verdict: Verdict) -> None:
+        self._planner.again(verdict.again)
+        self._planner.again(verdict.alone, alone=True)
+        if verdict.rows:
+            self._recorder.put([{**r, "finished": time.time()} for r in verdict.rows])
+            self._planner.tell(verdict.rows)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing."""

@@ -1,14 +1,23 @@
-"""The Tuner of a sweep: Tune's configuration in one place."""
+"""Ray and Tune as a sweep uses them: started, configured, given the searcher, shut down."""
 
+import logging
 import math
-from collections.abc import Sequence
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.execution.capacity import Capacity
+from sweep.execution.cluster import start_ray
+from sweep.execution.ray_patches import aws_keys_stay_here, starting_workers_are_kept
 from sweep.measuring.settings import probe_settings
 from sweep.monitor.progress import Progress
+from sweep.processes import terminated_is_interrupted
 from sweep.search.study import SweepStudy
 from sweep.spec.spec import SweepSpec
 from sweep.storage.store import Store
@@ -21,7 +30,7 @@ if TYPE_CHECKING:
     from sweep.execution.searcher import PackSearcher
     from sweep.execution.trainable import MakeProber
 
-__all__ = ["Sweep", "TUNE_ENVIRONMENT", "make_tuner"]
+__all__ = ["Sweep", "TUNE_ENVIRONMENT", "callbacks", "trainable_parameters", "tune_on_ray"]
 
 TUNE_ENVIRONMENT = {
     "TUNE_MAX_PENDING_TRIALS_PG": "10000",  # the searcher says how many
@@ -49,22 +58,62 @@ class Sweep:
     verbose: bool
 
 
-def make_tuner(sweep: Sweep, capacity: Capacity, searcher: "PackSearcher", folder: Path) -> "tune.Tuner":
+@contextmanager
+def tune_on_ray(sweep: Sweep) -> Iterator[tuple[Capacity, Callable[["PackSearcher"], Any]]]:
+    """Start Ray; give what it can take, and a function that lets Tune run all that a searcher suggests.
+
+    Nothing else of a sweep needs Ray: tests put `tests.helpers.fake_tune` in its place.
+    """
+    os.environ.update(TUNE_ENVIRONMENT)
+    sweep.progress.note("starting Ray")
+    for name in ("ray.tune", "ray.train", "ray.data"):
+        logging.getLogger(name).setLevel(logging.INFO if sweep.verbose else logging.CRITICAL)
+    capacity = start_ray(sweep.spec, sweep.images, sweep.verbose)
+    import ray
+
+    from sweep.execution.calibrate import share_gpus
+
+    # Tune's own state is never read again, and must not be in the way where the sweep's disk is full or far away.
+    folder = Path(tempfile.mkdtemp(prefix="sweep-"))
+    try:
+        with terminated_is_interrupted(), starting_workers_are_kept(), aws_keys_stay_here(), warnings.catch_warnings():
+            if not sweep.verbose:
+                warnings.simplefilter("ignore")
+            share_gpus(sweep.spec, sweep.images, sweep.make, capacity, sweep.progress.note)
+            yield capacity, lambda searcher: _make_tuner(sweep, capacity, searcher, folder).fit()
+    finally:
+        ray.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def trainable_parameters(sweep: Sweep, capacity: Capacity) -> dict[str, Any]:
+    """Return what `PackTrainable.setup` gets beside the configuration of a trial."""
+    from sweep.execution.trainable import make_prober
+
+    return {
+        "images": sweep.images,
+        "settings": probe_settings(sweep.spec),
+        "make": sweep.make or make_prober,
+        "threads": max(1, math.floor(capacity.cpus)),
+        "gpus": capacity.gpus,
+        "storage": sweep.spec.storage or str(sweep.path.absolute()),
+    }
+
+
+def callbacks(sweep: Sweep, searcher: "PackSearcher") -> list[Any]:
+    """Return Tune's callbacks: ours and the user's."""
+    from sweep.execution.callbacks import LiveEpochs, Watch
+
+    live = [LiveEpochs(sweep.trackers)] if sweep.trackers and sweep.spec.train != "none" else []
+    return [Watch(searcher), *sweep.callbacks, *live]
+
+
+def _make_tuner(sweep: Sweep, capacity: Capacity, searcher: "PackSearcher", folder: Path) -> "tune.Tuner":
     from ray import tune
 
-    from sweep.execution.callbacks import LiveEpochs, Watch
-    from sweep.execution.trainable import PackTrainable, make_prober
+    from sweep.execution.trainable import PackTrainable
 
-    spec = sweep.spec
-    trainable = tune.with_parameters(
-        PackTrainable,
-        images=sweep.images,
-        settings=probe_settings(spec),
-        make=sweep.make or make_prober,
-        threads=max(1, math.floor(capacity.cpus)),
-        gpus=capacity.gpus,
-        storage=spec.storage or str(sweep.path.absolute()),
-    )
+    trainable = tune.with_parameters(PackTrainable, **trainable_parameters(sweep, capacity))
     return tune.Tuner(
         tune.with_resources(trainable, lambda config: tune.PlacementGroupFactory([capacity.request(config["kind"])])),
         tune_config=tune.TuneConfig(
@@ -78,10 +127,7 @@ def make_tuner(sweep: Sweep, capacity: Capacity, searcher: "PackSearcher", folde
             name="tune",
             storage_path=str(folder),
             verbose=2 if sweep.verbose else 0,
-            callbacks=[
-                *(Watch(searcher), *sweep.callbacks),
-                *([LiveEpochs(sweep.trackers)] if sweep.trackers and spec.train != "none" else []),
-            ],
+            callbacks=callbacks(sweep, searcher),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             failure_config=tune.FailureConfig(max_failures=0),  # the searcher tries again
         ),

@@ -85,17 +85,14 @@ class Painter:
     def images(self, point: "Point", layers: Sequence[int]) -> np.ndarray:
         """``[1 + layers, height, width(, 3)]``: the first test image, and what is left of it after these layers."""
         from probes.decoders import train_decoders
+        from probes.pictures import as_shown
 
         prober = self._prober
         cascade = prober.cascade(prober.network(point))
         train_decoders(cascade.prepare(), steps=prober.steps, precision=prober.settings.precision)
-        found = cascade.reconstructions()[:, 0].cpu().numpy()
-        flat = [found[n - 1] if n <= len(found) else np.full(self._images.pixels, np.nan) for n in layers]
-        shape = self._images.shape
-        tiles = np.array([self._images.test[0].numpy(), *flat]).reshape(len(layers) + 1, *_shown(shape))
-        if len(shape) == 3:  # channels first; two or four of them are no colours
-            tiles = np.moveaxis(tiles, 1, -1) if shape[0] == 3 else tiles.mean(1)
-        return tiles
+        seen = cascade.reconstructions()[:, 0].cpu().numpy()
+        flat = [seen[n - 1] if n <= len(seen) else np.full(self._images.pixels, np.nan) for n in layers]
+        return as_shown(np.array([self._images.test[0].numpy(), *flat]), self._images.shape)
 
 
 def _records(points: pd.DataFrame) -> list[dict[str, float]]:
@@ -116,10 +113,6 @@ def spread(points: pd.DataFrame, spec: SweepSpec) -> Iterator[tuple[int, "Point"
         away = np.minimum(away, ((x - x[:, [best]]) ** 2).sum(0))
         away[best] = 0.0
         best = int(np.argmax(away))
-
-
-def _shown(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return shape if len(shape) > 1 else (1, *shape)
 
 
 def _three(

@@ -14,12 +14,15 @@ import numpy as np
 import pandas as pd
 
 from probes.meanfield import applies_to, critical_sigma_w
+from sweep.model.crossings import outer_crossings
 from sweep.model.margin import MIN_POINTS, SearchModel
 from sweep.spec.columns import COLUMNS
 from sweep.spec.options import AXES
 from sweep.spec.spec import SweepSpec
 
-__all__ = ["Outline", "PhaseModel", "history", "theory_line"]
+__all__ = ["NORMAL_90", "Outline", "PhaseModel", "history", "theory_line"]
+
+NORMAL_90 = 1.645  # standard deviations on either side of the mean that hold 90 % of a normal distribution
 
 _SIGMA_W_STEPS = 241
 _SIGMA_B_STEPS = 20
@@ -59,7 +62,7 @@ class PhaseModel:
         Of the sweep.
     points:
         Its ``points`` table; rows without a margin are left out. Of more than 10,000 a random 10,000 are taken, and
-        from 2,000 on the model merges those that are nearest to each other (`sweep.boundary`).
+        from 2,000 on the model merges those that are nearest to each other.
     """
 
     spec: SweepSpec
@@ -199,8 +202,9 @@ class PhaseModel:
         for depth in depths or self.depths:
             for b, t in zip(self.sigma_b, theory, strict=True):
                 draws = self._draws(b, depth)
-                ends = [_quantiles(_crossings(self.sigma_w, d)) for d in (draws, draws[:, ::-1])]
-                lower, upper = ends[0], self.spec.sigma_w[0] + self.spec.sigma_w[1] - ends[1][[0, 2, 1]]
+                ends = outer_crossings(self.sigma_w, draws)
+                ends[draws[:, [0, -1]] >= 0] = math.nan  # there the band goes on beyond the range
+                lower, upper = (_quantiles(end) for end in ends.T)
                 c = critical.loc[b, ["sigma_w", "lower", "upper"]].to_numpy(float)
                 rows.append((depth, b, *lower, *upper, float((draws >= 0).mean()), *c, t))
         return pd.DataFrame(rows, columns=list(COLUMNS["boundary"])).astype({"depth": int})
@@ -226,17 +230,6 @@ def theory_line(spec: SweepSpec, sigma_b: np.ndarray) -> np.ndarray:
     if not applies_to(spec.architecture):
         return np.full(len(sigma_b), math.nan)
     return np.asarray(critical_sigma_w(np.asarray(sigma_b, dtype=float), spec.activation))
-
-
-def _crossings(x: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    """Where each draw ``[draws, x]`` first rises through zero; NaN where it never does or starts above."""
-    positive = draws >= 0
-    first = positive.argmax(1)
-    rows = np.arange(len(draws))
-    before, after = draws[rows, first - 1], draws[rows, first]
-    fraction = before / np.where(before == after, 1, before - after)
-    crossing = x[first - 1] + fraction * (x[first] - x[first - 1])
-    return np.where(positive.any(1) & (first > 0), crossing, math.nan)
 
 
 def _quantiles(values: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from sweep.monitor.estimator import Estimator
 from sweep.monitor.screen import Screen, shows
 from sweep.monitor.tally import NEEDED, Tally
 from sweep.monitor.view import View, line_of, view_of
-from sweep.results.joined import load
+from sweep.results.loading import load
 from sweep.results.status import is_known
 from sweep.spec.design import budget
 from sweep.storage.heartbeat import STALE, Sign, read_sign
@@ -50,9 +50,10 @@ class Watcher:
 
     def _read(self) -> None:
         """Read what is new, a part of it where there is much: so that there is something to be seen soon."""
-        before = len(self._seen)
-        self._tally.add(self._store.read_new(self._seen, NEEDED, _AT_ONCE).to_pylist())
-        behind = len(self._seen) - before >= _AT_ONCE
+        reading = self._store.read_new(self._seen, NEEDED, _AT_ONCE)
+        self._tally.add(reading.rows.to_pylist())
+        self._seen |= reading.seen
+        behind = len(reading.seen) >= _AT_ONCE
         if self._behind and not behind:
             self._tally.begin()
         self._behind = behind

@@ -1,129 +1,142 @@
-"""The figure of `sweep compare`: prediction against training."""
+"""Prediction against training over all axes of a sweep: the figure of `sweep compare`, and one of `sweep plot`."""
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from probes.meanfield import applies_to, mean_field
 from sweep.model.estimate import theory_line
-from sweep.plots.planes import SURFACE_STEPS, axis_range, draw_theory
-from sweep.plots.style import COLOURS, LABELS, RED, without_mathtext
-from sweep.plots.trained import THEORY_DEPTHS
+from sweep.plots.diagram import draw_theory
+from sweep.plots.planes import axis_range, regular_grid
+from sweep.plots.style import COLOURS, DASHED, LABELS, RED, legend, without_mathtext
+from sweep.plots.trained import ACCURACY, draw_theory_depths, truth
+from sweep.spec.options import AXES
 from sweep.spec.spec import SweepSpec
 
 if TYPE_CHECKING:
     from sweep.analysis.compare import Comparison
 
-__all__ = ["comparison_figure"]
+__all__ = ["Surfaces", "comparison_figure", "few_depths", "truth_over_depth", "truth_planes", "xi_c_over"]
+
+Surfaces = Mapping[str, Callable[[dict[str, np.ndarray]], np.ndarray]]  # accuracy, truth and prediction, of places
+_WIDTH = 7.2
 
 
-def comparison_figure(found: "Comparison") -> Figure:
-    """Truth as colour, prediction as contour, theory as line, over the axes of the sweep that was trained.
+def comparison_figure(comparison: "Comparison") -> Figure:
+    """Draw truth as colour, prediction as contour, theory as line, over the axes of the sweep that was trained.
 
     Planes of (sigma_w, sigma_b) at a few depths; of (sigma_w^2, depth), as in the paper, where sigma_b is fixed; points
     where only one axis is free.
     """
-    spec, points = found.spec, found.points
+    spec, points = comparison.spec, comparison.points
     free = set(spec.free_axes)
+    surfaces = {n: getattr(comparison, n) for n in ("accuracy", "truth", "prediction")}
     if {"sigma_w", "sigma_b"} <= free:
-        depths = [int(d) for d in np.unique(np.geomspace(*spec.depth, 4).round())]
-        figure = Figure(figsize=(9.6, 7.6) if len(depths) > 1 else (7.4, 5.2), layout="constrained")
-        grid = figure.subplots(2 if len(depths) > 2 else 1, 2 if len(depths) > 1 else 1, squeeze=False, sharex=True)
-        for axes in grid.flat[len(depths) :]:
-            axes.axis("off")
-        w, b = np.meshgrid(*[np.linspace(*axis_range(spec, a), SURFACE_STEPS) for a in ("sigma_w", "sigma_b")])
-        near = np.abs(np.log(points["depth"].to_numpy()[:, None] / np.array(depths))).argmin(1)
-        panels: list[tuple[Any, ...]] = [
-            (axes, w, b, {"sigma_w": w, "sigma_b": b, "depth": np.full(w.shape, float(d))}, points[near == i], d)
-            for i, (axes, d) in enumerate(zip(grid.flat, depths, strict=False))
-        ]
+        figure, panels = truth_planes(spec, points, surfaces, few_depths(spec), _WIDTH)
+        b = np.linspace(*axis_range(spec, "sigma_b"), 61)
+        w = theory_line(spec, b)
+        if np.isfinite(w).any():
+            for ax in panels:
+                ax.plot(w, b, color=RED, ls=DASHED, label=r"mean field, $\chi_1 = 1$")
     elif {"sigma_w", "depth"} <= free:
-        figure = Figure(figsize=(7.8, 5.6), layout="constrained")
-        w, d = np.meshgrid(*[np.linspace(*axis_range(spec, a), SURFACE_STEPS) for a in ("sigma_w", "depth")])
-        places = {"sigma_w": w, "depth": d, "sigma_b": np.full(w.shape, spec.sigma_b[0])}
-        panels = [(figure.add_subplot(), w**2, d, places, points, None)]
+        figure, panels = truth_over_depth(spec, points, surfaces, "variance", _WIDTH)
+        sigma_w = np.linspace(*axis_range(spec, "sigma_w"), 301)
+        limits = panels[0].get_ylim()
+        draw_theory_depths(panels[0], pd.Series(sigma_w), xi_c_over(spec, sigma_w, spec.sigma_b[0]))
+        panels[0].set_ylim(limits)
     else:
-        return _comparison_line(found)
-    for axes, x, y, places, near_points, depth in panels:
-        colours = axes.pcolormesh(x, y, found.accuracy(places), cmap=COLOURS, vmin=0, vmax=1, shading="gouraud")
-        axes.contour(x, y, found.truth(places), [0], colors="white", linewidths=1.4)
-        axes.contour(x, y, found.prediction(places), [0], colors="black", linewidths=2.2)
-        over_depth = depth is None
-        at = near_points["sigma_w"] ** 2 if over_depth else near_points["sigma_w"]
-        good = near_points["trainable"].to_numpy(bool)
-        axes.scatter(at, near_points["depth" if over_depth else "sigma_b"], s=14, zorder=3, lw=0.7)
-        axes.collections[-1].set_facecolors(np.where(good[:, None], 1.0, 0.0) * np.ones((1, 3)))
-        axes.collections[-1].set_edgecolors(np.where(good[:, None], 0.0, 1.0) * np.ones((1, 3)))
-        axes.set(xlim=(x.min(), x.max()), ylim=(y.min(), y.max()))
-        if over_depth:
-            axes.set(xlabel=r"weight variance $\sigma_w^2$", ylabel=LABELS["depth"])
-            _theory_depths(axes, spec)
-        else:
-            axes.set(title=f"depth {depth}", xlabel=LABELS["sigma_w"], ylabel=LABELS["sigma_b"])
-            axes.plot(theory_line(spec, y[:, 0]), y[:, 0], color=RED, ls=(0, (4, 2)))
-    figure.colorbar(colours, ax=[p[0] for p in panels], label="accuracy after training", pad=0.02)
-    handles = [
-        Line2D([], [], color="black", lw=2.2, label=f"predicted: {found.default}"),
-        Line2D([], [], color="0.7", lw=1.4, label=f"trained to {found.info['level']:.2f}"),
-        Line2D([], [], color="white", mec="black", marker="o", ls="", ms=5, label="trained"),
-        Line2D([], [], color="black", mec="white", marker="o", ls="", ms=5, label="not trained"),
-        *_theory_handles(spec, over_depth=panels[0][5] is None),
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
-    figure.suptitle(_comparison_title(found), fontsize=10, x=0.01, ha="left")
+        return _comparison_line(comparison)
+    legend(figure, panels[0])
+    figure.suptitle(_comparison_title(comparison), fontsize=10, x=0.01, ha="left")
     return figure
 
 
-def _comparison_title(found: "Comparison") -> str:
-    spec = found.spec
-    fixed = [f"{a} = {getattr(spec, a)[0]:g}" for a in ("sigma_w", "sigma_b", "depth") if a not in spec.free_axes]
+def few_depths(spec: SweepSpec) -> list[int]:
+    """Return up to four depths of a sweep, evenly on a log scale."""
+    return [int(d) for d in np.unique(np.geomspace(*spec.depth, 4).round())]
+
+
+def xi_c_over(spec: SweepSpec, sigma_w: np.ndarray, sigma_b: float) -> pd.Series:
+    """Return mean field's depth scale at each sigma_w; NaN where the architecture has no theory."""
+    known = applies_to(spec.architecture)
+    return pd.Series([mean_field(w, sigma_b, spec.activation).xi_c if known else np.nan for w in sigma_w])
+
+
+def truth_planes(
+    spec: SweepSpec, trained: pd.DataFrame, surfaces: Surfaces, depths: Sequence[int], width: float
+) -> tuple[Figure, list[Axes]]:
+    """Draw `truth` over (sigma_w, sigma_b) at each of the depths, with the trained points that are nearest to it.
+
+    Of one depth alone, those that are within a quarter of it.
+    """
+    several = len(depths) > 1
+    lines, columns = (-(-len(depths) // 2), 2) if several else (1, 1)
+    figure = Figure(figsize=(width, (0.85 if lines > 1 else 0.7) * width), layout="constrained")
+    grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
+    panels = list(grid.flat)[: len(depths)]
+    for ax in grid.flat[len(depths) :]:
+        ax.axis("off")
+    away = np.abs(np.log(trained["depth"].to_numpy()[:, None] / np.array(depths, dtype=float)))
+    nearest = np.where(several | (away.min(1) < np.log(1.25)), away.argmin(1), -1)
+    for i, (ax, depth) in enumerate(zip(panels, depths, strict=True)):
+        surface = _evaluated(regular_grid(spec, "sigma_w", "sigma_b", depth=float(depth)), surfaces)
+        truth(trained[nearest == i], surface, bar=not several, ax=ax)
+        if several:
+            ax.set_title(f"depth {depth}")
+            ax.label_outer()
+    if several:
+        figure.colorbar(panels[0].collections[0], ax=list(grid.flat), label=ACCURACY, aspect=40)
+    return figure, panels
+
+
+def truth_over_depth(
+    spec: SweepSpec, trained: pd.DataFrame, surfaces: Surfaces, x: str, width: float
+) -> tuple[Figure, list[Axes]]:
+    """Draw `truth` over the depth and ``sigma_w``, or its ``variance``."""
+    figure = Figure(figsize=(width, 0.7 * width), layout="constrained")
+    ax = figure.add_subplot()
+    frames = _evaluated(regular_grid(spec, "sigma_w", "depth"), surfaces), trained
+    surface, points = (frame.assign(variance=frame["sigma_w"] ** 2) for frame in frames)
+    truth(points, surface[[x, "depth", *surfaces]], x=x, y="depth", ax=ax)
+    return figure, [ax]
+
+
+def _evaluated(grid: pd.DataFrame, surfaces: Surfaces) -> pd.DataFrame:
+    """Return the grid with a column for each surface."""
+    places = {a: grid[a].to_numpy(float) for a in AXES}
+    return grid.assign(**{name: surface(places) for name, surface in surfaces.items()})
+
+
+def _comparison_title(comparison: "Comparison") -> str:
+    """Return what was trained, and how well it was predicted."""
+    spec = comparison.spec
+    fixed = [f"{a} = {getattr(spec, a)[0]:g}" for a in AXES if a not in spec.free_axes]
     parts = [without_mathtext(Path(spec.dataset).name), spec.architecture, spec.activation, *fixed]
-    auc = found.table["auc"].get(found.default, float("nan"))
-    return " · ".join([*parts, f"{found.info['points']} networks trained", f"AUC {auc:.3f}"])
+    auc = comparison.table["auc"].get(comparison.default, float("nan"))
+    return " · ".join(
+        [*parts, f"{comparison.info['points']} networks trained", f"AUC of {comparison.default} {auc:.3f}"]
+    )
 
 
-def _theory_depths(axes: Axes, spec: SweepSpec) -> None:
-    """The depths 6 xi_c and xi_c of mean field, over sigma_w^2."""
-    if not applies_to(spec.architecture):
-        return
-    sigma_w = np.linspace(*axis_range(spec, "sigma_w"), 301)
-    xi = np.array([mean_field(w, spec.sigma_b[0], spec.activation).xi_c for w in sigma_w])
-    limits = axes.get_ylim()
-    for factor, style in THEORY_DEPTHS:
-        axes.plot(sigma_w**2, factor * np.minimum(xi, 1e6), color=RED, ls=style, lw=1.6)
-    axes.set_ylim(limits)
-
-
-def _theory_handles(spec: SweepSpec, *, over_depth: bool) -> list[Line2D]:
-    if not applies_to(spec.architecture):
-        return []
-    if not over_depth:
-        return [Line2D([], [], color=RED, ls=(0, (4, 2)), label=r"mean field, $\chi_1 = 1$")]
-    labels = (r"mean field, $6\,\xi_c$", r"mean field, $\xi_c$")
-    return [
-        Line2D([], [], color=RED, ls=style, label=label)
-        for (_, style), label in zip(THEORY_DEPTHS, labels, strict=True)
-    ]
-
-
-def _comparison_line(found: "Comparison") -> Figure:
-    """One free axis: accuracy and score of every point along it."""
+def _comparison_line(comparison: "Comparison") -> Figure:
+    """Draw accuracy and score of every point along the only free axis."""
     figure = Figure(figsize=(7.4, 5.6), layout="constrained")
-    (axis,) = found.spec.free_axes
+    (axis,) = comparison.spec.free_axes
     above, below = figure.subplots(2, 1, sharex=True)
-    x = found.points[axis]
-    above.plot(x, found.points["accuracy"], "o", ms=4, color=COLOURS(0.1))
-    above.axhline(found.info["level"], color="0.5", lw=0.8)
-    above.set(ylabel="accuracy after training", ylim=(0, 1))
-    below.plot(x, found.points[f"score_{found.default}"], "o", ms=4, color="black")
+    x = comparison.points[axis]
+    above.plot(x, comparison.points["accuracy"], "o", ms=4, color=COLOURS(0.1))
+    above.axhline(comparison.info["level"], color="0.5", lw=0.8)
+    above.set(ylabel=ACCURACY, ylim=(0, 1))
+    below.plot(x, comparison.points[f"score_{comparison.default}"], "o", ms=4, color="black")
     below.axhline(0, color="0.5", lw=0.8)
-    below.set(xlabel=LABELS[axis], ylabel=f"score of {found.default}")
+    below.set(xlabel=LABELS[axis], ylabel=f"score of {comparison.default}")
     if axis == "sigma_w":
         for axes in (above, below):
-            draw_theory(axes, found.spec)
-    figure.suptitle(_comparison_title(found), fontsize=10, x=0.01, ha="left")
+            draw_theory(axes, comparison.spec)
+    figure.suptitle(_comparison_title(comparison), fontsize=10, x=0.01, ha="left")
     return figure

@@ -10,20 +10,20 @@ from matplotlib.figure import Figure
 from sweep.plots.style import axes_or_new, without_mathtext
 
 if TYPE_CHECKING:
-    from probes.pictures import Gallery
+    from probes.pictures import Gallery, State
 
-__all__ = ["gallery_figure", "reconstructions"]
+__all__ = ["gallery_figure", "reconstructions", "stretched"]
 
 
 def stretched(tiles: np.ndarray, axes: int) -> np.ndarray:
-    """Images ``[..., height, width(, 3)]`` behind so many axes, each over its own range: from 0 to 1."""
+    """Return images ``[..., height, width(, 3)]`` behind so many axes, each stretched over its own range to 0..1."""
     inner = tuple(range(axes, tiles.ndim))
     low, high = tiles.min(inner, keepdims=True), tiles.max(inner, keepdims=True)
     return np.asarray((tiles - low) / np.where(high > low, high - low, 1))
 
 
 def reconstructions(tiles: np.ndarray, rows: Sequence[str], columns: Sequence[str], *, ax: Axes | None = None) -> Axes:
-    """Images in rows and columns: ``[rows, columns, height, width]`` or ``[..., height, width, 3]``.
+    """Draw images in rows and columns: ``[rows, columns, height, width]`` or ``[..., height, width, 3]``.
 
     Each is stretched over its own range: reconstructions are read for their shapes.
     """
@@ -35,9 +35,8 @@ def reconstructions(tiles: np.ndarray, rows: Sequence[str], columns: Sequence[st
     for r in range(len(rows)):
         for c in range(len(columns)):
             sheet[r * (h + gap) :, c * (w + gap) :][:h, :w] = scaled[r, c]
-    ax.imshow(
-        np.ma.masked_invalid(sheet) if sheet.ndim == 2 else np.nan_to_num(sheet, nan=1.0), cmap="gray", vmin=0, vmax=1
-    )
+    shown = np.ma.masked_invalid(sheet) if sheet.ndim == 2 else np.nan_to_num(sheet, nan=1.0)
+    ax.imshow(shown, cmap="gray", vmin=0, vmax=1)
     ax.set_xticks(np.arange(len(columns)) * (w + gap) + (w - 1) / 2, columns)
     ax.set_yticks(np.arange(len(rows)) * (h + gap) + (h - 1) / 2, rows)
     ax.tick_params(length=0, top=False, labeltop=True, labelbottom=False)
@@ -47,15 +46,14 @@ def reconstructions(tiles: np.ndarray, rows: Sequence[str], columns: Sequence[st
 
 
 def gallery_figure(gallery: "Gallery", dataset: str) -> Figure:
-    """Reconstructions layer by layer and the favourites of the classes, before and after training."""
-    depth, count = gallery.point.depth, len(gallery.originals)
+    """Draw reconstructions layer by layer and the favourites of the classes, before and after training."""
+    p, count = gallery.point, len(gallery.originals)
     states = [("as drawn", gallery.before), (f"trained: accuracy {gallery.curve.accuracy.max():.2f}", gallery.after)]
     columns = max(len(gallery.layers) + 1, 0 if gallery.before is None else len(gallery.before.favourites) + 1)
     figure = Figure(figsize=(0.85 * columns + 0.4, 0.92 * 2 * (count + 1) + 1.6), layout="constrained")
-    p = gallery.point
     figure.suptitle(
         rf"{without_mathtext(dataset)}: $\sigma_w$ = {p.sigma_w:g}, "
-        rf"$\sigma_b$ = {p.sigma_b:g}, {depth} layers, seed {p.seed}",
+        rf"$\sigma_b$ = {p.sigma_b:g}, {p.depth} layers, seed {p.seed}",
         fontsize=10,
     )
     parts = figure.subfigures(2, 1, squeeze=False, hspace=0.04)[:, 0]
@@ -66,24 +64,28 @@ def gallery_figure(gallery: "Gallery", dataset: str) -> Figure:
             cell.axis("off")
         if state is None:
             cells[0, 0].text(0, 0.5, "its activations leave the finite range: nothing to reconstruct", fontsize=9)
-            continue
-        for row, original in enumerate(gallery.originals):
-            for column, image in enumerate([original, *state.reconstructions[:, row]]):
-                _image(cells[row, column], image, gallery.shape)
-        heads = ["image", *(f"layer {n}" if n <= depth else "classes" for n in gallery.layers)]
-        for cell, head in zip(cells[0], heads, strict=False):
-            cell.set_title(head, fontsize=8)
-        cells[count, 0].text(0.5, 0.5, "favourite\nimage of", fontsize=8, ha="center", va="center")
-        for number, image in enumerate(state.favourites):
-            _image(cells[count, number + 1], image, gallery.shape)
-            cells[count, number + 1].set_title(f"class {number}", fontsize=8)
+        else:
+            _draw_state(cells, gallery, state)
     return figure
 
 
-def _image(axes: Axes, flat: np.ndarray, shape: tuple[int, ...]) -> None:
-    """One image, stretched over its own range: reconstructions are read for their shapes."""
-    low, high = float(flat.min()), float(flat.max())
-    image = ((flat - low) / (high - low or 1.0)).reshape(shape if len(shape) > 1 else (1, -1))
-    if image.ndim == 3:  # channels first; two or four of them are no colours
-        image = image.transpose(1, 2, 0) if image.shape[0] == 3 else image.mean(0)
-    axes.imshow(image, cmap="gray", interpolation="nearest", aspect="equal" if len(shape) > 1 else "auto")
+def _draw_state(cells: np.ndarray, gallery: "Gallery", state: "State") -> None:
+    """Draw a row for each image, and one of the favourites."""
+    for row, original in enumerate(gallery.originals):
+        for column, image in enumerate([original, *state.reconstructions[:, row]]):
+            _draw_image(cells[row, column], image, gallery.shape)
+    heads = ["image", *(f"layer {n}" if n <= gallery.point.depth else "classes" for n in gallery.layers)]
+    for cell, head in zip(cells[0], heads, strict=False):
+        cell.set_title(head, fontsize=8)
+    cells[-1, 0].text(0.5, 0.5, "favourite\nimage of", fontsize=8, ha="center", va="center")
+    for number, image in enumerate(state.favourites):
+        _draw_image(cells[-1, number + 1], image, gallery.shape)
+        cells[-1, number + 1].set_title(f"class {number}", fontsize=8)
+
+
+def _draw_image(axes: Axes, flat: np.ndarray, shape: tuple[int, ...]) -> None:
+    """Draw one image, stretched over its own range: reconstructions are read for their shapes."""
+    from probes.pictures import as_shown
+
+    image, aspect = stretched(as_shown(flat, shape), 0), "equal" if len(shape) > 1 else "auto"
+    axes.imshow(image, cmap="gray", interpolation="nearest", aspect=aspect)

@@ -9,22 +9,20 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from probes.point import NEEDED
+from sweep.plots.marks import at_most
 from sweep.plots.style import (
-    COLOURS,
     DASHED,
     LABELS,
     LINE_STYLES,
     PALETTE,
     RED,
     VALUE_LABELS,
-    at_most,
     axes_or_new,
     use_plain_ticks,
 )
-from sweep.results.results import Results
 from sweep.spec.columns import POINT
 
-__all__ = ["band", "depth", "draw_profiles", "history", "profiles"]
+__all__ = ["band", "depth", "history", "profiles"]
 
 
 def depth(
@@ -34,7 +32,7 @@ def depth(
     boundary: pd.DataFrame | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Horizon against depth, from the table ``points``: above the line, a network is predicted trainable.
+    """Draw horizon against depth, from the table ``points``: above the line, a network is predicted trainable.
 
     Colour says on which side of the measured critical line of ``boundary`` a network is, where that is given.
     """
@@ -43,15 +41,7 @@ def depth(
     censored = measured[f"{statistic}_censored"].fillna(False).astype(bool)
     horizon = measured[statistic].clip(lower=0.5)
     ends = np.array([measured["depth"].min(), measured["depth"].max()], dtype=float)
-    if boundary is not None and len(boundary):
-        line = boundary[boundary["depth"] == boundary["depth"].max()].sort_values("sigma_b")
-        critical = np.interp(measured["sigma_b"], line["sigma_b"], line["critical"])
-        colour, label = measured["sigma_w"] / critical, r"$\sigma_w$ / critical $\sigma_w$"
-        spread = max(1.2, float(colour.max()), 1 / float(colour.min()))
-        norm: Normalize = LogNorm(1 / spread, spread)
-    else:
-        colour, label, norm = measured["sigma_w"], LABELS["sigma_w"], Normalize()
-    size = 16 if len(measured) <= 300 else 6
+    colour, label, norm = _sides(measured, boundary)
     for part, marker, name in ((~censored, "o", "measured"), (censored, "^", "at least")):
         if part.any():
             marks = ax.scatter(
@@ -60,7 +50,7 @@ def depth(
                 c=colour[part],
                 norm=norm,
                 cmap="RdYlBu_r" if isinstance(norm, LogNorm) else rcParams["image.cmap"],
-                s=size,
+                s=16 if len(measured) <= 300 else 6,
                 marker=marker,
                 edgecolors="0.2",
                 linewidths=0.4,
@@ -69,7 +59,7 @@ def depth(
             )
     bar = ax.figure.colorbar(marks, ax=ax, label=label)
     if isinstance(norm, LogNorm):
-        ticks = [t for t in (0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5) if 1 / spread <= t <= spread]
+        ticks = [t for t in (0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5) if norm.vmin <= t <= norm.vmax]
         bar.set_ticks(ticks, labels=[f"{t:g}" for t in ticks])
         bar.ax.minorticks_off()
     share = NEEDED[statistic]
@@ -87,8 +77,18 @@ def depth(
     return ax
 
 
+def _sides(measured: pd.DataFrame, boundary: pd.DataFrame | None) -> tuple[pd.Series, str, Normalize]:
+    """Return sigma_w of each point (over the critical one where that is known), what that is, and its scale."""
+    if boundary is None or not len(boundary):
+        return measured["sigma_w"], LABELS["sigma_w"], Normalize()
+    line = boundary[boundary["depth"] == boundary["depth"].max()].sort_values("sigma_b")
+    ratio = measured["sigma_w"] / np.interp(measured["sigma_b"], line["sigma_b"], line["critical"])
+    spread = max(1.2, float(ratio.max()), 1 / float(ratio.min()))
+    return ratio, r"$\sigma_w$ / critical $\sigma_w$", LogNorm(1 / spread, spread)
+
+
 def band(boundary: pd.DataFrame, *, most: int = 3, ax: Axes | None = None) -> Axes:
-    """The trainable band of sigma_w against depth, from the table ``boundary``, for a few sigma_b."""
+    """Draw the trainable band of sigma_w against depth, from the table ``boundary``, for a few sigma_b."""
     ax = axes_or_new(ax)
     values = np.unique(boundary["sigma_b"])
     chosen = values[np.unique(np.linspace(0, len(values) - 1, min(most, len(values))).round().astype(int))]
@@ -106,7 +106,7 @@ def band(boundary: pd.DataFrame, *, most: int = 3, ax: Axes | None = None) -> Ax
 def profiles(
     profiles: pd.DataFrame, *, value: str = "direct_retained", threshold: float | None = None, ax: Axes | None = None
 ) -> Axes:
-    """A value after each layer, a line a network, from the table ``profiles``; colour: sigma_w."""
+    """Draw a value after each layer, a line a network, from the table ``profiles``; colour: sigma_w."""
     ax = axes_or_new(ax)
     rows = profiles[profiles[value].notna()]
     norm = Normalize(rows["sigma_w"].min(), rows["sigma_w"].max())
@@ -126,7 +126,7 @@ def profiles(
 
 
 def history(history: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """How the boundary's expected error fell with the number of points, from `Results.history`."""
+    """Draw how the boundary's expected error fell with the number of points, from `Results.history`."""
     ax = axes_or_new(ax)
     ax.plot(history["points"], history["expected_error"], "o-", ms=3.5, color="black", lw=1.4)
     ax.set(
@@ -139,24 +139,3 @@ def history(history: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     use_plain_ticks(ax.yaxis)
     ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:g} %"))
     return ax
-
-
-def draw_profiles(axes: Axes, results: Results) -> None:
-    """No free axis: the profiles of the replicas."""
-    profiles = results.profiles
-    for name, style in (("direct_retained", "-"), ("cascade_retained", "--")):
-        for i, (_, rows) in enumerate(profiles.groupby("seed")):
-            rows = rows[rows[name].notna()]  # layers that were decoded
-            if len(rows):
-                axes.plot(
-                    rows["layer"],
-                    rows[name],
-                    style,
-                    color=COLOURS(0.1 if style == "-" else 0.6),
-                    lw=1.5,
-                    label=name if i == 0 else None,
-                )
-    axes.axhline(0, color="0.5", lw=0.8)
-    axes.set(xlabel="layer", ylabel="retained information (1 perfect, 0 the mean image)")
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize=8, frameon=False)

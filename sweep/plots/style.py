@@ -1,77 +1,39 @@
-"""Sizes, colours, labels and helpers that all figures share."""
+"""Sizes, colours and labels that all figures share, and the styles that change them."""
 
 import os
-import uuid
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-import pandas as pd
 from matplotlib import RcParams, colormaps, rc_context, rc_params_from_file, rcParams, style
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from sweep.errors import SpecError
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 __all__ = [
     "COLOURS",
     "DASHED",
+    "LABELS",
     "LINE_STYLES",
     "PALETTE",
     "RED",
     "STYLE",
     "VALUE_LABELS",
     "WHITE_OUTLINE",
-    "WIDE",
-    "at_most",
+    "WIDTH",
     "axes_or_new",
-    "check_picture",
-    "draw_points",
-    "draw_surface",
     "legend",
-    "save",
-    "save_picture",
     "styled",
     "use_plain_ticks",
     "without_mathtext",
 ]
 
-PICTURE = "phase_diagram.png"
-_ENDINGS = (".png", ".pdf", ".svg")
-
-
-def check_picture(path: Path, argument: str) -> None:
-    """Refuse a file that would be no picture, before any work is done for it."""
-    if path.suffix.lower() not in _ENDINGS:
-        raise SpecError(f"`{argument}` must end in {', '.join(_ENDINGS)}, got {str(path)!r}")
-    if not path.parent.is_dir():
-        raise SpecError(f"`{argument}` {str(path)!r} cannot be written: there is no folder {str(path.parent)!r}")
-
-
-def save_picture(figure: "Figure", path: Path, argument: str) -> None:
-    """Write it, beside and renamed: a link that stands there is replaced, not followed."""
-    pass
-
-    beside = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
-    try:
-        save(figure, beside)
-        beside.rename(path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise SpecError(f"`{argument}` {str(path)!r} cannot be written: {error.strerror or error}") from None
-
-
 LABELS = {
     "sigma_w": r"weight standard deviation $\sigma_w$",
     "sigma_b": r"bias standard deviation $\sigma_b$",
     "depth": "depth (hidden layers)",
+    "variance": r"weight variance $\sigma_w^2$",
 }
 VALUE_LABELS = {
     "direct_retained": "retained information (direct)",
@@ -89,85 +51,31 @@ WHITE_OUTLINE = (withStroke(linewidth=2.6, foreground="0.25"),)
 DASHED = (0, (4, 2))
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write PNG, PDF or SVG by the path's ending."""
-    FigureCanvasAgg(figure)
-    figure.savefig(path, dpi=160, metadata=None)
-
-
 def axes_or_new(ax: Axes | None) -> Axes:
+    """Return the axes, or those of a new figure."""
     return Figure(figsize=(5.2, 3.6), layout="constrained").add_subplot() if ax is None else ax
 
 
 def use_plain_ticks(axis: Any) -> None:
-    """1, 2, 5, 10 rather than powers of ten."""
+    """Label a logarithmic axis with 1, 2, 5, 10 rather than powers of ten."""
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
     axis.set_minor_formatter(NullFormatter())
 
 
 def without_mathtext(text: str) -> str:
-    """The name of a file is text, not mathematics: matplotlib would read what stands between two dollars."""
+    """Escape dollars in the name of a file: matplotlib would read what stands between two of them as mathematics."""
     return text.replace("$", r"\$")
 
 
-def draw_surface(
-    axes: Axes, x: np.ndarray, y: np.ndarray, z: np.ndarray, norm: Normalize, label: str, bar: bool = True
-) -> None:
-    mesh = axes.pcolormesh(x, y, z, cmap=rcParams["image.cmap"], norm=norm, shading="gouraud", rasterized=True)
-    if not bar:
-        return
-    drawn = axes.figure.colorbar(mesh, ax=axes, label=label)
-    if isinstance(norm, LogNorm):  # plain numbers: nobody reads 3 x 10^1 layers
-        low, high = mesh.get_clim()
-        ticks = [m * 10.0**e for e in range(-1, 6) for m in (1, 2, 3, 5) if low <= m * 10.0**e <= high]
-        drawn.set_ticks(ticks, labels=[f"{t:g}" for t in ticks])
-        drawn.ax.minorticks_off()
-
-
 def legend(figure: Figure, axes: Axes) -> None:
-    """Below the axes, where it hides nothing, in as many columns as there is room for; the figure grows by its rows."""
+    """Put a legend below the axes, in as many columns as there is room for; the figure grows by its rows."""
     handles, labels = axes.get_legend_handles_labels()
     if handles:
         size = 0.9 * min(9.0, rcParams["font.size"])
         columns = max(1, min(4, int(figure.get_figwidth() / (0.23 * size))))
         figure.set_figheight(figure.get_figheight() + -(-len(handles) // columns) * 1.6 * size / 72)
         figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=size, frameon=False)
-
-
-def draw_points(axes: Axes, points: pd.DataFrame, x: str, y: str, truth: bool = False) -> None:
-    """Measured points: white where predicted trainable at their own depth, black where not; failed ones crossed.
-
-    With ``truth``, by what training gave. Of more than a thousand, a thousand are drawn.
-    """
-    failed = points[points["status"] == "failed"]
-    measured = points[points["trainable"].notna() if truth else points["status"] != "failed"]
-    good = measured["trainable"].astype(bool) if truth else measured["margin"] >= 0
-    shown = at_most(measured)
-    few = "" if len(shown) == len(measured) else f" ({len(shown):,} of {len(measured):,} shown)"
-    yes, no = ("trained" + few, "not trained") if truth else ("trainable at its own depth" + few, "not trainable")
-    size = 20 if len(shown) <= 300 else 7
-    for chosen, face, edge, label in ((good, "white", "black", yes), (~good, "black", "white", no)):
-        part = shown[chosen.loc[shown.index]]
-        axes.scatter(
-            part[x],
-            part[y],
-            s=size,
-            c=face,
-            edgecolors=edge,
-            linewidths=0.8 if size == 20 else 0.4,
-            zorder=3,
-            clip_on=False,
-            label=label,
-        )
-    if len(failed):
-        failed = at_most(failed)
-        axes.scatter(failed[x], failed[y], s=30, c=RED, marker="x", zorder=4, clip_on=False, label="failed")
-
-
-def at_most(rows: pd.DataFrame, most: int = 1000) -> pd.DataFrame:
-    """As many as can be told apart."""
-    return rows if len(rows) <= most else rows.sample(most, random_state=0)
 
 
 STYLE: dict[str, Any] = {  # what a style file may change
@@ -185,11 +93,10 @@ STYLE: dict[str, Any] = {  # what a style file may change
     "savefig.dpi": 300,
 }
 WIDTH = 5.2  # inches, but where there are several panels
-WIDE = {"depth": 7.2, "reconstructions": 6.8, "truth": 6.2}
 
 
 def styled(file: str | None) -> Any:
-    """A context of our style, and what a matplotlib style file (or the name of one of its styles) changes in it.
+    """Return a context of our style, and what a matplotlib style (a file, or the name of one) changes in it.
 
     Raises
     ------

@@ -4,7 +4,6 @@ import platform
 import shlex
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ from sweep.results.status import status
 from sweep.spec.columns import COLUMNS, POINT
 from sweep.spec.options import AXES, MEASURED
 from sweep.spec.spec import SweepSpec
-from sweep.version import __version__
+from sweep.version import __version__, installed_versions
 
 __all__ = ["content"]
 
@@ -99,13 +98,8 @@ def _plain(value: Any) -> str:
 
 def _versions() -> list[list[str]]:
     """Return name and version of what is installed here."""
-    versions = [["trainability-sweep", __version__], ["Python", platform.python_version()]]
-    for name in _PACKAGES:
-        try:
-            versions.append([name, metadata.version(name)])
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
+    own = [["trainability-sweep", __version__], ["Python", platform.python_version()]]
+    return own + [list(pair) for pair in installed_versions(*_PACKAGES).items()]
 
 
 def _predictions(spec: SweepSpec) -> dict[str, Any]:

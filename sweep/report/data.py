@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from probes.meanfield import applies_to
-from sweep.model.estimate import PhaseModel, theory_line
+from sweep.model.estimate import NORMAL_90, PhaseModel, theory_line
 from sweep.model.margin import MIN_POINTS, MarginModel
 from sweep.results.results import Results
 from sweep.spec.columns import COLUMNS, KINDS, POINT
@@ -79,7 +79,7 @@ def column_data(points: pd.DataFrame) -> dict[str, list[Any]]:
 def profile_data(results: Results, shown: pd.DataFrame) -> dict[str, list[Any]]:
     """Return, by probe, the curve of each point shown; None for a point without."""
     names = [n for n in KINDS if n.startswith("profile_") and n.endswith("_retained")]
-    table = results.store.read(names)
+    table = results.store.read(names).rows
     if not table.num_rows:
         return {}
     keys = pd.MultiIndex.from_frame(table.select(list(POINT)).to_pandas())
@@ -140,8 +140,8 @@ def line_data(results: Results) -> dict[str, Any] | None:
     return {
         "x": numbers(x),
         "mean": numbers(mean),
-        "low": numbers(mean - 1.645 * deviation),
-        "high": numbers(mean + 1.645 * deviation),
+        "low": numbers(mean - NORMAL_90 * deviation),
+        "high": numbers(mean + NORMAL_90 * deviation),
     }
 
 

@@ -8,7 +8,6 @@ import base64
 import hashlib
 import html
 import json
-import uuid
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 from sweep.errors import SpecError
 from sweep.report.content import content
 from sweep.results.results import Results
+from sweep.storage.files import replaced
 
 __all__ = ["page", "script", "write_report"]
 
@@ -43,12 +43,10 @@ def write_report(results: Results, output: str | Path | None = None, reconstruct
     if not path.parent.is_dir():
         raise SpecError(f"`output` {str(path)!r} cannot be written: there is no folder {str(path.parent)!r}")
     text = page(content(results, reconstructions))
-    beside = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
     try:
-        beside.write_text(text, encoding="utf-8", newline="\n")
-        beside.rename(path)  # a link that stands there is replaced, not followed
+        with replaced(path, hidden=True) as beside:
+            beside.write_text(text, encoding="utf-8", newline="\n")
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise SpecError(f"`output` {str(path)!r} cannot be written: {error.strerror or error}") from None
     if not output:
         results.home.publish(path)

@@ -1,23 +1,19 @@
-"""The tables of several sweeps together, and how results are loaded."""
+"""The tables of several sweeps together."""
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from sweep.errors import SpecError
 from sweep.results.results import Results
 from sweep.spec.columns import SWEEP, described
-from sweep.storage.home import Home
-from sweep.storage.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["Joined", "load"]
+__all__ = ["Joined"]
 
 
 @dataclass
@@ -68,36 +64,3 @@ class Joined:
         frame.insert(0, SWEEP, np.repeat(np.array(list(frames), dtype=object), [len(f) for f in frames.values()]))
         frame = frame.astype({SWEEP: "str"})
         return described(frame, table)
-
-
-@overload
-def load(directory: str | Path) -> Results: ...  # type: ignore[overload-overlap]  # a text is a sequence of texts
-
-
-@overload
-def load(directory: "Sequence[str | Path]") -> Joined: ...
-
-
-def load(directory: "str | Path | Sequence[str | Path]") -> Results | Joined:
-    """The results of the sweep in a directory or at a URI, finished or not; of several, joined.
-
-    Raises
-    ------
-    SpecError
-        There is no sweep there, or one is given twice.
-    StoreError
-        Its storage cannot be used.
-    """
-    if isinstance(directory, str | Path):
-        home = Home(directory)
-        spec = home.read_spec()
-        return Results(home, spec, Store(spec.storage or home.place, spec.digest))
-    found: dict[str, Results] = {}
-    for one in directory:
-        results = load(one)
-        if any(results.home == other.home for other in found.values()):
-            raise SpecError(f"`directory` must name different sweeps, got {str(one)!r} twice")
-        found[results.home.place] = results
-    if not found:
-        raise SpecError("`directory` must name at least one sweep, got none")
-    return Joined(found)

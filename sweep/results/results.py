@@ -5,15 +5,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from sweep.errors import SpecError
 from sweep.model.level import trained_level
-from sweep.results.unfolded import load_points, unfolded_lists
-from sweep.spec.columns import CURVES, LIST_PREFIX, POINT, PROFILES, described
+from sweep.results.profiles import read_profiles
+from sweep.results.unfolded import points_of, unfolded_lists
+from sweep.spec.columns import COLUMNS, CURVES, LIST_PREFIX, described
 from sweep.spec.spec import SweepSpec
 from sweep.storage.home import Home
 from sweep.storage.store import Store
@@ -47,9 +45,19 @@ class Results:
         return self.home.local
 
     @cached_property
+    def _stored(self) -> tuple[pd.DataFrame, dict[str, str]]:
+        reading = self.store.read(list(COLUMNS["points"]))
+        return points_of(reading.rows), reading.damaged
+
+    @property
+    def damaged(self) -> dict[str, str]:
+        """Files among the results that are no part of the sweep, or cannot be read, and why."""
+        return self._stored[1]
+
+    @cached_property
     def points(self) -> pd.DataFrame:
         """One row a point."""
-        points = load_points(self.store)
+        points = self._stored[0]
         if self.spec.train != "none":
             level = self.spec.level or trained_level(points)
             points["trainable"] = (points["accuracy"] > level).astype("boolean").where(points["accuracy"].notna())
@@ -72,7 +80,7 @@ class Results:
         points: pd.DataFrame | None = None,
         columns: "Sequence[str] | None" = None,
     ) -> pd.DataFrame:
-        """The rows of `profiles` of networks of these depths, at these layers, of these points (rows of `points`).
+        """Return the rows of `profiles` of these depths, at these layers, of these points (rows of `points`).
 
         ``columns`` are the profiles wanted. Only they are read, and rows that are not wanted take no memory.
 
@@ -81,44 +89,13 @@ class Results:
         SpecError
             A column that is no profile, a layer below 1.
         """
-        names = list(PROFILES) if columns is None else [n for n in columns if n not in (*POINT, "layer")]
-        if unknown := [n for n in names if n not in PROFILES]:
-            raise SpecError(f"`columns` must be of {', '.join(PROFILES)}, got {unknown[0]!r}")
-        layers = None if layer is None else np.unique(np.atleast_1d(np.asarray(layer)))
-        if layers is not None and (not len(layers) or layers[0] < 1 or (layers != layers.astype(int)).any()):
-            raise SpecError(f"`layer` must be whole numbers from 1, got {layer!r}")
-        depths = None if depth is None else np.atleast_1d(np.asarray(depth))
-        seeds = None if points is None else points["seed"].unique()
-        span = None if layers is None else (int(layers[0]), int(layers[-1]))
-
-        def wanted(part: pa.Table) -> pa.Table:
-            rows = np.ones(part.num_rows, dtype=bool)
-            if depths is not None:
-                rows &= np.isin(part["depth"].to_numpy(), depths)
-            if seeds is not None:
-                rows &= np.isin(part["seed"].to_numpy(), seeds)
-            part = part if rows.all() else part.filter(pa.array(rows))
-            if span is not None:
-                for name in [n for n in part.column_names if n in lists and not pa.types.is_null(part[n].type)]:
-                    sliced = pc.list_slice(part[name], span[0] - 1, span[1], return_fixed_size_list=False)
-                    part = part.set_column(part.column_names.index(name), name, sliced)
-            return part
-
-        lists = [LIST_PREFIX["profiles"] + n for n in names]
-        wide = self.store.read(lists, None if depths is seeds is span is None else wanted)
-        if points is not None and wide.num_rows:  # seeds alone may be those of other points, too
-            keys = pd.MultiIndex.from_frame(wide.select(list(POINT)).to_pandas())
-            wide = wide.filter(pa.array(keys.isin(pd.MultiIndex.from_frame(points[list(POINT)]))))
-        frame = unfolded_lists(wide, "profiles", names, first=span[0] if span else 1)
-        if layers is not None and len(layers) < layers[-1] - layers[0] + 1:
-            frame = described(frame[frame["layer"].isin(layers)].reset_index(drop=True), "profiles")
-        return frame
+        return read_profiles(self.store, depth, layer, points, columns)
 
     @cached_property
     def truth(self) -> pd.DataFrame:
         """One row a trained point, learning rate and epoch."""
         names = list(CURVES)
-        wide = self.store.read([LIST_PREFIX["truth"] + n for n in names])
+        wide = self.store.read([LIST_PREFIX["truth"] + n for n in names]).rows
         frame = unfolded_lists(wide, "truth", names).dropna(subset=["epoch"], ignore_index=True)
         return described(frame.astype({"epoch": "int64"}), "truth")
 

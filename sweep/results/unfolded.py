@@ -5,10 +5,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sweep.spec.columns import BOOLEAN, COLUMNS, DTYPES, LIST_PREFIX, POINT, TEXT, WHOLE, described
-from sweep.storage.store import Store
+from sweep.spec.columns import COLUMNS, DTYPES, LIST_PREFIX, POINT, described
 
-__all__ = ["load_points", "unfolded_lists"]
+__all__ = ["points_of", "unfolded_lists"]
 
 
 def unfolded_lists(wide: pa.Table, table: str, names: list[str], first: int = 1) -> pd.DataFrame:
@@ -37,7 +36,7 @@ def unfolded_lists(wide: pa.Table, table: str, names: list[str], first: int = 1)
 
 
 def _list(wide: pa.Table, name: str) -> pa.ListArray:
-    """A list column in one piece, with empty lists where there are none."""
+    """Return a list column in one piece, with empty lists where there are none."""
     type_ = pa.large_list(pa.float64())
     if name not in wide.column_names:
         return pa.array([[]] * wide.num_rows, type_)
@@ -45,20 +44,13 @@ def _list(wide: pa.Table, name: str) -> pa.ListArray:
     return pc.fill_null(found, pa.scalar([], type_)) if found.null_count else found
 
 
-def load_points(store: Store) -> pd.DataFrame:
-    """The ``points`` table of what a store holds now."""
-    columns = COLUMNS["points"]
-    frame = store.read(list(columns)).to_pandas().reindex(columns=list(columns))
-    for name in columns:
-        if name in BOOLEAN:
-            frame[name] = frame[name].astype("boolean")
-        elif name in WHOLE:
-            frame[name] = frame[name].astype("Int64")
-        elif name in TEXT:
-            text = frame[name] if frame[name].dtype == "str" else frame[name].astype(object)
-            frame[name] = text.fillna("").astype(str)
-        elif name in ("depth", "seed"):
-            frame[name] = frame[name].astype("int64")
-        else:
-            frame[name] = frame[name].astype(float)
+def points_of(rows: pa.Table) -> pd.DataFrame:
+    """Return the ``points`` table of rows."""
+    names = list(COLUMNS["points"])
+    frame = rows.to_pandas().reindex(columns=names)
+    for name in names:
+        column = frame[name]
+        if DTYPES[name] == "str":
+            column = (column if column.dtype == "str" else column.astype(object)).fillna("")
+        frame[name] = column.astype(DTYPES[name])
     return described(frame.sort_values(list(POINT), ignore_index=True), "points")

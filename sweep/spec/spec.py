@@ -75,28 +75,35 @@ class SweepSpec:
     first_points: int | None = None  # the budget that the sweep began with: a grid is refined, not redrawn
 
     def __post_init__(self) -> None:
+        self._check_lists()
+        self._resolve()
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is not None or field.default is not None:
+                object.__setattr__(self, field.name, _checked(field.name, value))
+        self._check_texts()
+        _check_together(self)
+        if self.first_points is None:
+            object.__setattr__(self, "first_points", self.points)
+
+    def _check_lists(self) -> None:
+        """Make tuples of what is a list of numbers."""
+        if self.widths is not None:
+            object.__setattr__(self, "widths", _numbers("widths", self.widths, RANGES["width"], RANGES["depth"].high))
+        object.__setattr__(self, "lr", _numbers("lr", self.lr, RANGES["lr"], MOST_RATES))
+        if len(set(self.lr)) < len(self.lr):
+            raise SpecError(f"`lr` must be different numbers, got {', '.join(map(str, self.lr))}")
+
+    def _resolve(self) -> None:
+        """Fill in the defaults that depend on other options."""
         if self.statistic is None:
             chosen = "cascade_horizon" if self.probe == "cascade" else "direct_horizon"
             object.__setattr__(self, "statistic", chosen)
-        if self.widths is not None:
-            object.__setattr__(self, "widths", self._list("widths", self.widths, RANGES["width"], RANGES["depth"].high))
-        object.__setattr__(self, "lr", self._list("lr", self.lr, RANGES["lr"], MOST_RATES))
-        if len(set(self.lr)) < len(self.lr):
-            raise SpecError(f"`lr` must be different numbers, got {', '.join(map(str, self.lr))}")
         if self.depth is None:
             layers = len(self.widths) if self.widths else 0
             object.__setattr__(self, "depth", (layers, layers) if layers else DEPTH)
-        for name, default in ((f.name, f.default) for f in fields(self)):
-            value = getattr(self, name)
-            if value is None and default is None:
-                continue
-            if name in AXES:
-                value = self._interval(name, value)
-            elif name in RANGES and name != "lr":
-                value = RANGES[name].check(name, value)
-            elif name in CHOICES and value not in CHOICES[name]:
-                raise SpecError(f"`{name}` must be one of {', '.join(CHOICES[name])}, got {value!r}")
-            object.__setattr__(self, name, value)
+
+    def _check_texts(self) -> None:
         for name in ("dataset", "data_dir", "address", "storage", "study"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, str) or not value or "\0" in value):
@@ -111,62 +118,6 @@ class SweepSpec:
             RANGES["points"].check("first_points", self.first_points)
         if self.storage and holds_secret(self.storage):
             raise SpecError("`storage` must hold no key or password: they belong in the environment")
-        self._check_together()
-        if self.first_points is None:
-            object.__setattr__(self, "first_points", self.points)
-
-    @staticmethod
-    def _interval(name: str, value: Any) -> tuple[Any, Any]:
-        try:
-            low, high = value
-        except (TypeError, ValueError):
-            raise SpecError(f"`{name}` must be two numbers, LO and HI, got {value!r}") from None
-        low, high = RANGES[name].check(name, low), RANGES[name].check(name, high)
-        if low > high:
-            raise SpecError(f"`{name}` must be LO HI with LO <= HI, got {low:g} {high:g}")
-        return low, high
-
-    @staticmethod
-    def _list(name: str, value: Any, each: Range, most: float) -> tuple[Any, ...]:
-        if not isinstance(value, list | tuple) or not 1 <= len(value) <= most:
-            raise SpecError(f"`{name}` must be 1 to {most:g} numbers, got {value!r}")
-        return tuple(each.check(name, v) for v in value)
-
-    def _check_together(self) -> None:
-        if self.widths is not None:
-            if self.architecture not in ("mlp", "conv"):
-                raise SpecError(f"`widths` must be left out with architecture {self.architecture!r}")
-            if self.width is not None:
-                raise SpecError("`widths` must be left out where `width` is given")
-            if self.depth[1] > len(self.widths):
-                raise SpecError(
-                    f"`depth` must be at most {len(self.widths)}, the number of widths, got {self.depth[1]}"
-                )
-        if self.probe not in ("both", str(self.statistic).partition("_")[0]):
-            raise SpecError(f"`statistic` must be one that probe {self.probe!r} measures, got {self.statistic!r}")
-        if self.prior == "theory":
-            from probes.meanfield import applies_to
-
-            if not applies_to(self.architecture):
-                raise SpecError(
-                    f"`prior` must be none with architecture {self.architecture!r}, which mean field theory is not for"
-                )
-        if self.aim == "ridge" and self.train != "none":
-            raise SpecError("`aim` must be boundary or both where networks are trained: the truth has no ridge")
-        if self.until_boundary_error is not None and not self.free_axes:
-            raise SpecError("`until_boundary_error` must be left out where no axis is free")
-        if set(self.free_axes) <= {"depth"}:
-            distinct = self.depth[1] - self.depth[0] + 1
-            if self.points > distinct and self.search != "grid":
-                raise SpecError(
-                    f"`points` must be at most {distinct}, the distinct points there are, got {self.points}"
-                )
-        for name in ("cpus_per_trial", "gpus_per_trial"):
-            value = getattr(self, name)
-            if value is not None and value > 1 and value != int(value):
-                raise SpecError(f"`{name}` must be a whole number where it is above 1, got {value:g}")
-        if self.gpus_per_trial and self.gpus_per_trial < 0.001:
-            raise SpecError(f"`gpus_per_trial` must be 0 or at least 0.001, got {self.gpus_per_trial:g}")
 
     @property
     def by_horizon(self) -> bool:
@@ -241,3 +192,81 @@ class SweepSpec:
         if unknown:
             raise SpecError(f"{name!r} holds what is no option: {', '.join(sorted(map(repr, unknown)))[:200]}")
         return cls(**data)
+
+
+def _checked(name: str, value: Any) -> Any:
+    """Return the value of one option, converted, if it is allowed whatever the others are."""
+    if name in AXES:
+        return _interval(name, value)
+    if name in RANGES and name != "lr":
+        return RANGES[name].check(name, value)
+    if name in CHOICES and value not in CHOICES[name]:
+        raise SpecError(f"`{name}` must be one of {', '.join(CHOICES[name])}, got {value!r}")
+    return value
+
+
+def _interval(name: str, value: Any) -> tuple[Any, Any]:
+    try:
+        low, high = value
+    except (TypeError, ValueError):
+        raise SpecError(f"`{name}` must be two numbers, LO and HI, got {value!r}") from None
+    low, high = RANGES[name].check(name, low), RANGES[name].check(name, high)
+    if low > high:
+        raise SpecError(f"`{name}` must be LO HI with LO <= HI, got {low:g} {high:g}")
+    return low, high
+
+
+def _numbers(name: str, value: Any, each: Range, most: float) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple) or not 1 <= len(value) <= most:
+        raise SpecError(f"`{name}` must be 1 to {most:g} numbers, got {value!r}")
+    return tuple(each.check(name, v) for v in value)
+
+
+def _check_together(spec: SweepSpec) -> None:
+    """Refuse options that are allowed alone, but not together."""
+    if spec.widths is not None:
+        _check_widths(spec, spec.widths)
+    _check_search(spec)
+    _check_points(spec)
+    _check_resources(spec)
+
+
+def _check_widths(spec: SweepSpec, widths: tuple[int, ...]) -> None:
+    if spec.architecture not in ("mlp", "conv"):
+        raise SpecError(f"`widths` must be left out with architecture {spec.architecture!r}")
+    if spec.width is not None:
+        raise SpecError("`widths` must be left out where `width` is given")
+    if spec.depth[1] > len(widths):
+        raise SpecError(f"`depth` must be at most {len(widths)}, the number of widths, got {spec.depth[1]}")
+
+
+def _check_search(spec: SweepSpec) -> None:
+    if spec.probe not in ("both", str(spec.statistic).partition("_")[0]):
+        raise SpecError(f"`statistic` must be one that probe {spec.probe!r} measures, got {spec.statistic!r}")
+    if spec.prior == "theory":
+        from probes.meanfield import applies_to
+
+        if not applies_to(spec.architecture):
+            raise SpecError(
+                f"`prior` must be none with architecture {spec.architecture!r}, which mean field theory is not for"
+            )
+    if spec.aim == "ridge" and spec.train != "none":
+        raise SpecError("`aim` must be boundary or both where networks are trained: the truth has no ridge")
+
+
+def _check_points(spec: SweepSpec) -> None:
+    if spec.until_boundary_error is not None and not spec.free_axes:
+        raise SpecError("`until_boundary_error` must be left out where no axis is free")
+    if set(spec.free_axes) <= {"depth"}:
+        distinct = spec.depth[1] - spec.depth[0] + 1
+        if spec.points > distinct and spec.search != "grid":
+            raise SpecError(f"`points` must be at most {distinct}, the distinct points there are, got {spec.points}")
+
+
+def _check_resources(spec: SweepSpec) -> None:
+    for name in ("cpus_per_trial", "gpus_per_trial"):
+        value = getattr(spec, name)
+        if value is not None and value > 1 and value != int(value):
+            raise SpecError(f"`{name}` must be a whole number where it is above 1, got {value:g}")
+    if spec.gpus_per_trial and spec.gpus_per_trial < 0.001:
+        raise SpecError(f"`gpus_per_trial` must be 0 or at least 0.001, got {spec.gpus_per_trial:g}")

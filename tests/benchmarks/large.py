@@ -19,7 +19,7 @@ from probes.point import NEEDED, THRESHOLDS, Point
 from sweep.bench.bench import machine
 from sweep.bench.figure import Figure
 from sweep.execution.recorder import Recorder
-from sweep.results.joined import load
+from sweep.results.loading import load
 from sweep.spec.rows import row
 from sweep.spec.spec import SweepSpec
 from sweep.storage.home import SPEC_FILE
@@ -142,11 +142,14 @@ def main() -> None:
         def show(title: str, figures: list[Figure]) -> None:
             print(f"\n{title}", *figures, sep="\n", flush=True)
 
-        show(f"{len(store.names())} parts, while it runs", tables(folder))
+        show(f"{len(store.read([]).parts)} parts, while it runs", tables(folder))
         started = time.perf_counter()
         store.put_together()
         took = time.perf_counter() - started
-        show(f"{len(store.names())} parts, at the end", [Figure("putting them together", took, "s"), *tables(folder)])
+        show(
+            f"{len(store.read([]).parts)} parts, at the end",
+            [Figure("putting them together", took, "s"), *tables(folder)],
+        )
         show("Commands", commands(folder))
         show("Report", report(folder / "report.html"))
 

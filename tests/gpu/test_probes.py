@@ -6,10 +6,11 @@ import torch
 
 from probes import Point, ProbeSettings, TrainingSettings, load_images
 from probes.decoders import Decoder, initial_decoder, train_decoders
-from probes.networks import Architecture, Conv, Dense
+from probes.layers import Conv, Dense
+from probes.networks import Architecture
 from probes.prober import measure
 from probes.seeds import generator
-from probes.training.run import train_pack
+from probes.training import train_pack
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),

@@ -52,7 +52,7 @@ def made_up(point, cap=np.inf, status="ok"):
 
 def made_up_sweep(path, spec=None, count=64, cap=np.inf, failed=0):
     """A sweep directory as a finished sweep leaves it, on the made-up landscape."""
-    from sweep.results.joined import load
+    from sweep.results.loading import load
     from sweep.spec.rows import row
     from sweep.spec.spec import SweepSpec
     from sweep.storage.home import SPEC_FILE
@@ -63,7 +63,7 @@ def made_up_sweep(path, spec=None, count=64, cap=np.inf, failed=0):
     spec.save(path / SPEC_FILE)
     store = Store(path)
     store.create()
-    rng = np.random.default_rng(0)
+    rng, rows = np.random.default_rng(0), []
     for i in range(count):
         point = Point(
             float(rng.uniform(*spec.sigma_w)),
@@ -72,5 +72,7 @@ def made_up_sweep(path, spec=None, count=64, cap=np.inf, failed=0):
             i,
         )
         m = made_up(point, cap, "failed" if i < failed else "ok")
-        store.write([row(m, pack=1, device="cpu", hostname="here", finished=1e9 + i)])
+        rows.append(row(m, pack=1, device="cpu", hostname="here", finished=1e9 + i))
+    for i in range(0, count, 16):  # as packs are written, but larger
+        store.write(rows[i : i + 16])
     return load(path)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from probes import Point
-from sweep.results.joined import load
+from sweep.results.loading import load
 from sweep.spec.rows import row
 from sweep.spec.spec import SweepSpec
 from tests.helpers.landscape import made_up, made_up_sweep, true_horizon

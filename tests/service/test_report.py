@@ -13,7 +13,7 @@ from sweep.errors import SpecError
 from sweep.measuring import single
 from sweep.report.content import content
 from sweep.report.document import write_report
-from sweep.results.joined import load
+from sweep.results.loading import load
 from sweep.spec.options import MEASURED
 from sweep.spec.rows import row
 from sweep.spec.spec import SweepSpec

@@ -6,17 +6,20 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import PathCollection
+from matplotlib.contour import ContourSet
 
 from probes import Point
-from sweep.analysis.compare import compare, text
-from sweep.analysis.statistics import STATISTICS, auc, best_threshold, bootstrap_auc, iou
-from sweep.analysis.surface import Surface, distance_to_boundary, outer_crossings, truth_surface
+from sweep.analysis.compare import compare
+from sweep.analysis.skill import auc, best_threshold, bootstrap_auc, iou
+from sweep.analysis.statistics import STATISTICS
+from sweep.analysis.surface import Surface, distance_to_boundary, truth_surface
+from sweep.cli.compared import comparison_text
 from sweep.errors import SpecError
 from sweep.levelset.domain import Axis
 from sweep.levelset.level_set import LevelSet
 from sweep.plots.comparison import comparison_figure
-from sweep.plots.style import save
-from sweep.results.joined import load
+from sweep.results.loading import load
 from sweep.spec.rows import row
 from sweep.spec.spec import SweepSpec
 from sweep.storage.home import SPEC_FILE
@@ -26,34 +29,45 @@ from tests.helpers.landscape import made_up, true_critical, true_horizon
 SPEC = SweepSpec(points=150, sigma_w=(0.6, 2.6), depth=(5, 60), train="all", seed=3)
 
 
+def trained_sweep(path, spec=SPEC, count=100, seed=0, train=lambda m: True):
+    """Return a sweep on the made-up landscape, where networks train if the true horizon reaches 0.8 of their depth."""
+    path.mkdir()
+    spec.save(path / SPEC_FILE)
+    store = Store(path)
+    store.create()
+    rng, noise = (np.random.default_rng(s) for s in (seed, seed + 99))
+    rows = []
+    for i in range(count):
+        w, b, d = (rng.uniform(*getattr(spec, a)) for a in ("sigma_w", "sigma_b", "depth"))
+        m = made_up(Point(float(w), float(b), int(d), seed * 1000 + i))
+        good = true_horizon(w, b) > 0.8 * int(d)
+        m.values.update({"direct_seconds": 0.5, "direct_flops": 1e9, "xi_c": 100.0, "chi_1": w / true_critical(b)})
+        m.values.update({"differential_entropy": float(rng.normal()), "cascade_cutoff": int(d) - 1})
+        if train(m):
+            m.values.update({"accuracy": float(noise.uniform(0.8, 0.9) if good else noise.uniform(0.1, 0.15))})
+            m.values.update({"chance": 0.1, "train_seconds": 20.0, "train_flops": 5e10, "train_epochs": 15})
+            m.values.update({"train_images": 6400})
+        rows.append(row(m, pack=1, device="cpu", hostname="here", finished=1e9 + i))
+    store.write(rows)
+    return load(path)
+
+
 @pytest.fixture
 def make_trained(tmp_path):
-    """A sweep on the made-up landscape, where networks train if the true horizon reaches 0.8 of their depth."""
-
-    def make(spec=SPEC, count=150, folder="trained", seed=0, train=lambda m: True, cascade=True):
-        path = tmp_path / folder
-        path.mkdir()
-        spec.save(path / SPEC_FILE)
-        store = Store(path)
-        store.create()
-        rng, noise = (np.random.default_rng(s) for s in (seed, seed + 99))
-        rows = []
-        for i in range(count):
-            w, b, d = (rng.uniform(*getattr(spec, a)) for a in ("sigma_w", "sigma_b", "depth"))
-            m = made_up(Point(float(w), float(b), int(d), seed * 1000 + i))
-            good = true_horizon(w, b) > 0.8 * int(d)
-            m.values.update({"direct_seconds": 0.5, "direct_flops": 1e9, "xi_c": 100.0, "chi_1": w / true_critical(b)})
-            if cascade:
-                m.values.update({"differential_entropy": float(rng.normal()), "cascade_cutoff": int(d) - 1})
-            if train(m):
-                m.values.update({"accuracy": float(noise.uniform(0.8, 0.9) if good else noise.uniform(0.1, 0.15))})
-                m.values.update({"chance": 0.1, "train_seconds": 20.0, "train_flops": 5e10, "train_epochs": 15})
-                m.values.update({"train_images": 6400})
-            rows.append(row(m, pack=1, device="cpu", hostname="here", finished=1e9 + i))
-        store.write(rows)
-        return load(path)
+    def make(*args, folder="trained", **keys):
+        return trained_sweep(tmp_path / folder, *args, **keys)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def standard(tmp_path_factory):
+    return trained_sweep(tmp_path_factory.mktemp("standard") / "trained")
+
+
+@pytest.fixture(scope="module")
+def compared(standard):
+    return compare(standard)
 
 
 def test_auc_by_hand():
@@ -107,13 +121,6 @@ def test_iou_by_hand():
     assert found[0] == pytest.approx(2 / 3) and math.isnan(found[1])
 
 
-def test_crossings_by_hand():
-    w = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
-    found = outer_crossings(np.array([[-1.0, 1, 1, -3, -3], [1.0, 1, 1, 1, 1], [-1.0, -1, -1, -1, 0.5]]), w)
-    np.testing.assert_allclose(found[0], [1.5, 3.25])
-    assert np.isnan(found[1]).all() and found[2, 0] == pytest.approx(4 + 2 / 3) and math.isnan(found[2, 1])
-
-
 def test_weights_of_one_change_nothing_and_of_two_count_twice():
     rng = np.random.default_rng(0)
     x, at = rng.uniform(size=(20, 2)), rng.uniform(size=(7, 2))
@@ -129,9 +136,8 @@ def test_weights_of_one_change_nothing_and_of_two_count_twice():
         model.reweighted(at, np.ones((1, 3)))
 
 
-def test_a_good_prediction_looks_good_and_a_random_one_does_not(make_trained):
-    found = compare(make_trained())
-    table = found.table
+def test_a_good_prediction_looks_good_and_a_random_one_does_not(compared):
+    table = compared.table
     assert list(table.index) == [n for n in STATISTICS if not n.startswith("cascade_h") and n != "cascade_retained"]
     good, useless = table.loc["direct_horizon"], table.loc["differential_entropy"]
     assert good["auc"] == 1.0 and good["auc_hard"] == 1.0 and good["auc_5"] == good["auc_95"] == 1.0
@@ -144,15 +150,14 @@ def test_a_good_prediction_looks_good_and_a_random_one_does_not(make_trained):
     # chi_1 knows where the critical line is, but not how the band narrows with depth
     assert 0.5 < table.loc["chi_1", "auc"] < 1
     assert table.loc["xi_c", "auc"] == pytest.approx(
-        auc(-np.log(found.points["depth"]), found.points["trainable"] == 1)
+        auc(-np.log(compared.points["depth"]), compared.points["trainable"] == 1)
     )
     assert good["auc_minus_xi_c"] == pytest.approx(1 - table.loc["xi_c", "auc"])
     assert good["auc_minus_xi_c_5"] > 0
 
 
-def test_the_hard_half_is_the_one_near_the_boundary(make_trained):
-    results = make_trained()
-    points = results.points
+def test_the_hard_half_is_the_one_near_the_boundary(standard):
+    points = standard.points
     distance = distance_to_boundary(truth_surface(SPEC, points), points, SPEC)
     # The true boundary: horizon = 0.8 depth, in closed form from the landscape.
     reach = np.sqrt(np.maximum(np.log(40 / (0.8 * points["depth"])), 0) / 3)
@@ -163,8 +168,8 @@ def test_the_hard_half_is_the_one_near_the_boundary(make_trained):
     assert len(set(near) & set(truly)) > 0.75 * len(near)
 
 
-def test_costs(make_trained):
-    cost = compare(make_trained()).cost
+def test_costs(compared):
+    cost = compared.cost
     assert cost["direct"]["seconds"] == 0.5 and cost["training"]["seconds"] == pytest.approx(20)
     assert cost["direct"]["training_over_probe_seconds"] == pytest.approx(40)
     assert cost["direct"]["training_over_probe_flops"] == pytest.approx(50)
@@ -174,20 +179,19 @@ def test_costs(make_trained):
 
 
 def test_truth_of_another_sweep_at_other_points(make_trained):
-    probed = make_trained(replace(SPEC, train="none"), 250, "probed", seed=1, train=lambda m: False)
-    truth = make_trained(count=80, folder="truth", seed=2)
+    probed = make_trained(replace(SPEC, train="none"), 150, folder="probed", seed=1, train=lambda m: False)
+    truth = make_trained(count=40, folder="truth", seed=2)
     found = compare(probed, truth)
-    assert found.info["interpolated"] == 80 == found.info["points"]
+    assert found.info["interpolated"] == 40 == found.info["points"]
     assert found.table.loc["direct_horizon", "auc"] > 0.97
-    assert "interpolated" in text(found)
+    assert "interpolated" in comparison_text(found)
     same = compare(truth, truth)
     assert same.info["interpolated"] == 0 and same.info["truth_iou"] == 1.0
 
 
-def test_the_boundary_trained_alone_tells_the_same_region(make_trained):
-    everything = make_trained(folder="all")
-    some = make_trained(replace(SPEC, train="boundary"), folder="some", train=lambda m: -0.5 < m.values["margin"] < 0.2)
-    found = compare(some, everything)
+def test_the_boundary_trained_alone_tells_the_same_region(make_trained, standard):
+    some = make_trained(replace(SPEC, train="boundary"), train=lambda m: -0.5 < m.values["margin"] < 0.2)
+    found = compare(some, standard)
     few, many = found.info["trained"]
     assert few < 0.5 * many and found.info["truth_iou"] > 0.99
 
@@ -213,28 +217,47 @@ def test_too_little_to_compare(make_trained, keys, count, match):
     "keys", [{"architecture": "conv"}, {"width": 9}, {"dataset": "noise"}, {"sigma_b": (0.1, 0.1)}, {"resize": 12}]
 )
 def test_sweeps_of_different_networks_are_not_compared(make_trained, keys):
-    one, other = make_trained(folder="one"), make_trained(replace(SPEC, **keys), folder="other")
+    one, other = (make_trained(s, 40, folder=f) for s, f in ((SPEC, "one"), (replace(SPEC, **keys), "other")))
     with pytest.raises(SpecError, match="`truth` must be a sweep"):
         compare(one, other)
 
 
-def test_json_has_every_number_and_no_infinity(make_trained):
-    found = json.loads(compare(make_trained()).as_json())
-    assert found["default"] == "direct_horizon" and found["points"] == 150
+def test_json_has_every_number_and_no_infinity(compared):
+    found = json.loads(compared.as_json())
+    assert found["default"] == "direct_horizon" and found["points"] == 100
     statistic = found["statistics"]["direct_horizon"]
     for name in ("auc", "auc_5", "auc_95", "auc_hard", "accuracy", "accuracy_best", "iou", "distance", "brier"):
         assert 0 <= statistic[name] <= 1
-    assert sum(b["points"] for b in statistic["reliability"]) == 150
+    assert sum(b["points"] for b in statistic["reliability"]) == 100
     assert found["statistics"]["differential_entropy"]["accuracy"] is None
 
 
 @pytest.mark.parametrize(
-    "fixed", [{}, {"sigma_b": (0.2236, 0.2236)}, {"sigma_b": (0.2, 0.2), "depth": (36, 36)}, {"depth": (36, 36)}]
+    ("fixed", "panels", "theory"),
+    [
+        ({}, 4, 1),
+        ({"depth": (36, 36)}, 1, 1),
+        ({"sigma_b": (0.2236, 0.2236)}, 1, 2),
+        ({"sigma_b": (0.2236, 0.2236), "architecture": "resnet"}, 1, 0),
+    ],
 )
-def test_pictures(make_trained, tmp_path, fixed):
-    found = compare(make_trained(replace(SPEC, points=30, **fixed), 60))
-    save(comparison_figure(found), tmp_path / "compare.png")
-    assert (tmp_path / "compare.png").stat().st_size > 20_000
+def test_pictures(make_trained, fixed, panels, theory):
+    found = compare(make_trained(replace(SPEC, points=30, **fixed), 40))
+    figure = comparison_figure(found)
+    assert len(figure.axes) == panels + 1 and figure.axes[-1].get_ylabel() == "accuracy after training"
+    for ax in figure.axes[:panels]:
+        assert len([c for c in ax.collections if isinstance(c, ContourSet)]) == 2
+        assert sum("mean field" in t for t in ax.get_legend_handles_labels()[1]) == theory
+    marks = [c for ax in figure.axes for c in ax.collections if isinstance(c, PathCollection)]
+    assert sum(len(c.get_offsets()) for c in marks) == 40
+    assert "AUC of direct_horizon" in figure.get_suptitle()
+
+
+def test_a_picture_of_one_axis(make_trained):
+    found = compare(make_trained(replace(SPEC, points=30, sigma_b=(0.2, 0.2), depth=(36, 36)), 40))
+    above, below = comparison_figure(found).axes
+    assert [len(ax.lines[0].get_xdata()) for ax in (above, below)] == [40, 40]
+    assert below.get_ylabel() == "score of direct_horizon" and len(above.lines) == len(below.lines) == 3
 
 
 def test_surfaces_follow_what_they_are_told():

@@ -5,10 +5,11 @@ import pytest
 from click.testing import CliRunner
 
 from probes import Point
-from sweep.analysis.difference import diff, text
+from sweep.analysis.difference import diff
+from sweep.cli.compared import difference_text
 from sweep.cli.main import main
 from sweep.errors import SpecError
-from sweep.results.joined import load
+from sweep.results.loading import load
 from sweep.spec.rows import row
 from sweep.spec.spec import SweepSpec
 from sweep.storage.store import Store
@@ -68,13 +69,11 @@ def test_a_sweep_does_not_differ_from_itself(noisy):
 
 @pytest.mark.parametrize("fields", [{}, {"statistic": "direct_retained"}, {"sigma_b": (0.3, 0.3)}])
 def test_how_often_it_is_wrong_and_right(noisy, fields):
-    """At level 0.05, 5 false alarms of 40 or fewer have 98 %; shifts of 3 % of the range are nearly all found."""
-    alarms = [diff(noisy(2 * i, **fields), noisy(2 * i + 1, **fields)).p < 0.05 for i in range(40)]
-    assert sum(alarms) <= 5
-    found = [
-        diff(noisy(100 + 2 * i, **fields), noisy(101 + 2 * i, shift=0.06, **fields)).significant for i in range(10)
-    ]
-    assert sum(found) >= 7
+    """At level 0.05, 2 false alarms of 12 or fewer have 98 %; shifts of 3 % of the range are nearly all found."""
+    alarms = [diff(noisy(2 * i, **fields), noisy(2 * i + 1, **fields)).p < 0.05 for i in range(12)]
+    assert sum(alarms) <= 2
+    found = [diff(noisy(100 + i, **fields), noisy(200 + i, shift=0.06, **fields)).significant for i in range(4)]
+    assert sum(found) >= 3
 
 
 def test_what_differs_is_said(noisy):
@@ -83,7 +82,7 @@ def test_what_differs_is_said(noisy):
     (other.path / "versions.json").write_text('{"torch": "2.2\\u001b[31m"}')
     found = diff(one, other)
     assert found.differs == {"activation": ("tanh", "erf"), "version of torch": ("2.1", "2.2\x1b[31m")}
-    said = text(found)
+    said = difference_text(found)
     assert "\x1b" not in said and "activation: 'tanh' and 'erf'" in said and "the boundaries differ" in said
 
 

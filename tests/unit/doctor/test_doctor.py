@@ -209,26 +209,17 @@ def test_extras(monkeypatch):
 
 def test_what_a_container_may_use(monkeypatch):
     monkeypatch.setattr("sweep.limits.cores", lambda: 8)
-    monkeypatch.setattr(checks, "_quota", lambda: 2.0)
+    monkeypatch.setattr("sweep.limits.cgroup_cores", lambda: 2.0)
     found = checks.check_cores()
     assert (found.verdict, found.found) == (WARNING, "8, of which this container may use 2")
     assert found.advice.startswith("--concurrency 2:")
-    monkeypatch.setattr(checks, "_quota", lambda: None)
+    monkeypatch.setattr("sweep.limits.cgroup_cores", lambda: None)
     assert checks.check_cores().verdict == OK
 
     monkeypatch.setattr("sweep.limits.available_bytes", lambda: 16 * 2**30)
     for limit, verdict in ((None, OK), (20.0, OK), (1.0, WARNING)):
-        monkeypatch.setattr(checks, "_memory_limit", lambda limit=limit: limit)
+        monkeypatch.setattr("sweep.limits.cgroup_bytes", lambda limit=limit: limit and limit * 2**30)
         assert checks.check_memory().verdict == verdict
-
-
-def test_control_groups_are_read(monkeypatch):
-    files = {"cpu.max": "150000 100000", "memory.max": str(3 * 2**30), "memory.current": str(2 * 2**30)}
-    files["memory.stat"] = f"anon 5\ninactive_file {2**30}\nactive_file 7\n"  # files that were read
-    monkeypatch.setattr(Path, "read_text", lambda path: files[path.name])
-    assert (checks._quota(), checks._memory_limit()) == (1.5, 2.0)
-    files |= {"cpu.max": "max 100000", "memory.max": "max\n"}
-    assert checks._quota() is checks._memory_limit() is None
 
 
 def test_token(monkeypatch, tmp_path):

@@ -1,11 +1,10 @@
 import os
-import socket
 
 import pytest
 
 from sweep.errors import SpecError
-from sweep.execution.capacity import Capacity
-from sweep.execution.cluster import check_here, check_reachable
+from sweep.execution.capacity import Capacity, share_of_gpu
+from sweep.execution.cluster import check_here
 from sweep.measuring.memory import check_memory
 from sweep.spec.spec import SweepSpec
 
@@ -31,6 +30,13 @@ def test_gpus_are_shared_where_there_are_any(cpus, gpus, share, trials):
     assert found.gpus == pytest.approx(share) and found.slots == trials
     assert found.gpus * found.slots <= gpus + 1e-9
     assert found.request("gpu") == {"CPU": 1, "GPU": found.gpus}
+
+
+@pytest.mark.parametrize(
+    ("gpus", "trials", "share"), [(0, 8, 0.0), (1, 0.5, 1.0), (2, 2, 1.0), (1, 4, 0.25), (2, 7, 1 / 3), (8, 1, 1.0)]
+)
+def test_a_share_of_a_gpu_is_one_of_whole_trials(gpus, trials, share):
+    assert share_of_gpu(gpus, trials) == pytest.approx(share)
 
 
 def test_a_trial_must_fit_on_a_node():
@@ -87,41 +93,6 @@ def test_more_memory_than_there_is(digits):
     with pytest.raises(SpecError, match="takes .* GiB"):
         check_memory(SweepSpec(width=16_384, depth=(1000, 1000)), digits)
     check_memory(SweepSpec(), digits)
-
-
-def test_an_address_where_nobody_listens():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-        with pytest.raises(SpecError, match="cannot be joined"):
-            check_reachable(f"127.0.0.1:{port}")
-        free.listen()
-        check_reachable(f"ray://127.0.0.1:{port}")
-    check_reachable("auto")
-
-
-def test_packs_fit_the_memory(digits, monkeypatch):
-    from sweep import limits
-    from sweep.execution import packing
-
-    spec, granted = SweepSpec(dataset="digits"), capacity((2, 0))
-    packs = []
-    for gigabytes in (0.001, 0.15, 0.22, 1000):
-        monkeypatch.setattr(limits, "available_bytes", lambda g=gigabytes: g * 2**30)
-        packs.append(packing.fitting_pack(spec, digits, granted))
-    assert packs[0] == 1 and packs == sorted(packs) and packs[1] < packs[2] < packs[3] == 64
-
-
-def test_a_trial_on_a_cluster_has_its_share_of_the_node_that_has_least(monkeypatch):
-    from sweep.execution import nodes, packing
-
-    alive = [{"CPU": 64.0, "memory": 256.0}, {"CPU": 2.0, "memory": 6.0}, {"memory": 1.0}, {"CPU": 4.0}]
-    monkeypatch.setattr(nodes, "resources_of_nodes", lambda: alive)
-    spec = SweepSpec(address="auto", points=1000)
-    granted = Capacity(spec, nodes.alive)
-    assert granted.slots == 70 and packing._bytes_a_trial(spec, granted) == 3.0
-    alive[:] = []
-    assert packing._bytes_a_trial(spec, granted) > 2**20  # nodes are yet to come: taken to be like this machine
 
 
 def test_memory_at_hand():

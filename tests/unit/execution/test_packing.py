@@ -1,6 +1,9 @@
 import pytest
 
 from probes import Point
+from sweep.execution import packing
+from sweep.execution.capacity import Capacity
+from sweep.execution.nodes import cores_and_gpus
 from sweep.execution.packing import CONTROL_RATE, MOST_PACKED, Packer
 from sweep.spec.spec import SweepSpec
 
@@ -66,3 +69,22 @@ def test_a_node_without_a_gpu_takes_small_points_only():
     assert both.pick(groups(60, 2, 1), 1, "cpu", small=True) == [2, 1]
     assert both.pick(groups(60, 50), 1, "cpu", small=True) == []
     assert both.pick(groups(60, 2, 1), 1, "gpu") == [0, 1, 2]
+
+
+def test_packs_fit_the_memory(digits, monkeypatch):
+    spec, granted = SweepSpec(dataset="digits"), Capacity(SweepSpec(points=1000), lambda: [(2, 0)])
+    packs = []
+    for gigabytes in (0.001, 0.15, 0.22, 1000):
+        monkeypatch.setattr(packing, "available_bytes", lambda g=gigabytes: g * 2**30)
+        packs.append(packing.fitting_pack(spec, digits, granted))
+    assert packs[0] == 1 and packs == sorted(packs) and packs[1] < packs[2] < packs[3] == 64
+
+
+def test_a_trial_on_a_cluster_has_its_share_of_the_node_that_has_least(monkeypatch):
+    alive = [{"CPU": 64.0, "memory": 256.0}, {"CPU": 2.0, "memory": 6.0}, {"memory": 1.0}, {"CPU": 4.0}]
+    monkeypatch.setattr(packing, "resources_of_nodes", lambda: alive)
+    spec = SweepSpec(address="auto", points=1000)
+    granted = Capacity(spec, lambda: list(map(cores_and_gpus, alive)))
+    assert granted.slots == 70 and packing._bytes_a_trial(spec, granted) == 3.0
+    alive[:] = []
+    assert packing._bytes_a_trial(spec, granted) > 2**20  # nodes are yet to come: taken to be like this machine

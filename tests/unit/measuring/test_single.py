@@ -1,34 +1,38 @@
 import json
-from dataclasses import replace
+import sys
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from sweep.cli.main import main
-from sweep.measuring.single import as_json, as_text, probe
+from sweep.cli.point import point_json, point_text, progress_bar
+from sweep.measuring.single import probe
 from sweep.plots.gallery import gallery_figure
 from sweep.spec.spec import SweepSpec
 
 
-def spec(**more):
-    return SweepSpec(points=1, sigma_w=(1.3, 1.3), sigma_b=(0.2, 0.2), depth=(30, 30), probe_steps=5, **more)
+def spec(depth=30, sigma_w=1.3, **more):
+    small = {"images": 100, "train_images": 64, "epochs": 1, "resize": 4, "probe_steps": 2}
+    ends = {"sigma_w": (sigma_w, sigma_w), "sigma_b": (0.2, 0.2), "depth": (depth, depth)}
+    return SweepSpec(points=1, **{**ends, **small, **more})
 
 
-def test_a_point_as_table_and_as_json():
+def test_a_point_as_table_and_point_json():
     m, _ = probe(spec())
-    text = as_text(m).splitlines()
+    text = point_text(m).splitlines()
     assert text[0] == "sigma_w = 1.3, sigma_b = 0.2, depth = 30, seed = 0: ok"
     layers = [line.split()[0] for line in text[2:] if line[:6].strip().isdigit()]
     assert layers[0] == "1" and layers[-1] == "30" and len(layers) <= 17
     bars = next(line for line in text if "direct_retained" in line and "█" in line)
     assert len(bars.split()[1]) == 30
-    found = json.loads(as_json(m))
+    found = json.loads(point_json(m))
     assert found["sigma_w"] == 1.3 and len(found["profiles"]["direct_retained"]) == 30
 
 
 def test_a_diverged_point():
-    text = as_text(probe(SweepSpec(**{**spec().__dict__, "activation": "relu", "sigma_w": (20.0, 20.0)}))[0])
+    text = point_text(probe(spec(activation="relu", sigma_w=20.0))[0])
     assert ": diverged" in text and "not trainable" in text
 
 
@@ -39,7 +43,7 @@ def drawn(spec):
 
 
 def test_pictures_before_and_after_training():
-    m, figure = drawn(replace(spec(train="all", epochs=1), depth=(3, 3)))
+    m, figure = drawn(spec(3, train="all"))
     assert "accuracy" in m.values and len(figure.subfigs) == 2
     assert all(len(half.axes) > 4 for half in figure.subfigs)
 
@@ -48,13 +52,12 @@ def test_pictures_of_colour_images(tmp_path):
     random = np.random.default_rng(0)
     x, y = random.integers(0, 256, (40, 5, 6, 3), dtype=np.uint8), random.integers(0, 3, 40)
     np.savez(tmp_path / "rgb.npz", train_images=x, train_labels=y, test_images=x, test_labels=y)
-    colour = replace(spec(), depth=(2, 2), dataset=str(tmp_path / "rgb.npz"), epochs=1, architecture="conv")
-    _, figure = drawn(colour)
+    _, figure = drawn(spec(2, dataset=str(tmp_path / "rgb.npz"), resize=None, architecture="conv", width=4))
     assert figure.subfigs[0].axes[0].images[0].get_array().shape == (5, 6, 3)
 
 
 def test_pictures_of_a_diverged_network():
-    m, figure = drawn(replace(spec(activation="relu"), sigma_w=(20.0, 20.0), epochs=1))
+    m, figure = drawn(spec(activation="relu", sigma_w=20.0))
     assert m.status == "diverged" and figure.subfigs
 
 
@@ -67,5 +70,28 @@ def test_pictures_are_refused_before_any_work(tmp_path, name, says, monkeypatch)
 
 
 def test_only_decoded_layers_are_listed():
-    text = as_text(probe(spec(decoded_layers=6))[0])
+    text = point_text(probe(spec(decoded_layers=6))[0])
     assert "nan" not in text
+
+
+def test_what_shows_progress_is_told_of_every_step():
+    told, done = [], []
+
+    @contextmanager
+    def steps(label, count):
+        told.append((label, count))
+        yield lambda: done.append(label)
+
+    probe(spec(4), pictures=True, steps=steps)
+    assert [label for label, _ in told] == ["cascade", "training"] and all(count > 0 for _, count in told)
+    assert (done.count("cascade"), done.count("training")) == (told[0][1], told[1][1])
+
+
+def test_a_terminal_shows_a_bar(monkeypatch, capsys):
+    with progress_bar("cascade", 3) as step:
+        step()
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with progress_bar("cascade", 3) as step:
+        step()
+    assert "cascade" in capsys.readouterr().err

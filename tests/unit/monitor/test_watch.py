@@ -12,10 +12,10 @@ from sweep.monitor import watch as watch_module
 from sweep.monitor.watch import watch
 from sweep.spec.rows import row
 from sweep.spec.spec import SweepSpec
+from sweep.storage.folder import DiskFolder
 from sweep.storage.heartbeat import LIVE_FILE, Heartbeat, Running, Sign, read_sign
 from sweep.storage.home import Home
 from sweep.storage.lock import locked
-from sweep.storage.store import Store
 from tests.helpers.landscape import made_up
 
 HERE = Sign((Running("node-a", "cpu", 2, 8),), 3.0, 12.0)
@@ -63,8 +63,8 @@ def test_a_sweep_under_way_until_it_is_done(make_sweep, quickly):
 def test_no_part_is_read_twice(make_sweep, quickly, monkeypatch):
     results = make_sweep(SweepSpec(points=40), count=10)
     read = []
-    parse = Store._parse
-    monkeypatch.setattr(Store, "_parse", lambda self, name, *a: read.append(name) or parse(self, name, *a))
+    whole = DiskFolder.read
+    monkeypatch.setattr(DiskFolder, "read", lambda self, name, *a: read.append(name) or whole(self, name, *a))
     watcher = watch_module.Watcher(results.path)
     (results.path / "parts" / "notes.txt").write_text("no part")
     (results.path / "parts" / "part-0.parquet").write_text("damaged")

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from probes import Point
 from sweep.cli.main import main
 from sweep.errors import SpecError
-from sweep.plots import gallery, planes, style
+from sweep.plots import difference, gallery, planes, style
 from sweep.plots import points as points_module
 from sweep.plots import trained as trained_module
 from sweep.plots.kinds import figure
@@ -128,9 +128,11 @@ DRAWN = {
     "paper": by_ax(
         lambda ax: trained_module.paper(grid("sigma_w", "depth", sigma_b=0.3), paper_lines(), points(), ax=ax)
     ),
-    "boundaries": by_ax(lambda ax: planes.boundaries(boundary([11]), boundary([11], 0.1), ("one", "$two^{"), ax=ax)),
+    "boundaries": by_ax(
+        lambda ax: difference.boundaries(boundary([11]), boundary([11], 0.1), ("one", "$two^{"), ax=ax)
+    ),
     "boundaries_flat": by_ax(
-        lambda ax: planes.boundaries(boundary([11], 0, [0.3]), boundary([11], 0.1, [0.3]), ("one", "two"), ax=ax)
+        lambda ax: difference.boundaries(boundary([11], 0, [0.3]), boundary([11], 0.1, [0.3]), ("one", "two"), ax=ax)
     ),
 }
 
@@ -173,26 +175,32 @@ def test_a_missing_line_would_be_seen(name):
 def trained(make_sweep):
     def make(**fixed):
         results = make_sweep(SweepSpec(points=40, train="all", level=0.5, **fixed), count=0)
-        rng, spec = np.random.default_rng(0), results.spec
+        rng, spec, rows = np.random.default_rng(0), results.spec, []
         for i in range(40):
             w, b = (float(rng.uniform(*getattr(spec, a))) for a in ("sigma_w", "sigma_b"))
             m = made_up(Point(w, b, int(rng.integers(spec.depth[0], spec.depth[1] + 1)), i))
             good = m.values["margin"] + rng.normal(0, 0.2) > 0
             m.values.update({"accuracy": 0.9 if good else 0.2, "chance": 0.1})
-            results.store.write([row(m, finished=float(i))])
+            rows.append(row(m, finished=float(i)))
+        results.store.write(rows)
         return results
 
     return make
 
 
-@pytest.mark.parametrize("kind", [k for k in FIGURES if k != "reconstructions"])
-def test_every_kind_by_the_command(trained, tmp_path, kind):
+@pytest.mark.parametrize("kind", ["phase", "truth", "roc"])
+def test_a_kind_by_the_command(trained, tmp_path, kind):
     path = tmp_path / "x.svg"
     result = CliRunner().invoke(
         main, ["plot", str(trained().path), "--kind", kind, "-o", str(path), "--fig-width", "4"]
     )
     assert result.exit_code == 0, (result.output, result.exception)
     assert 'width="288pt"' in path.read_text()[:2000]
+
+
+@pytest.mark.parametrize("kind", [k for k in FIGURES if k != "reconstructions"])
+def test_every_kind_as_wide_as_asked_for(trained, kind):
+    assert figure(trained(), kind, width=4.0).get_figwidth() == 4
 
 
 def test_reconstructions_are_those_of_the_networks(make_sweep, tmp_path):
@@ -241,17 +249,25 @@ def test_truth_without_trainings(make_sweep, kind):
 
 
 @pytest.mark.parametrize(
-    "fixed", [{"sigma_b": (0.3, 0.3)}, {"depth": (20, 20)}, {"sigma_w": (1.2, 1.2)}, {"architecture": "resnet"}]
+    ("fixed", "refused"),
+    [
+        ({"sigma_b": (0.3, 0.3)}, set()),
+        ({"depth": (20, 20)}, {"paper"}),
+        ({"sigma_w": (1.2, 1.2)}, {"truth", "paper"}),
+        ({"architecture": "resnet"}, set()),
+    ],
 )
-@pytest.mark.parametrize("kind", [k for k in FIGURES if k != "reconstructions"])
-def test_any_axes_are_drawn_or_refused(trained, tmp_path, fixed, kind):
-    results = trained(**fixed)
-    try:
-        made = figure(results, kind)
-    except SpecError as error:
-        assert f"`kind` {kind} needs" in str(error)
-        return
-    style.save(made, tmp_path / "x.png")
+def test_any_axes_are_drawn_or_refused(trained, fixed, refused):
+    results, drawn = trained(**fixed), []
+    for kind in (k for k in FIGURES if k != "reconstructions"):
+        try:
+            made = figure(results, kind)
+        except SpecError as error:
+            assert f"`kind` {kind} needs" in str(error)
+        else:
+            drawn.append(kind)
+            assert all(ax.has_data() for ax in made.axes)
+    assert set(FIGURES) - set(drawn) == {"reconstructions", *refused}
 
 
 def test_of_many_points_some_are_drawn():
@@ -263,12 +279,13 @@ def test_of_many_points_some_are_drawn():
 def test_a_style_changes_what_is_drawn(trained, tmp_path):
     path, style = str(trained().path), tmp_path / "mine.mplstyle"
     style.write_text("font.size: 14\naxes.facecolor: red\n")
-    for name in (str(style), "ggplot"):
-        plain, styled_ = tmp_path / "a.png", tmp_path / "b.png"
-        for target, more in ((plain, []), (styled_, ["--style", name])):
-            result = CliRunner().invoke(main, ["plot", path, "--kind", "history", "-o", str(target), *more])
-            assert result.exit_code == 0, result.output
-        assert plain.read_bytes() != styled_.read_bytes()
+    pictures = []
+    for more in ([], ["--style", str(style)], ["--style", "ggplot"]):
+        target = tmp_path / "x.png"
+        result = CliRunner().invoke(main, ["plot", path, "--kind", "roc", "-o", str(target), *more])
+        assert result.exit_code == 0, result.output
+        pictures.append(target.read_bytes())
+    assert len(set(pictures)) == 3
 
 
 @pytest.mark.parametrize("style", ["no-such-style", "/dev/null/x", "https://127.0.0.1:1/x.mplstyle"])

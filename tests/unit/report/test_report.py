@@ -21,7 +21,7 @@ from sweep.report.document import page
 from sweep.report.pictures import reconstruction_data
 from sweep.report.sentence import sentence
 from sweep.report.truth import truth_data
-from sweep.results.joined import load
+from sweep.results.loading import load
 from sweep.spec.rows import point_of
 from sweep.spec.spec import SweepSpec
 from tests.helpers.landscape import FIXED, made_up_sweep

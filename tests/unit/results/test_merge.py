@@ -1,6 +1,10 @@
 import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
@@ -13,6 +17,8 @@ from sweep.search.study import SweepStudy
 from sweep.spec.columns import POINT
 from sweep.spec.rows import row
 from sweep.spec.spec import SweepSpec
+from sweep.storage.home import SPEC_FILE
+from tests.helpers import ROOT
 from tests.helpers.landscape import made_up
 
 
@@ -37,7 +43,7 @@ def test_a_merged_sweep_goes_on(make_sweep, tmp_path):
     one, other = (make_sweep(SweepSpec(points=n, seed=n), count=n, folder=f"{n}") for n in (20, 30))
     other.store.write([row(made_up(Point(1.0, 0.5, 9, s))) for s in (98, 99)])
     both = merge([one.path, other.path], tmp_path / "both")
-    rows = both.store.read(["status", "margin", "margin_censored", "accuracy", "chance"]).to_pylist()
+    rows = both.store.read(["status", "margin", "margin_censored", "accuracy", "chance"]).rows.to_pylist()
     study = SweepStudy(SweepSpec(**{**both.spec.__dict__, "points": both.spec.points + 3}), both.path, rows)
     places = set(both.points[["sigma_w", "sigma_b", "depth"]].itertuples(index=False, name=None))
     new = [study.ask(1)[0] for _ in range(3)]
@@ -49,6 +55,24 @@ def test_points_that_both_hold_count_once(make_sweep, tmp_path):
     one, copy = (make_sweep(SweepSpec(points=30), count=30, folder=name) for name in ("one", "copy"))
     both = merge([one.path, copy.path], tmp_path / "both")
     assert len(both.points) == both.spec.points == 30
+
+
+def test_a_sweep_of_an_older_version(tmp_path):
+    """Its trials under way are forgotten: the places are measured by whoever goes on with the merged sweep."""
+    old = ROOT / "tests" / "data" / "d721f3d"
+    one, copy = (Path(shutil.copytree(old, tmp_path / name)) for name in ("one", "copy"))
+    both = merge([one, copy], tmp_path / "both")
+    assert (len(both.points), both.spec.points, both.spec.search) == (10, 24, "boundary")
+    for table in ("points", "profiles", "truth"):
+        pd.testing.assert_frame_equal(both.table(table), sweep.load(old).table(table))
+    wider = replace(sweep.load(old).spec, sigma_w=(0.4, 3.0), points=30)
+    (tmp_path / "other").mkdir()
+    wider.save(tmp_path / "other" / SPEC_FILE)
+    other = sweep.load(tmp_path / "other")
+    other.store.create()
+    other.store.write([row(made_up(Point(2.9, 0.2, 5, 77)))])
+    more = merge([one, tmp_path / "other"], tmp_path / "more")
+    assert len(more.points) == 11 and more.spec.sigma_w == (0.4, 3.0) and more.spec.points == 11 + 14 + 29
 
 
 def test_grids(make_sweep, tmp_path):
@@ -64,7 +88,7 @@ def test_what_is_damaged_is_left_out_and_said(make_sweep, tmp_path):
     (one.path / "parts" / "x.parquet").write_bytes(b"PAR1")
     both = merge([one.path, other.path], tmp_path / "both")
     (told, _) = json.loads((both.path / "merged.json").read_text())
-    assert list(told["left_out"]) == ["parts/x.parquet"] and both.store.damaged == {}
+    assert list(told["left_out"]) == ["parts/x.parquet"] and both.damaged == {}
 
 
 @pytest.mark.parametrize(

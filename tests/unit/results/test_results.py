@@ -111,23 +111,6 @@ def test_no_sweep_there(tmp_path):
         sweep.load(tmp_path)
 
 
-OLD = ROOT / "tests" / "data" / "ca606a3"  # a sweep of that commit, and its tables as that commit gave them
-
-
-@pytest.mark.parametrize("table", ["points", "profiles", "truth"])
-def test_sweeps_of_older_versions_stay_readable(table):
-    results = sweep.load(OLD)
-    then, now = pd.read_csv(OLD / f"{table}.csv", dtype=str, keep_default_na=False), results.table(table)
-    assert results.store.damaged == {} and len(now) == len(then) > 10
-    assert list(now.columns)[: len(then.columns)] == list(then.columns)
-    for name in then.columns:
-        if DTYPES[name] in ("str", "boolean"):
-            assert now[name].astype(object).fillna("").astype(str).tolist() == then[name].tolist()
-        else:
-            values = [float(v or "nan") for v in then[name]]
-            np.testing.assert_array_equal(now[name].to_numpy(float, na_value=np.nan), values)
-
-
 @pytest.mark.parametrize("count", [0, 1, 30])
 def test_every_column_has_its_type_whatever_is_in_it(make_sweep, count):
     results = make_sweep(count=count, failed=min(count, 1))
@@ -188,7 +171,7 @@ def test_the_parts_as_a_dataset(make_sweep):
     assert deep.schema.field("accuracy").type == "double"  # which no part has
     lists = deep.filter(ds.field("profile_direct_retained").is_valid())["profile_direct_retained"]
     assert all(len(one) > 40 for one in lists.to_pylist())
-    assert sweep.load(OLD).dataset.count_rows() == 12
+    assert sweep.load(ROOT / "tests" / "data" / "ca606a3").dataset.count_rows() == 12
 
 
 def test_several_sweeps_together(make_sweep):

@@ -245,7 +245,7 @@ def test_a_variable_that_names_no_server(value, tmp_path, monkeypatch):
 
 def test_a_spec_from_elsewhere_chooses_no_database(make_sweep, tmp_path, monkeypatch):
     """It could be any that this user may write to."""
-    monkeypatch.setattr(driver, "_tune", lambda *a: None)
+    monkeypatch.setattr(driver, "run_trials", lambda *a: None)
     target = tmp_path / "precious.sqlite"
     path = make_sweep(SweepSpec(points=64, study=f"sqlite:///{target}")).path
     with pytest.raises(SpecError, match="`study` must be given again"):

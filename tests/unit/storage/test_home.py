@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sweep.errors import SpecError
-from sweep.results.joined import load
+from sweep.results.loading import load
 from sweep.spec.secrets import holds_secret
 from sweep.spec.spec import SweepSpec
 from sweep.storage.home import SPEC_FILE, Home

@@ -1,0 +1,75 @@
+"""What `sweep probe` prints."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+import numpy as np
+
+from sweep.spec.rows import row
+from sweep.text import finite
+
+if TYPE_CHECKING:
+    from probes import Measurement
+
+__all__ = ["point_json", "point_text", "progress_bar"]
+
+_BARS = "▁▂▃▄▅▆▇█"
+_MOST_LINES = 16
+
+
+@contextmanager
+def progress_bar(label: str, steps: int) -> Iterator[Callable[[], None]]:
+    """Show a progress bar on a terminal; give what is to be called for each step that is done."""
+    if not (steps and sys.stderr.isatty()):
+        yield lambda: None
+        return
+    with click.progressbar(length=steps, label=label, file=sys.stderr) as bar:
+        yield lambda: bar.update(1)
+
+
+def point_json(m: "Measurement") -> str:
+    """Return the row of the ``points`` table, with the profiles under ``profiles``; infinity as null."""
+    flat = {k: finite(v) if isinstance(v, float) else v for k, v in row(m).items() if not k.startswith("profile_")}
+    return json.dumps({**flat, "profiles": {name: [finite(x) for x in v] for name, v in m.profiles.items()}})
+
+
+def point_text(m: "Measurement") -> str:
+    """Return the profile as a small table and sparklines, then the statistics."""
+    p = m.point
+    lines = [f"sigma_w = {p.sigma_w:g}, sigma_b = {p.sigma_b:g}, depth = {p.depth}, seed = {p.seed}: {m.status}"]
+    if m.status == "failed":
+        return f"{lines[0]}\n{m.error}"
+    names = list(m.profiles)
+    lines.append("".join([f"{'layer':>6}", *(f"{n:>27}" for n in names)]))
+    for layer in _layers(m):
+        lines.append("".join([f"{layer:>6}", *(f"{m.profiles[n][layer - 1]:>27.4f}" for n in names)]))
+    lines.append("")
+    lines += [f"{n:>25}  {_sparkline(m.profiles[n])}" for n in names]
+    lines.append("")
+    for name, value in m.values.items():
+        if not name.endswith("_censored"):
+            beyond = " or more" if m.values.get(f"{name}_censored") else ""
+            shown = f"{value:.4g}" if isinstance(value, float) else str(value)
+            lines.append(f"{name:>25}  {shown}{beyond}")
+    verdict = "trainable" if m.values["margin"] >= 0 else "not trainable"
+    lines.append(f"{'predicted':>25}  {verdict}")
+    return "\n".join(lines)
+
+
+def _layers(m: "Measurement") -> list[int]:
+    """Return about 16 layers to show: of those that every probe decoded."""
+    decoded = np.flatnonzero(np.all([np.isfinite(v) for v in m.profiles.values()], axis=0)) + 1
+    return sorted({int(decoded[round(i)]) for i in np.linspace(0, len(decoded) - 1, _MOST_LINES)})
+
+
+def _sparkline(values: np.ndarray) -> str:
+    """Return a bar for each layer; between layers that were decoded, a straight line."""
+    layers, decoded = np.arange(len(values)), np.isfinite(values)
+    values = np.interp(layers, layers[decoded], values[decoded])
+    low, high = float(values.min()), float(values.max())
+    scale = (len(_BARS) - 1) / (high - low or 1)
+    return "".join(_BARS[round((v - low) * scale)] for v in values)

@@ -1,0 +1,158 @@
+"""The phase diagram of a sweep, whatever its free axes are."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from probes.point import NEEDED
+from sweep.model.estimate import NORMAL_90, PhaseModel, theory_line
+from sweep.plots.marks import draw_points, draw_surface
+from sweep.plots.planes import STEPS, axis_range, phase, regular_grid
+from sweep.plots.saving import save_beside
+from sweep.plots.style import COLOURS, DASHED, LABELS, RED, WHITE_OUTLINE, legend, without_mathtext
+from sweep.results.results import Results
+from sweep.spec.options import AXES
+from sweep.spec.spec import SweepSpec
+
+__all__ = ["PICTURE", "draw_theory", "phase_diagram", "save_phase_diagram"]
+
+PICTURE = "phase_diagram.png"
+
+
+def save_phase_diagram(results: Results, output: str | Path | None = None) -> Path:
+    """Write the phase diagram of a sweep into a file; return its path (see `save_beside`)."""
+    return save_beside(results, PICTURE, output, lambda: phase_diagram(results))
+
+
+def phase_diagram(results: Results, *, title: bool = True, depth: int | None = None, width: float = 8.6) -> Figure:
+    """Draw what a sweep found, over the two free axes that say most (one, if only one is free).
+
+    Colour: the horizon, or the margin where the statistic is no horizon. Lines: the boundary for a few depths (or for
+    ``depth``) with 90 % intervals, the critical line, mean field's critical line. Marks: the measured points.
+    """
+    figure = Figure(figsize=(width, 0.6 * width), layout="constrained")
+    axes = figure.add_subplot()
+    points, phase = results.points, results.phase
+    free = results.spec.free_axes
+    if len(free) >= 2:
+        _draw_plane(axes, results, depth)
+        if phase.enough:
+            legend(figure, axes)
+    elif free:
+        _draw_line(axes, points[points["status"] != "failed"], phase, free[0])
+    else:
+        _draw_replicas(axes, results)
+    if len(free) and not phase.enough:
+        said = "too few points for a boundary"
+        axes.text(0.5, 0.98, said, transform=axes.transAxes, ha="center", va="top", style="italic")
+    if title:
+        axes.set_title(_title(results), fontsize=10, loc="left")
+    return figure
+
+
+def _title(results: Results) -> str:
+    """Return what was measured, by what, and how much of it."""
+    spec = results.spec
+    failed = int((results.points["status"] == "failed").sum())
+    name = without_mathtext(Path(spec.dataset).name)
+    fixed = [f"{a} = {getattr(spec, a)[0]:g}" for a in AXES if a not in spec.free_axes]
+    parts = [
+        f"{name}, {spec.architecture}, {spec.activation}",
+        str(spec.statistic),
+        *fixed,
+        f"{len(results.points)} points" + (f", {failed} failed" if failed else ""),
+    ]
+    return " · ".join(parts)
+
+
+def _draw_plane(axes: Axes, results: Results, depth: int | None) -> None:
+    """Draw the plane of the first two free axes."""
+    spec, points = results.spec, results.points
+    x, y = spec.free_axes[:2]
+    if not results.phase.enough:
+        draw_points(axes, points, x, y)
+    elif (x, y) == ("sigma_w", "sigma_b"):
+        boundary = results.boundary if depth is None else results.boundary_at([depth])
+        phase(points, boundary, _margin_surface(results, spec.depth[1] if depth is None else depth), ax=axes)
+    else:
+        _draw_over_depth(axes, results, x, y)
+        draw_points(axes, points, x, y)
+    axes.set(xlabel=LABELS[x], ylabel=LABELS[y], xlim=getattr(spec, x), ylim=getattr(spec, y))
+
+
+def _margin_surface(results: Results, depth: int) -> pd.DataFrame:
+    """Return the margin over (sigma_w, sigma_b) at a depth, and the horizon where that is what it is made of."""
+    spec = results.spec
+    surface = regular_grid(spec, "sigma_w", "sigma_b", depth=float(depth))
+    surface["margin"] = results.phase.mean(surface["sigma_w"].to_numpy(), surface["sigma_b"].to_numpy(), float(depth))
+    surface.attrs["label"] = f"margin at depth {depth}"
+    if spec.by_horizon:
+        surface["horizon"] = depth * NEEDED[str(spec.statistic)] * np.exp(surface["margin"])
+    return surface
+
+
+def _draw_over_depth(axes: Axes, results: Results, x: str, y: str) -> None:
+    """Draw a plane with the depth as its second axis: the margin, its zero line, the critical lines."""
+    phase, spec = results.phase, results.spec
+    grid = regular_grid(spec, x, y)
+    gx, gy = (grid[a].to_numpy().reshape(STEPS, STEPS) for a in (x, y))
+    mean, deviation = (v.reshape(gx.shape) for v in phase.margin(**{a: grid[a].to_numpy() for a in AXES}))
+    limit = float(np.abs(mean).max()) or 1.0
+    draw_surface(axes, gx, gy, mean, Normalize(-limit, limit), "margin (positive: predicted trainable)")
+    axes.contour(gx, gy, mean, levels=[0], colors="white", linewidths=1.8)
+    for edge in (mean - NORMAL_90 * deviation, mean + NORMAL_90 * deviation):
+        axes.contour(gx, gy, edge, levels=[0], colors="white", linewidths=0.8, linestyles="dotted")
+    axes.plot([], [], color="white", lw=1.8, path_effects=WHITE_OUTLINE, label="boundary")
+    axes.plot([], [], color="white", lw=0.8, ls="dotted", path_effects=WHITE_OUTLINE, label="its 90 % interval")
+    if x == "sigma_w":
+        line = phase.critical_line().iloc[0]
+        axes.axvspan(line["lower"], line["upper"], color="black", alpha=0.25, lw=0)
+        axes.axvline(line["sigma_w"], color="black", lw=2.4, label="critical line, measured")
+        draw_theory(axes, spec)
+
+
+def _draw_line(axes: Axes, measured: pd.DataFrame, phase: PhaseModel, x: str) -> None:
+    """Draw the margin along the only free axis."""
+    spec = phase.spec
+    axes.axhline(0, color="0.5", lw=0.8)
+    if phase.enough:
+        grid = np.linspace(*axis_range(spec, x), 200)
+        mean, deviation = phase.margin(**{a: getattr(spec, a)[0] for a in AXES} | {x: grid})
+        low, high = mean - NORMAL_90 * deviation, mean + NORMAL_90 * deviation
+        axes.fill_between(grid, low, high, color=COLOURS(0.3), alpha=0.3, lw=0, label="90 % interval")
+        axes.plot(grid, mean, color=COLOURS(0.1), lw=2, label="estimate")
+    censored = measured["margin_censored"].fillna(False).astype(bool)
+    for part, marker, label in ((measured[~censored], "o", "measured"), (measured[censored], "^", "at least")):
+        if len(part):
+            axes.plot(part[x], part["margin"], marker, ms=4, color="black", label=label)
+    if x == "sigma_w":
+        draw_theory(axes, spec)
+    axes.set(xlabel=LABELS[x], ylabel="margin (positive: predicted trainable)", xlim=getattr(spec, x))
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=8, frameon=False)
+
+
+def draw_theory(axes: Axes, spec: SweepSpec) -> None:
+    """Draw mean field's critical sigma_w at the one sigma_b of a sweep, if it has a theory."""
+    (critical,) = theory_line(spec, np.array(spec.sigma_b[:1]))
+    if np.isfinite(critical):
+        axes.axvline(critical, color=RED, ls=DASHED, label=r"mean field, $\chi_1 = 1$")
+
+
+def _draw_replicas(axes: Axes, results: Results) -> None:
+    """Draw the profiles of the replicas of the only place, where no axis is free."""
+    profiles = results.profiles
+    for name, style in (("direct_retained", "-"), ("cascade_retained", "--")):
+        for i, (_, rows) in enumerate(profiles.groupby("seed")):
+            rows = rows[rows[name].notna()]  # layers that were decoded
+            if len(rows):
+                colour, label = COLOURS(0.1 if style == "-" else 0.6), name if i == 0 else None
+                axes.plot(rows["layer"], rows[name], style, color=colour, lw=1.5, label=label)
+    axes.axhline(0, color="0.5", lw=0.8)
+    axes.set(xlabel="layer", ylabel="retained information (1 perfect, 0 the mean image)")
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=8, frameon=False)

@@ -1,0 +1,226 @@
+"""The figures of `sweep plot`, each from the results of a sweep.
+
+Every function takes the results, the sigma_b and the depth asked for (None: its own choice), and a width in inches.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from probes.point import NEEDED
+from sweep import plots
+from sweep.analysis.statistics import STATISTICS, score, threshold_of
+from sweep.analysis.surface import MIN_POINTS, Surface, truth_surface
+from sweep.errors import SpecError
+from sweep.model.estimate import NORMAL_90
+from sweep.plots.comparison import few_depths, truth_over_depth, truth_planes, xi_c_over
+from sweep.plots.diagram import phase_diagram
+from sweep.plots.planes import STEPS, regular_grid
+from sweep.plots.style import legend
+from sweep.results.results import Results
+from sweep.spec.options import AXES
+
+__all__ = [
+    "depth_figure",
+    "history_figure",
+    "paper_figure",
+    "phase_figure",
+    "profiles_figure",
+    "reconstructions_figure",
+    "roc_figure",
+    "truth_figure",
+]
+
+_LINES = 24  # profiles drawn at most
+
+
+def _need(there: Any, results: Results, kind: str, what: str) -> None:
+    """Refuse to draw a kind of figure without what it needs."""
+    if not there:
+        raise SpecError(f"`kind` {kind} needs {what}, which {results.home.place!r} does not hold")
+
+
+def _one(width: float, ratio: float = 0.7) -> tuple[Figure, Any]:
+    """Return a figure of one panel."""
+    figure = Figure(figsize=(width, ratio * width), layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def _middle(results: Results, sigma_b: float | None, depth: int | None) -> tuple[float, int]:
+    """Return the place that was asked for, else the middle of the range."""
+    (b, b_end), (low, high) = results.spec.sigma_b, results.spec.depth
+    return (b + b_end) / 2 if sigma_b is None else sigma_b, round((low * high) ** 0.5) if depth is None else depth
+
+
+def phase_figure(results: Results, sigma_b: float | None, depth: int | None, width: float) -> Figure:
+    """Draw the phase diagram, for a publication."""
+    _need((results.points["status"] != "failed").any(), results, "phase", "measured points")
+    return phase_diagram(results, title=False, depth=depth, width=width)
+
+
+def depth_figure(results: Results, sigma_b: float | None, depth: int | None, width: float) -> Figure:
+    """Draw horizons against depth, and how the trainable band narrows."""
+    points = results.points
+    wanted = dict.fromkeys([str(results.spec.statistic), *NEEDED])
+    names = [n for n in wanted if n in NEEDED and points[n].notna().any()]
+    _need(names, results, "depth", "measured horizons")
+    figure = Figure(figsize=(width, 0.45 * width), layout="constrained")
+    has_band = len(results.boundary) > 0 and results.spec.depth[0] < results.spec.depth[1]
+    axes = figure.subplots(1, 2 if has_band else 1, squeeze=False)[0]
+    plots.depth(points, statistic=names[0], boundary=results.boundary, ax=axes[0])
+    axes[0].legend(loc="upper left", ncols=2)
+    if has_band:
+        low, high = results.spec.depth
+        depths = sorted({round(d) for d in np.geomspace(low, high, 16)})
+        plots.band(results.boundary_at(depths), ax=axes[1])
+        axes[1].legend(loc="upper right")
+    return figure
+
+
+def profiles_figure(results: Results, sigma_b: float | None, depth: int | None, width: float) -> Figure:
+    """Draw retained information after each layer, of some networks."""
+    points = results.points[results.points["status"] == "ok"]
+    value = next((n for n in ("direct_retained", "cascade_retained") if points[n].notna().any()), None)
+    if str(results.spec.statistic).startswith("cascade") and points["cascade_retained"].notna().any():
+        value = "cascade_retained"
+    _need(value, results, "profiles", "measured profiles")
+    rows = results.profiles_at(points=_near(results, points, sigma_b, depth), columns=[str(value)])
+    figure, ax = _one(width)
+    plots.profiles(rows, value=str(value), threshold=_lost(results, str(value)), ax=ax)
+    ax.legend(loc="upper right")
+    return figure
+
+
+def _lost(results: Results, value: str) -> float:
+    """Return the threshold of the horizon of a profile: what its lines fall below."""
+    return threshold_of(results.spec, value.replace("retained", "horizon"))
+
+
+def _near(results: Results, points: pd.DataFrame, sigma_b: float | None, depth: int | None) -> pd.DataFrame:
+    """Return a few points, evenly over sigma_w, of those nearest to what was asked for, or of the deeper half."""
+    spec = results.spec
+    if sigma_b is None and depth is None:
+        points = points[points["depth"] >= points["depth"].median()]
+    away = pd.Series(0.0, index=points.index)
+    if sigma_b is not None:
+        away += (points["sigma_b"] - sigma_b).abs() / ((spec.sigma_b[1] - spec.sigma_b[0]) or 1)
+    if depth is not None:
+        away += np.log(points["depth"] / depth).abs() / (np.log(spec.depth[1] / spec.depth[0]) or 1)
+    near = points.loc[away.nsmallest(max(_LINES, len(points) // 10)).index] if away.any() else points
+    near = near.sort_values("sigma_w")
+    at = np.unique(np.linspace(0, len(near) - 1, min(_LINES, len(near))).round().astype(int))
+    return near.iloc[at]
+
+
+def reconstructions_figure(results: Results, sigma_b: float | None, depth: int | None, width: float) -> Figure:
+    """Draw an image as three networks pass it on, measured anew."""
+    from sweep.measuring.reconstruct import reconstructions
+
+    found = reconstructions(results, *_middle(results, sigma_b, depth))
+    rows = [
+        rf"$\sigma_w$ = {r['sigma_w']:.2f}" + "\n" + rf"$\sigma_b$ = {r['sigma_b']:.2f}" + "\n" + f"depth {r['depth']}"
+        for r in found.points.to_dict("records")
+    ]
+    height, wide = found.images.shape[2:4]
+    figure, ax = _one(width, 0.08 + 0.85 * len(rows) / len(found.columns) * height / wide)
+    plots.reconstructions(found.images, rows, found.columns, ax=ax)
+    ax.set_xlabel("layer that the image is reconstructed from")
+    return figure
+
+
+def _trained(results: Results, kind: str) -> pd.DataFrame:
+    """Return the trained rows, of which there must be some of both outcomes."""
+    trained = results.points[results.points["trainable"].notna()]
+    _need(len(trained) >= MIN_POINTS, results, kind, f"{MIN_POINTS} trained points (see --train)")
+    _need(trained["trainable"].nunique() == 2, results, kind, "trained networks of both outcomes")
+    return trained
+
+
+def truth_figure(results: Results, sigma_b: float | None, depth: int | None, width: float) -> Figure:
+    """Draw accuracy after training, with the boundary as predicted and as trained."""
+    spec, trained = results.spec, _trained(results, "truth")
+    free = set(spec.free_axes)
+    _need("sigma_w" in free and len(free) > 1, results, "truth", "two free axes, one of them sigma_w")
+    values = score(str(spec.statistic), trained, spec)
+    use = np.isfinite(values)
+    _need(use.any(), results, "truth", f"points with a {spec.statistic}")
+    surfaces = {
+        "accuracy": Surface(spec, trained, trained["accuracy"].to_numpy(float)),
+        "truth": truth_surface(spec, results.points),
+        "prediction": Surface(spec, trained[use], values[use]),
+    }
+    if "sigma_b" in free:
+        figure, panels = truth_planes(spec, trained, surfaces, [depth] if depth else few_depths(spec), width)
+    else:
+        figure, panels = truth_over_depth(spec, trained, surfaces, "sigma_w", width)
+    legend(figure, panels[0])
+    return figure
+
+
+def history_figure(results: Results, sigma_b: float | None, depth: int | None, width: float) -> Figure:
+    """Draw how the boundary's expected error fell."""
+    _need(len(results.history), results, "history", "points enough for a boundary")
+    figure, ax = _one(width)
+    plots.history(results.history, ax=ax)
+    return figure
+
+
+def roc_figure(results: Results, sigma_b: float | None, depth: int | None, width: float) -> Figure:
+    """Draw how well each statistic tells trained networks from the others."""
+    trained = _trained(results, "roc")
+    found = {n: score(n, trained, results.spec) for n in STATISTICS}
+    scores = pd.DataFrame({n: s for n, s in found.items() if np.isfinite(s).all()})
+    _need(len(scores.columns), results, "roc", "trained points that were probed")
+    figure, ax = _one(width, 0.95)
+    plots.roc(scores, trained["trainable"].to_numpy(bool), ax=ax)
+    ax.legend(loc="lower right")
+    return figure
+
+
+def paper_figure(results: Results, sigma_b: float | None, depth: int | None, width: float) -> Figure:
+    """Draw the sweep over (sigma_w^2, depth) at one sigma_b."""
+    spec, phase = results.spec, results.phase
+    _need({"sigma_w", "depth"} <= set(spec.free_axes), results, "paper", "free axes sigma_w and depth")
+    _need(phase.enough, results, "paper", "points enough for a boundary")
+    b, _ = _middle(results, sigma_b, None)
+    surface = regular_grid(spec, "sigma_w", "depth", sigma_b=b)
+    places = {a: surface[a].to_numpy() for a in AXES}
+    trained = results.points[results.points["accuracy"].notna()]
+    if len(trained) >= MIN_POINTS:
+        surface["accuracy"] = Surface(spec, trained, trained["accuracy"].to_numpy(float))(places)
+    else:
+        surface["margin"] = phase.mean(**places)
+    points = results.points if "margin" in surface else trained
+    fixed = spec.sigma_b[0] == spec.sigma_b[1]
+    figure, ax = _one(width, 0.78)
+    plots.paper(surface, _horizon(results, b), points if fixed else None, ax=ax)
+    legend(figure, ax)
+    return figure
+
+
+def _horizon(results: Results, sigma_b: float) -> pd.DataFrame:
+    """Return the depth up to which networks are predicted trainable, for every sigma_w, within the sweep's."""
+    spec, phase = results.spec, results.phase
+    w = np.linspace(*spec.sigma_w, STEPS)
+    depths = np.geomspace(*spec.depth, 61)
+    grid_w, grid_d = (g.ravel() for g in np.meshgrid(w, depths, indexing="ij"))
+    mean, deviation = phase.margin(grid_w, sigma_b, grid_d)
+    lines = {"sigma_w": w}
+    for name, shift in (("lower", -NORMAL_90), ("depth", 0.0), ("upper", NORMAL_90)):
+        margin = (mean + shift * deviation).reshape(len(w), len(depths))
+        lines[name] = np.array([_last(depths, m) for m in margin])
+    return pd.DataFrame({**lines, "xi_c": xi_c_over(spec, w, sigma_b)})
+
+
+def _last(depths: np.ndarray, margin: np.ndarray) -> float:
+    """Return the depth where a margin first falls below zero; an end of the range if it does everywhere or nowhere."""
+    below = np.flatnonzero(margin < 0)
+    if not len(below):
+        return float(depths[-1])
+    i = below[0]
+    if i == 0:
+        return float(depths[0])
+    share = margin[i - 1] / (margin[i - 1] - margin[i])
+    return float(depths[i - 1] * (depths[i] / depths[i - 1]) ** share)

@@ -1,0 +1,46 @@
+"""From a directory or URI to results."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import overload
+
+from sweep.errors import SpecError
+from sweep.results.joined import Joined
+from sweep.results.results import Results
+from sweep.storage.home import Home
+from sweep.storage.store import Store
+
+__all__ = ["load"]
+
+
+@overload
+def load(directory: str | Path) -> Results: ...  # type: ignore[overload-overlap]  # a text is a sequence of texts
+
+
+@overload
+def load(directory: Sequence[str | Path]) -> Joined: ...
+
+
+def load(directory: str | Path | Sequence[str | Path]) -> Results | Joined:
+    """Return the results of the sweep in a directory or at a URI, finished or not; of several, joined.
+
+    Raises
+    ------
+    SpecError
+        There is no sweep there, or one is given twice.
+    StoreError
+        Its storage cannot be used.
+    """
+    if isinstance(directory, str | Path):
+        home = Home(directory)
+        spec = home.read_spec()
+        return Results(home, spec, Store(spec.storage or home.place, spec.digest))
+    sweeps: dict[str, Results] = {}
+    for one in directory:
+        results = load(one)
+        if any(results.home == other.home for other in sweeps.values()):
+            raise SpecError(f"`directory` must name different sweeps, got {str(one)!r} twice")
+        sweeps[results.home.place] = results
+    if not sweeps:
+        raise SpecError("`directory` must name at least one sweep, got none")
+    return Joined(sweeps)

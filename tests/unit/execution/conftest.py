@@ -1,0 +1,3 @@
+"""Sweeps without Ray."""
+
+from tests.helpers.fake_tune import without_ray  # noqa: F401
