@@ -24,15 +24,14 @@ from sweep.spec.rows import row
 from sweep.spec.spec import SweepSpec
 from sweep.storage.home import SPEC_FILE
 from sweep.storage.store import Store
-from tests.helpers.browser import browser
+from tests.helpers.browser import Page, browser
 from tests.helpers.landscape import made_up, true_horizon
-from tests.unit.report.test_report import Page
 
 DECODED = 16  # layers of a network, as the direct probe's default
 _COMMAND = """
 import re, sys, time
 from pathlib import Path
-from sweep.cli import main
+from sweep.cli.main import main
 try:
     main(sys.argv[1:])
 finally:

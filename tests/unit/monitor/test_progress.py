@@ -3,8 +3,9 @@ import math
 
 import pytest
 
+from sweep.monitor.estimator import Estimator
 from sweep.monitor.progress import Progress
-from sweep.monitor.tally import Estimator, Tally
+from sweep.monitor.tally import Tally
 from sweep.monitor.view import speed
 from sweep.spec.spec import SweepSpec
 from sweep.storage.heartbeat import LIVE_FILE, Running, Sign, read_sign
