@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from probes.datasets import Images
 from probes.decoders import BATCH
-from probes.networks import Architecture, Layer
+from probes.layers import Layer
+from probes.networks import Architecture
 from probes.settings import HELD_OUT_IMAGES, MIN_STEPS, ProbeSettings
 from probes.training.settings import TEST_IMAGES
 

@@ -28,9 +28,11 @@ import torch
 
 from probes import entropy
 from probes.networks import Network
+from probes.point import MIN_HORIZON
 from probes.products import gram, matmul
+from probes.settings import CERTAINTY, FEW_IMAGES, ProbeSettings
 
-__all__ = ["DirectDecoder", "Profile", "follow"]
+__all__ = ["DirectDecoder", "DirectProbe", "Profile", "follow"]
 
 _VARIANCE_IMAGES = 256  # held-out images that v is averaged over: it needs two digits, not four
 _STRIDE = 1.2  # beyond the depth asked, where nothing but the horizon is of interest
@@ -220,3 +222,57 @@ def _bisect(
             after = middle
         else:
             low, x_low = middle, x
+
+
+class DirectProbe:
+    """The direct probe with as many images as the settings ask for, or as its certainty takes.
+
+    Parameters
+    ----------
+    settings:
+        Of the probe.
+    inputs:
+        Images ``[N + M, pixels]``: N to fit on, or as few of them as suffice, then M to judge by.
+    learn_from:
+        N.
+    """
+
+    def __init__(self, settings: ProbeSettings, inputs: torch.Tensor, *, learn_from: int) -> None:
+        self._settings, self._inputs, self._available = settings, inputs, learn_from
+        self._decoders: dict[int, DirectDecoder] = {}  # by how many images they were fitted to
+
+    def profile(self, network: Network) -> Profile:
+        """Return the profile of a network."""
+        available = self._available
+        certainty = self._settings.certainty or (CERTAINTY if network.architecture.convolutional else None)
+        count = available if certainty is None else min(FEW_IMAGES, available)
+        previous: Profile | None = None
+        while True:
+            profile = self._profile(network, count)
+            if count == available or _settled(previous, profile, network.point.depth, certainty or 0.0):
+                return profile
+            previous, count = profile, min(2 * count, available)
+
+    def _profile(self, network: Network, count: int) -> Profile:
+        held_out = self._inputs[self._available :]
+        inputs = self._inputs if count == self._available else torch.cat([self._inputs[:count], held_out])
+        if count not in self._decoders:
+            self._decoders[count] = DirectDecoder(inputs[:count], held_out, self._settings.penalty)
+        settings = self._settings
+        profile = follow(
+            network,
+            self._decoders[count],
+            inputs,
+            layers=settings.decoded_layers,
+            threshold=settings.threshold_of("direct_horizon"),
+        )
+        profile.images = count
+        return profile
+
+
+def _settled(old: Profile | None, new: Profile, depth: int, certainty: float) -> bool:
+    """Return whether twice the images have made no difference."""
+    if old is None or old.censored != new.censored:
+        return False
+    horizons, last = ([max(p.horizon, MIN_HORIZON) for p in (old, new)], [p.curve(depth)[-1] for p in (old, new)])
+    return abs(math.log(horizons[1] / horizons[0])) < certainty and abs(last[1] - last[0]) < certainty

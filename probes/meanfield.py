@@ -14,8 +14,7 @@ sigma_b   standard deviation of the biases
 ========  ==============================================================  =====================
 
 Poole et al. 2016, arXiv:1606.05340; Schoenholz et al. 2017, arXiv:1611.01232. Everything here is a scalar
-in double precision. Gaussian averages are composite Gauss-Legendre sums over [-9, 9] with a panel edge
-at 0: fixed-order Gauss-Hermite is wrong by 2e-4 in chi_1 at sigma_w = 3, these by less than 1e-9.
+in double precision; V and chi are Gaussian averages, see `probes.kernels`.
 """
 
 import math
@@ -26,6 +25,8 @@ from typing import Any
 
 import numpy as np
 
+from probes.kernels import KERNELS, Kernel, ReluKernel
+
 __all__ = ["MeanField", "applies_to", "critical_sigma_w", "mean_field"]
 
 _OTHERS = ("resnet",)  # skip connections have a theory of their own
@@ -34,159 +35,6 @@ _OTHERS = ("resnet",)  # skip connections have a theory of their own
 def applies_to(architecture: str) -> bool:
     """Whether this theory is that of an architecture's networks."""
     return architecture not in _OTHERS
-
-
-Function = Callable[[np.ndarray], np.ndarray]
-
-
-def _gauss_legendre(half_width: float, panels: int, order: int) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes and weights of the standard normal measure on [-half_width, half_width]."""
-    nodes, weights = np.polynomial.legendre.leggauss(order)
-    edges = np.linspace(-half_width, half_width, 2 * panels + 1)
-    step = edges[1] - edges[0]
-    z = (edges[:-1, None] + step * (nodes + 1) / 2).ravel()
-    w = np.tile(weights * step / 2, 2 * panels) * np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
-    return z, w
-
-
-_Z, _W = _gauss_legendre(9.0, 200, 8)  # simple averages; fine enough for sigma_w in the tens
-_Z2, _W2 = _gauss_legendre(9.0, 18, 8)  # each side of a double average; c* to 1e-9 for sigma_w up to 3, 1 % at 20
-
-
-def _root(f: Callable[[float], float], low: float, high: float) -> float:
-    """Where f, of opposite signs at the ends, is zero: Chandrupatla 1997, to double precision.
-
-    Inverse quadratic interpolation where it is safe, bisection elsewhere.
-    """
-    a, b = high, low
-    fa, fb = f(a), f(b)
-    c, fc, t = a, fa, 0.5
-    while True:
-        x = a + t * (b - a)
-        fx = f(x)
-        if (fx > 0) == (fa > 0):
-            c, fc = a, fa
-        else:
-            c, fc, b, fb = b, fb, a, fa
-        a, fa = x, fx
-        best, smallest = (a, fa) if abs(fa) < abs(fb) else (b, fb)
-        limit = (4e-16 * abs(best) + 1e-15) / abs(b - c)
-        if smallest == 0 or limit > 0.5:
-            return best
-        xi, phi = (a - b) / (c - b), (fa - fb) / (fc - fb)
-        if phi**2 < xi and (1 - phi) ** 2 < 1 - xi:
-            t = fa / (fb - fa) * fc / (fb - fc) + (c - a) / (b - a) * fa / (fc - fa) * fb / (fc - fb)
-        else:
-            t = 0.5
-        t = min(1 - limit, max(limit, t))
-
-
-class Kernel:
-    """Gaussian averages of one activation and of its derivative, by quadrature.
-
-    ``phi`` and ``dphi`` map an array to an array of the same shape; ``ddphi`` is the second derivative.
-    """
-
-    def __init__(self, phi: Function, dphi: Function, ddphi: Function) -> None:
-        self.phi, self.dphi, self.ddphi = phi, dphi, ddphi
-
-    def second_moment(self, q: float) -> float:
-        """E[phi(sqrt(q) z)^2]."""
-        return float(_W @ self.phi(math.sqrt(q) * _Z) ** 2)
-
-    def slope(self, q: float) -> float:
-        """E[phi'(sqrt(q) z)^2]."""
-        return float(_W @ self.dphi(math.sqrt(q) * _Z) ** 2)
-
-    def curvature(self, q: float) -> float:
-        """E[phi''(sqrt(q) z) phi(sqrt(q) z)]."""
-        u = math.sqrt(q) * _Z
-        return float(_W @ (self.ddphi(u) * self.phi(u)))
-
-    def _pair(self, f: Function, q: float, c: float) -> float:
-        u = math.sqrt(q) * _Z2
-        mixed = c * u[:, None] + math.sqrt(max(0.0, 1 - c * c)) * u[None, :]
-        return float((_W2 * f(u)) @ (f(mixed) @ _W2))
-
-    def covariance(self, q: float, c: float) -> float:
-        """E[phi(u1) phi(u2)] for u of variance q and correlation c."""
-        return self._pair(self.phi, q, c)
-
-    def slope_covariance(self, q: float, c: float) -> float:
-        """E[phi'(u1) phi'(u2)] for u of variance q and correlation c."""
-        return self._pair(self.dphi, q, c)
-
-
-class ErfKernel(Kernel):
-    """phi(x) = erf(x): the arcsin kernel, Williams 1998."""
-
-    def __init__(self) -> None:
-        scale = 2 / math.sqrt(math.pi)
-        super().__init__(
-            np.vectorize(math.erf, otypes=[float]),
-            lambda x: scale * np.exp(-x * x),
-            lambda x: -2 * scale * x * np.exp(-x * x),
-        )
-
-    def second_moment(self, q: float) -> float:
-        """Closed form of E[erf^2]."""
-        return self.covariance(q, 1.0)
-
-    def slope(self, q: float) -> float:
-        """Closed form of E[erf'^2]."""
-        return self.slope_covariance(q, 1.0)
-
-    def covariance(self, q: float, c: float) -> float:
-        """Closed form of E[erf(u1) erf(u2)]."""
-        return 2 / math.pi * math.asin(2 * q * c / (1 + 2 * q))
-
-    def slope_covariance(self, q: float, c: float) -> float:
-        """Closed form of E[erf'(u1) erf'(u2)]."""
-        return 4 / math.pi / math.sqrt((1 + 2 * q) ** 2 - (2 * q * c) ** 2)
-
-
-class ReluKernel(Kernel):
-    """phi(x) = max(x, 0): the arc-cosine kernels of order 1 and 0, Cho and Saul 2009."""
-
-    def __init__(self) -> None:
-        super().__init__(lambda x: np.maximum(x, 0), lambda x: (x > 0) * 1.0, np.zeros_like)
-
-    def second_moment(self, q: float) -> float:
-        """Closed form of E[relu^2]."""
-        return q / 2
-
-    def slope(self, q: float) -> float:
-        """Closed form of E[relu'^2]."""
-        return 0.5
-
-    def curvature(self, q: float) -> float:
-        """E[relu'' relu]: the second derivative is a delta where relu vanishes."""
-        return 0.0
-
-    def covariance(self, q: float, c: float) -> float:
-        """Closed form of E[relu(u1) relu(u2)]."""
-        angle = math.acos(min(1.0, max(-1.0, c)))
-        return q / (2 * math.pi) * (math.sin(angle) + (math.pi - angle) * math.cos(angle))
-
-    def slope_covariance(self, q: float, c: float) -> float:
-        """Closed form of E[relu'(u1) relu'(u2)]."""
-        return (math.pi - math.acos(min(1.0, max(-1.0, c)))) / (2 * math.pi)
-
-
-KERNELS: dict[str, Kernel] = {
-    "tanh": Kernel(
-        np.tanh,
-        lambda x: 1 - np.tanh(x) ** 2,
-        lambda x: -2 * np.tanh(x) * (1 - np.tanh(x) ** 2),
-    ),
-    "relu": ReluKernel(),
-    "erf": ErfKernel(),
-    "arctan": Kernel(
-        np.arctan,
-        lambda x: 1 / (1 + x * x),
-        lambda x: -2 * x / (1 + x * x) ** 2,
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -258,6 +106,34 @@ def mean_field(sigma_w: float, sigma_b: float, activation: str = "tanh") -> Mean
     chi_c = chi_1 if c_star == 1 else sigma_w**2 * kernel.slope_covariance(q, c_star)
     xi_q = _depth_scale(chi_1 + sigma_w**2 * kernel.curvature(q))
     return MeanField(sigma_w, sigma_b, q, chi_1, c_star, _depth_scale(chi_c), xi_q)
+
+
+def _root(f: Callable[[float], float], low: float, high: float) -> float:
+    """Where f, of opposite signs at the ends, is zero: Chandrupatla 1997, to double precision.
+
+    Inverse quadratic interpolation where it is safe, bisection elsewhere.
+    """
+    a, b = high, low
+    fa, fb = f(a), f(b)
+    c, fc, t = a, fa, 0.5
+    while True:
+        x = a + t * (b - a)
+        fx = f(x)
+        if (fx > 0) == (fa > 0):
+            c, fc = a, fa
+        else:
+            c, fc, b, fb = b, fb, a, fa
+        a, fa = x, fx
+        best, smallest = (a, fa) if abs(fa) < abs(fb) else (b, fb)
+        limit = (4e-16 * abs(best) + 1e-15) / abs(b - c)
+        if smallest == 0 or limit > 0.5:
+            return best
+        xi, phi = (a - b) / (c - b), (fa - fb) / (fc - fb)
+        if phi**2 < xi and (1 - phi) ** 2 < 1 - xi:
+            t = fa / (fb - fa) * fc / (fb - fc) + (c - a) / (b - a) * fa / (fc - fa) * fb / (fc - fb)
+        else:
+            t = 0.5
+        t = min(1 - limit, max(limit, t))
 
 
 def _correlation(kernel: Kernel, q: float, chi_1: float, sigma_w: float, sigma_b: float) -> float:

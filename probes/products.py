@@ -8,26 +8,16 @@ depends on the shapes alone, so that a point's numbers depend on nothing else. N
 
 import torch
 
+from probes import torch_private
+
 __all__ = ["add_product", "affine", "gram", "matmul", "quick_tanh_", "stacked_affine", "stacked_matmul", "uses_onednn"]
 
 _SMALLEST = 1_000_000  # multiplications from which oneDNN is the faster one
 
 
-def _onednn_is_there() -> bool:
-    """Try it: the operator belongs to torch's compiler and is not promised to stay as it is."""
-    try:
-        a = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
-        return bool(torch.equal(torch.ops.mkldnn._linear_pointwise(a, a.t(), None, "none", [], ""), a @ a))
-    except (AttributeError, RuntimeError, TypeError):
-        return False
-
-
-_ONEDNN = _onednn_is_there()
-
-
 def uses_onednn(device: str, dtype: torch.dtype, multiplications: int) -> bool:
-    """Whether a product on a type of device goes to oneDNN."""
-    return _ONEDNN and device == "cpu" and dtype == torch.float32 and multiplications >= _SMALLEST
+    """Return whether a product on a type of device goes to oneDNN."""
+    return torch_private.ONEDNN and device == "cpu" and dtype == torch.float32 and multiplications >= _SMALLEST
 
 
 def _uses_onednn(a: torch.Tensor, b: torch.Tensor) -> bool:
@@ -37,9 +27,7 @@ def _uses_onednn(a: torch.Tensor, b: torch.Tensor) -> bool:
 def _onednn(a: torch.Tensor, b: torch.Tensor, bias: torch.Tensor | None, tanh: bool = False) -> torch.Tensor:
     if not (a.is_contiguous() or a.t().is_contiguous()):
         a = a.contiguous()  # a part of a transposed matrix would take a hundred times as long
-    function = "tanh" if tanh else "none"
-    out: torch.Tensor = torch.ops.mkldnn._linear_pointwise(a, b.t(), bias, function, [], "")
-    return out
+    return torch_private.onednn_linear(a, b.t(), bias, tanh=tanh)
 
 
 def matmul(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

@@ -4,7 +4,8 @@ import math
 from dataclasses import dataclass, field
 
 from probes.decoders import PRECISIONS
-from probes.networks import ACTIVATIONS, ARCHITECTURES
+from probes.layers import ACTIVATIONS
+from probes.networks import ARCHITECTURES
 from probes.point import THRESHOLDS
 from probes.training.settings import TrainingSettings
 

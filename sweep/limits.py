@@ -1,20 +1,42 @@
-"""What this process may use: cores and memory."""
+"""What this process may use: cores and memory, of the machine and of its control group.
+
+psutil knows nothing of control groups, whose files (version 2) are read here.
+"""
 
 import os
 from pathlib import Path
 
-__all__ = ["available_bytes", "cores"]
+__all__ = ["available_bytes", "cgroup_bytes", "cgroup_cores", "cores"]
+
+_CGROUP = Path("/sys/fs/cgroup")
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def available_bytes() -> int:
-    """Memory that new processes can have here without swapping."""
+def cgroup_cores() -> float | None:
+    """Return how many cores' time the control group allows; None if it has no limit."""
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):  # not Linux
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+        allowed, period = (_CGROUP / "cpu.max").read_text().split()
+        return None if allowed == "max" else float(allowed) / float(period)
+    except (OSError, ValueError):
+        return None
+
+
+def available_bytes() -> int:
+    """Return the memory that new processes can have on this machine without swapping."""
+    import psutil  # type: ignore[import-untyped]
+
+    return int(psutil.virtual_memory().available)
+
+
+def cgroup_bytes() -> int | None:
+    """Return the memory that the control group has left, with what it has only read files into; None: no limit."""
+    try:
+        limit, used, parts = ((_CGROUP / f"memory.{name}").read_text() for name in ("max", "current", "stat"))
+        cached = dict(line.split() for line in parts.splitlines())["inactive_file"]
+        return None if limit.strip() == "max" else int(limit) - int(used) + int(cached)
+    except (OSError, ValueError, KeyError):
+        return None

@@ -16,11 +16,12 @@ __all__ = ["command", "environment", "is_gone", "myself", "terminated_is_interru
 
 
 def this_process() -> str:
+    """Return how messages name this process."""
     return f"process {os.getpid()} on {socket.gethostname()}"
 
 
 def myself() -> dict[str, Any]:
-    """What `is_gone` can tell this process by."""
+    """Return what `is_gone` can tell this process by."""
     process = os.getpid()
     return {"holder": this_process(), "host": _host(), "process": process, "started": _started(process)}
 
@@ -39,7 +40,11 @@ def _host() -> str:
 
 
 def _started(process: int) -> str:
-    """When a process of this machine was started; empty if there is none."""
+    """Return when a process of this machine was started; empty if there is none.
+
+    In ticks since the machine was started, as /proc has it: files of older versions of this package hold the same, and
+    psutil's time of creation depends on a clock that may be set meanwhile.
+    """
     try:
         state, *numbers = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -48,19 +53,19 @@ def _started(process: int) -> str:
 
 
 def command(module: str, *arguments: str) -> list[str]:
-    """Runs a module; nothing in the working directory counts as code."""
+    """Return the command that runs a module; nothing in the working directory counts as code."""
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
 def environment() -> dict[str, str]:
-    """That of this process, in which this package is found."""
+    """Return the environment of this process, with the way to this package."""
     found = [str(Path(str(files("sweep"))).parent), os.environ.get("PYTHONPATH", "")]
     return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, found))}
 
 
 @contextmanager
 def terminated_is_interrupted() -> Iterator[None]:
-    """SIGTERM raises KeyboardInterrupt, in the main thread."""
+    """Have SIGTERM raise KeyboardInterrupt, in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

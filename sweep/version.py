@@ -1,10 +1,20 @@
-"""The version of this project, as installed."""
+"""The versions of this project and of other packages, as installed."""
 
 from importlib.metadata import PackageNotFoundError, version
 
-__all__ = ["__version__"]
+__all__ = ["__version__", "installed_versions"]
 
-try:
-    __version__ = version("trainability-sweep")
-except PackageNotFoundError:  # a source tree that was never installed
-    __version__ = "0+unknown"
+
+def installed_versions(*packages: str) -> dict[str, str]:
+    """Return the version of each of these packages that is installed."""
+    versions = {}
+    for package in packages:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+# A source tree that was never installed has none.
+__version__ = installed_versions("trainability-sweep").get("trainability-sweep", "0+unknown")

@@ -1,6 +1,6 @@
 """Training of the networks of a pack, all at once: the ground truth."""
 
-from probes.training.run import Training, train_pack
+from probes.training.pack import Training, train_pack
 from probes.training.settings import TrainingCurve, TrainingSettings
 
 __all__ = ["Training", "TrainingCurve", "TrainingSettings", "train_pack"]

@@ -3,7 +3,8 @@
 import torch
 from torch.nn.functional import cross_entropy
 
-from probes.networks import ACTIVATIONS, READOUT, Parameters
+from probes.layers import ACTIVATIONS, Parameters
+from probes.networks import READOUT
 from probes.training.descent import Descent
 from probes.training.stack import Stack
 

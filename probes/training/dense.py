@@ -1,4 +1,18 @@
-"""Stacks of dense networks, with gradients by hand."""
+"""Stacks of dense networks, with gradients by hand.
+
+==========  ================================================================  ==========================
+symbol      meaning                                                           shape
+==========  ================================================================  ==========================
+h           outputs of a hidden layer, h_0 the images                         ``[stack, batch, width]``
+z           what its activation phi is applied to, ``h W + b``                ``[stack, batch, width]``
+d           gradient of the loss by h, then by z: ``d = d phi'(z)``           ``[stack, batch, width]``
+p           probabilities, softmax of a linear read-out of the last h         ``[stack, batch, classes]``
+==========  ================================================================  ==========================
+
+The loss is the cross entropy, its mean over the batch. For dense layers ``d_{l-1} = d_l W^T`` and the gradients are
+``h_{l-1}^T d_l`` and the sum of d_l over the batch, so plain SGD needs no memory for gradients: every weight is updated
+as soon as the layer before it has its d.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -7,7 +21,9 @@ from typing import Any
 import torch
 from torch.nn.functional import log_softmax
 
-from probes.networks import ACTIVATIONS, READOUT
+from probes import torch_private
+from probes.layers import ACTIVATIONS
+from probes.networks import READOUT
 from probes.products import stacked_affine, stacked_matmul
 from probes.training.descent import Descent
 from probes.training.stack import Stack
@@ -65,13 +81,9 @@ class DenseStack(Stack):
         return torch.stack([h[run.point.depth - 1][i] for i, run in enumerate(self.runs)])
 
 
-def _of_tanh(d: torch.Tensor, h: torch.Tensor, z: torch.Tensor | None) -> torch.Tensor:
-    return torch.ops.aten.tanh_backward(d, h)
-
-
 _DERIVATIVES: dict[str, Callable[[torch.Tensor, torch.Tensor, Any], torch.Tensor]] = {
-    "tanh": _of_tanh,
-    "relu": lambda d, h, z: torch.ops.aten.threshold_backward(d, h, 0),
+    "tanh": lambda d, h, z: torch_private.tanh_backward(d, h),
+    "relu": lambda d, h, z: torch_private.relu_backward(d, h),
     "erf": lambda d, h, z: d * (2 / math.sqrt(math.pi)) * torch.exp(-z.square()),
     "arctan": lambda d, h, z: d / (1 + z.square()),
 }

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 import torch
 
-from probes.decoders import FusedAdam
-from probes.networks import Parameters
+from probes.adam import Adam
+from probes.layers import Parameters
 from probes.products import add_product, stacked_matmul
 
 __all__ = ["Descent"]
@@ -20,11 +20,11 @@ class Descent:
 
     def __init__(self, tensors: list[dict[int, Parameters]], rate: float, *, lone: bool, steps_done: int) -> None:
         self._parameters, self._rate, self._lone = tensors[0], rate, lone
-        self._adam: FusedAdam | None = None
+        self._adam: Adam | None = None
         self._gradients: dict[int, list[torch.Tensor]] = {}
         if len(tensors) > 1:
             flat = [_singly(p for some in kind.values() for p in some) for kind in tensors]
-            self._adam = FusedAdam(*flat, learning_rate=rate, steps=steps_done)
+            self._adam = Adam(*flat, learning_rate=rate, steps=steps_done)
 
     def product(self, number: int, h: torch.Tensor, d: torch.Tensor) -> None:
         """The gradients of a dense layer: ``h^T d`` and the sum of d over the batch."""

@@ -1,203 +1,57 @@
-"""Ground truth: the networks of a pack trained together.
-
-==========  ================================================================  ==========================
-symbol      meaning                                                           shape
-==========  ================================================================  ==========================
-h           outputs of a hidden layer, h_0 the images                         ``[stack, batch, width]``
-z           what its activation phi is applied to, ``h W + b``                ``[stack, batch, width]``
-d           gradient of the loss by h, then by z: ``d = d phi'(z)``           ``[stack, batch, width]``
-p           probabilities, softmax of a linear read-out of the last h         ``[stack, batch, classes]``
-==========  ================================================================  ==========================
-
-The loss is the cross entropy, its mean over the batch. For dense layers ``d_{l-1} = d_l W^T`` and the gradients are
-``h_{l-1}^T d_l`` and the sum of d_l over the batch, so plain SGD needs no memory for gradients: every weight is updated
-as soon as the layer before it has its d. Convolutions are left to autograd.
-
-Networks of one shape form stacks. Where all hidden layers are alike, they are of one shape whatever their depth: sorted
-from deep to shallow, layer l of a stack is a layer of the first few. On a CPU a network of large layers is a stack of
-its own, with a thread of its own; so is a convolutional one.
-
-The hidden layers start from the weights that the probe saw. Every network sees the same batches in the same order, so
-its outcome does not depend on its pack.
-"""
+"""One network in training: how it goes on, and when it is over."""
 
 import math
-import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 
-from probes.datasets import Images
-from probes.decoders import be_single_threaded
-from probes.networks import Architecture
+from probes.layers import Parameters
 from probes.point import Point
-from probes.products import uses_onednn
-from probes.training.convolutional import ConvolutionalStack
-from probes.training.data import TrainingData
-from probes.training.dense import DenseStack
 from probes.training.settings import TrainingCurve, TrainingSettings
-from probes.training.stack import Stack, TrainingRun
 
-__all__ = ["Training", "train_pack"]
+__all__ = ["TrainingRun", "curve_of"]
 
-_LARGEST_STACK = 64
-_LARGE = 10_000_000  # multiplications in a product, from which one network keeps a core busy
-
-
-class Training:
-    """The networks of some points in training, an epoch at a time.
-
-    Parameters
-    ----------
-    points:
-        Of any depths.
-    images, settings, architecture, activation:
-        What the networks are, and how they are trained.
-    device:
-        Where.
-    keep:
-        Whether trained parameters are kept.
-    saved:
-        What `state` gave for some of the points: their training goes on from there.
-    """
-
-    def __init__(
-        self,
-        points: Sequence[Point],
-        images: Images,
-        settings: TrainingSettings,
-        *,
-        architecture: Architecture,
-        activation: str,
-        device: torch.device | str = "cpu",
-        keep: bool = False,
-        saved: Mapping[Point, Any] | None = None,
-    ) -> None:
-        self._points, self._settings, self._keep = list(points), settings, keep
-        self._device = torch.device(device)
-        self._data = TrainingData(images, settings, self._device)
-        self._epochs = settings.rounds(images)
-        self._runs = [TrainingRun(p, lr) for p in self._points for lr in settings.lr]
-        for run in self._runs:
-            for name, value in ((saved or {}).get(run.point) or {}).get(run.lr, {}).items():
-                setattr(run, name, value)
-        shapes: dict[tuple[Any, ...], list[TrainingRun]] = {}
-        for run in self._runs:
-            if not run.over(settings, self._epochs):
-                depth = None if architecture.uniform else run.point.depth
-                shapes.setdefault((depth, run.lr, len(run.accuracy)), []).append(run)
-        kind = ConvolutionalStack if architecture.convolutional else DenseStack
-        self._stacks: list[Stack] = []
-        for (depth, *_), runs in shapes.items():
-            size = _stack_size(architecture, depth or 2, settings.batch, self._device)
-            runs.sort(key=lambda r: -r.point.depth)
-            for i in range(0, len(runs), size):
-                some = runs[i : i + size]
-                self._stacks.append(kind(some, settings, architecture, activation, self._device, lone=size == 1))
-
-    @property
-    def running(self) -> int:
-        """Networks still in training."""
-        return sum(len(stack.runs) for stack in self._stacks)
-
-    def epoch(self) -> None:
-        """Train every network that is not done for one more epoch."""
-        started = time.perf_counter()
-        threads = torch.get_num_threads()
-        alone = [s for s in self._stacks if s.lone and threads > 1 and self._device.type == "cpu"]
-        if len(alone) > 1:
-            with ThreadPoolExecutor(threads, initializer=be_single_threaded) as pool:
-                list(pool.map(lambda stack: stack.epoch(self._data), alone))
-            torch.set_num_threads(threads)  # what new threads begin with
-        for stack in self._stacks:
-            if len(alone) < 2 or stack not in alone:
-                stack.epoch(self._data)
-        trained = [run for stack in self._stacks for run in stack.runs]
-        share = (time.perf_counter() - started) / sum(run.point.depth for run in trained)
-        for run in trained:
-            run.seconds += share * run.point.depth
-        for stack in self._stacks:
-            stack.part_with([r.over(self._settings, self._epochs) for r in stack.runs], self._keep)
-        self._stacks = [stack for stack in self._stacks if stack.runs]
-
-    def latest(self) -> list[tuple[Point, float, int, float, float]]:
-        """(point, learning rate, epoch, accuracy, loss) after the last epoch of every network still in training."""
-        runs = (r for s in self._stacks for r in s.runs if r.accuracy)
-        return [(r.point, r.lr, len(r.accuracy), r.accuracy[-1], r.loss[-1]) for r in runs]
-
-    def state(self) -> dict[Point, dict[float, dict[str, Any]]]:
-        """What another `Training` needs to go on, by point and learning rate; tensors are on the CPU."""
-        found: dict[Point, dict[float, dict[str, Any]]] = {p: {} for p in self._points}
-        for run in self._runs:
-            found[run.point][run.lr] = {
-                "accuracy": list(run.accuracy),
-                "loss": list(run.loss),
-                "seconds": run.seconds,
-            }
-        for stack in self._stacks:
-            for i, run in enumerate(stack.runs):
-                tensors = [{n: [p.cpu() for p in some] for n, some in kind.items()} for kind in stack.of(i)]
-                found[run.point][run.lr]["tensors"] = tensors
-        return found
-
-    def curves(self) -> list[TrainingCurve]:
-        """What became of every point, in their order."""
-        per_point = len(self._settings.lr)
-        found = []
-        for i in range(0, len(self._runs), per_point):
-            runs = self._runs[i : i + per_point]
-            best = max(runs, key=lambda r: max(r.accuracy, default=0.0))
-            found.append(
-                TrainingCurve(
-                    lr=np.concatenate([np.full(len(r.accuracy), r.lr) for r in runs]),
-                    epoch=np.concatenate([np.arange(1, len(r.accuracy) + 1) for r in runs]),
-                    accuracy=np.concatenate([np.array(r.accuracy) for r in runs]),
-                    loss=np.concatenate([np.array(r.loss) for r in runs]),
-                    seconds=sum(r.seconds for r in runs),
-                    trained=best.tensors[0] if best.tensors else {},
-                )
-            )
-        return found
+_PROGRESS = 1e-3  # relative decrease of the loss that is more than a fluctuation
+_STEP_UP = 0.005  # the same for a rise of the accuracy
 
 
-def train_pack(
-    points: Sequence[Point],
-    images: Images,
-    settings: TrainingSettings | None = None,
-    *,
-    architecture: Architecture,
-    activation: str,
-    device: torch.device | str = "cpu",
-    keep: bool = False,
-    progress: Callable[[], None] | None = None,
-) -> list[TrainingCurve]:
-    """Train the networks of some points to the end, see `Training`; ``progress`` is called after each epoch."""
-    training = Training(
-        points,
-        images,
-        settings or TrainingSettings(),
-        architecture=architecture,
-        activation=activation,
-        device=device,
-        keep=keep,
+@dataclass(eq=False)
+class TrainingRun:
+    """One network in training, or done."""
+
+    point: Point
+    lr: float
+    accuracy: list[float] = field(default_factory=list)
+    loss: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    tensors: list[dict[int, Parameters]] = field(default_factory=list)  # to go on with, or in the end; see `Stack`
+
+    def over(self, settings: TrainingSettings, epochs: int) -> bool:
+        """Return whether it has reached its level or its last epoch, diverged or stalled."""
+        n = len(self.accuracy)
+        if not n:
+            return False
+        if n >= epochs or not math.isfinite(self.loss[-1]):
+            return True
+        if settings.level is not None and self.accuracy[-1] > settings.level:
+            return True
+        before = n - settings.patience if settings.patience else 0
+        if before < 1:
+            return False
+        rose = max(self.accuracy[before:]) > max(self.accuracy[:before]) + _STEP_UP
+        fell = min(self.loss[before:]) < min(self.loss[:before]) * (1 - _PROGRESS)
+        return not (rose or fell)
+
+
+def curve_of(runs: Sequence[TrainingRun]) -> TrainingCurve:
+    """Return what became of a point, whose runs differ in their learning rates."""
+    best = max(runs, key=lambda r: max(r.accuracy, default=0.0))
+    return TrainingCurve(
+        lr=np.concatenate([np.full(len(r.accuracy), r.lr) for r in runs]),
+        epoch=np.concatenate([np.arange(1, len(r.accuracy) + 1) for r in runs]),
+        accuracy=np.concatenate([np.array(r.accuracy) for r in runs]),
+        loss=np.concatenate([np.array(r.loss) for r in runs]),
+        seconds=sum(r.seconds for r in runs),
+        trained=best.tensors[0] if best.tensors else {},
     )
-    while training.running:
-        training.epoch()
-        if progress:
-            progress()
-    return training.curves()
-
-
-def _stack_size(architecture: Architecture, depth: int, batch: int, device: torch.device) -> int:
-    """Networks of this depth in a stack, at most: it never depends on which others there are."""
-    if device.type != "cpu":
-        return _LARGEST_STACK
-    if architecture.convolutional:
-        return 1
-    layers = [architecture.layer(n, depth) for n in range(1, depth + 1)]
-    largest = max(math.prod(shape) for layer in layers for shape, _ in layer.shapes())
-    large = batch * largest >= _LARGE and uses_onednn("cpu", torch.float32, batch * largest)
-    return 1 if large else _LARGEST_STACK

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from probes.datasets import Images
-from probes.networks import Parameters
+from probes.layers import Parameters
 
 __all__ = ["OPTIMIZERS", "TEST_IMAGES", "TrainingCurve", "TrainingSettings", "chance"]
 

@@ -1,49 +1,21 @@
-"""Networks of one shape that are trained together."""
+"""Networks of one shape that are trained together.
 
-import math
+Networks of one shape form stacks. Where all hidden layers are alike, they are of one shape whatever their depth: sorted
+from deep to shallow, layer l of a stack is a layer of the first few.
+"""
+
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import torch
 
-from probes.networks import ACTIVATIONS, READOUT, Architecture, Layer, Parameters
-from probes.point import Point
+from probes.layers import ACTIVATIONS, Layer, Parameters
+from probes.networks import READOUT, Architecture
 from probes.training.data import TrainingData
 from probes.training.descent import Descent
+from probes.training.run import TrainingRun
 from probes.training.settings import TrainingSettings
 
-__all__ = ["Stack", "TrainingRun"]
-
-_PROGRESS = 1e-3  # relative decrease of the loss that is more than a fluctuation
-_STEP_UP = 0.005  # the same for a rise of the accuracy
-
-
-@dataclass(eq=False)
-class TrainingRun:
-    """One network in training, or done."""
-
-    point: Point
-    lr: float
-    accuracy: list[float] = field(default_factory=list)
-    loss: list[float] = field(default_factory=list)
-    seconds: float = 0.0
-    tensors: list[dict[int, Parameters]] = field(default_factory=list)  # to go on with, or in the end; see `Stack`
-
-    def over(self, settings: TrainingSettings, epochs: int) -> bool:
-        """Whether it has reached its level or its last epoch, diverged or stalled."""
-        n = len(self.accuracy)
-        if not n:
-            return False
-        if n >= epochs or not math.isfinite(self.loss[-1]):
-            return True
-        if settings.level is not None and self.accuracy[-1] > settings.level:
-            return True
-        before = n - settings.patience if settings.patience else 0
-        if before < 1:
-            return False
-        rose = max(self.accuracy[before:]) > max(self.accuracy[:before]) + _STEP_UP
-        fell = min(self.loss[before:]) < min(self.loss[:before]) * (1 - _PROGRESS)
-        return not (rose or fell)
+__all__ = ["Stack"]
 
 
 class Stack:

@@ -211,14 +211,6 @@ def _tested(
 def _differs(one: Results, other: Results) -> dict[str, tuple[Any, Any]]:
     """What may be the reason."""
     found = {n: (getattr(one.spec, n), getattr(other.spec, n)) for n in MEASURED}
-    versions = [_versions(r) for r in (one, other)]
+    versions = [r.home.versions() or {} for r in (one, other)]
     found |= {f"version of {n}": (versions[0].get(n), versions[1].get(n)) for n in sorted({*versions[0], *versions[1]})}
     return {n: pair for n, pair in found.items() if pair[0] != pair[1]}
-
-
-def _versions(results: Results) -> dict[str, Any]:
-    try:
-        found = json.loads(results.home.read("versions.json") or b"{}")
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -10,19 +10,19 @@ import torch
 
 from probes import Images
 from sweep.bench.figure import Figure
-from sweep.bench.probes import cascade, direct, gpu, memory, pack, training
+from sweep.bench.memory import memory
+from sweep.bench.probes import cascade, direct, gpu, pack, training
 
-__all__ = ["SECTIONS", "machine", "run"]
+__all__ = ["SECTIONS", "as_json", "machine", "run"]
 
 
 def machine() -> str:
-    """Processor, cores, GPU, versions: what the figures belong to."""
-    name = platform.processor() or platform.machine()
+    """Return processor, cores, GPU and versions: what the figures belong to."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         name = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
-        pass
+        name = platform.processor() or platform.machine()
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ", no GPU"
     return (
         f"{name}, {torch.get_num_threads()} threads{gpu}; torch {torch.__version__}, Python {platform.python_version()}"
@@ -30,15 +30,15 @@ def machine() -> str:
 
 
 def orchestration(images: Images) -> Iterator[Figure]:
-    """Points a second through Ray Tune, Optuna and the store, and how busy the devices are."""
+    """Yield points a second through Ray Tune, Optuna and the store, and how busy the devices are."""
     from sweep.bench.orchestration import orchestration
 
     return orchestration(images)
 
 
 def scale(images: Images) -> Iterator[Figure]:
-    """A simulated cluster of 64 GPUs, and 100,000 points."""
-    from sweep.bench.orchestration import scale
+    """Yield the figures of a simulated cluster of 64 GPUs, and of 100,000 points."""
+    from sweep.bench.scale import scale
 
     return scale(images)
 
@@ -65,5 +65,5 @@ def run(images: Images, only: Sequence[str] = ()) -> Iterator[tuple[str, Figure]
 
 
 def as_json(found: list[tuple[str, Figure]]) -> str:
-    """All figures, with the machine."""
+    """Return all figures, with the machine."""
     return json.dumps({"machine": machine(), "figures": [{"section": s, **asdict(f), "met": f.met} for s, f in found]})

@@ -14,7 +14,7 @@ ROUNDS = 3
 
 @dataclass(frozen=True)
 class Figure:
-    """One line: what was measured, and the bar it is held to, if there is one.
+    """One line of a benchmark: what was measured, and the bar it is held to, if there is one.
 
     ``at_least`` says whether the bar is a lower bound.
     """
@@ -27,7 +27,7 @@ class Figure:
 
     @property
     def met(self) -> bool | None:
-        """Whether the bar is."""
+        """Return whether the bar is met; None without one."""
         if self.bar is None:
             return None
         return self.value >= self.bar if self.at_least else self.value <= self.bar
@@ -41,6 +41,7 @@ class Figure:
 
 
 def timed(work: Callable[[], Any], device: str) -> float:
+    """Return the seconds that work takes, that of a GPU included."""
     if device == "cuda":
         torch.cuda.synchronize()
     started = time.perf_counter()
@@ -51,10 +52,11 @@ def timed(work: Callable[[], Any], device: str) -> float:
 
 
 def timed_in_turns(*works: Callable[[], Any], device: str = "cpu", rounds: int | None = None) -> list[float]:
-    """The best time of each, all of them once a round, after one round that does not count."""
+    """Return the best time of each, all of them once a round, after one round that does not count."""
     times = [[timed(work, device) for work in works] for _ in range((rounds or ROUNDS) + 1)]
     return [min(t[i] for t in times[1:]) for i in range(len(works))]
 
 
 def default_device() -> str:
+    """Return the device that is measured: a GPU where there is one."""
     return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,11 +1,6 @@
 """Benchmarks of the probes and of training."""
 
-import json
 import os
-import subprocess
-import sys
-import tempfile
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -21,14 +16,17 @@ from probes.plain import PlainCascade, train_plainly
 from probes.prober import Prober
 from probes.products import stacked_affine, stacked_matmul
 from probes.seeds import generator
-from probes.training.run import train_pack
+from probes.training import train_pack
 from probes.training.settings import TEST_IMAGES, TrainingSettings
 from sweep.bench.figure import Figure, default_device, timed, timed_in_turns
 
-__all__ = ["peak_and_estimate"]
+__all__ = ["cascade", "direct", "gpu", "pack", "training", "trials_on_ray"]
 
 WIDTH, SIGMA_B = 784, 0.05**0.5
 EPOCH_IMAGES = 60_000
+CASCADE_DEPTH, CASCADE_STEPS = 20, 40
+DIRECT_DEPTH, PLAIN_STEPS = 60, 50
+NETWORKS, TRAINED_DEPTH, TRAINED_STEPS = 12, 60, 30
 
 
 def _cascade(images: Images, depth: int, count: int, device: str) -> Cascade:
@@ -40,8 +38,8 @@ def _cascade(images: Images, depth: int, count: int, device: str) -> Cascade:
 
 @torch.no_grad()
 def cascade(images: Images) -> Iterator[Figure]:
-    """A step of the cascade: against the plain loop, against the limit, and in bfloat16."""
-    depth, steps, device = 20, 40, default_device()
+    """Yield the time of a step of the cascade: against the plain loop, against the limit, and in bfloat16."""
+    depth, steps, device = CASCADE_DEPTH, CASCADE_STEPS, default_device()
     untrained = _untrained(images, depth, steps, device)
     activations = [untrained[0].y, *(d.x for d in untrained)]
 
@@ -59,7 +57,7 @@ def cascade(images: Images) -> Iterator[Figure]:
     )
     one, ours, half = (t / steps for t in times)
     limit = _limit(depth, device)
-    yield Figure("plain loop, one Adam per layer, a step of 20 layers", 1e3 * one, "ms")
+    yield Figure(f"plain loop, one Adam per layer, a step of {depth} layers", 1e3 * one, "ms")
     yield Figure("stacked, hand-written gradient, float32", 1e3 * ours, "ms")
     yield Figure("  times faster than the plain loop", one / ours, "x", 3.0)
     yield Figure("the limit: the same products and one fused Adam alone", 1e3 * limit, "ms")
@@ -76,13 +74,13 @@ def cascade(images: Images) -> Iterator[Figure]:
 
 
 def _untrained(images: Images, depth: int, batches: int, device: str) -> list[Decoder]:
-    """The decoders of a network on so many batches of images."""
+    """Return the decoders of a network on so many batches of images."""
     source = _cascade(images, depth, BATCH * batches, device)
     return [replace(d) for d in source.prepare()]
 
 
 def _limit(depth: int, device: str) -> float:
-    """Time of a step's products alone plus that of one fused Adam update of the same tensors alone, in seconds."""
+    """Return the seconds of a step's products alone plus those of one fused Adam update of the same tensors."""
     random = generator(0, "bench")
     x = torch.randn(1, BATCH, WIDTH, generator=random).to(device)
     weight = [torch.randn(1, WIDTH, WIDTH, generator=random).to(device) for _ in range(depth)]
@@ -118,8 +116,8 @@ def _effect_of_bfloat16(images: Images, depth: int, device: str) -> Iterator[Fig
 
 @torch.no_grad()
 def direct(images: Images) -> Iterator[Figure]:
-    """The direct probe of 60 layers against one epoch of the plain cascade."""
-    depth, plain_steps, device = 60, 50, default_device()
+    """Yield the times of the direct probe of 60 layers and of one epoch of the plain cascade."""
+    depth, plain_steps, device = DIRECT_DEPTH, PLAIN_STEPS, default_device()
     loop = _plain_step(images, depth, plain_steps, device) * -(-EPOCH_IMAGES // BATCH)
     # Widths for 60 layers and no more: otherwise horizons beyond are looked for, too.
     keys: dict[str, Any] = {"probe": "direct", "widths": (WIDTH,) * depth}
@@ -141,7 +139,7 @@ def direct(images: Images) -> Iterator[Figure]:
 
 
 def _plain_step(images: Images, depth: int, steps: int, device: str) -> float:
-    """Seconds of a step of the plain loop, from so many on as many batches."""
+    """Return the seconds of a step of the plain loop, from so many on as many batches."""
     untrained = _untrained(images, depth, steps, device)
     activations = [untrained[0].y, *(d.x for d in untrained)]
     plain = PlainCascade([(d.weight, d.bias) for d in untrained])
@@ -150,7 +148,7 @@ def _plain_step(images: Images, depth: int, steps: int, device: str) -> float:
 
 
 def pack(images: Images) -> Iterator[Figure]:
-    """Packs of points on digits, against single calls and against Ray trials of one point."""
+    """Yield the speed of packs of points on digits, against single calls and against Ray trials of one point."""
     digits, device, settings = load_images("digits"), default_device(), ProbeSettings()
     prober = Prober(digits, settings, device)
     points = [Point(0.8 + 0.1 * i, 0.2, 60, i) for i in range(16)]
@@ -164,7 +162,7 @@ def pack(images: Images) -> Iterator[Figure]:
     best = min(times.values())
     advised = next(size for size in sizes if times[size] < 1.05 * best)
     yield Figure("  advised pack (the smallest within 5 % of the fastest)", advised, "points")
-    ray = _ray_trials(digits, points, settings)
+    ray = trials_on_ray(digits, points, settings)
     yield Figure("16 Ray trials of one point each (tune.Tuner, a function)", len(points) / ray, "points/s")
     yield Figure("  a pack of 16 against them", ray / times[16], "x", 5.0)
 
@@ -177,42 +175,30 @@ def _packed(prober: Prober, points: Sequence[Point], size: int) -> Callable[[], 
     return work
 
 
-def _ray_trials(images: Images, points: Sequence[Point], settings: ProbeSettings) -> float:
-    """Seconds that Tune takes for a trial a point, as many at once as there are cores; Ray itself is there already."""
-    from sweep.execution.cluster import start_ray
+def trials_on_ray(images: Images, points: Sequence[Point], settings: ProbeSettings) -> float:
+    """Return the seconds that Tune takes for a trial a point, as many at once as there are cores."""
     from sweep.execution.tuner import TUNE_ENVIRONMENT
-    from sweep.spec.spec import SweepSpec
 
     os.environ.update(TUNE_ENVIRONMENT)
-    start_ray(SweepSpec(), images)
-    import ray
     from ray import tune
 
-    def trial(config: dict[str, Any], images: Images | None = None) -> None:
+    from sweep.bench.plain_tune import seconds_of_trials
+
+    def trial(config: dict[str, Any], images: Images) -> None:
         from probes.prober import measure
 
-        assert images is not None
         tune.report({"margin": measure([Point(*config["point"])], images, settings)[0].values["margin"]})
 
-    try:
-        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tuner = tune.Tuner(
-                tune.with_resources(tune.with_parameters(trial, images=images), {"cpu": 1}),
-                param_space={"point": tune.grid_search([(p.sigma_w, p.sigma_b, p.depth, p.seed) for p in points])},
-                run_config=tune.RunConfig(storage_path=folder, verbose=0),
-            )
-            return timed(tuner.fit, "cpu")
-    finally:
-        ray.shutdown()
+    space = {"point": tune.grid_search([(p.sigma_w, p.sigma_b, p.depth, p.seed) for p in points])}
+    return seconds_of_trials(images, trial, space, images=images)
 
 
 @torch.no_grad()
 def training(images: Images) -> Iterator[Figure]:
-    """Twelve networks of width 196 and depth 60: as a pack, and one after another in a plain loop."""
-    data, device, steps, depth = load_images("noise", resize=14), default_device(), 30, 60
-    settings = TrainingSettings(epochs=1, images=BATCH * steps)
-    points = [Point(1.0 + 0.1 * i, SIGMA_B, depth, i) for i in range(12)]
+    """Yield how long training twelve networks of width 196 and depth 60 takes, as a pack and one after another."""
+    data, device = load_images("noise", resize=14), default_device()
+    settings = TrainingSettings(epochs=1, images=BATCH * TRAINED_STEPS)
+    points = [Point(1.0 + 0.1 * i, SIGMA_B, TRAINED_DEPTH, i) for i in range(NETWORKS)]
     architecture = Architecture("mlp", data.shape, data.classes)
     test = (data.test[:TEST_IMAGES].to(device), data.test_labels[:TEST_IMAGES].to(device))
     x, y = (t[: settings.images].to(device) for t in (data.train, data.train_labels))
@@ -228,76 +214,15 @@ def training(images: Images) -> Iterator[Figure]:
         train_pack(points, data, settings, architecture=architecture, activation="tanh", device=device)
 
     one, together = timed_in_turns(plainly, packed, device=device, rounds=2)
-    per_step = 1e3 / steps / len(points)
-    yield Figure("plain loop, width 196, depth 60, a step of a network", one * per_step, "ms")
-    yield Figure("a pack of 12", together * per_step, "ms")
+    per_step = 1e3 / TRAINED_STEPS / NETWORKS
+    yield Figure(f"plain loop, width 196, depth {TRAINED_DEPTH}, a step of a network", one * per_step, "ms")
+    yield Figure(f"a pack of {NETWORKS}", together * per_step, "ms")
     yield Figure("  times faster than one after another", one / together, "x", 3.0)
-
-
-def memory(images: Images) -> Iterator[Figure]:
-    """The estimate of memory against the peak of a fresh process, for a few kinds of packs."""
-    for name, keys in _PACKS.items():
-        peak, estimate = peak_and_estimate(keys, default_device())
-        yield Figure(f"{name}: measured", peak / 1e6, "MB")
-        yield Figure("  estimate / measured - 1", abs(estimate / peak - 1), "", 0.2, at_least=False)
-
-
-_PACKS: dict[str, dict[str, Any]] = {
-    "direct, width 784, depth 20, a pack of 1": {"probe": "direct", "resize": 28, "depth": 20, "pack": 1},
-    "cascade, width 784, depth 40, a pack of 2": {"probe": "cascade", "resize": 28, "depth": 40, "pack": 2},
-    "both, width 256, depth 60, a pack of 16": {"probe": "both", "resize": 16, "depth": 60, "pack": 16},
-    "cascade, convolutions on 14 x 14, depth 10": {
-        "probe": "cascade",
-        "resize": 14,
-        "depth": 10,
-        "pack": 1,
-        "architecture": "conv",
-    },
-}
-_MEASURE_PEAK = """
-import ctypes, json, sys, torch
-from pathlib import Path
-from probes import Point, ProbeSettings, load_images
-from probes.measure import Prober
-from probes.memory import peak_bytes
-
-def status(key):
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(key))
-
-keys, device = json.loads(sys.argv[1]), sys.argv[2]
-pack, depth, images = keys.pop("pack"), keys.pop("depth"), load_images("noise", resize=keys.pop("resize"))
-small = ProbeSettings(width=4, probe_steps=2, images=64)
-Prober(images, small, device).measure([Point(1.3, 0.2, 2)])  # loads the libraries
-if device == "cuda":
-    torch.cuda.reset_peak_memory_stats()
-    before = torch.cuda.memory_allocated()
-else:
-    ctypes.CDLL("libc.so.6").malloc_trim(0)
-    before = status("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-settings = ProbeSettings(**keys)
-found = Prober(images, settings, device).measure([Point(1.3, 0.2, depth, s) for s in range(pack)])
-assert all(m.status == "ok" for m in found), found[0].error
-after = torch.cuda.max_memory_allocated() if device == "cuda" else status("VmHWM")
-print(json.dumps([after - before, peak_bytes(settings, images, depth, pack, device, torch.get_num_threads())]))
-"""
-
-
-def peak_and_estimate(keys: dict[str, Any], device: str = "cpu") -> tuple[int, int]:
-    """Bytes that a pack took at most in a process of its own, and what was estimated. Linux, or a GPU.
-
-    ``keys`` are those of `ProbeSettings`, with ``pack``, ``depth`` and ``resize`` (of white noise).
-    """
-    code = [sys.executable, "-c", _MEASURE_PEAK, json.dumps({"probe_steps": 3, **keys}), device]
-    out = subprocess.run(code, capture_output=True, text=True, check=True)
-    peak, estimate = json.loads(out.stdout)
-    return peak, estimate
 
 
 @torch.no_grad()
 def gpu(images: Images) -> Iterator[Figure]:
-    """A GPU's own bars; nothing on a machine without one."""
+    """Yield a GPU's own bars; nothing on a machine without one."""
     if not torch.cuda.is_available():
         return
     depth, width = 100, WIDTH
@@ -324,7 +249,7 @@ def gpu(images: Images) -> Iterator[Figure]:
 
 
 def _bandwidth() -> float:
-    """Bytes read and written a second, by copying a gigabyte."""
+    """Return the bytes read and written a second, by copying a gigabyte."""
     source = torch.empty(2**28, device="cuda")
     target = torch.empty_like(source)
     (seconds,) = timed_in_turns(lambda: target.copy_(source), device="cuda", rounds=5)

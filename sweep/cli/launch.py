@@ -1,12 +1,9 @@
 """The command line of `sweep launch`: parse, call, translate errors."""
 
-import math
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from importlib import import_module
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -15,12 +12,13 @@ from sweep.cli.numbers import Number, Numbers
 from sweep.cli.running import run_command
 from sweep.cli.shared import usage_error
 from sweep.errors import SpecError
-from sweep.launch.plan import DATA, RESULTS, Job, Plan
-from sweep.spec.options import CHANGEABLE, RANGES
+from sweep.launch.job import Job, container_options
+from sweep.launch.plan import Plan
+from sweep.spec.options import CHANGEABLE
 from sweep.spec.ranges import Range
 from sweep.spec.spec import SweepSpec
 
-__all__ = ["launch"]
+__all__ = ["launch", "parse_job"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 _COUNT = {
@@ -153,8 +151,8 @@ def _launch(
     """Check the sweep, plan the job, print or submit it."""
     try:
         name, nodes, cpus, gpus = (options.pop(k) for k in ("name", "nodes", "cpus", "gpus"))
-        job = _job(arguments, name, nodes, cpus, gpus, in_container)
-        planned: Plan = import_module(f".launchers.{launcher}", __package__).plan(job, **options)
+        job = parse_job(arguments, name, nodes, cpus, gpus, in_container)
+        planned: Plan = import_module(f"sweep.launch.{launcher}").plan(job, **options)
         if dry_run:
             click.echo(planned.text())
             return
@@ -165,8 +163,8 @@ def _launch(
         raise usage_error(error) from None
 
 
-def _job(arguments: tuple[str, ...], name: str, nodes: int, cpus: int, gpus: int, in_container: bool) -> Job:
-    """The job, with the sweep's options as `sweep run` would read them.
+def parse_job(arguments: Sequence[str], name: str, nodes: int, cpus: int, gpus: int, in_container: bool = True) -> Job:
+    """Return the job, with the sweep's options as `sweep run` would read them.
 
     Raises
     ------
@@ -175,10 +173,9 @@ def _job(arguments: tuple[str, ...], name: str, nodes: int, cpus: int, gpus: int
     """
     if not _NAME.fullmatch(name):
         raise SpecError(f"`name` must be 1 to 40 lower-case letters, digits and hyphens, got {name[:60]!r}")
-    here = click.get_current_context()
-    given = run_command.make_context("sweep run", list(arguments), parent=here.find_root())
-    fields = {k: v for k, v in given.params.items() if k in SweepSpec.__dataclass_fields__}
-    spec = SweepSpec(**fields)
+    root = click.get_current_context().find_root()
+    given = run_command.make_context("sweep run", list(arguments), parent=root)
+    spec = SweepSpec(**{k: v for k, v in given.params.items() if k in SweepSpec.__dataclass_fields__})
     if spec.address is not None:
         raise SpecError(f"`address` must be left out, the job sets it; got {spec.address!r}")
     if "@" in (spec.storage or "").partition("://")[2].partition("/")[0]:
@@ -186,66 +183,38 @@ def _job(arguments: tuple[str, ...], name: str, nodes: int, cpus: int, gpus: int
     values = {k: v for k, v in given.params.items() if _is_given(given, k) and k not in _OURS}
     job = Job(name, given.params["out"] or f"runs/{name}", (), nodes, cpus, gpus)
     if in_container:
-        share, trials = _fitting(spec, nodes, cpus, gpus)
-        values = {"concurrency": trials, **({"gpus_per_trial": share} if gpus else {}), **values}
-        job = replace(job, dataset=_moved(spec, values))
-    words, at_will = partial(_words, run_command, values), {"quiet", "as_json", *CHANGEABLE}
-    return replace(job, arguments=words(values), again=words(at_will), fixed=words(set(values) - at_will))
+        values, dataset = container_options(job, spec, values)
+        job = replace(job, dataset=dataset)
+    at_will = {"quiet", "as_json", *CHANGEABLE}
+    return replace(
+        job,
+        arguments=_words(values, values),
+        again=_words(values, at_will),
+        fixed=_words(values, set(values) - at_will),
+    )
 
 
 def _is_given(context: click.Context, name: str) -> bool:
-    """By the command line, a configuration file or a preset; ``auto`` is as good as nothing."""
+    """Whether the command line, a configuration file or a preset says it; ``auto`` is as good as nothing."""
     default = click.core.ParameterSource.DEFAULT
     return context.get_parameter_source(name) != default and context.params[name] is not None
 
 
-def _fitting(spec: SweepSpec, nodes: int, cpus: int, gpus: int) -> tuple[float, int]:
-    """Share of a GPU that a trial gets, and trials at once, on nodes that need not be there yet."""
-    fit = math.floor(cpus / spec.cpus_per_trial + 1e-9)
-    if fit < 1:
-        raise SpecError(f"`cpus` must be at least {math.ceil(spec.cpus_per_trial)}, what a trial takes, got {cpus}")
-    share = spec.gpus_per_trial
-    if share is None:
-        share = min(1.0, gpus / fit)
-        share = 1 / math.floor(1 / share) if share else 0.0  # whole trials to a device
-    if share > gpus:
-        raise SpecError(f"`gpus` must be at least {math.ceil(share)}, what a trial takes, got {gpus}")
-    if share:
-        fit = min(fit, math.floor(gpus / share + 1e-9))
-    return share, min(nodes * fit, int(RANGES["concurrency"].high))
-
-
-def _moved(spec: SweepSpec, values: dict[str, Any]) -> Path | None:
-    """Let the data be where a container has them; the file here that must be brought there, if there is one."""
-    values.setdefault("data_dir", f"{RESULTS}/data")
-    brought = Path(spec.dataset).absolute() if spec.dataset.endswith(".npz") else None
-    if brought and spec.dataset.startswith(f"{RESULTS}/"):
-        return None
-    if brought:
-        if not brought.is_file():
-            raise SpecError(f"`dataset` must be a file here, or below {RESULTS} there, got {spec.dataset!r}")
-        values["dataset"] = f"{DATA}/{brought.name}"
-    elif spec.dataset not in ("digits", "noise") and not spec.download and values["data_dir"] == f"{RESULTS}/data":
-        raise SpecError(
-            f"`download` must be given with data set {spec.dataset!r}: the job has no files of this machine"
-        )
-    return brought
-
-
-def _words(command: click.Command, values: dict[str, Any], names: Collection[str]) -> tuple[str, ...]:
-    """Values as they stand on the command line."""
+def _words(values: Mapping[str, Any], names: Collection[str]) -> tuple[str, ...]:
+    """Return the values of these options as they stand on the command line of `sweep run`."""
     words: list[str] = []
-    for option in command.params:
-        name, value = str(option.name), values.get(str(option.name))
-        if name not in names or name not in values:
+    for option in run_command.params:
+        if (name := str(option.name)) not in names or name not in values:
             continue
+        value = values[name]
         if isinstance(value, bool):
             words += [option.opts[0]] if value else option.secondary_opts[:1]
+        elif isinstance(option.type, Numbers):
+            words += [option.opts[0], ",".join(map(str, value))]
+        elif option.multiple:
+            words += [word for v in value for word in (option.opts[0], str(v))]
         elif isinstance(value, tuple):
-            words += [
-                option.opts[0],
-                *([",".join(map(str, value))] if isinstance(option.type, Numbers) else map(str, value)),
-            ]
+            words += [option.opts[0], *map(str, value)]
         else:
             words += [option.opts[0], str(value)]
     return tuple(words)

@@ -223,7 +223,7 @@ def report_command(directory: str, output: str | None, reconstructions: int | No
     from sweep.report import document
     from sweep.results.loading import load
 
-    click.echo(str(document.draw(load(directory), output, reconstructions)))
+    click.echo(str(document.write_report(load(directory), output, reconstructions)))
 
 
 @click.command("compare")

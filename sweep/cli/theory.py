@@ -30,4 +30,11 @@ def theory_command(sigma_b: tuple[float, float], sigma_w: float | None, activati
     from sweep.model import theory
 
     rows = theory.rows(sigma_b, sigma_w, activation)
-    click.echo(json.dumps(rows) if as_json else theory.text(rows))
+    click.echo(json.dumps(rows) if as_json else _text(rows))
+
+
+def _text(rows: list[dict[str, float | None]]) -> str:
+    """Return a table with a header; infinite values as ``inf``."""
+    lines = ["  ".join(f"{name:>16}" for name in rows[0])]
+    lines += ["  ".join(f"{'inf' if v is None else format(v, '.6g'):>16}" for v in r.values()) for r in rows]
+    return "\n".join(lines)

@@ -11,6 +11,7 @@ import tempfile
 from importlib import metadata
 from pathlib import Path
 
+from sweep import limits
 from sweep.doctor.answers import FAULT, GIB, OK, PATIENCE, REINSTALL, TOKENS, WARNING, Check, answer_of_child
 
 __all__ = [
@@ -89,46 +90,22 @@ def check_extras() -> Check:
 
 
 def check_cores() -> Check:
-    from sweep.limits import cores
-
-    here, quota = cores(), _quota()
+    here, quota = limits.cores(), limits.cgroup_cores()
     if quota is not None and quota < here - 0.5:
         advice = f"--concurrency {max(1, round(quota))}: more trials at once would only wait for one another"
         return Check("cores", WARNING, f"{here}, of which this container may use {quota:g}", advice)
     return Check("cores", OK, f"{here} to use, {os.cpu_count()} in the machine")
 
 
-def _quota() -> float | None:
-    """Cores that the control group allows."""
-    try:
-        allowed, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return None if allowed == "max" else float(allowed) / float(period)
-    except (OSError, ValueError):
-        return None
-
-
 def check_memory() -> Check:
-    from sweep.limits import available_bytes
-
-    free, limit = available_bytes() / GIB, _memory_limit()
-    found = f"{free:.1f} GiB free"
+    free, limit = limits.available_bytes(), limits.cgroup_bytes()
+    found = f"{free / GIB:.1f} GiB free"
     if limit is not None and limit < free:
-        free, found = limit, f"{limit:.1f} GiB left of what this container may use"
-    if free < _MEMORY:
+        free, found = limit, f"{limit / GIB:.1f} GiB left of what this container may use"
+    if free < _MEMORY * GIB:
         advice = f"free some, or run fewer trials at once: --concurrency 1 (a small sweep takes {_MEMORY:g} GiB)"
         return Check("memory", WARNING, found, advice)
     return Check("memory", OK, found)
-
-
-def _memory_limit() -> float | None:
-    """GiB that the control group has left, with what it has only read files into."""
-    try:
-        folder = Path("/sys/fs/cgroup")
-        limit, used, parts = ((folder / f"memory.{name}").read_text() for name in ("max", "current", "stat"))
-        cached = dict(line.split() for line in parts.splitlines())["inactive_file"]
-        return None if limit.strip() == "max" else (int(limit) - int(used) + int(cached)) / GIB
-    except (OSError, ValueError, KeyError):
-        return None
 
 
 def _ray_folder() -> str:

@@ -8,7 +8,7 @@ from sweep.errors import SpecError
 from sweep.spec.design import budget
 from sweep.spec.spec import SweepSpec
 
-__all__ = ["Capacity"]
+__all__ = ["Capacity", "share_of_gpu"]
 
 _LOOK = 2.0  # seconds between looks at the nodes
 
@@ -38,9 +38,9 @@ class Capacity:
         gpu_kinds = ("gpu", "cpu") if spec.gpus_per_trial is None else ("gpu",)
         self.kinds: tuple[str, ...] = gpu_kinds if self.gpus else ("cpu",)
         self._slots: dict[str, int] = {}
-        found = nodes()
-        if not spec.concurrency and any(cores for cores, _ in found):  # else nodes are yet to come
-            self._check_fits(found)
+        there = nodes()
+        if not spec.concurrency and any(cores for cores, _ in there):  # else nodes are yet to come
+            self._check_fits(there)
 
     def _check_fits(self, nodes: Sequence[tuple[float, float]]) -> None:
         for i, name, wanted in ((0, "cpus_per_trial", self.cpus), (1, "gpus_per_trial", self.gpus)):
@@ -99,12 +99,17 @@ class Capacity:
 
 
 def _share_of_gpu(spec: SweepSpec, nodes: Sequence[tuple[float, float]]) -> float:
-    """GPUs of a trial: those asked for, or such a share that every core is used."""
+    """Return the GPUs of a trial: those asked for, or such a share that every core is used."""
     if spec.gpus_per_trial is not None:
         return spec.gpus_per_trial
     with_gpu = [n for n in nodes if n[1]]
     if not with_gpu:
         return 0.0
     cpus, gpus = (sum(n[i] for n in with_gpu) for i in (0, 1))
-    share = min(1.0, gpus / max(1.0, cpus / spec.cpus_per_trial))
-    return 1 / math.floor(1 / share)  # whole trials to a device
+    return share_of_gpu(gpus, cpus / spec.cpus_per_trial)
+
+
+def share_of_gpu(gpus: float, trials: float) -> float:
+    """Return the share of a GPU that lets so many trials run at once, whole trials to a device; 0 without GPUs."""
+    share = min(1.0, gpus / max(1.0, trials))
+    return 1 / math.floor(1 / share) if share else 0.0

@@ -51,7 +51,7 @@ def measure(
     say what they have to say; ``places`` are where others look for signs of life.
     """
     store = Store(spec.storage or path, spec.digest)
-    rows = store.read([*NEEDED, *(COLUMNS_LOGGED if log else ())]).to_pylist()
+    rows = store.read([*NEEDED, *(COLUMNS_LOGGED if log else ())]).rows.to_pylist()
     if retry_failed:
         rows = [r for r in rows if r["status"] != "failed"]
     study = SweepStudy(spec, path, rows, cost=cost_of_depth(spec, images), batch=spec.pack or _THOUGHT_OF_AT_ONCE)

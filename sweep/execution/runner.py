@@ -1,14 +1,11 @@
 """Run and resume a sweep: its directory, its lock, what may be changed."""
 
-import json
 import logging
-import platform
 import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +20,7 @@ from sweep.results.results import Results
 from sweep.search.journal import JOURNAL, STUDY_NAME
 from sweep.spec.options import CHANGEABLE
 from sweep.spec.spec import SweepSpec
-from sweep.storage.home import SPEC_FILE, Home
+from sweep.storage.home import SPEC_FILE, VERSIONS_FILE, Home
 from sweep.storage.lock import locked
 from sweep.storage.store import Store
 from sweep.text import printable
@@ -34,22 +31,10 @@ if TYPE_CHECKING:
 
 __all__ = ["default_directory", "resume", "run"]
 
-VERSIONS_FILE = "versions.json"
 _STORE_COMES_BACK = 60.0  # seconds, or a sweep cannot go on
 _ELSEWHERE = ("data_dir", "download")  # may differ where a sweep goes on, and are not kept
 # Clusters of this machine's choice. A spec that came from elsewhere must not say whose answers are unpickled.
 _OWN_CLUSTERS = (None, "auto", "local")
-_PACKAGES = (
-    "trainability-sweep",
-    "ray",
-    "optuna",
-    "torch",
-    "torchvision",
-    "numpy",
-    "pandas",
-    "scikit-learn",
-    "pyarrow",
-)
 
 
 def run(
@@ -83,37 +68,50 @@ def run(
     images = sweep_images(spec)
     check_here(spec)
     check_memory(spec, images)
-    path = home.local
-    try:
-        new = not path.exists()
-        path.mkdir(parents=True, exist_ok=True)
-    except (OSError, ValueError) as error:
-        raise SpecError(f"`out` {str(path)!r} cannot be written: {getattr(error, 'strerror', error)}") from None
+    is_new = _make_folder(home.local)
     home.check()
     store, places = _create_store(spec, home), home.places(spec)
     with _alone(home, spec):
         if home.read(SPEC_FILE) is not None:
             raise SpecError(f"`out` {home.place!r} holds a sweep already; go on with it by `sweep resume {home.place}`")
-        if store.read([]).num_rows or store.damaged or any(p.read(SPEC_FILE) is not None for p in places[1:]):
+        if store.read([]).seen or any(p.read(SPEC_FILE) is not None for p in places[1:]):
             raise SpecError(f"`{_argument(spec, home)}` {places[-1].place!r} holds the results of another sweep")
-        try:
+        with _undone_if_refused(home, places, is_new):
             for place in places:
                 place.write_spec(spec)
-                place.write(VERSIONS_FILE, (json.dumps(_versions(), indent=1) + "\n").encode())
+                place.write_versions()
             names = [p.place for p in places]
-            measure(spec, path, images, quiet, callbacks, make, log=log, verbose=verbose, places=names)
-        except SpecError:  # what only the storage or the cluster could tell; nothing was measured
-            for place in places:
-                place.remove(SPEC_FILE, VERSIONS_FILE)
-            for name in (JOURNAL, STUDY_NAME):
-                (path / name).unlink(missing_ok=True)
-            if new:
-                shutil.rmtree(path, ignore_errors=True)
-            raise
+            measure(spec, home.local, images, quiet, callbacks, make, log=log, verbose=verbose, places=names)
     return load(directory)
 
 
+def _make_folder(path: Path) -> bool:
+    """Make the folder of a sweep; return whether it was not there."""
+    try:
+        is_new = not path.exists()
+        path.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise SpecError(f"`out` {str(path)!r} cannot be written: {getattr(error, 'strerror', error)}") from None
+    return is_new
+
+
+@contextmanager
+def _undone_if_refused(home: Home, places: Sequence[Home], is_new: bool) -> Iterator[None]:
+    """Remove what was written where only the storage or the cluster could tell that something is wrong."""
+    try:
+        yield
+    except SpecError:  # nothing was measured
+        for place in places:
+            place.remove(SPEC_FILE, VERSIONS_FILE)
+        for name in (JOURNAL, STUDY_NAME):
+            (home.local / name).unlink(missing_ok=True)
+        if is_new:
+            shutil.rmtree(home.local, ignore_errors=True)
+        raise
+
+
 def _home(place: str | Path, argument: str = "out") -> Home:
+    """Return a sweep's home, of which a bad name is the user's mistake."""
     try:
         return Home(place)
     except StoreError as error:
@@ -121,10 +119,12 @@ def _home(place: str | Path, argument: str = "out") -> Home:
 
 
 def _argument(spec: SweepSpec, home: Home) -> str:
+    """Return the name of the option that says where the results are."""
     return "storage" if spec.storage and not home.uri else "out"
 
 
 def _create_store(spec: SweepSpec, home: Home) -> Store:
+    """Return the store of a new sweep."""
     try:
         store = Store(spec.storage or home.place, spec.digest)
         store.create()
@@ -134,7 +134,7 @@ def _create_store(spec: SweepSpec, home: Home) -> Store:
 
 
 def _find_store(spec: SweepSpec, home: Home) -> Store:
-    """That of a sweep which goes on; one that is away is waited for: without it all would be measured again."""
+    """Return the store of a sweep that goes on; one that is away is waited for: else all would be measured again."""
     store, end = Store(spec.storage or home.place, spec.digest), time.monotonic() + _STORE_COMES_BACK
     for wait in count(1):
         try:
@@ -162,7 +162,7 @@ def _alone(home: Home, spec: SweepSpec) -> Iterator[None]:
 
 
 def _with_absolute_paths(spec: SweepSpec, home: Home) -> SweepSpec:
-    """So that the sweep can be resumed from anywhere."""
+    """Return the spec with absolute paths, so that the sweep can be resumed from anywhere."""
     storage = spec.storage and (spec.storage if "://" in spec.storage else str(Path(spec.storage).absolute()))
     if home.uri and storage:
         raise SpecError(f"`storage` must be left out where `out` is a URI, got {storage!r}")
@@ -202,16 +202,7 @@ def resume(
     check(log)
     home = _home(directory)
     old = home.read_spec()
-    if fixed := sorted(set(changes) - {*CHANGEABLE, *_ELSEWHERE}):
-        raise SpecError(f"`{fixed[0]}` of a sweep cannot be changed; what can: {', '.join(CHANGEABLE)}")
-    spec = replace(old, **{k: v for k, v in changes.items() if k not in _ELSEWHERE})
-    if spec.points < old.points:
-        raise SpecError(f"`points` must be at least {old.points}, the budget of this sweep, got {spec.points}")
-    if spec.address not in _OWN_CLUSTERS and "address" not in changes:
-        raise SpecError(f"`address` must be given again, to join the cluster at {printable(str(spec.address))!r}")
-    if spec.study is not None and "study" not in changes:  # any database that this user may write to
-        named = printable(spec.study)
-        raise SpecError(f"`study` must be given again, to use the server at {named!r}, or as none, to go on without it")
+    spec = _changed(old, changes)
     home.check()
     images = sweep_images(replace(spec, **{"download": False} | {k: changes[k] for k in _ELSEWHERE if k in changes}))
     check_here(spec)
@@ -233,18 +224,23 @@ def resume(
     return load(directory)
 
 
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+def _changed(old: SweepSpec, changes: dict[str, Any]) -> SweepSpec:
+    """Return the spec of a sweep that goes on, with changes that are allowed."""
+    if fixed := sorted(set(changes) - {*CHANGEABLE, *_ELSEWHERE}):
+        raise SpecError(f"`{fixed[0]}` of a sweep cannot be changed; what can: {', '.join(CHANGEABLE)}")
+    spec = replace(old, **{k: v for k, v in changes.items() if k not in _ELSEWHERE})
+    if spec.points < old.points:
+        raise SpecError(f"`points` must be at least {old.points}, the budget of this sweep, got {spec.points}")
+    if spec.address not in _OWN_CLUSTERS and "address" not in changes:
+        raise SpecError(f"`address` must be given again, to join the cluster at {printable(str(spec.address))!r}")
+    if spec.study is not None and "study" not in changes:  # any database that this user may write to
+        named = printable(spec.study)
+        raise SpecError(f"`study` must be given again, to use the server at {named!r}, or as none, to go on without it")
+    return spec
 
 
 def default_directory() -> Path:
-    """``runs/<timestamp>``."""
+    """Return ``runs/<timestamp>``."""
     from datetime import datetime
 
     return Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S")

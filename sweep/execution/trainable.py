@@ -13,7 +13,7 @@ from sweep.storage.checkpoints import Checkpoints
 
 if TYPE_CHECKING:
     from probes import Images, Prober, ProbeSettings
-    from probes.training.run import Training
+    from probes.training import Training
 
 __all__ = ["MakeProber", "PackTrainable", "make_prober", "network_name"]
 

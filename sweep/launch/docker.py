@@ -6,7 +6,8 @@ from pathlib import Path
 
 from sweep.errors import SpecError
 from sweep.launch.documents import dump, read
-from sweep.launch.plan import DATA, Job, Plan, script, template
+from sweep.launch.job import DATA, Job, script
+from sweep.launch.plan import Plan, template
 
 __all__ = ["plan"]
 

@@ -1,5 +1,6 @@
 """YAML as launchers read and write it."""
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,10 @@ __all__ = ["dump", "read"]
 
 
 class _Plain(yaml.SafeDumper):
-    """No anchors, scripts as they are: made to be read."""
+    """YAML that is made to be read: no anchors, scripts as they are."""
 
     def ignore_aliases(self, data: Any) -> bool:
-        """One object in many places is written in each."""
+        """Write one object in many places in each of them."""
         return True
 
 
@@ -26,10 +27,10 @@ _Plain.add_representer(str, _text)
 
 
 def read(path: Path) -> list[Any]:
-    """Every document of a file, anchors resolved to copies, so that one can be changed without the others."""
-    return [yaml.safe_load(dump([document])) for document in yaml.safe_load_all(path.read_text())]
+    """Return every document of a file, with a copy for every alias, so that one can be changed without the others."""
+    return [json.loads(json.dumps(document)) for document in yaml.safe_load_all(path.read_text())]
 
 
 def dump(documents: Iterable[Any]) -> str:
-    """Documents as text."""
+    """Return documents as text."""
     return yaml.dump_all(documents, Dumper=_Plain, sort_keys=False, width=1000)

@@ -5,15 +5,19 @@ import secrets
 import shlex
 from typing import Any
 
+from jsonpatch import JsonPatch
+from jsonpointer import set_pointer
+
 from sweep.errors import SpecError
 from sweep.launch.documents import dump, read
-from sweep.launch.plan import Job, Plan, script, template
+from sweep.launch.job import Job, script
+from sweep.launch.plan import Plan, template
 
 __all__ = ["manifests", "plan"]
 
 
 def plan(job: Job, *, image: str, namespace: str, memory: int, storage_size: int, secret: str | None = None) -> Plan:
-    """A RayJob of at most ``job.nodes`` workers, its Redis, its volume and its network policies.
+    """Return the plan of a RayJob of at most ``job.nodes`` workers, its Redis, its volume and its network policies.
 
     ``memory`` and ``storage_size``: GiB of a node, GiB of the volume for results. ``secret``: one that holds
     environment variables of the driver.
@@ -27,34 +31,13 @@ def plan(job: Job, *, image: str, namespace: str, memory: int, storage_size: int
         raise SpecError(
             f"`dataset` must be a name or a path below /results, where kubectl can copy it to, got {str(job.dataset)!r}"
         )
-    password = secrets.token_hex(32)
     documents = [_renamed(d, job.name) for d in manifests("gpu" if job.gpus else "cpu")]
+    values = _values(job, memory, storage_size, secret)
     for document in documents:
+        for path, value in values.get((document["kind"], document["metadata"]["name"]), {}).items():
+            set_pointer(document, path, value)
         _set_image(document, image)
-    parts = {(d["kind"], d["metadata"]["name"]): d for d in documents}
-    parts["ConfigMap", f"{job.name}-run"]["data"]["run.sh"] = script(job)
-    volume = parts["PersistentVolumeClaim", f"{job.name}-results"]
-    volume["spec"]["resources"]["requests"]["storage"] = f"{storage_size}Gi"
-    # A Redis that is there already is started anew, with the new password.
-    redis = parts["Deployment", f"{job.name}-redis"]["spec"]["template"]["metadata"]
-    redis["annotations"] = {"launch": secrets.token_hex(8)}
-    cluster = parts["RayJob", job.name]["spec"]["rayClusterSpec"]
-    if secret:
-        cluster["headGroupSpec"]["template"]["spec"]["containers"][0]["envFrom"] = [{"secretRef": {"name": secret}}]
-    workers = cluster["workerGroupSpecs"][0]
-    workers["maxReplicas"] = job.nodes
-    resources = workers["template"]["spec"]["containers"][0]["resources"]
-    for amount in resources.values():
-        amount.update({"cpu": str(job.cpus), "memory": f"{memory}Gi"})
-        if job.gpus:
-            amount["nvidia.com/gpu"] = str(job.gpus)
-    redis_password = {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": f"{job.name}-redis", "labels": {"sweep": job.name, "part": "redis"}},
-        "type": "Opaque",
-        "stringData": {"password": password},
-    }
+    password = secrets.token_hex(32)
     kubectl = ["kubectl", "-n", namespace]
     run, results = shlex.join(kubectl), f"deploy/{job.name}-results"
     out = shlex.quote(job.out)
@@ -64,7 +47,7 @@ def plan(job: Job, *, image: str, namespace: str, memory: int, storage_size: int
             [*kubectl, "create", "--dry-run=server", "-l", "part=job", "-f", "-"],
             [*kubectl, "apply", "-f", "-"],
         ],
-        stdin=dump([redis_password, *documents]),
+        stdin=dump([_redis_password(job.name, password), *documents]),
         watch=f"{run} logs -f job/{job.name}",
         fetch=f"{run} scale --replicas 1 {results} && {run} rollout status {results} && mkdir -p {out} && "
         f"{run} exec {results} -- tar c -C {job.place} . | tar x -C {out} && {run} scale --replicas 0 {results}",
@@ -73,29 +56,50 @@ def plan(job: Job, *, image: str, namespace: str, memory: int, storage_size: int
     )
 
 
+def _values(job: Job, memory: int, storage_size: int, secret: str | None) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return what the job sets: (kind, name) of a document -> JSON pointer -> value."""
+    cluster = "/spec/rayClusterSpec"
+    workers, head = f"{cluster}/workerGroupSpecs/0", f"{cluster}/headGroupSpec"
+    amounts = {"cpu": str(job.cpus), "memory": f"{memory}Gi", **({"nvidia.com/gpu": str(job.gpus)} if job.gpus else {})}
+    job_values = {
+        f"{workers}/maxReplicas": job.nodes,
+        f"{workers}/template/spec/containers/0/resources": {"requests": amounts, "limits": amounts},
+    }
+    if secret:
+        job_values[f"{head}/template/spec/containers/0/envFrom"] = [{"secretRef": {"name": secret}}]
+    return {
+        ("RayJob", job.name): job_values,
+        ("ConfigMap", f"{job.name}-run"): {"/data/run.sh": script(job)},
+        ("PersistentVolumeClaim", f"{job.name}-results"): {"/spec/resources/requests/storage": f"{storage_size}Gi"},
+        # A Redis that is there already is started anew, with the new password.
+        ("Deployment", f"{job.name}-redis"): {"/spec/template/metadata/annotations": {"launch": secrets.token_hex(8)}},
+    }
+
+
+def _redis_password(name: str, password: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": f"{name}-redis", "labels": {"sweep": name, "part": "redis"}},
+        "type": "Opaque",
+        "stringData": {"password": password},
+    }
+
+
 def manifests(overlay: str) -> list[dict[str, Any]]:
-    """What ``kubectl kustomize`` makes of an overlay: the base, and JSON patches of it."""
+    """Return what ``kubectl kustomize`` makes of an overlay: the base, and JSON patches of it."""
     folder = template(f"kuberay/overlays/{overlay}")
     (overlaid,) = read(folder / "kustomization.yaml")
-    found = []
+    documents = []
     for base in overlaid["resources"]:
         (names,) = read(folder / base / "kustomization.yaml")
-        found += [document for name in names["resources"] for document in read(folder / base / name)]
+        documents += [document for name in names["resources"] for document in read(folder / base / name)]
     for patch in overlaid["patches"]:
         (steps,) = read(folder / patch["path"])
-        for document in found:
+        for document in documents:
             if document["kind"] == patch["target"]["kind"]:
-                for step in steps:
-                    _apply(document, step)
-    return found
-
-
-def _apply(document: Any, step: dict[str, Any]) -> None:
-    """One ``add`` or ``replace`` of RFC 6902."""
-    *parents, last = (p.replace("~1", "/").replace("~0", "~") for p in step["path"].split("/")[1:])
-    for key in parents:
-        document = document[int(key) if isinstance(document, list) else key]
-    document[last] = step["value"]
+                JsonPatch(steps).apply(document, in_place=True)
+    return documents
 
 
 def _renamed(node: Any, name: str) -> Any:

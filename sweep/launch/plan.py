@@ -9,49 +9,7 @@ from pathlib import Path
 
 from sweep.errors import SpecError
 
-__all__ = ["DATA", "Job", "Plan", "RESULTS", "script", "template"]
-
-# In the containers of KubeRay, `ray up` and Docker.
-RESULTS = "/results"
-DATA = "/home/ray/data"
-
-
-@dataclass(frozen=True)
-class Job:
-    """What every launcher is told.
-
-    Parameters
-    ----------
-    name:
-        Of the job: lower-case letters, digits and hyphens.
-    out:
-        The sweep's directory here: SLURM's jobs write it, the other launchers' results are fetched to it.
-    arguments:
-        Of ``sweep run``, without ``--out`` and ``--address``.
-    nodes, cpus, gpus:
-        Nodes (without a head of their own), cores and GPUs of each.
-    again:
-        Of ``sweep resume``, for a job that is started again.
-    fixed:
-        Those of ``arguments`` that must not change once the sweep has begun.
-    dataset:
-        A file here that the job needs at `DATA`.
-    """
-
-    name: str
-    out: str
-    arguments: tuple[str, ...]
-    nodes: int
-    cpus: int
-    gpus: int
-    again: tuple[str, ...] = ()
-    fixed: tuple[str, ...] = ()
-    dataset: Path | None = None
-
-    @property
-    def place(self) -> str:
-        """The sweep's directory in a container."""
-        return f"{RESULTS}/{self.name}"
+__all__ = ["Plan", "template"]
 
 
 @dataclass
@@ -127,25 +85,6 @@ class Plan:
             reason = " ".join((done.stderr or done.stdout or "it has said why").split())[-500:]
             raise SpecError(f"{command[0]!r} failed with exit code {done.returncode}: {reason}")
         return (done.stdout or "").strip()
-
-
-def script(job: Job) -> str:
-    """What the driver of a container runs: the sweep, or the rest of it where it was begun before."""
-    return f"""\
-export RAY_AUTH_MODE=token
-cd {RESULTS} || exit
-asked={shlex.quote(shlex.join(job.fixed))}
-if [ -e {job.place}/spec.json ]; then
-    begun=$(cat {job.place}.job)
-    if [ "$begun" != "$asked" ]; then
-        printf '%s was begun with other options, %s: give this one another --name\\n' {job.place} "$begun" >&2
-        exit 2
-    fi
-    exec sweep resume {job.place} --address auto {shlex.join(job.again)}
-fi
-printf '%s\\n' "$asked" > {job.place}.job || exit
-exec sweep run --out {job.place} --address auto {shlex.join(job.arguments)}
-"""
 
 
 def template(name: str) -> Path:

@@ -8,7 +8,8 @@ from typing import Any
 
 from sweep.errors import SpecError
 from sweep.launch.documents import dump, read
-from sweep.launch.plan import DATA, Job, Plan, script, template
+from sweep.launch.job import DATA, Job, script
+from sweep.launch.plan import Plan, template
 
 __all__ = ["plan"]
 
@@ -41,41 +42,25 @@ def plan(
     machine_image: str,
     machine: str | None,
 ) -> Plan:
-    """A cluster of a head that stays and ``job.nodes`` spot machines at most; its files stand beside the results.
+    """Return the plan of a cluster: a head that stays, ``job.nodes`` spot machines at most.
+
+    Its files stand beside the results.
 
     Raises
     ------
     SpecError
         A zone or project that gcp needs; cores and GPUs that no type of machine known here has.
     """
-    (config,) = read(template(f"ray-up/{provider}.yaml"))
-    config["cluster_name"] = job.name
-    config["docker"]["image"] = image
-    config["provider"]["region"] = region
-    if zone:
-        config["provider"]["availability_zone"] = zone
-    if provider == "gcp":
-        for name, value in (("zone", zone), ("project", project)):
-            if not value:
-                raise SpecError(f"`{name}` must be given with provider 'gcp'")
-        config["provider"]["project_id"] = project
-    config["max_workers"] = job.nodes
-    nodes = config["available_node_types"]
-    for node in nodes.values():
-        _boot(node["node_config"], machine_image)
-    worker = nodes["worker"]
-    worker["max_workers"] = job.nodes
-    worker["resources"] = {"CPU": job.cpus, **({"GPU": job.gpus} if job.gpus else {})}
-    if job.gpus:  # a machine is up before its driver is
-        worker["initialization_commands"] = ["timeout 600 sh -c 'until nvidia-smi; do sleep 5; done'"]
-    type_name = "InstanceType" if provider == "aws" else "machineType"
-    worker["node_config"][type_name] = machine or _machine(provider, job)
-
     folder = Path(f"{job.out}.launch")
     path, token, run = folder / "cluster.yaml", folder / "auth_token", folder / "run.sh"
     if "--storage" not in job.arguments:
         storage = ("--storage", f"{_SCHEME[provider]}://{bucket}/{job.name}")
         job = replace(job, arguments=(*job.arguments, *storage), fixed=(*job.fixed, *storage))
+    (config,) = read(template(f"ray-up/{provider}.yaml"))
+    config["cluster_name"] = job.name
+    config["docker"]["image"] = image
+    config["provider"] |= _place(provider, region, zone, project)
+    _set_nodes(config, job, machine_image, machine or _machine(provider, job))
     config["file_mounts"] = {
         "~/.ray/auth_token": str(token.absolute()),
         "~/run.sh": str(run.absolute()),
@@ -98,6 +83,33 @@ def plan(
         secrets=(secret,),
         quiet=False,
     )
+
+
+def _place(provider: str, region: str, zone: str | None, project: str | None) -> dict[str, str]:
+    """Return where in the cloud the machines are, in the words of `ray up`."""
+    place = {"region": region}
+    if zone:
+        place["availability_zone"] = zone
+    if provider == "gcp":
+        for name, value in (("zone", zone), ("project", project)):
+            if not value:
+                raise SpecError(f"`{name}` must be given with provider 'gcp'")
+        place["project_id"] = str(project)
+    return place
+
+
+def _set_nodes(config: dict[str, Any], job: Job, machine_image: str, machine: str) -> None:
+    """Give every machine its image, and the workers their number, size and type."""
+    config["max_workers"] = job.nodes
+    nodes = config["available_node_types"]
+    for node in nodes.values():
+        _boot(node["node_config"], machine_image)
+    worker = nodes["worker"]
+    worker["max_workers"] = job.nodes
+    worker["resources"] = {"CPU": job.cpus, **({"GPU": job.gpus} if job.gpus else {})}
+    if job.gpus:  # a machine is up before its driver is
+        worker["initialization_commands"] = ["timeout 600 sh -c 'until nvidia-smi; do sleep 5; done'"]
+    worker["node_config"]["machineType" if "machineType" in worker["node_config"] else "InstanceType"] = machine
 
 
 def _machine(provider: str, job: Job) -> str:

@@ -4,7 +4,8 @@ import re
 from shlex import quote
 
 from sweep.errors import SpecError
-from sweep.launch.plan import Job, Plan, template
+from sweep.launch.job import Job
+from sweep.launch.plan import Plan, template
 
 __all__ = ["plan"]
 

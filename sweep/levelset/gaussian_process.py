@@ -18,6 +18,7 @@ by "the observation lies above its bound").
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,9 +28,9 @@ from scipy.optimize import minimize
 from scipy.special import log_ndtr
 from threadpoolctl import threadpool_limits
 
-__all__ = ["Kernel", "Observations", "Posterior", "fitted"]
+__all__ = ["JITTER", "Kernel", "Observations", "Posterior", "fitted"]
 
-_JITTER = 1e-8
+JITTER = 1e-8  # variance added to every observation, so that a matrix is definite in spite of rounding
 _MEANS = {"length": math.log(0.5), "signal": 0.0, "noise": math.log(1e-3)}  # of the priors, of logarithms
 _WIDTHS = {"length": 1.2, "signal": 3.0, "noise": 3.0}
 _BOUNDS = {"length": (0.02, 30.0), "signal": (1e-2, 1e4), "noise": (1e-7, 2.0)}
@@ -102,9 +103,7 @@ class Kernel:
 
 
 def fitted(data: Observations, others: int = 0) -> list[Kernel]:
-    """The kernel that fits best, then ``others`` that fit nearly as well. They depend on nothing but the data.
-
-    The others are drawn from the normal distribution that has the curvature of the posterior at its maximum.
+    """Return the kernel that fits best, then ``others`` that fit nearly as well. They depend on nothing but the data.
 
     Lower bounds are left out: different bounds at one place would pass for noise. Where there is little else, it is the
     kernel to be expected before anything is known.
@@ -113,23 +112,36 @@ def fitted(data: Observations, others: int = 0) -> list[Kernel]:
         data = data[~data.bound]
         if len(data) < _SEEN_ENOUGH:
             return [Kernel(np.full(data.x.shape[1], 0.5 * math.sqrt(data.x.shape[1])))] * (1 + others)
-    axes = data.x.shape[1]
-    squares = np.stack([np.subtract.outer(c, c) ** 2 for c in data.x.T])
-    linear = data.features @ data.features.T
-    names = ["length"] * axes + ["signal", "noise"]
-    mean, width = (np.array([table[n] for n in names]) for table in (_MEANS, _WIDTHS))
-    # Distances grow with the number of axes, and what varies along each of many varies slowly along one.
-    mean[:axes] += 0.5 * math.log(axes)
-    bounds = np.log([_BOUNDS[n] for n in names])
+    loss = _Loss(data)
+    best = _minimum(loss, _STARTS if len(data) < _UNAMBIGUOUS else _STARTS[:1])
+    return [loss.kernel(theta) for theta in [best, *_near(loss, best, others)]]
 
-    def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:
-        scaled = squares * (5 * np.exp(-2 * theta[:axes]))[:, None, None]
+
+class _Loss:
+    """Minus the log of the posterior density of a kernel, but for a constant, and its gradient.
+
+    Its argument theta ``[axes + 2]`` holds the logarithms of the lengths, of s^2 and of the fitted part of v.
+    """
+
+    def __init__(self, data: Observations) -> None:
+        self._data, self._axes = data, data.x.shape[1]
+        self._squares = np.stack([np.subtract.outer(c, c) ** 2 for c in data.x.T])
+        self._linear = data.features @ data.features.T
+        names = ["length"] * self._axes + ["signal", "noise"]
+        self._mean, self.width = (np.array([table[n] for n in names]) for table in (_MEANS, _WIDTHS))
+        # Distances grow with the number of axes, and what varies along each of many varies slowly along one.
+        self._mean[: self._axes] += 0.5 * math.log(self._axes)
+        self.bounds = np.log([_BOUNDS[n] for n in names])
+
+    def __call__(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        axes, data = self._axes, self._data
+        scaled = self._squares * (5 * np.exp(-2 * theta[:axes]))[:, None, None]
         r = np.sqrt(scaled.sum(0))
         decay = math.exp(theta[axes]) * np.exp(-r)
         signal = (1 + r + r * r / 3) * decay
         noise = math.exp(theta[-1])
-        covariance = signal + linear
-        covariance[np.diag_indices_from(covariance)] += noise + data.variance + _JITTER
+        covariance = signal + self._linear
+        covariance[np.diag_indices_from(covariance)] += noise + data.variance + JITTER
         try:
             factor = cholesky(covariance, lower=True, overwrite_a=True, check_finite=False)
         except np.linalg.LinAlgError:
@@ -143,29 +155,49 @@ def fitted(data: Observations, others: int = 0) -> list[Kernel]:
         gradient = np.array(
             [*(0.5 * (slope * s).sum() for s in scaled), 0.5 * (inverse * signal).sum(), 0.5 * noise * inverse.trace()]
         )
-        off = (theta - mean) / width
-        return float(value + 0.5 * off @ off), gradient + off / width
+        off = (theta - self._mean) / self.width
+        return float(value + 0.5 * off @ off), gradient + off / self.width
 
+    def within_bounds(self, theta: np.ndarray) -> np.ndarray:
+        return np.clip(theta, *self.bounds.T)
+
+    def start(self, length: float) -> np.ndarray:
+        return self.within_bounds(np.array([*[math.log(length)] * self._axes, 0.0, math.log(1e-2)]))
+
+    def kernel(self, theta: np.ndarray) -> Kernel:
+        return Kernel(np.exp(theta[: self._axes]), math.exp(theta[self._axes]), math.exp(theta[-1]))
+
+
+def _minimum(loss: _Loss, lengths: Sequence[float]) -> np.ndarray:
+    """Return the best theta of several searches, each of which begins with a length."""
     best = None
-    for start in _STARTS if len(data) < _UNAMBIGUOUS else _STARTS[:1]:
-        theta = np.clip([*[math.log(start)] * axes, 0.0, math.log(1e-2)], *bounds.T)
+    for length in lengths:
         with threadpool_limits(1):  # many small matrices: threads would wait for each other
-            found = minimize(
-                loss, theta, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": _FIT_ROUNDS, "ftol": 1e-6}
+            end = minimize(
+                loss,
+                loss.start(length),
+                jac=True,
+                method="L-BFGS-B",
+                bounds=loss.bounds,
+                options={"maxiter": _FIT_ROUNDS, "ftol": 1e-6},
             )
-        if best is None or found.fun < best.fun - 1e-6:
-            best = found
+        if best is None or end.fun < best.fun - 1e-6:
+            best = end
     assert best is not None
-    thetas = [best.x]
-    if others:
-        steps = _STEP * np.eye(len(names))
-        curvature = np.stack([(loss(best.x + s)[1] - loss(best.x - s)[1]) / (2 * _STEP) for s in steps])
-        stiffness, directions = np.linalg.eigh((curvature + curvature.T) / 2)
-        # No direction is less certain than the priors alone would have it.
-        root = directions / np.sqrt(np.maximum(stiffness, 1 / width.max() ** 2))
-        normal = np.random.default_rng(0).standard_normal((others, len(names)))
-        thetas += list(np.clip(best.x + normal @ root.T, *bounds.T))
-    return [Kernel(np.exp(t[:axes]), math.exp(t[axes]), math.exp(t[-1])) for t in thetas]
+    return np.asarray(best.x)
+
+
+def _near(loss: _Loss, best: np.ndarray, count: int) -> np.ndarray:
+    """Draw thetas from the normal distribution that has the curvature of the posterior at its maximum."""
+    if not count:
+        return np.empty((0, len(best)))
+    steps = _STEP * np.eye(len(best))
+    curvature = np.stack([(loss(best + s)[1] - loss(best - s)[1]) / (2 * _STEP) for s in steps])
+    stiffness, directions = np.linalg.eigh((curvature + curvature.T) / 2)
+    # No direction is less certain than the priors alone would have it.
+    root = directions / np.sqrt(np.maximum(stiffness, 1 / loss.width.max() ** 2))
+    normal = np.random.default_rng(0).standard_normal((count, len(best)))
+    return loss.within_bounds(best + normal @ root.T)
 
 
 class Posterior:
@@ -217,7 +249,7 @@ class Posterior:
         found = np.empty((len(weights), len(x)))
         for i, w in enumerate(weights):
             covariance = kernel.copy()
-            noise = (self.kernel.noise + d.variance) / np.maximum(w, 1e-6) + _JITTER
+            noise = (self.kernel.noise + d.variance) / np.maximum(w, 1e-6) + JITTER
             covariance[np.diag_indices_from(covariance)] += noise
             factor = cholesky(covariance, lower=True, overwrite_a=True, check_finite=False)
             found[i] = cross.T @ cho_solve((factor, True), d.y, check_finite=False)
@@ -235,7 +267,7 @@ def _root(covariance: np.ndarray, jitter: float) -> np.ndarray:
 
 def _factor(kernel: Kernel, data: Observations) -> np.ndarray:
     covariance = kernel(data.x, data.x, data.features, data.features)
-    covariance[np.diag_indices_from(covariance)] += kernel.noise + data.variance + _JITTER
+    covariance[np.diag_indices_from(covariance)] += kernel.noise + data.variance + JITTER
     return cholesky(covariance, lower=True, overwrite_a=True, check_finite=False)
 
 
@@ -246,7 +278,7 @@ def _without_bounds(kernel: Kernel, data: Observations) -> Observations:
     if len(seen):
         mean, root = Posterior(kernel, seen).mean_and_root(hidden.x, hidden.features)
         prior -= root.T @ root
-    prior[np.diag_indices_from(prior)] += _JITTER
+    prior[np.diag_indices_from(prior)] += JITTER
     noise = kernel.noise + hidden.variance
     precision = np.full(len(hidden), 1e-6)  # of the sites
     shift = np.zeros(len(hidden))  # precision times mean

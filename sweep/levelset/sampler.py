@@ -105,6 +105,7 @@ class BoundarySampler(BaseSampler):
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """The numeric parameters that are not fixed to one value."""
+        _refuse_several_objectives(study)
         return self._relative(study)
 
     def sample_relative(
@@ -129,6 +130,7 @@ class BoundarySampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         """At random."""
+        _refuse_several_objectives(study)
         return self._independent.sample_independent(study, trial, param_name, param_distribution)
 
     def reseed_rng(self) -> None:
@@ -179,7 +181,7 @@ class BoundarySampler(BaseSampler):
             self._told.update(t.number for t in new)
             self._model.tell(
                 np.array([[t.params[n] for n in names] for t in new], dtype=float),
-                [self._value(t) for t in new],
+                [t.values[0] for t in new],
                 [bool(t.user_attrs.get(CENSORED)) for t in new],
                 [float(t.user_attrs.get(VARIANCE, 0.0)) for t in new],
             )
@@ -195,17 +197,16 @@ class BoundarySampler(BaseSampler):
             seed=self._seed,
         )
 
-    def _value(self, trial: FrozenTrial) -> float:
-        """What the model is told of a finished trial."""
-        if len(trial.values) != 1:
-            raise ValueError(f"`study` must have one objective, got {len(trial.values)}")
-        return trial.values[0]
-
     def _vectorised(self, axes: list[Axis]) -> Callable[[np.ndarray], np.ndarray] | None:
         if (features := self._features) is None:
             return None
         names = [a.name for a in axes]
         return lambda points: np.array([np.ravel(features(dict(zip(names, p, strict=True)))) for p in points])
+
+
+def _refuse_several_objectives(study: Study) -> None:
+    if len(study.directions) != 1:
+        raise ValueError(f"`study` must have one objective, got {len(study.directions)}")
 
 
 def _axis(name: str, d: BaseDistribution) -> Axis:

@@ -62,7 +62,7 @@ class PhaseModel:
         Of the sweep.
     points:
         Its ``points`` table; rows without a margin are left out. Of more than 10,000 a random 10,000 are taken, and
-        from 2,000 on the model merges those that are nearest to each other (`sweep.boundary`).
+        from 2,000 on the model merges those that are nearest to each other.
     """
 
     spec: SweepSpec

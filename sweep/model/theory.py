@@ -10,7 +10,7 @@ from sweep.errors import SpecError
 from sweep.spec.spec import SweepSpec
 from sweep.text import finite
 
-__all__ = ["depth_scale", "rows", "text"]
+__all__ = ["depth_scale", "rows"]
 
 _STEPS = 20
 _GRID = 25  # values of each axis at which the depth scale is worked out; interpolated in between
@@ -40,14 +40,6 @@ def rows(sigma_b: tuple[float, float], sigma_w: float | None, activation: str) -
             found |= {name: finite(getattr(theory, name)) for name in ("q_star", "chi_1", "c_star", "xi_c")}
         out.append(found)
     return out
-
-
-def text(rows: list[dict[str, float | None]]) -> str:
-    """A table with a header; infinite values as ``inf``."""
-    names = list(rows[0])
-    lines = ["  ".join(f"{n:>16}" for n in names)]
-    lines += ["  ".join(f"{'inf' if v is None else format(v, '.6g'):>16}" for v in r.values()) for r in rows]
-    return "\n".join(lines)
 
 
 def depth_scale(spec: SweepSpec) -> Callable[[Any, Any], np.ndarray]:

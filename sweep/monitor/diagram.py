@@ -15,7 +15,7 @@ from sweep.monitor.view import View
 if TYPE_CHECKING:
     from sweep.model.estimate import Outline
 
-__all__ = ["MARGIN", "Plot"]
+__all__ = ["MARGIN", "PhaseDiagram"]
 
 MARGIN = 7  # columns of numbers to the left of it
 _CIVIDIS = ("00224e", "123570", "3b496c", "575d6d", "707173", "8a8678", "a69d75", "c4b56c", "e4cf5b", "fee838")
@@ -27,34 +27,30 @@ _POINT = {True: "•", False: "◦"}
 _NEWEST = 8  # points
 
 
-class Plot:
+class PhaseDiagram:
     """The boundary so far, with its axes and its legend."""
 
     def __init__(self, view: View, columns: int, rows: int, colours: bool) -> None:
         self._view, self._columns, self._rows, self._colours = view, columns, rows, colours
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
-        yield from _plot(self._view, self._columns, self._rows, self._colours)
-
-
-def _plot(view: View, columns: int, rows: int, colours: bool) -> Iterator[Segment]:
-    (across, (left, right)), (up, (bottom, top)) = view.ranges.items()
-    cells = _cells(view, columns, rows, colours)
-    shown = {0: _number(top), rows - 1: _number(bottom), rows // 2: _LABEL[up]}
-    for i, row in enumerate(cells):
-        yield Segment(f"{shown.get(i, ''):>{MARGIN - 1}} ")
-        yield Segment("┤" if i in (0, rows - 1) else "│", _style("dim"))
-        for text, style in _joined(row):
-            yield Segment(text, style)
+        columns, rows = self._columns, self._rows
+        (across, (left, right)), (up, (bottom, top)) = self._view.ranges.items()
+        numbers = {0: _number(top), rows - 1: _number(bottom), rows // 2: _LABEL[up]}
+        for i, row in enumerate(_cells(self._view, columns, rows, self._colours)):
+            yield Segment(f"{numbers.get(i, ''):>{MARGIN - 1}} ")
+            yield Segment("┤" if i in (0, rows - 1) else "│", _style("dim"))
+            for text, style in _joined(row):
+                yield Segment(text, style)
+            yield Segment.line()
+        yield Segment(" " * MARGIN + "└" + "─" * columns, _style("dim"))
         yield Segment.line()
-    yield Segment(" " * MARGIN + "└" + "─" * columns, _style("dim"))
-    yield Segment.line()
-    ends = _number(left), _LABEL[across], _number(right)
-    gap = columns - sum(map(len, ends))
-    yield Segment(" " * (MARGIN + 1) + ends[0] + " " * (gap // 2) + ends[1] + " " * (gap - gap // 2) + ends[2])
-    yield Segment.line()
-    yield from _legend(view, columns, colours)
-    yield Segment.line()
+        ends = _number(left), _LABEL[across], _number(right)
+        gap = columns - sum(map(len, ends))
+        yield Segment(" " * (MARGIN + 1) + ends[0] + " " * (gap // 2) + ends[1] + " " * (gap - gap // 2) + ends[2])
+        yield Segment.line()
+        yield from _legend(self._view, columns, self._colours)
+        yield Segment.line()
 
 
 def _legend(view: View, columns: int, colours: bool) -> Iterator[Segment]:
@@ -92,49 +88,53 @@ Cell = tuple[str, Style | None]
 
 
 def _cells(view: View, columns: int, rows: int, colours: bool) -> list[list[Cell]]:
-    """``[rows][columns]``, the top row first: colour in half blocks, points, and over them lines in braille."""
+    """Return cells ``[rows][columns]``, the top row first: colours, points on them, and over these lines."""
     ground: np.ndarray | None = None
     cells: list[list[Cell]] = [[(" ", None)] * columns for _ in range(rows)]
-    over: dict[tuple[int, int], Cell] = {}
+    lines: dict[tuple[int, int], Cell] = {}
     if view.outline is not None:
-        ground, drawn, over = _drawn(view.outline, columns, rows, colours)
-        cells = [row[:] for row in drawn]
+        ground, field, lines = _background(view.outline, columns, rows, colours)
+        cells = [row[:] for row in field]
     spans = list(view.ranges.values())
     for k, (x, y, good) in enumerate(view.recent):
         i, j = rows - 1 - _place(y, spans[1], rows), _place(x, spans[0], columns)
         dark = ground is not None and ground[2 * i, j] < _LEVELS // 4
         colour = "ffffff" if good else "9fb3d9" if dark else "000000"
         cells[i][j] = _POINT[good], _on(ground, i, j, colour, bold=k >= len(view.recent) - _NEWEST)
-    for (i, j), cell in over.items():
+    for (i, j), cell in lines.items():
         cells[i][j] = cell
     return cells
 
 
 @lru_cache(maxsize=2)
-def _drawn(
+def _background(
     outline: "Outline", columns: int, rows: int, colours: bool
 ) -> tuple[np.ndarray | None, list[list[Cell]], dict[tuple[int, int], Cell]]:
-    """What is the same until the next estimate: levels of colour (None without), cells, and what covers points."""
+    """Return what stays until the next estimate: levels of colour (None without), cells, and lines over the points."""
     share = _resampled(outline.trainable, 2 * rows, columns)[::-1]
-    levels = np.clip(np.round(share * (_LEVELS - 1)), 0, _LEVELS - 1).astype(int)
-    ground = levels if colours else None
-    if colours:
-        cells: list[list[Cell]] = [
-            [("▀", _shade(below, above)) if above != below else (" ", _shade(above)) for above, below in pairs]
-            for pairs in (zip(*levels[2 * i : 2 * i + 2].tolist(), strict=True) for i in range(rows))
-        ]
-    else:
+    if not colours:
         darkness = np.round(share.reshape(rows, 2, columns).mean(1) * (len(_SHADES) - 1)).astype(int)
-        cells = [[(_SHADES[k], None) for k in row] for row in darkness.tolist()]
-    over: dict[tuple[int, int], Cell] = {}
+        shades: list[list[Cell]] = [[(_SHADES[k], None) for k in row] for row in darkness.tolist()]
+        return None, shades, _lines(outline, columns, rows, None)
+    levels = np.clip(np.round(share * (_LEVELS - 1)), 0, _LEVELS - 1).astype(int)
+    halves: list[list[Cell]] = [
+        [("▀", _shade(below, above)) if above != below else (" ", _shade(above)) for above, below in pairs]
+        for pairs in (zip(*levels[2 * i : 2 * i + 2].tolist(), strict=True) for i in range(rows))
+    ]
+    return levels, halves, _lines(outline, columns, rows, levels)
+
+
+def _lines(outline: "Outline", columns: int, rows: int, ground: np.ndarray | None) -> dict[tuple[int, int], Cell]:
+    """Return the cells of the edges with their depths, and of the critical line."""
+    cells: dict[tuple[int, int], Cell] = {}
     for depth, margin in outline.margins.items():
         edge = _edge(margin, columns, rows)
-        over |= {(i, j): (char, _on(ground, i, j, "ffffff")) for (i, j), char in edge.items()}
+        cells |= {(i, j): (char, _on(ground, i, j, "ffffff")) for (i, j), char in edge.items()}
         text = _label(str(depth or ""), edge, rows)
-        over |= {(i, j): (char, _on(ground, i, j, "ffffff", bold=True)) for (i, j), char in text.items()}
+        cells |= {(i, j): (char, _on(ground, i, j, "ffffff", bold=True)) for (i, j), char in text.items()}
     for i, j in _critical(outline, columns, rows):
-        over[i, j] = "┃", _on(ground, i, j, "e01040", bold=True) if colours else _style("bold red")
-    return ground, cells, over
+        cells[i, j] = "┃", _style("bold red") if ground is None else _on(ground, i, j, "e01040", bold=True)
+    return cells
 
 
 def _place(value: float, span: tuple[float, float], count: int) -> int:

@@ -7,49 +7,55 @@ from collections.abc import Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from sweep.monitor.diagram import MARGIN, Plot
-from sweep.monitor.view import View, line, speed
+from sweep.monitor.diagram import MARGIN, PhaseDiagram
+from sweep.monitor.view import View, line_of, speed
+from sweep.storage.heartbeat import Running
 from sweep.text import duration
 
-__all__ = ["draw"]
+__all__ = ["live_view"]
 
 _NARROWEST, _LOWEST = 44, 9  # what can be drawn in; below, a line
 _WIDEST, _LEAST, _MOST = 100, (24, 5), (88, 20)  # columns of text; columns and rows of the plot
 
 
-def draw(view: View, width: int, height: int, colours: bool = True) -> RenderableType:
-    """The view in so many columns and rows; ``colours``: whether there are more than sixteen."""
+def live_view(view: View, width: int, height: int, colours: bool = True) -> RenderableType:
+    """Return the view in so many columns and rows; ``colours``: whether there are more than sixteen."""
     if width < _NARROWEST or height < _LOWEST:
-        return Text(line(view, width), no_wrap=True)
+        return Text(line_of(view, width), no_wrap=True)
     wide = min(width, _WIDEST)
-    rows: list[RenderableType] = [_header(view, wide), _bar(view, wide), _running(view, wide)]
+    texts = _texts(view, wide)
+    for text in texts:
+        text.no_wrap, text.overflow = True, "ellipsis"
+        text.truncate(wide, overflow="ellipsis")
+    room = height - len(texts) - 4  # a blank line, the axis, its numbers, the legend
+    rows = min(room, _MOST[1], max(_LEAST[1], wide // 4))
+    columns = min(wide - MARGIN - 2, _MOST[0])
+    if len(view.ranges) == 2 and rows >= _LEAST[1] and columns >= _LEAST[0]:
+        return Group(*texts, Text(""), PhaseDiagram(view, columns, rows, colours))
+    return Group(*texts)
+
+
+def _texts(view: View, width: int) -> list[Text]:
+    """Return the lines above the phase diagram."""
+    texts = [_header(view, width), _bar(view, width), _running(view, width)]
     if view.trouble:
-        rows.append(Text(f" WAITING FOR THE STORAGE: {view.trouble} ", style="bold white on red"))
+        texts.append(Text(f" WAITING FOR THE STORAGE: {view.trouble} ", style="bold white on red"))
     if view.failed:
         error = f"  last error: {view.last_error}" if view.last_error else ""
-        rows.append(Text.assemble((f"{view.failed} failed", "bold red"), error))
+        texts.append(Text.assemble((f"{view.failed} failed", "bold red"), error))
     if view.found:
-        rows.append(Text(_fitting(view.found, wide)))
-    for row in rows:
-        if isinstance(row, Text):
-            row.no_wrap, row.overflow = True, "ellipsis"
-            row.truncate(wide, overflow="ellipsis")
-    room = height - len(rows) - 4  # a blank line, the axis, its numbers, the legend
-    rows_of_plot = min(room, _MOST[1], max(_LEAST[1], wide // 4))
-    columns = min(wide - MARGIN - 2, _MOST[0])
-    if len(view.ranges) == 2 and rows_of_plot >= _LEAST[1] and columns >= _LEAST[0]:
-        rows += [Text(""), Plot(view, columns, rows_of_plot, colours)]
-    return Group(*rows)
+        texts.append(Text(_fitting(view.found, width)))
+    return texts
 
 
 def _fitting(parts: Sequence[str], width: int) -> str:
-    """As many of the parts as fit; the first one anyhow."""
+    """Return as many of the parts as fit; the first one anyhow."""
     count = next((n for n in range(len(parts), 1, -1) if len("   ".join(parts[:n])) <= width), 1)
     return "   ".join(parts[:count])
 
 
 def _header(view: View, width: int) -> Text:
-    """Where, what, for how long."""
+    """Return where, what, and for how long."""
     text = Text(view.place, style="bold")
     text.append(f"  {view.about}", style="dim not bold")
     since = duration(view.elapsed)
@@ -58,7 +64,7 @@ def _header(view: View, width: int) -> Text:
 
 
 def _bar(view: View, width: int) -> Text:
-    """━━━━━━────  17/64  27 %  ETA 12 s."""
+    """Return a bar with its numbers: ━━━━━━────  17/64  27 %  ETA 12 s."""
     counted = view.done + view.failed
     share = min(1.0, counted / max(1, view.total))
     numbers = f"  {counted}/{view.total}  {math.floor(100 * share)} %  ETA {view.eta}"
@@ -74,26 +80,29 @@ def _bar(view: View, width: int) -> Text:
 
 
 def _running(view: View, width: int) -> Text:
-    """How fast, and what runs where: of the nodes, those that there is room for."""
+    """Return how fast points come in, and what runs where."""
     text = Text(f"{speed(view.rate):<16}" if view.rate else "")
     if not view.running:
         return text.append(f"{view.note} ..." if view.note else "nothing is running", style="dim")
     points, trials = (sum(getattr(r, n) for r in view.running) for n in ("points", "trials"))
     text.append(f"{points} point{'s' * (points != 1)} in {trials} trial{'s' * (trials != 1)}")
-    nodes: dict[str, Counter[str]] = {}
-    for r in view.running:
-        nodes.setdefault(r.host, Counter())[r.kind.upper()] += r.trials
-    named = [
-        Text.assemble(
-            "   ",
-            (" + ".join(f"{n} × {kind}" for kind, n in sorted(kinds.items(), reverse=True)), "cyan"),
-            f" {host or 'starting'}",
-        )
-        for host, kinds in sorted(nodes.items(), key=lambda item: (not item[0], -item[1].total(), item[0]))
-    ]
-    for i, one in enumerate(named):
-        more = f"   and {len(named) - i} more" if len(named) > i + 1 else ""
-        if len(text) + len(one) + len(more) > width and i:
-            return text.append(f"   and {len(named) - i} more")
-        text.append(one)
+    nodes = _nodes(view.running)
+    for i, node in enumerate(nodes):
+        more = f"   and {len(nodes) - i} more" if len(nodes) > i + 1 else ""
+        if len(text) + len(node) + len(more) > width and i:
+            return text.append(f"   and {len(nodes) - i} more")
+        text.append(node)
     return text
+
+
+def _nodes(running: Sequence[Running]) -> list[Text]:
+    """Return what runs on each node, the busiest first; trials that have no node yet come last."""
+    nodes: dict[str, Counter[str]] = {}
+    for r in running:
+        nodes.setdefault(r.host, Counter())[r.kind.upper()] += r.trials
+    busiest = sorted(nodes.items(), key=lambda item: (not item[0], -item[1].total(), item[0]))
+    texts = []
+    for host, kinds in busiest:
+        counts = " + ".join(f"{n} × {kind}" for kind, n in sorted(kinds.items(), reverse=True))
+        texts.append(Text.assemble("   ", (counts, "cyan"), f" {host or 'starting'}"))
+    return texts

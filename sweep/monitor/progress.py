@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TextIO
 
+from sweep.monitor.estimator import Estimator
 from sweep.monitor.screen import Screen, shows, width_of
-from sweep.monitor.tally import Estimator, Tally, view
-from sweep.monitor.view import View, line
+from sweep.monitor.tally import Tally
+from sweep.monitor.view import View, line_of, view_of
 from sweep.spec.spec import SweepSpec
 from sweep.storage.heartbeat import Heartbeat, Running, Sign
 
@@ -78,7 +79,7 @@ class Progress:
                 self._heartbeat.close()
         if not self._quiet and self._started:
             self._running, self._note, self._estimator.found = (), "", []  # the summary has the last word on it
-            self._say(line(self._view()), "\n")
+            self._say(line_of(self._view()), "\n")
 
     def note(self, text: str) -> None:
         """Say what is being waited for."""
@@ -118,7 +119,7 @@ class Progress:
             self._estimator.look()
             if not self._screen and now - self._drawn >= (_REDRAW if self._terminal else _LOG):
                 self._drawn = now
-                self._say(line(self._view()), "" if self._terminal else "\n")
+                self._say(line_of(self._view()), "" if self._terminal else "\n")
 
     def _say(self, text: str, end: str) -> None:
         if self._terminal and not self._screen:  # over what stands there
@@ -133,4 +134,4 @@ class Progress:
 
     def _view(self) -> View:
         place = self._places[0] if self._places else ""
-        return view(self._spec, place, self._total, self._tally, self._estimator, self._sign())
+        return view_of(self._spec, place, self._total, self._tally, self._estimator, self._sign())

@@ -5,8 +5,6 @@ import contextlib
 import io
 import os
 import signal
-import sys
-import tempfile
 import threading
 from collections.abc import Callable
 from typing import Any, TextIO
@@ -15,7 +13,9 @@ from rich.console import Console, ConsoleDimensions, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from sweep.monitor.drawing import draw
+from sweep.monitor.caught import CaughtOutput
+from sweep.monitor.drawing import live_view
+from sweep.monitor.rich_private import forget_drawn
 from sweep.monitor.view import View
 from sweep.text import printable
 
@@ -25,14 +25,14 @@ _EVERY = 1.0  # seconds between pictures
 
 
 def width_of(stream: TextIO) -> int:
-    """Columns of a terminal."""
+    """Return the columns of a terminal."""
     with contextlib.suppress(OSError, ValueError):
         return os.get_terminal_size(stream.fileno()).columns or 80
     return 80
 
 
 def shows(stream: TextIO) -> bool:
-    """Whether a stream is a terminal that a view can be drawn on."""
+    """Tell whether a stream is a terminal that a view can be drawn on."""
     return stream.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown", "")
 
 
@@ -47,7 +47,7 @@ class Screen:
         self._closing, self._closed = threading.Event(), False
         self._thread = threading.Thread(target=self._work, name="view", daemon=True)
         self._live: Live | None = None
-        self._caught: _Caught | None = None
+        self._caught: CaughtOutput | None = None
         self._before: Any = None  # what Ctrl-Z did
 
     def open(self) -> None:
@@ -66,11 +66,11 @@ class Screen:
             transient=True,
             redirect_stdout=False,
             redirect_stderr=False,
-            get_renderable=self._draw,
+            get_renderable=self._picture,
         )
         atexit.register(self.close)  # a second Ctrl-C may come while the first one is obeyed
         if target is not self._stream:
-            self._caught = _Caught()
+            self._caught = CaughtOutput()
         with contextlib.suppress(ValueError):  # not in the main thread
             self._before = signal.signal(signal.SIGTSTP, self._suspend)
         self._live.start()
@@ -79,8 +79,8 @@ class Screen:
     def _measure(self) -> None:
         """Console would ask standard output, which may be led elsewhere; some terminals do not know their size."""
         with contextlib.suppress(OSError, ValueError):
-            found = os.get_terminal_size(self._console.file.fileno())
-            self._console.size = ConsoleDimensions(found.columns or 80, found.lines or 24)
+            size = os.get_terminal_size(self._console.file.fileno())
+            self._console.size = ConsoleDimensions(size.columns or 80, size.lines or 24)
 
     def _suspend(self, number: int, frame: Any) -> None:
         """Ctrl-Z: leave the terminal in order, and go on below what stands there then."""
@@ -89,14 +89,14 @@ class Screen:
         os.kill(os.getpid(), signal.SIGTSTP)
         signal.signal(signal.SIGTSTP, self._suspend)
         self._console.show_cursor(False)
-        with contextlib.suppress(AttributeError):  # rich's own business
-            self._live._live_render._shape = None  # type: ignore[union-attr]
+        if self._live:
+            forget_drawn(self._live)
 
-    def _draw(self) -> RenderableType:
+    def _picture(self) -> RenderableType:
         width, height = self._console.size
         colours = self._console.color_system in ("256", "truecolor") and not self._console.no_color
         try:
-            return draw(self._look(), width, height - 1, colours)
+            return live_view(self._look(), width, height - 1, colours)
         except Exception:  # an ornament
             return Text("")
 
@@ -137,44 +137,3 @@ class Screen:
                 self.say(text)
             self._closed = True
             atexit.unregister(self.close)
-
-
-class _Caught:
-    """Standard output and error, where they are terminals, led into a file without a name."""
-
-    def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile("ab+")
-        self._read, self._rest = 0, b""
-        self._saved: dict[int, int] = {}
-        for fd in (1, 2):
-            with contextlib.suppress(OSError):
-                if os.isatty(fd):
-                    _flush()
-                    self._saved[fd] = os.dup(fd)
-                    os.dup2(self._file.fileno(), fd)
-
-    def lines(self, last: bool = False) -> list[str]:
-        """What was written since the last call: whole lines, and in the end the rest."""
-        lines: list[bytes] = []
-        while found := os.pread(self._file.fileno(), 2**20, self._read):
-            self._read += len(found)
-            *new, self._rest = (self._rest + found).split(b"\n")
-            lines += new
-        if last:
-            lines += [self._rest] * bool(self._rest)
-            self._file.close()
-        return [text for one in lines if (text := one.decode(errors="replace").rpartition("\r")[2]).strip()]
-
-    def close(self) -> None:
-        """Lead them back."""
-        _flush()
-        for fd, saved in self._saved.items():
-            os.dup2(saved, fd)
-            os.close(saved)
-        self._saved.clear()
-
-
-def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
-            stream.flush()

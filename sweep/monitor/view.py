@@ -4,13 +4,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sweep.storage.heartbeat import Running
-from sweep.text import duration
+from sweep.monitor.estimator import Estimator
+from sweep.monitor.tally import Tally
+from sweep.spec.spec import SweepSpec
+from sweep.storage.heartbeat import Running, Sign
+from sweep.text import duration, printable
 
 if TYPE_CHECKING:
     from sweep.model.estimate import Outline
 
-__all__ = ["View", "line", "speed"]
+__all__ = ["View", "line_of", "speed", "view_of"]
+
+_RECENT = 60  # points
 
 
 @dataclass(frozen=True)
@@ -36,25 +41,49 @@ class View:
 
     @property
     def left(self) -> int:
-        """Points that are missing."""
+        """Return how many points are missing."""
         return max(0, self.total - self.done - self.failed)
 
     @property
     def eta(self) -> str:
-        """How long it will take."""
+        """Return how long it will take."""
         return duration(self.left / self.rate) if self.rate and self.left else ("?" if self.left else "0 s")
 
 
+def view_of(spec: SweepSpec, place: str, total: int, tally: Tally, estimator: Estimator, sign: Sign) -> View:
+    """Return what there is to be seen of a sweep."""
+    across, up = (*spec.free_axes, "", "")[:2]
+    recent = tally.told[-_RECENT:] if up else []
+    return View(
+        place=printable(place),
+        about=printable(f"{spec.dataset.rpartition('/')[2]} · {spec.architecture} {spec.activation} · {spec.search}"),
+        total=total,
+        done=tally.done,
+        failed=tally.failed,
+        last_error=tally.last_error,
+        running=tuple(sign.running),
+        rate=sign.rate,
+        elapsed=sign.elapsed,
+        note=sign.note,
+        trouble=sign.trouble,
+        found=estimator.found,
+        ranges={a: getattr(spec, a) for a in (across, up) if a},
+        depths=spec.depth,
+        outline=estimator.outline,
+        recent=tuple((getattr(t, across), getattr(t, up), t.margin >= 0) for t in recent),
+    )
+
+
 def speed(rate: float) -> str:
-    """2.5 points/s, 7.5 points/min, 3.0 points/h."""
+    """Return a rate as it is shown: 2.5 points/s, 7.5 points/min, 3.0 points/h."""
     for unit, seconds in (("s", 1), ("min", 60)):
         if rate * seconds >= 1:
             return f"{rate * seconds:.1f} points/{unit}"
     return f"{3600 * rate:.1f} points/{'h' if rate else 's'}"
 
 
-def line(view: View, width: int | None = None) -> str:
-    """All in one line."""
+def line_of(view: View, width: int | None = None) -> str:
+    """Return all of a view in one line, cut to so many columns."""
     share = min(1.0, (view.done + view.failed) / max(1, view.total))
     bar = "█" * round(20 * share) + "░" * (20 - round(20 * share))
     parts = [

@@ -7,23 +7,24 @@ from pathlib import Path
 from typing import TextIO
 
 from sweep.errors import StoreError
+from sweep.monitor.estimator import Estimator
 from sweep.monitor.screen import Screen, shows
-from sweep.monitor.tally import NEEDED, Estimator, Tally, view
-from sweep.monitor.view import View, line
+from sweep.monitor.tally import NEEDED, Tally
+from sweep.monitor.view import View, line_of, view_of
 from sweep.results.loading import load
 from sweep.results.status import is_known
 from sweep.spec.design import budget
 from sweep.storage.heartbeat import STALE, Sign, read_sign
 from sweep.storage.lock import is_running
 
-__all__ = ["watch"]
+__all__ = ["Watcher", "watch"]
 
 _LOOK, _LOOK_ELSEWHERE, _SHARE = 1.0, 5.0, 10  # seconds between looks, at least, and so many times what one takes
 _AT_ONCE = 10_000  # parts
 _LOG = 10.0  # seconds between lines, where there is no terminal
 
 
-class _Watcher:
+class Watcher:
     """What can be known of a sweep without reading any part twice.
 
     Raises
@@ -49,9 +50,10 @@ class _Watcher:
 
     def _read(self) -> None:
         """Read what is new, a part of it where there is much: so that there is something to be seen soon."""
-        before = len(self._seen)
-        self._tally.add(self._store.read_new(self._seen, NEEDED, _AT_ONCE).to_pylist())
-        behind = len(self._seen) - before >= _AT_ONCE
+        reading = self._store.read_new(self._seen, NEEDED, _AT_ONCE)
+        self._tally.add(reading.rows.to_pylist())
+        self._seen |= reading.seen
+        behind = len(reading.seen) >= _AT_ONCE
         if self._behind and not behind:
             self._tally.begin()
         self._behind = behind
@@ -110,7 +112,7 @@ class _Watcher:
         if time.monotonic() - self._heard >= STALE:
             sign = Sign(rate=self._tally.rate, note="reading" if self._behind else "no word from the driver")
         sign = replace(sign, trouble=self._trouble or sign.trouble)
-        return view(self._spec, self._home.place, self._total, self._tally, self._estimator, sign)
+        return view_of(self._spec, self._home.place, self._total, self._tally, self._estimator, sign)
 
 
 def watch(directory: str | Path, stream: TextIO | None = None) -> int:
@@ -124,7 +126,7 @@ def watch(directory: str | Path, stream: TextIO | None = None) -> int:
         It cannot be read to begin with; what fails later is tried again.
     """
     stream = stream or sys.stdout
-    watcher = _Watcher(directory)
+    watcher = Watcher(directory)
     screen = Screen(watcher.view, stream) if shows(stream) else None
     said = float("-inf")
     try:
@@ -133,11 +135,11 @@ def watch(directory: str | Path, stream: TextIO | None = None) -> int:
                 screen.open()
             elif time.monotonic() - said >= _LOG:
                 said = time.monotonic()
-                print(line(watcher.view()), file=stream, flush=True)
+                print(line_of(watcher.view()), file=stream, flush=True)
             time.sleep(watcher.look())
     finally:
         if screen:
             screen.close()
-    print(line(replace(watcher.view(), running=(), note="", found=())), file=stream)
+    print(line_of(replace(watcher.view(), running=(), note="", found=())), file=stream)
     print(ending[1], file=stream, flush=True)
     return ending[0]

@@ -1,6 +1,5 @@
 """Figures as files: PNG, PDF or SVG."""
 
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from matplotlib.figure import Figure
 
 from sweep.errors import SpecError
 from sweep.results.results import Results
+from sweep.storage.files import replaced
 
 __all__ = ["check_picture", "save", "save_beside", "save_picture"]
 
@@ -30,19 +30,17 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def save_picture(figure: Figure, path: Path, argument: str) -> None:
-    """Write a figure beside the path and rename it: a link that stands there is replaced, not followed.
+    """Write a figure, whole or not at all: a link that stands there is replaced, not followed.
 
     Raises
     ------
     SpecError
         It cannot be written; ``argument`` says whose fault that is.
     """
-    beside = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
     try:
-        save(figure, beside)
-        beside.rename(path)
+        with replaced(path, hidden=True) as beside:
+            save(figure, beside)
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise SpecError(f"`{argument}` {str(path)!r} cannot be written: {error.strerror or error}") from None
 
 

@@ -12,78 +12,91 @@ from sweep.errors import SpecError
 from sweep.measuring.settings import probe_settings, sweep_images
 from sweep.report.data import safe_text
 from sweep.results.results import Results
+from sweep.spec.spec import SweepSpec
 from sweep.text import duration
 
 __all__ = ["MOST_GROUPS", "cost_data"]
 
-MOST_GROUPS = 50
+MOST_GROUPS = 50  # rows of a table whose length the sweep decides
+_KINDS = {"direct": "direct", "cascade": "cascade", "train": "training"}
 
 
 def cost_data(results: Results) -> dict[str, Any]:
-    """Seconds and operations by what was done; points and seconds by device and host."""
+    """Return seconds and operations by what was done, and points and seconds by host and device."""
     points = results.points
-    kinds = []
-    for name in ("direct", "cascade", "train"):
-        rows = points[points[f"{name}_seconds"].notna()]
-        if len(rows):
-            kinds.append(_cost_row({"train": "training"}.get(name, name), len(rows), *_sums(rows, name)))
-    kinds += _training_all(results)
+    finished = points["finished"]
+    measured = {name: points[points[f"{name}_seconds"].notna()] for name in _KINDS}
+    kinds = [_cost(_KINDS[name], len(rows), *_sums(rows, name)) for name, rows in measured.items() if len(rows)]
     hosts: list[list[Any]] = []
     for (host, device), rows in points.groupby(["hostname", "device"]):
-        seconds = sum(_sums(rows, name)[0] for name in ("direct", "cascade", "train"))
+        seconds = sum(_sums(rows, name)[0] for name in _KINDS)
         hosts.append([safe_text(host), safe_text(device), len(rows), _shown_seconds(seconds), _rate(rows["finished"])])
     return {
-        "kinds": kinds,
+        "kinds": kinds + _training_all(results),
         "hosts": sorted(hosts, key=lambda h: -h[2])[:MOST_GROUPS],
         "all_hosts": len(hosts),
-        "rate": _rate(points["finished"]),
-        "elapsed": _shown_seconds(points["finished"].max() - points["finished"].min()) if len(points) else None,
+        "rate": _rate(finished),
+        "elapsed": _shown_seconds(finished.max() - finished.min()) if len(points) else None,
     }
 
 
 def _sums(rows: pd.DataFrame, name: str) -> tuple[float, float]:
-    """Seconds and operations."""
+    """Return seconds and operations of a probe or of training."""
     return float(rows[f"{name}_seconds"].sum()), float(rows[f"{name}_flops"].sum())
 
 
-def _cost_row(name: str, count: int, seconds: float, flops: float) -> list[Any]:
+def _cost(name: str, count: int, seconds: float, flops: float) -> list[Any]:
+    """Return a row of the table of costs: what, points, seconds of each, seconds of all, operations."""
     return [name, count, _shown_seconds(seconds / count), _shown_seconds(seconds), float(f"{flops:.3g}") or None]
 
 
 def _shown_seconds(seconds: float) -> str | None:
+    """Return how long something took as it is shown."""
     if not math.isfinite(seconds):
         return None
     return f"{seconds:.2g} s" if seconds < 10 else duration(seconds)
 
 
 def _rate(finished: pd.Series) -> float | None:
-    """Points a second, from the first to the last."""
+    """Return points a second, from the first to the last."""
     took = float(finished.max() - finished.min())
     return float(f"{(len(finished) - 1) / took:.3g}") if took > 0 else None
 
 
 def _training_all(results: Results) -> list[list[Any]]:
-    """What training all points costs: by the trainings that there were, else by the operations of one."""
+    """Return the row of what training all points costs, unless all were trained or it cannot be told."""
     spec, points = results.spec, results.points
-    trained = points[points["train_seconds"].notna()]
-    depths = points["depth"].sum()
-    if len(trained) and len(trained) < len(points):  # a training takes as long as it has layers
-        share = depths / trained["depth"].sum()
-        seconds, flops = (share * v for v in _sums(trained, "train"))
-        return [_cost_row("training of all, extrapolated from those", len(points), seconds, flops)]
-    if len(trained) or not len(points) or Path(spec.dataset).suffix:
+    trained = points["train_seconds"].notna()
+    if len(points) == 0 or trained.all():
         return []
+    if trained.any():
+        how, cost = "extrapolated from those", _extrapolated(points, points[trained])
+    else:
+        how, cost = "estimated at the probes' operations a second", _estimated(spec, points)
+    return [_cost(f"training of all, {how}", len(points), *cost)] if cost else []
+
+
+def _extrapolated(points: pd.DataFrame, trained: pd.DataFrame) -> tuple[float, float] | None:
+    """Return seconds and operations from those of some points: a training takes as long as it has layers."""
+    share = points["depth"].sum() / trained["depth"].sum()
+    seconds, flops = _sums(trained, "train")
+    return share * seconds, share * flops
+
+
+def _estimated(spec: SweepSpec, points: pd.DataFrame) -> tuple[float, float] | None:
+    """Return seconds and operations by the cost of an epoch; None where the images are not on this machine."""
     from probes.cost import cost
 
+    if Path(spec.dataset).suffix:
+        return None
     settings = probe_settings(spec)
     try:
         images = sweep_images(replace(spec, download=False))
-    except SpecError:  # not on this machine
-        return []
+    except SpecError:
+        return None
     depth, count = np.unique(points["depth"].to_numpy(), return_counts=True)
     epochs = settings.training.rounds(images) * len(spec.lr)
     flops = float(sum(n * epochs * cost(settings, images, int(d)).epoch for d, n in zip(depth, count, strict=True)))
-    both = [_sums(points, name) for name in ("direct", "cascade")]
-    speed = sum(f for _, f in both) / max(sum(s for s, _ in both), 1e-9)
-    seconds = flops / speed if speed else math.nan
-    return [_cost_row("training of all, estimated at the probes' operations a second", len(points), seconds, flops)]
+    done = [_sums(points, name) for name in ("direct", "cascade")]
+    speed = sum(f for _, f in done) / max(sum(s for s, _ in done), 1e-9)
+    return flops / speed if speed else math.nan, flops

@@ -2,8 +2,9 @@
 
 import base64
 import io
+from collections.abc import Iterable
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,41 +13,59 @@ from sweep.errors import SpecError
 from sweep.report.data import safe_text
 from sweep.spec.spec import SweepSpec
 
+if TYPE_CHECKING:
+    from probes import Point
+    from sweep.measuring.reconstruct import Painter
+
 __all__ = ["reconstruction_data"]
 
 _PAINTED, _OPERATIONS = 64, 2e12  # networks whose reconstructions are shown, and what they may take: 20 s of a core
 
 
 def reconstruction_data(spec: SweepSpec, shown: pd.DataFrame, count: int | None) -> dict[str, Any]:
-    """Of some of the points shown: their places ``at`` in the table, layers, and images as URIs, the image first."""
-    from rich.console import Console
-    from rich.progress import track
+    """Return reconstructions of ``count`` of the points shown; of as many as take some twenty seconds, if it is None.
 
+    Their places ``at`` in the table, layers, and images as URIs, the image itself first; ``why_not`` there are none.
+    """
     from sweep.measuring.reconstruct import Painter, some_layers, spread
 
+    none: dict[str, Any] = {"at": [], "layers": [], "images": []}
     chosen = list(islice(spread(shown, spec), _PAINTED if count is None else count))
     if not chosen:
-        return {"at": [], "layers": [], "images": []}
+        return none
     try:
         painter = Painter(spec)
     except SpecError as error:
-        return {"at": [], "layers": [], "images": [], "why_not": safe_text(error)}
+        return {**none, "why_not": safe_text(error)}
     if count is None:
-        spent, affordable = 0.0, []
-        for at, point in chosen:
-            if spent + (cost := painter.cost(point.depth)) <= _OPERATIONS:
-                spent += cost
-                affordable.append((at, point))
-        if not (chosen := affordable):
-            return {"at": [], "layers": [], "images": [], "why_not": "it would take long (--reconstructions N does it)"}
-    console = Console(stderr=True)
+        chosen = _affordable(chosen, painter)
+        if not chosen:
+            return {**none, "why_not": "it would take long (--reconstructions N does it)"}
     layers = [some_layers(point.depth) for _, point in chosen]
-    pairs = zip(chosen, layers, strict=True)
-    steps = track(
-        pairs, "reconstructions", len(chosen), console=console, transient=True, disable=not console.is_terminal
-    )
-    images = [[_picture(image) for image in painter.images(point, at)] for (_, point), at in steps]
+    networks = _counted([(point, at) for (_, point), at in zip(chosen, layers, strict=True)])
+    images = [[_picture(image) for image in painter.images(point, at)] for point, at in networks]
     return {"at": [at for at, _ in chosen], "layers": layers, "images": images}
+
+
+def _affordable(chosen: list[tuple[int, "Point"]], painter: "Painter") -> list[tuple[int, "Point"]]:
+    """Return those of the points, in their order, whose operations together are not too many."""
+    spent, affordable = 0.0, []
+    for at, point in chosen:
+        cost = painter.cost(point.depth)
+        if spent + cost <= _OPERATIONS:
+            spent += cost
+            affordable.append((at, point))
+    return affordable
+
+
+def _counted(networks: list[Any]) -> Iterable[Any]:
+    """Show on a terminal how many of the networks are done."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    off = not console.is_terminal
+    return track(networks, "reconstructions", console=console, transient=True, disable=off)
 
 
 def _picture(image: np.ndarray) -> str:

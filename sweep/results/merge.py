@@ -13,14 +13,13 @@ from sweep.results.results import Results
 from sweep.spec.design import budget
 from sweep.spec.options import AXES, MEASURED, RANGES
 from sweep.spec.spec import SweepSpec
-from sweep.storage.home import Home
+from sweep.storage.home import VERSIONS_FILE, Home
 from sweep.storage.lock import locked
 from sweep.storage.store import Store
 
 __all__ = ["SOURCES_FILE", "merge"]
 
 SOURCES_FILE = "merged.json"
-_VERSIONS = "versions.json"
 
 
 def merge(directories: Sequence[str | Path], output: str | Path) -> Results:
@@ -57,7 +56,7 @@ def merge(directories: Sequence[str | Path], output: str | Path) -> Results:
     with locked(home.uri or home.local, home.place):
         store = Store(home.place, spec.digest)
         store.create()
-        if store.names() or store.damaged:
+        if store.read([]).seen:
             raise SpecError(f"`output` {home.place!r} holds the results of another sweep")
         left_out = {s.home.place: store.copy(s.store) for s in sweeps}
         told = [
@@ -65,13 +64,13 @@ def merge(directories: Sequence[str | Path], output: str | Path) -> Results:
                 "sweep": s.home.place,
                 "points": len(s.points),
                 "left_out": left_out[s.home.place],
-                "versions": _versions(s),
+                "versions": s.home.versions(),
             }
             for s in sweeps
         ]
         home.write(SOURCES_FILE, (json.dumps(told, indent=1) + "\n").encode())
-        if (versions := first.home.read(_VERSIONS)) is not None:
-            home.write(_VERSIONS, versions)
+        if (versions := first.home.read(VERSIONS_FILE)) is not None:
+            home.write(VERSIONS_FILE, versions)
         home.write_spec(spec)  # last: before it, there is no sweep
         with suppress(StoreError):  # for quicker reading: nothing depends on it
             store.put_together()
@@ -122,11 +121,3 @@ def _merged(sweeps: Sequence[Results], uri: str | None) -> SweepSpec:
 
 def _grid(spec: SweepSpec) -> Any:
     return spec.points, spec.first_points, [getattr(spec, a) for a in AXES]
-
-
-def _versions(results: Results) -> Any:
-    data = results.home.read(_VERSIONS)
-    try:
-        return None if data is None else json.loads(data)
-    except ValueError:
-        return None

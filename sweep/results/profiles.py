@@ -41,7 +41,7 @@ def read_profiles(
         return part if span is None else _sliced(part, lists, *span)
 
     every = span is None and all(values is None for values in wanted.values())
-    wide = store.read(lists, None if every else reduced)
+    wide = store.read(lists, None if every else reduced).rows
     if points is not None and wide.num_rows:  # seeds alone may be those of other points, too
         keys = pd.MultiIndex.from_frame(wide.select(list(POINT)).to_pandas())
         wide = wide.filter(pa.array(keys.isin(pd.MultiIndex.from_frame(points[list(POINT)]))))

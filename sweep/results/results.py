@@ -10,8 +10,8 @@ import pandas as pd
 from sweep.errors import SpecError
 from sweep.model.level import trained_level
 from sweep.results.profiles import read_profiles
-from sweep.results.unfolded import load_points, unfolded_lists
-from sweep.spec.columns import CURVES, LIST_PREFIX, described
+from sweep.results.unfolded import points_of, unfolded_lists
+from sweep.spec.columns import COLUMNS, CURVES, LIST_PREFIX, described
 from sweep.spec.spec import SweepSpec
 from sweep.storage.home import Home
 from sweep.storage.store import Store
@@ -45,9 +45,19 @@ class Results:
         return self.home.local
 
     @cached_property
+    def _stored(self) -> tuple[pd.DataFrame, dict[str, str]]:
+        reading = self.store.read(list(COLUMNS["points"]))
+        return points_of(reading.rows), reading.damaged
+
+    @property
+    def damaged(self) -> dict[str, str]:
+        """Files among the results that are no part of the sweep, or cannot be read, and why."""
+        return self._stored[1]
+
+    @cached_property
     def points(self) -> pd.DataFrame:
         """One row a point."""
-        points = load_points(self.store)
+        points = self._stored[0]
         if self.spec.train != "none":
             level = self.spec.level or trained_level(points)
             points["trainable"] = (points["accuracy"] > level).astype("boolean").where(points["accuracy"].notna())
@@ -85,7 +95,7 @@ class Results:
     def truth(self) -> pd.DataFrame:
         """One row a trained point, learning rate and epoch."""
         names = list(CURVES)
-        wide = self.store.read([LIST_PREFIX["truth"] + n for n in names])
+        wide = self.store.read([LIST_PREFIX["truth"] + n for n in names]).rows
         frame = unfolded_lists(wide, "truth", names).dropna(subset=["epoch"], ignore_index=True)
         return described(frame.astype({"epoch": "int64"}), "truth")
 

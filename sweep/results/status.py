@@ -29,7 +29,7 @@ def status(results: Results) -> dict[str, Any]:
         "nodes": [r._asdict() for r in running],
         "diverged": int((points["status"] == "diverged").sum()),
         "last_error": printable(failed.sort_values("finished")["error"].iloc[-1]) if len(failed) else None,
-        "damaged": results.store.damaged,
+        "damaged": results.damaged,
         "set_aside": results.store.aside(),
         "boundary_error": finite(results.phase.expected_error),
         "until_boundary_error": spec.until_boundary_error,

@@ -6,9 +6,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sweep.spec.columns import COLUMNS, DTYPES, LIST_PREFIX, POINT, described
-from sweep.storage.store import Store
 
-__all__ = ["load_points", "unfolded_lists"]
+__all__ = ["points_of", "unfolded_lists"]
 
 
 def unfolded_lists(wide: pa.Table, table: str, names: list[str], first: int = 1) -> pd.DataFrame:
@@ -45,10 +44,10 @@ def _list(wide: pa.Table, name: str) -> pa.ListArray:
     return pc.fill_null(found, pa.scalar([], type_)) if found.null_count else found
 
 
-def load_points(store: Store) -> pd.DataFrame:
-    """Return the ``points`` table of what a store holds now."""
+def points_of(rows: pa.Table) -> pd.DataFrame:
+    """Return the ``points`` table of rows."""
     names = list(COLUMNS["points"])
-    frame = store.read(names).to_pandas().reindex(columns=names)
+    frame = rows.to_pandas().reindex(columns=names)
     for name in names:
         column = frame[name]
         if DTYPES[name] == "str":

@@ -23,18 +23,18 @@ from optuna.storages.journal import BaseJournalBackend
 from optuna.study import StudyDirection
 
 from sweep.errors import SpecError
+from sweep.search.optuna_patches import RedisJournal
 from sweep.spec.options import STUDY_FROM
 from sweep.spec.spec import SweepSpec
 
-__all__ = ["JOURNAL", "STUDY_NAME", "open_study", "unusable"]
+__all__ = ["FileJournal", "JOURNAL", "STUDY_NAME", "open_study", "unusable"]
 
 JOURNAL, STUDY_NAME = "study.journal", "study.name"
 _NAME = "sweep"
 _DESCRIBED = ("dataset", "architecture", "width", "activation", "probe", "statistic", "train")  # of a sweep
-_AT_ONCE = 10_000  # lines of a journal read from a server
 
 
-class _Journal(BaseJournalBackend):
+class FileJournal(BaseJournalBackend):
     """Optuna's journal file for a single writer: what was written here is not read back, and nothing is locked."""
 
     def __init__(self, path: Path) -> None:
@@ -49,39 +49,16 @@ class _Journal(BaseJournalBackend):
             self._unread = [json.loads(line) for line in data.splitlines()]
 
     def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
+        """Return the lines that were not read yet, whatever the number."""
         logs, self._unread = self._unread, []
         return logs
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Write lines, if the disk takes them."""
         self._unread += logs
         with contextlib.suppress(OSError):  # a full disk: the parts know it all
             with self._path.open("ab") as file:
                 file.write(b"".join(json.dumps(log, separators=(",", ":")).encode() + b"\n" for log in logs))
-
-
-class _Redis(BaseJournalBackend):
-    """Optuna's Redis journal; without its snapshots, which are pickles, and without waiting for lines that are lost."""
-
-    def __init__(self, url: str) -> None:
-        import redis
-        from optuna.storages.journal import JournalRedisBackend
-
-        self._client: Any = redis.Redis.from_url(url)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            self._writer = JournalRedisBackend(url)
-
-    def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
-        last = self._client.get(":log_number")
-        numbers = range(log_number_from, int(last or -1) + 1)
-        for i in range(0, len(numbers), _AT_ONCE):
-            lines = self._client.mget([f":log:{n}" for n in numbers[i : i + _AT_ONCE]])
-            if None in lines:
-                raise LookupError("the server has lost a part of the journal")
-            yield from map(json.loads, lines)
-
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        self._writer.append_logs(logs)
 
 
 def open_study(spec: SweepSpec, directory: Path) -> optuna.Study:
@@ -105,7 +82,7 @@ def open_study(spec: SweepSpec, directory: Path) -> optuna.Study:
     path = directory / JOURNAL
     for attempt in range(2):
         try:
-            return _opened(spec, _NAME, JournalStorage(_Journal(path)))
+            return _opened(spec, _NAME, JournalStorage(FileJournal(path)))
         except Exception:
             if attempt or not path.exists():
                 raise
@@ -150,7 +127,7 @@ def _server(study: str) -> BaseStorage:
         if not url:
             raise SpecError(f"`study` {study!r} names an environment variable that is not set")
     if urlsplit(url).scheme in ("redis", "rediss"):
-        return JournalStorage(_Redis(url))
+        return JournalStorage(RedisJournal(url))
     # The server may have been started again since a connection was last used.
     storage = RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
     weakref.finalize(storage, storage.engine.dispose)

@@ -4,7 +4,8 @@ import contextlib
 import os
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,14 +16,14 @@ from sweep.errors import StoreError
 from sweep.spec.secrets import holds_secret
 from sweep.text import one_line
 
-__all__ = ["filesystem", "patiently", "write_whole"]
+__all__ = ["filesystem", "patiently", "replaced", "write_whole"]
 
 T = TypeVar("T")
 _WAITS = (0.2, 0.6, 1.8)  # seconds between tries to read
 
 
 def filesystem(uri: str | Path) -> tuple[fs.FileSystem, str]:
-    """The filesystem and the path on it of a local path or a URI.
+    """Return the filesystem of a local path or a URI, and the path on it.
 
     Raises
     ------
@@ -42,7 +43,7 @@ def filesystem(uri: str | Path) -> tuple[fs.FileSystem, str]:
 
 
 def patiently(work: Callable[[], T], name: str) -> T:
-    """The result of a read, tried again a few times where the storage fails.
+    """Return the result of a read, tried again a few times where the storage fails.
 
     Raises
     ------
@@ -73,34 +74,47 @@ def write_whole(where: fs.FileSystem, path: str, data: bytes | pa.Buffer) -> Non
     """
     try:
         if isinstance(where, fs.LocalFileSystem):
-            _write_beside(path, data)
+            _write_durably(path, data)
         else:
             _upload(where, path, data)
     except (OSError, pa.ArrowException) as error:
         raise StoreError(f"{path!r} cannot be written: {one_line(error)}") from error
 
 
-def _write_beside(path: str, data: bytes | pa.Buffer) -> None:
-    beside = Path(f"{path}.{uuid.uuid4().hex[:8]}.tmp")
+@contextmanager
+def replaced(path: str | Path, *, hidden: bool = False) -> Iterator[Path]:
+    """Give the name of a new file beside another, which takes its place if all goes well and is removed if not.
+
+    A link that stands there is replaced, not followed. A ``hidden`` file has the ending of the other, for writers that
+    go by it.
+    """
+    path = Path(path)
+    name = f".{uuid.uuid4().hex}{path.suffix}" if hidden else f"{path.name}.{uuid.uuid4().hex[:8]}.tmp"
+    beside = path.with_name(name)
     try:
-        with beside.open("xb") as file:  # never through a link that somebody put there
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        yield beside
         beside.rename(path)
     except BaseException:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
         raise
-    folder = os.open(beside.parent, os.O_RDONLY)
+
+
+def _write_durably(path: str, data: bytes | pa.Buffer) -> None:
+    """Write a file that survives a loss of power as soon as this returns."""
+    with replaced(path) as beside, beside.open("xb") as file:  # never through a link that somebody put there
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    folder = os.open(Path(path).parent, os.O_RDONLY)
     try:
-        os.fsync(folder)  # or the rename itself could be lost with the power
+        os.fsync(folder)  # or the rename itself could be lost
     finally:
         os.close(folder)
 
 
 def _upload(where: fs.FileSystem, path: str, data: bytes | pa.Buffer) -> None:
-    """An object appears when it is closed, and closing is all that Arrow's streams know: half of one is removed."""
+    """Write an object: closing a stream, all that Arrow knows, has it appear, so that half of one is removed."""
     out = where.open_output_stream(path)
     try:
         with out:

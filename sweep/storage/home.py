@@ -2,11 +2,14 @@
 
 import contextlib
 import hashlib
+import json
 import math
 import os
+import platform
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 from pyarrow import fs
@@ -16,10 +19,16 @@ from sweep.spec.secrets import holds_secret
 from sweep.spec.spec import SweepSpec
 from sweep.storage.files import filesystem, patiently, write_whole
 from sweep.text import one_line, printable
+from sweep.version import installed_versions
 
-__all__ = ["Home", "SPEC_FILE"]
+__all__ = ["SPEC_FILE", "VERSIONS_FILE", "Home"]
 
 SPEC_FILE = "spec.json"
+VERSIONS_FILE = "versions.json"
+_PACKAGES = (
+    *("trainability-sweep", "ray", "optuna", "torch", "torchvision"),
+    *("numpy", "pandas", "scikit-learn", "pyarrow"),
+)
 
 
 class Home:
@@ -146,6 +155,25 @@ class Home:
         """Write it; a spec at its storage does not name the storage, which may be moved."""
         here = spec.storage is not None and Home(spec.storage) == self
         self.write(SPEC_FILE, (replace(spec, storage=None) if here else spec).as_json().encode())
+
+    def versions(self) -> dict[str, Any] | None:
+        """Return the versions of Python and of the packages that the sweep began with; None where that is not known.
+
+        Raises
+        ------
+        StoreError
+            They cannot be read.
+        """
+        try:
+            versions = json.loads(self.read(VERSIONS_FILE) or b"null")
+        except ValueError:
+            return None
+        return versions if isinstance(versions, dict) else None
+
+    def write_versions(self) -> None:
+        """Write the versions of Python and of the packages that are installed here."""
+        versions = {"python": platform.python_version(), **installed_versions(*_PACKAGES)}
+        self.write(VERSIONS_FILE, (json.dumps(versions, indent=1) + "\n").encode())
 
     def check(self) -> None:
         """Refuse a directory in which a file that will be written stands for one elsewhere.

@@ -1,4 +1,8 @@
-"""A lock by signs of life, for storages that know no other."""
+"""A lock by signs of life, for storages that know no other.
+
+Object storages can refuse to write what exists already (a conditional put), but pyarrow, our client for all of them,
+sends no condition with a put: so of two drivers that reach for a lease at once, the last one to write has it.
+"""
 
 import contextlib
 import json
@@ -20,11 +24,9 @@ from sweep.text import one_line, printable
 
 __all__ = ["Lease"]
 
-RENEW, DEAD, SETTLE = 20.0, 90.0, 1.0  # seconds
-
 
 class _Sign(NamedTuple):
-    """The last sign of life of a holder."""
+    """The last sign of life of a holder, as it stands in the file of the lease."""
 
     id: str
     holder: str
@@ -33,33 +35,40 @@ class _Sign(NamedTuple):
     process: int
     started: str
 
+    @classmethod
+    def parsed(cls, data: bytes, written: float) -> "_Sign":
+        """Return what a file says, which anybody may have written."""
+        found: Any = None
+        with contextlib.suppress(ValueError, RecursionError):
+            found = json.loads(data)
+        text = {k: str(v) for k, v in found.items()} if isinstance(found, dict) else {}
+        process = int(text["process"]) if text.get("process", "").isdecimal() else 0
+        holder = printable(text.get("holder", ""))[:200] or "another process"
+        return cls(text.get("id", ""), holder, written, text.get("host", ""), process, text.get("started", ""))
+
+    def is_alive(self, now: float, dead: float) -> bool:
+        """Whether its holder is not known to have ended, and was heard of within so many seconds."""
+        return not is_gone(self.host, self.process, self.started) and now - self.written < dead
+
 
 class Lease:
-    """A lock by signs of life, for storages that know no other.
+    """A lock in a file that its holder renews, and that is nobody's when it was not renewed for a while.
 
     Of two that reach for it at once, the one that wrote last has it. A holder that was held up for so long that another
     one took the lease is interrupted.
     """
 
-    def __init__(
-        self,
-        where: fs.FileSystem,
-        path: str,
-        named: str = "",
-        *,
-        renew: float = RENEW,
-        dead: float = DEAD,
-        settle: float = SETTLE,
-    ) -> None:
+    renew, dead, settle = 20.0, 90.0, 1.0  # seconds: between renewals, without one until it is nobody's, of reaching
+
+    def __init__(self, where: fs.FileSystem, path: str, named: str = "") -> None:
         self._fs, self._path, self._named = where, path, named or path
-        self._renew, self._dead, self._settle = renew, dead, settle
         self._id = uuid.uuid4().hex
         self._released = threading.Event()
         self._taken_by = ""
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold it.
+        """Hold the lease.
 
         Raises
         ------
@@ -80,13 +89,13 @@ class Lease:
             raise
         finally:
             self._released.set()
-            keeper.join(self._renew)
+            keeper.join(self.renew)
             self._give_back()
 
     def is_held(self) -> bool:
-        """Whether anybody is at it, as far as this machine's clock can tell."""
+        """Return whether anybody is at it, as far as this machine's clock can tell."""
         sign = self._look()
-        return sign is not None and self._is_alive(sign, time.time())
+        return sign is not None and sign.is_alive(time.time(), self.dead)
 
     def _take(self) -> None:
         try:
@@ -94,16 +103,16 @@ class Lease:
         except (OSError, pa.ArrowException) as error:
             raise StoreError(f"{self._named!r} cannot be written: {one_line(error)}") from error
         sign = self._look()
-        if sign and self._is_alive(sign, self._now()):
+        if sign and sign.is_alive(self._now(), self.dead):
             raise SpecError(f"{self._named!r} is being run by {sign.holder}")
         self._write()
-        time.sleep(self._settle)
+        time.sleep(self.settle)
         sign = self._look()
         if sign and sign.id != self._id:
             raise SpecError(f"{self._named!r} is being run by {sign.holder}")
 
     def _keep(self, in_main: bool) -> None:
-        while not self._released.wait(self._renew):
+        while not self._released.wait(self.renew):
             try:
                 sign = self._look()
                 if sign and sign.id != self._id:
@@ -133,18 +142,10 @@ class Lease:
             data, written = patiently(get, self._path)
         except FileNotFoundError:
             return None
-        if not data:
-            return None  # made for a lock that this filesystem has not
-        found: Any = None
-        with contextlib.suppress(ValueError, RecursionError):
-            found = json.loads(data)
-        text = {k: str(v) for k, v in found.items()} if isinstance(found, dict) else {}
-        process = int(text["process"]) if text.get("process", "").isdecimal() else 0
-        holder = printable(text.get("holder", ""))[:200] or "another process"
-        return _Sign(text.get("id", ""), holder, written / 1e9, text.get("host", ""), process, text.get("started", ""))
+        return _Sign.parsed(data, written / 1e9) if data else None  # empty: made for a lock that there is not
 
     def _now(self) -> float:
-        """By the clock of the storage, which need not be this machine's."""
+        """Return the time by the clock of the storage, which need not be this machine's."""
         path = f"{self._path}.{self._id}"
         write_whole(self._fs, path, b"")
         try:
@@ -154,6 +155,3 @@ class Lease:
         finally:
             with contextlib.suppress(OSError, pa.ArrowException):
                 self._fs.delete_file(path)
-
-    def _is_alive(self, sign: _Sign, now: float) -> bool:
-        return not is_gone(sign.host, sign.process, sign.started) and now - sign.written < self._dead

@@ -55,6 +55,7 @@ def locked(place: str | Path, named: str = "") -> Iterator[None]:
 
 
 def _flock(folder: Path, named: str) -> int:
+    """Return the file descriptor that holds the lock of a folder: closing it gives the lock back."""
     file = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -71,7 +72,7 @@ def _flock(folder: Path, named: str) -> int:
 
 
 def is_running(place: str | Path) -> bool:
-    """Whether a driver is at the sweep: on this machine, or on any where the place is locked by a lease."""
+    """Return whether a driver is at the sweep: on this machine, or on any where the place is locked by a lease."""
     try:
         where, root = filesystem(place)
         if isinstance(where, fs.LocalFileSystem):

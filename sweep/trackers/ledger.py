@@ -16,7 +16,7 @@ _LARGEST = 2**26  # characters of it: a million points
 
 
 def _safely(path: str, flags: int) -> int:
-    """Follow no link, wait for no pipe: a sweep may come from someone else."""
+    """Open a file, but follow no link and wait for no pipe: a sweep may come from someone else."""
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
 
 
@@ -44,7 +44,7 @@ class Ledger:
     @classmethod
     @contextlib.contextmanager
     def held(cls, folder: Path) -> Iterator["Ledger"]:
-        """For this process alone, as soon as another one has let go of it."""
+        """Hold the ledger of a folder for this process alone, as soon as another one has let go of it."""
         with open(folder / _LEDGER, "a", opener=_safely) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             ledger = cls(folder)

@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 class TrackerProcess:
-    """The process of one, and the threads that talk to it."""
+    """The process of one tracker, and the threads that talk to it."""
 
     def __init__(self, name: str, folder: Path, sweep: str, rates: int) -> None:
         self._name, self._failed = name, False
@@ -80,7 +80,7 @@ class TrackerProcess:
         return self._given - self._logged
 
     def finish(self) -> None:
-        """Let it log all that it was given, while it gets on."""
+        """Let the tracker log all that it was given, while it gets on."""
         self._events.put(None)
         self._heard = started = time.monotonic()
         said = False
@@ -95,14 +95,14 @@ class TrackerProcess:
             time.sleep(0.05)
 
     def drop(self) -> None:
-        """Have it end after what it is at: what still waits is not logged."""
+        """Have the tracker end after what it is at: what still waits is not logged."""
         with contextlib.suppress(queue.Empty):
             while True:
                 self._events.get_nowait()
         self._events.put(None)
 
     def end(self, latest: float) -> None:
-        """End it, at once if it is later than that; say what it has not logged."""
+        """End the tracker, at once if it is later than that; say what it has not logged."""
         try:
             self._process.wait(max(0.0, latest - time.monotonic()))
         except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""The process that logs points as runs of a tracker."""
+"""What the process of a tracker does: it makes runs of the points that it reads from standard input."""
 
 import contextlib
 import json
@@ -25,7 +25,7 @@ class _Logger:
     Parameters
     ----------
     callback:
-        Has Ray's ``log_trial_start``, ``log_trial_result`` and ``log_trial_end``.
+        One of `CALLBACKS`.
     folder:
         For what the tracker writes here.
     ledger:
@@ -39,7 +39,7 @@ class _Logger:
         self._open: dict[tuple[Any, ...], TrackedRun] = {}
 
     def take(self, event: Mapping[str, Any]) -> None:
-        """Epochs of a point, or its row, which ends the run."""
+        """Log epochs of a point, or its row, which ends the run."""
         row = event.get("row")
         if row is not None and row in self._ledger:
             return
@@ -65,7 +65,7 @@ class _Logger:
         return run
 
     def _epochs(self, run: TrackedRun, epochs: list[list[float]]) -> None:
-        """Those that were not logged yet: a training that failed begins anew, and a row holds all of them."""
+        """Log the epochs that were not logged yet: a training that failed begins anew, and a row holds all of them."""
         for lr, epoch, accuracy, loss in epochs:
             if (lr, int(epoch)) not in run.seen:
                 run.seen.add((lr, int(epoch)))
@@ -82,7 +82,7 @@ class _Logger:
 
 
 def _finite(values: Mapping[str, Any]) -> dict[str, float]:
-    """The metrics among the values; a number that is infinite or missing breaks an axis, or a database."""
+    """Return the metrics among the values; a number that is infinite or missing breaks an axis, or a database."""
     return {
         k: v if isinstance(v, int) and not isinstance(v, bool) else float(v)
         for k, v in values.items()
@@ -120,7 +120,7 @@ def main() -> None:
 
 
 def _quiet() -> tuple[TextIO, TextIO]:
-    """Standard input and output for us alone: libraries ask nobody, and what they print goes nowhere."""
+    """Return standard input and output, for us alone: libraries ask nobody, and what they print goes nowhere."""
     streams = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
     nowhere = os.open(os.devnull, os.O_RDWR)
     for standard in range(3):

@@ -1,4 +1,4 @@
-"""Hands points to trackers (TensorBoard, MLflow, W&B), each in a process of its own (`tracking`).
+"""The trackers of a sweep (TensorBoard, MLflow, W&B), each in a process of its own, which are told of its points.
 
 Nothing of the sweep depends on them, and it never waits: what a tracker has not taken when the sweep ends is logged
 when the sweep is resumed, since each keeps a list of the points that it has.
@@ -35,7 +35,7 @@ def check(trackers: Sequence[str]) -> None:
     Raises
     ------
     SpecError
-        Which one, and how to install it.
+        It says which one, and how to install it.
     """
     for name in trackers:
         if name not in TRACKERS:
@@ -45,7 +45,7 @@ def check(trackers: Sequence[str]) -> None:
 
 
 class Trackers:
-    """Those of a sweep.
+    """The trackers of a sweep.
 
     A context manager: on the way out trackers may finish, as long as they get on with it; after an interruption, in a
     few seconds.
@@ -53,7 +53,7 @@ class Trackers:
     Parameters
     ----------
     names:
-        Of `spec.TRACKERS`.
+        Of `sweep.spec.options.TRACKERS`.
     path:
         The sweep's directory: each has a folder there.
     sweep:

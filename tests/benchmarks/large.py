@@ -24,15 +24,14 @@ from sweep.spec.rows import row
 from sweep.spec.spec import SweepSpec
 from sweep.storage.home import SPEC_FILE
 from sweep.storage.store import Store
-from tests.helpers.browser import browser
+from tests.helpers.browser import Page, browser
 from tests.helpers.landscape import made_up, true_horizon
-from tests.unit.report.test_report import Page
 
 DECODED = 16  # layers of a network, as the direct probe's default
 _COMMAND = """
 import re, sys, time
 from pathlib import Path
-from sweep.cli import main
+from sweep.cli.main import main
 try:
     main(sys.argv[1:])
 finally:
@@ -143,11 +142,14 @@ def main() -> None:
         def show(title: str, figures: list[Figure]) -> None:
             print(f"\n{title}", *figures, sep="\n", flush=True)
 
-        show(f"{len(store.names())} parts, while it runs", tables(folder))
+        show(f"{len(store.read([]).parts)} parts, while it runs", tables(folder))
         started = time.perf_counter()
         store.put_together()
         took = time.perf_counter() - started
-        show(f"{len(store.names())} parts, at the end", [Figure("putting them together", took, "s"), *tables(folder)])
+        show(
+            f"{len(store.read([]).parts)} parts, at the end",
+            [Figure("putting them together", took, "s"), *tables(folder)],
+        )
         show("Commands", commands(folder))
         show("Report", report(folder / "report.html"))
 

@@ -4,16 +4,24 @@ import numpy as np
 import pytest
 import torch
 
-from probes import Point, ProbeSettings, TrainingSettings, load_images
+from probes import Point, ProbeSettings, TrainingSettings, load_images, measure
 from probes.decoders import Decoder, initial_decoder, train_decoders
-from probes.networks import Architecture, Conv, Dense
-from probes.prober import measure
+from probes.layers import Conv, Dense
+from probes.networks import Architecture
 from probes.seeds import generator
-from probes.training.run import train_pack
+from probes.training import train_pack
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+    # Said once by whichever thread of autograd is the first to multiply; it then makes the context itself.
+    pytest.mark.filterwarnings("ignore:Attempting to run cuBLAS, but there was no current CUDA context"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def full_precision(monkeypatch):
+    """Let convolutions compute in float32, as a CPU does; torch's default for them is TF32, which has 10 bits."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
 
 
 @pytest.mark.parametrize("layer", [Dense(40, 50), Dense(300, 300), Conv(3, 4, 5, 5)])
@@ -51,3 +59,22 @@ def test_a_pack_trains_the_same(name, optimizer):
     for a, b in zip(*(train_pack(points, images, settings, device=d, **keys) for d in ("cpu", "cuda")), strict=True):
         np.testing.assert_allclose(a.loss, b.loss, rtol=1e-2)
         np.testing.assert_allclose(a.accuracy, b.accuracy, atol=0.03)
+
+
+def test_a_pack_that_the_gpu_has_no_memory_for_is_measured_in_halves():
+    images = load_images("digits")
+    settings = ProbeSettings("cascade", width=1024, probe_steps=2)  # of too few steps for a captured one
+    points = [Point(1.2, 0.2, 20, s) for s in range(4)]
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    (alone,) = measure(points[:1], images, settings, device="cuda")
+    needed = torch.cuda.max_memory_reserved()
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(1.5 * needed / torch.cuda.get_device_properties(0).total_memory)
+    try:
+        together = measure(points, images, settings, device="cuda")
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert [m.status for m in together] == ["ok"] * 4, together[0].error
+    assert all(m.values["pack"] < 4 and m.values["pack_halved"] >= 1 for m in together)
+    np.testing.assert_allclose(together[0].profiles["cascade_retained"], alone.profiles["cascade_retained"], atol=1e-3)

@@ -111,8 +111,8 @@ class FakeTune:
         the first of them; whatever is raised where they are measured is an error of the trial, too.
     clock:
         Stands still but for who sleeps.
-    trials, workers:
-        All trials so far, and how many processes would have been started for them.
+    trials, workers, starts:
+        All trials so far, and how many processes would have been started for them; how often Ray would.
     """
 
     def __init__(self, folder: Any) -> None:
@@ -120,7 +120,7 @@ class FakeTune:
         self.fail: Callable[[list[Any], int], str | None] = lambda points, attempt: None
         self.clock = Clock()
         self.trials: list[Trial] = []
-        self.workers = 0
+        self.workers = self.starts = 0
         self._folder = folder
         self._attempts: Counter[Any] = Counter()
         self._planned: list[tuple[float, int, Callable[[], None]]] = []
@@ -136,6 +136,7 @@ class FakeTune:
         from sweep.execution.capacity import Capacity
 
         sweep.progress.note("starting Ray")
+        self.starts += 1
         if self.nodes is None:
             self.nodes = [(max(2.0, (sweep.spec.concurrency or 1) * sweep.spec.cpus_per_trial), 0.0)]
         capacity = Capacity(sweep.spec, lambda: list(self.nodes or ()))

@@ -12,6 +12,8 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 RAY = str(Path(sys.executable).with_name("ray"))
 _ports = itertools.count(10_000 + 11_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]), 1500)
 
@@ -41,18 +43,11 @@ def clusters():
 
 
 def children(pid):
-    """All descendants of a process."""
-    found = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    of = {}
-    for line in found.splitlines():
-        child, parent = map(int, line.split())
-        of.setdefault(parent, []).append(child)
-    every, waiting = [], [pid]
-    while waiting:
-        new = of.get(waiting.pop(), [])
-        every += new
-        waiting += new
-    return every
+    """Return all descendants of a process."""
+    try:
+        return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def kill(pids):

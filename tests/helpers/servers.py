@@ -1,14 +1,17 @@
-"""Real PostgreSQL and Redis servers for tests; they skip where a program or its Python driver is missing."""
+"""Real PostgreSQL, Redis and S3 servers for tests; they skip where a program or its Python package is missing."""
 
+import logging
 import os
 import shutil
 import socket
 import subprocess
 import tempfile
 import time
+import uuid
 from pathlib import Path
 
 import pytest
+from pyarrow import fs
 
 from tests.helpers.nodes import children, kill
 
@@ -49,9 +52,13 @@ class Server:
 
     def _wait(self, is_up):
         end = time.monotonic() + 60
-        while not is_up():
-            assert self._process.poll() is None and time.monotonic() < end
-            time.sleep(0.1)
+        try:
+            while not is_up():
+                assert self._process.poll() is None and time.monotonic() < end
+                time.sleep(0.1)
+        except BaseException:
+            self.kill()
+            raise
 
 
 class Sqlite(Server):
@@ -135,3 +142,35 @@ class Postgres(Server):
 
 
 KINDS = {"sqlite": Sqlite, "postgresql": Postgres, "redis": Redis}
+
+
+class S3:
+    """A moto server with one bucket, in threads of this process, which can go away and come back."""
+
+    ENVIRONMENT = {
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "SECRETSECRET",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+
+    def __init__(self):
+        self._moto = pytest.importorskip("moto.server", reason="moto[server] is not installed")
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)
+        self._port = 0
+        self.start()
+        self.options = f"?endpoint_override=127.0.0.1:{self._port}&scheme=http"
+        made, _ = fs.FileSystem.from_uri(f"s3://bucket{self.options}&allow_bucket_creation=true")
+        made.create_dir("bucket")
+
+    def start(self):
+        self._server = self._moto.ThreadedMotoServer(ip_address="127.0.0.1", port=self._port, verbose=False)
+        self._server.start()
+        self._port = self._server.get_host_and_port()[1]
+
+    def stop(self):
+        self._server.stop()
+
+    def path(self):
+        """Return a new path in the bucket, as a URI without its options; moto remembers, across servers."""
+        return f"s3://bucket/{uuid.uuid4().hex}"

@@ -7,9 +7,14 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
+
+from sweep.launch import slurm as launcher
+from sweep.launch.job import Job
+from sweep.launch.plan import Plan
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "squeue", "scancel")
 _PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))
@@ -48,6 +53,19 @@ NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=4 Gres=g
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE GraceTime=60
 PartitionName=urgent Nodes=ALL MaxTime=INFINITE PriorityTier=2 PreemptMode=OFF
 """
+
+
+def plan(
+    out: object = "runs/x",
+    arguments: Sequence[str] = ("--points", "8"),
+    nodes: int = 2,
+    cpus: int = 1,
+    gpus: int = 0,
+    **options: Any,
+) -> Plan:
+    """Return how a small sweep is submitted."""
+    options = {"time": "10", "partition": None, "account": None, **options}
+    return launcher.plan(Job("a-sweep", str(out), tuple(arguments), nodes, cpus, gpus), **options)
 
 
 def missing() -> str:

@@ -15,7 +15,7 @@ import pytest
 from sweep.search.journal import JOURNAL
 from sweep.search.study import SweepStudy
 from sweep.spec.spec import SweepSpec
-from tests.unit.search.test_study import rows_of
+from tests.helpers.study import rows_of
 
 POINTS = 12
 

@@ -6,11 +6,8 @@ import sys
 from collections import defaultdict
 
 import pytest
-import torch
 
 import sweep
-from probes import Point, ProbeSettings, prober
-from sweep.execution import trainable
 from tests.helpers import ROOT
 from tests.helpers.nodes import clusters
 
@@ -34,7 +31,7 @@ def witnessed(cluster, folder, trials, **spec):
     done = subprocess.run(command, env=cluster.environment, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr[-3000:]
     results = sweep.load(folder / "sweep")
-    rows = results.store.read([]).num_rows  # each point once, as in the parts
+    rows = results.store.read([]).rows.num_rows  # each point once, as in the parts
     parts = sum(len(json.loads(p.read_text())["depths"]) for p in (folder / "notes").iterdir())
     assert rows == parts == len(results.points) == spec["points"] and set(results.points.status) == {"ok"}
     return [json.loads(p.read_text()) for p in (folder / "notes").iterdir()]
@@ -76,43 +73,3 @@ def test_a_node_without_a_gpu_helps_with_what_is_small(cluster, tmp_path):
     depths = [[d for n in those for d in n["depths"]] for those in (fast, slow)]
     means = [sum(d) / len(d) for d in depths]
     assert means[1] < 0.7 * means[0], (means, [len(d) for d in depths])
-
-
-@pytest.mark.parametrize(
-    ("gpus", "there", "device", "fractions"),
-    [(0.5, True, "cuda", [0.5]), (1 / 3, True, "cuda", [1 / 3]), (1, True, "cuda", []), (2, True, "cuda", [])]
-    + [(0, True, "cpu", []), (0.5, False, "cpu", [])],
-)
-def test_a_trial_takes_no_more_of_a_gpu_than_its_share(monkeypatch, gpus, there, device, fractions):
-    asked = []
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
-    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", asked.append)
-    monkeypatch.setattr(prober, "Prober", lambda images, settings, device: device)
-    assert trainable.make_prober(None, None, 1, gpus) == device and asked == fractions
-
-
-@pytest.mark.parametrize(("kind", "share"), [("gpu", 0.5), ("cpu", 0.0)])
-def test_a_pack_too_large_for_a_share_is_measured_in_halves(digits, monkeypatch, tmp_path, kind, share):
-    """Through the trainable: the rows say so, and no point is lost."""
-    probe, tried, shares = prober.Prober._probe, [], []
-
-    def first_fails(self, points):
-        tried.append(len(points))
-        if len(tried) == 1:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return probe(self, points)
-
-    def make(images, settings, threads, gpus):
-        shares.append(gpus)
-        return trainable.make_prober(images, settings, threads, 0.0)
-
-    monkeypatch.setattr(prober.Prober, "_probe", first_fails)
-    points = [Point(1.2, 0.1, 3, seed) for seed in range(6)]
-    config = {"points": [(p.sigma_w, p.sigma_b, p.depth, p.seed) for p in points], "kind": kind}
-    settings = ProbeSettings(probe="direct", images=64)
-    trial = object.__new__(trainable.PackTrainable)
-    trial.setup(config, images=digits, settings=settings, make=make, gpus=0.5, storage=str(tmp_path))
-    result = trial.step()
-    assert tried == [6, 3, 3] and shares == [share] and result["done"]
-    assert [r["seed"] for r in result["rows"]] == list(range(6))
-    assert {(r["status"], r["pack"], r["pack_halved"]) for r in result["rows"]} == {("ok", 3, 1)}

@@ -233,35 +233,6 @@ def test_a_token_is_for_its_owner_alone(home, monkeypatch):
     assert os.environ["RAY_AUTH_MODE"] == "token"
 
 
-def hostile_configs():
-    yield "arrays in arrays", b"points = " + b"[" * 30_000
-    yield "tables in tables", b"points = " + b"{a=" * 3000 + b"1" + b"}" * 3000
-    yield "a key of many parts", b"points" + b".a" * 10_000 + b" = 1"
-    yield "a huge integer", b"points = 1" + b"0" * 5000
-    yield "a large integer", b"points = 1" + b"0" * 4000
-    yield "a huge float", b"threshold = 1e99999"
-    yield "no number", b"threshold = nan"
-    yield "a date", b"points = 1979-05-27T07:32:00Z"
-    yield "a table", b"[points]\nx = 1"
-    yield "a list of lists", b"sigma_w = [[1], [2]]"
-    yield "lists of numbers", b"lr = [[0.1], 0.2]"
-    yield "a flag that is none", b"download = '" + b"x" * 1000 + b"'"
-    yield "an escape sequence as key", b'"\\u001b]0;gotcha\\u0007" = 1'
-    yield "an escape sequence as value", b'search = "\\u001b[2J\\u001b]0;gotcha\\u0007"'
-    yield "an escape sequence as data set", b'dataset = "\\u001b[2J\\u001b]0;gotcha\\u0007.npz"'
-    yield "an escape sequence as address", b'address = "\\u001b[2J:99999"'
-    yield "a long key", b"x" * 30_000 + b" = 1"
-    yield "a long choice", b"search = '" + b"x" * 30_000 + b"'"
-    yield "a long data set", b"dataset = '" + b"x" * 30_000 + b"'"
-    yield "a zero byte", b'dataset = "a\\u0000b.npz"'
-    yield "many keys", b"".join(b"a%d = 1\n" % i for i in range(3000))
-    yield "megabytes of keys", b"".join(b"a%d = 1\n" % i for i in range(500_000))
-    yield "megabytes of a text", b"dataset = '" + b"x" * 6_000_000 + b"'"
-    yield "megabytes of brackets", b"[[" * 3_000_000
-    yield "binary", bytes(range(256)) * 100
-    yield "zeros", bytes(10_000)
-
-
 def refused(path):
     """One line, within seconds, that a terminal does not obey."""
     command = [sys.executable, "-m", "sweep", "run", "--out", f"{path}-out", "--config", path]
@@ -274,8 +245,18 @@ def refused(path):
     assert not os.path.exists(f"{path}-out")
 
 
-@pytest.mark.parametrize("content", [pytest.param(c, id=name) for name, c in hostile_configs()])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'address = "\\u001b[2J:99999"',  # Ray itself is asked
+        b"points = " + b"[" * 30_000,
+        b"[[" * 3_000_000,
+        b"dataset = '" + b"x" * 6_000_000,
+    ],
+    ids=["an escape sequence as address", "arrays in arrays", "megabytes of brackets", "megabytes of a text"],
+)
 def test_a_hostile_configuration_is_one_line(content, tmp_path):
+    """The worst of those in tests/unit/cli/test_hostile_configurations.py, in a process with little memory."""
     path = tmp_path / "c.toml"
     path.write_bytes(content)
     refused(path)

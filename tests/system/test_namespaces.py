@@ -5,13 +5,9 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-
 import sweep
 from tests.helpers.hosts import hosts
 from tests.system.test_faults import SMALL, finish, keys_in_parts, wait_for
-
-pytestmark = [pytest.mark.slow]
 
 ENVIRONMENT = {
     "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",

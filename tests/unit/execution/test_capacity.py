@@ -3,7 +3,7 @@ import os
 import pytest
 
 from sweep.errors import SpecError
-from sweep.execution.capacity import Capacity
+from sweep.execution.capacity import Capacity, share_of_gpu
 from sweep.execution.cluster import check_here
 from sweep.measuring.memory import check_memory
 from sweep.spec.spec import SweepSpec
@@ -30,6 +30,13 @@ def test_gpus_are_shared_where_there_are_any(cpus, gpus, share, trials):
     assert found.gpus == pytest.approx(share) and found.slots == trials
     assert found.gpus * found.slots <= gpus + 1e-9
     assert found.request("gpu") == {"CPU": 1, "GPU": found.gpus}
+
+
+@pytest.mark.parametrize(
+    ("gpus", "trials", "share"), [(0, 8, 0.0), (1, 0.5, 1.0), (2, 2, 1.0), (1, 4, 0.25), (2, 7, 1 / 3), (8, 1, 1.0)]
+)
+def test_a_share_of_a_gpu_is_one_of_whole_trials(gpus, trials, share):
+    assert share_of_gpu(gpus, trials) == pytest.approx(share)
 
 
 def test_a_trial_must_fit_on_a_node():

@@ -27,7 +27,7 @@ def rows(*numbers):
 
 
 def stored(store):
-    return sorted(store.read([])["depth"].to_pylist())
+    return sorted(store.read([]).rows["depth"].to_pylist())
 
 
 def eventually(condition):
@@ -93,11 +93,11 @@ def test_an_error_that_is_no_fault_of_the_storage_is_not_swallowed(tmp_path):
 def test_many_parts_are_put_together_on_the_way(tmp_path, monkeypatch, fails):
     store, together = Flaky(tmp_path), Store.put_together
     monkeypatch.setattr("sweep.execution.recorder._SCATTERED", 10)
-    monkeypatch.setattr("sweep.storage.store._MANY", 10)
+    monkeypatch.setattr("sweep.storage.compaction._MANY", 10)
     calls = []
 
     def put_together(self):
-        calls.append(len(store.names()))
+        calls.append(len(store.read([]).parts))
         if fails:
             raise fails
         together(self)
@@ -108,5 +108,5 @@ def test_many_parts_are_put_together_on_the_way(tmp_path, monkeypatch, fails):
         recorder.put(rows(n + 1))
         assert recorder.flush(30)  # it waits for a moment with nothing else to do
     assert recorder.close(10) == 0
-    assert stored(store) == list(range(1, 36)) and store.read([]).num_rows == 35
-    assert calls == ([10, 20, 30] if fails else [10, 11, 11]) and len(store.names()) == (35 if fails else 6)
+    assert stored(store) == list(range(1, 36)) and store.read([]).rows.num_rows == 35
+    assert calls == ([10, 20, 30] if fails else [10, 11, 11]) and len(store.read([]).parts) == (35 if fails else 6)

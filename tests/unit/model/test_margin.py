@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from sweep.levelset.domain import Domain
+from sweep.model import theory
 from sweep.model.margin import MarginModel, TruthModel
-from sweep.model.theory import depth_scale
 from sweep.spec.spec import SweepSpec
 from tests.helpers.landscape import true_critical, true_horizon
 
@@ -71,9 +72,16 @@ def test_what_a_probe_sees():
 RANGES = {"sigma_w": (0.8, 2.0), "sigma_b": (0.1, 0.8), "depth": (20, 20)}
 
 
-def mean_field_error(prior, activation, count):
+@pytest.fixture(scope="module")
+def scale():
+    """Mean field's depth scale for tanh; on a coarser grid than usual, here and in the priors, for speed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(theory, "_GRID", 13)
+        yield theory.depth_scale(SweepSpec(**RANGES))
+
+
+def mean_field_error(scale, prior, activation, count):
     """Share misclassified after a search whose horizons are those of mean field for tanh, with noise."""
-    scale = depth_scale(SweepSpec(**RANGES))
     model = MarginModel(SweepSpec(**RANGES, prior=prior, activation=activation)).level_set
     rng = np.random.default_rng(0)
 
@@ -83,18 +91,18 @@ def mean_field_error(prior, activation, count):
     while len(model) < count:
         points = model.ask(4)
         model.tell(points, log_horizon(points) + 0.05 * rng.standard_normal(4))
-    grid = model._natural(rng.random((2000, 2)))
+    grid = Domain(model.axes, None, 0).from_unit(rng.random((2000, 2)))
     level = model.levels[0]
     return np.mean((model.mean_and_deviation(grid)[0] > level) != (log_horizon(grid) > level))
 
 
-def test_theory_as_a_prior_helps_where_it_is_right():
-    assert mean_field_error("theory", "tanh", 16) < 0.5 * mean_field_error("none", "tanh", 16)
+def test_theory_as_a_prior_helps_where_it_is_right(scale):
+    assert mean_field_error(scale, "theory", "tanh", 16) < 0.5 * mean_field_error(scale, "none", "tanh", 16)
 
 
 @pytest.mark.parametrize("activation", ["relu", "erf"])
-def test_a_wrong_theory_does_not_keep_the_boundary_from_being_found(activation):
-    assert mean_field_error("theory", activation, 64) < 0.03
+def test_a_wrong_theory_does_not_keep_the_boundary_from_being_found(scale, activation):
+    assert mean_field_error(scale, "theory", activation, 64) < 0.03
 
 
 def truth_rows(spec, shift, trained, seed=0):

@@ -1,27 +1,27 @@
 import io
 import os
 import re
-import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
+from rich.live import Live
+from rich.text import Text
 
 from probes import Point
-from sweep.monitor.drawing import draw
-from sweep.monitor.screen import Screen, _Caught, shows
-from sweep.monitor.tally import Estimator, Tally, view
-from sweep.monitor.view import View, line
+from sweep.monitor.caught import CaughtOutput
+from sweep.monitor.drawing import live_view
+from sweep.monitor.estimator import Estimator
+from sweep.monitor.rich_private import forget_drawn
+from sweep.monitor.screen import Screen, shows
+from sweep.monitor.tally import Tally
+from sweep.monitor.view import View, line_of, view_of
 from sweep.spec.rows import row
 from sweep.spec.spec import SweepSpec
 from sweep.storage.heartbeat import Running, Sign
-from tests.helpers import ROOT
 from tests.helpers.landscape import FIXED, made_up, true_critical, true_horizon
 
 RUNNING = (Running("node-a", "gpu", 4, 16), Running("node-a", "cpu", 2, 2), Running("node-b", "cpu", 4, 16))
@@ -36,7 +36,7 @@ def seen(count=64, failed=0, **spec):
     tally = Tally([row(made_up(p, 3, "failed" if i < failed else "ok")) for i, p in enumerate(points)])
     estimator = Estimator(spec, tally)
     estimator.estimate()
-    return view(spec, "runs/first", 100, tally, estimator, Sign(RUNNING, 2.5, 42.0))
+    return view_of(spec, "runs/first", 100, tally, estimator, Sign(RUNNING, 2.5, 42.0))
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def screen(view, width, height, colours=True):
     console = Console(
         record=True, width=width, height=height, file=io.StringIO(), force_terminal=True, color_system="truecolor"
     )
-    console.print(draw(view, width, height, colours))
+    console.print(live_view(view, width, height, colours))
     return [text.rstrip() for text in console.export_text(clear=False).splitlines()], console
 
 
@@ -174,18 +174,18 @@ def test_many_nodes_are_summed_up(known):
     assert "400 points in 100 trials" in text and f"and {50 - shown} more" in text and shown >= 1
 
 
-def test_small_terminals_get_a_line(known):
+def test_small_terminals_get_a_line_of(known):
     for width, height in ((43, 24), (80, 8), (10, 2)):
         lines, _ = screen(known, width, height)
         assert len(lines) == 1 and cell_len(lines[0]) <= width and lines[0].startswith("████████")
-    assert len(line(known)) > 80
+    assert len(line_of(known)) > 80
 
 
 def test_hostile_texts_are_shown_as_text():
     evil = "[red]\x1b[2J\x1b]0;owned\x07<b>\n"
     spec = SweepSpec(points=100, dataset=f"{evil}.npz")
     tally = Tally([{**row(made_up(Point(1.0, 0.1, 5, 1), status="failed")), "error": evil}])
-    found = view(spec, evil, 100, tally, Estimator(spec, tally), Sign())
+    found = view_of(spec, evil, 100, tally, Estimator(spec, tally), Sign())
     lines, console = screen(found, 100, 23)
     assert len(lines) <= 23 and lines[0].startswith(r"[red]\x1b[2J\x1b]0;owned\x07<b>\n")
     assert "\x07" not in console.file.getvalue() and "\x1b[2J" not in console.file.getvalue()
@@ -204,161 +204,33 @@ def test_which_terminals_are_drawn_on(term, drawn, monkeypatch):
 
 def test_a_view_costs_little(known):
     console = Console(width=80, height=24, file=io.StringIO(), force_terminal=True, color_system="truecolor")
-    console.print(draw(known, 80, 23))
+    console.print(live_view(known, 80, 23))
     started = time.process_time()
     for _ in range(50):
-        console.print(draw(known, 80, 23))
+        console.print(live_view(known, 80, 23))
     assert (time.process_time() - started) / 50 < 0.02  # a second; 2 ms on a machine of 2024
 
 
-NOISY = """
-import os, sys, time
-from sweep.live import Screen, View
-screen = Screen(lambda: View(place="runs/first", total=64, done=int(time.time()) % 64), sys.stderr)
-screen.open()
-os.write(2, b"(raylet) from below \\x1b[31mred\\x1b[0m\\n")
-print("from Python", flush=True)
-sys.stderr.write("half a line")
-try:
-    time.sleep(60)
-finally:
-    screen.close()
-    print("the summary")
-"""
-
-
-@pytest.fixture
-def pty_of():
-    """Runs a command in a terminal of 80 x 24, and stops it when a text appears; the screen then, and at the end."""
-    pyte = pytest.importorskip("pyte", reason="pyte, a terminal to look at, is missing")
-    import fcntl
-    import pty
-    import select
-    import struct
-    import termios
-
-    def run(arguments, until, env=(), stop=signal.SIGINT, cwd=None, size=(24, 80), **group):
-        parent, child = pty.openpty()
-        fcntl.ioctl(parent, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
-        environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", **dict(env)}
-        process = subprocess.Popen(
-            arguments,
-            stdin=child,
-            stdout=child,
-            stderr=child,
-            env=environment,
-            cwd=cwd,
-            **(group or {"start_new_session": True}),
-        )
-        os.close(child)
-        terminal = pyte.HistoryScreen(80, 24, history=1000)
-        stream, before = pyte.ByteStream(terminal), None
-        deadline = time.monotonic() + 120
-        while True:
-            assert time.monotonic() < deadline, "\n".join(terminal.display)
-            if select.select([parent], [], [], 0.2)[0]:
-                try:
-                    stream.feed(os.read(parent, 65536))
-                except OSError:  # the other end is closed
-                    break
-            elif before is None and until("\n".join(terminal.display)):
-                before = list(terminal.display), {c.bg for row in terminal.buffer.values() for c in row.values()}
-                if callable(stop):
-                    stop(process, lambda: stream.feed(os.read(parent, 65536)) or terminal)
-                elif stop is not None:
-                    process.send_signal(stop)
-        os.close(parent)
-        return process.wait(30), before, terminal
-
-    return run
-
-
-def test_what_others_write_goes_above_and_the_cursor_comes_back(pty_of):
-    code, (before, _), terminal = pty_of([sys.executable, "-c", NOISY], lambda text: "from Python" in text)
-    assert code != 0
-    rows = [text.rstrip() for text in before if text.strip()]
-    assert rows[:2] == ["(raylet) from below red", "from Python"] and rows[2].startswith("runs/first")
-    assert "/64" in rows[3]
-    after = [text.rstrip() for text in terminal.display if text.strip()]
-    assert after[:4] == ["(raylet) from below red", "from Python", "half a line", "the summary"]
-    assert "KeyboardInterrupt" in after[-1] and not terminal.cursor.hidden
-
-
-def test_a_terminal_that_does_not_know_its_size(pty_of):
-    _, (before, _), terminal = pty_of([sys.executable, "-c", NOISY], lambda text: "from Python" in text, size=(0, 0))
-    assert "runs/first" in "".join(before) and "the summary" in "".join(terminal.display)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
-def test_stopped_for_a_while_and_gone_on_with(pty_of):
-    def stop(process, feed):
-        process.send_signal(signal.SIGTSTP)
-        end = time.monotonic() + 20
-        while Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
-            assert time.monotonic() < end
-            time.sleep(0.01)
-        assert not feed().cursor.hidden
-        process.send_signal(signal.SIGCONT)
-        while not feed().cursor.hidden:
-            pass
-        process.send_signal(signal.SIGINT)
-
-    code, _, terminal = pty_of(
-        [sys.executable, "-c", NOISY], lambda text: "from Python" in text, stop=stop, process_group=0
-    )
-    assert code != 0 and not terminal.cursor.hidden
-    history = "".join("".join(c.data for c in row.values()) for row in terminal.history.top)
-    assert "the summary" in history + "".join(terminal.display)  # above a traceback of some length
-
-
 def test_all_that_was_caught_is_given_back():
-    caught = _Caught()
+    caught = CaughtOutput()
     caught._file.write(b"x\n" * 2**21 + b"last words")
     caught._file.flush()
     assert caught.lines()[-1] == "x" and caught.lines(last=True) == ["last words"]
-
-
-def test_a_sweep_in_a_terminal(pty_of, tmp_path):
-    command = [sys.executable, "-m", "sweep", "run", "--out", "first", "--probe", "direct", "--images", "200"]
-    command += ["--depth", "3", "12", "--points", "96", "--pack", "4"]
-    environment = {"PYTHONPATH": str(ROOT)}
-    code, (before, colours), terminal = pty_of(
-        command, lambda text: "edge" in text and "2 trials" in text, environment, stop=None, cwd=tmp_path
-    )
-    assert code == 0
-    text = "\n".join(before)
-    assert before[0].startswith("first  digits · mlp tanh · boundary") and "/96" in before[1]
-    assert "points in 2 trials" in text and "× CPU" in text and ("points/s" in text or "points/min" in text)
-    assert re.search("[\u2801-\u28ff]", text) and "trainable to 3" in text and len(colours) > 10
-    after = "\n".join(terminal.display)
-    assert "results   first" in after and "trainable to 3" not in after and not terminal.cursor.hidden
-    history = "".join("".join(c.data for c in row.values()) for row in terminal.history.top) + after
-    assert "96/96 done  0 running  0 failed" in history and "96 points: 96 ok" in history
-    assert not (tmp_path / "first" / "live.json").exists()
-
-
-@pytest.mark.parametrize("colour", [{"NO_COLOR": "1"}, {"COLORTERM": "", "TERM": "xterm"}], ids=["none", "sixteen"])
-def test_few_colours(pty_of, colour):
-    code = """
-import sys, time
-import numpy as np
-from sweep.estimate import Outline
-from sweep.live import Screen, View
-x, y = np.linspace(0.5, 2.5, 48), np.linspace(0, 1, 24)
-share = np.exp(-((x[None] - 1.2 - y[:, None] / 2) ** 2) * 4)
-outline = Outline(("sigma_w", "sigma_b"), x, y, share, {20: share - 0.5}, 1.2 + y / 2)
-view = View(place="x", total=9, ranges={"sigma_w": (0.5, 2.5), "sigma_b": (0.0, 1.0)}, depths=(5, 60), outline=outline)
-screen = Screen(lambda: view, sys.stdout)
-screen.open()
-time.sleep(60)
-"""
-    _, (before, colours), _ = pty_of([sys.executable, "-c", code], lambda text: "critical" in text, colour)
-    text = "\n".join(before)
-    assert colours == {"default"} and "▀" not in text
-    assert all(c in text for c in "·░▒▓┃⡇") and "20" in text
 
 
 def test_a_screen_that_was_never_opened_closes_silently():
     stream = io.StringIO()
     Screen(View, stream).close()
     assert stream.getvalue() == ""
+
+
+def test_a_view_that_was_drawn_is_forgotten():
+    """Where rich has other names of its own, nothing happens."""
+    console = Console(width=80, height=24, file=io.StringIO(), force_terminal=True)
+    live = Live(Text("one\ntwo"), console=console, auto_refresh=False)
+    live.start(refresh=True)
+    assert "\x1b[1A" in str(live._live_render.position_cursor())  # up, over what it drew
+    forget_drawn(live)
+    assert "\x1b[1A" not in str(live._live_render.position_cursor())
+    live.stop()
+    forget_drawn(object())

@@ -3,8 +3,9 @@ import math
 
 import pytest
 
+from sweep.monitor.estimator import Estimator
 from sweep.monitor.progress import Progress
-from sweep.monitor.tally import Estimator, Tally
+from sweep.monitor.tally import Tally
 from sweep.monitor.view import speed
 from sweep.spec.spec import SweepSpec
 from sweep.storage.heartbeat import LIVE_FILE, Running, Sign, read_sign
@@ -92,7 +93,7 @@ def test_what_is_running_is_not_asked_for_at_every_step():
 def test_the_critical_line_so_far(make_sweep):
     results = make_sweep()
     stream = io.StringIO()
-    progress = Progress(results.spec, 64, results.store.read().to_pylist(), stream=stream)
+    progress = Progress(results.spec, 64, results.store.read().rows.to_pylist(), stream=stream)
     progress.start(1, 1)
     progress.refresh(lambda: TWO)
     with progress._estimator._busy:  # a thread is at it

@@ -1,8 +1,6 @@
 import io
 import json
 import os
-import subprocess
-import sys
 import threading
 import time
 
@@ -14,10 +12,10 @@ from sweep.monitor import watch as watch_module
 from sweep.monitor.watch import watch
 from sweep.spec.rows import row
 from sweep.spec.spec import SweepSpec
+from sweep.storage.folder import DiskFolder
 from sweep.storage.heartbeat import LIVE_FILE, Heartbeat, Running, Sign, read_sign
 from sweep.storage.home import Home
 from sweep.storage.lock import locked
-from sweep.storage.store import Store
 from tests.helpers.landscape import made_up
 
 HERE = Sign((Running("node-a", "cpu", 2, 8),), 3.0, 12.0)
@@ -65,9 +63,9 @@ def test_a_sweep_under_way_until_it_is_done(make_sweep, quickly):
 def test_no_part_is_read_twice(make_sweep, quickly, monkeypatch):
     results = make_sweep(SweepSpec(points=40), count=10)
     read = []
-    parse = Store._parse
-    monkeypatch.setattr(Store, "_parse", lambda self, name, *a: read.append(name) or parse(self, name, *a))
-    watcher = watch_module._Watcher(results.path)
+    whole = DiskFolder.read
+    monkeypatch.setattr(DiskFolder, "read", lambda self, name, *a: read.append(name) or whole(self, name, *a))
+    watcher = watch_module.Watcher(results.path)
     (results.path / "parts" / "notes.txt").write_text("no part")
     (results.path / "parts" / "part-0.parquet").write_text("damaged")
     for i in range(3):
@@ -81,7 +79,7 @@ def test_no_part_is_read_twice(make_sweep, quickly, monkeypatch):
 def test_many_parts_are_read_bit_by_bit(make_sweep, quickly, monkeypatch):
     """There is something to be seen before all is read, and nothing is concluded from a part of it."""
     monkeypatch.setattr(watch_module, "_AT_ONCE", 8)
-    watcher = watch_module._Watcher(make_sweep(SweepSpec(points=40), count=30).path)
+    watcher = watch_module.Watcher(make_sweep(SweepSpec(points=40), count=30).path)
     done = []
     while (ending := watcher.ending()) is None:
         done.append(watcher.view().done)
@@ -99,35 +97,6 @@ def test_a_driver_that_is_gone(make_sweep, quickly):
     assert "60/64 done" in said[-2] and "ETA" not in said[-2]
 
 
-def test_a_driver_that_is_killed(make_sweep, quickly):
-    """Its last sign is fresh, but its process is known to be gone."""
-    results = make_sweep(SweepSpec(points=64), count=12)
-    code = f"""
-import time
-from sweep.heartbeat import Heartbeat, Sign
-from sweep.lock import locked
-with locked({str(results.path)!r}):
-    beat = Heartbeat([{str(results.path)!r}], lambda: Sign(rate=1.0))
-    time.sleep(600)
-"""
-    driver = subprocess.Popen([sys.executable, "-c", code])
-    while not (results.path / LIVE_FILE).exists():
-        assert driver.poll() is None
-        time.sleep(0.05)
-    stream, codes = io.StringIO(), []
-    watcher = threading.Thread(target=lambda: codes.append(watch(results.path, stream)))
-    watcher.start()
-    end = time.monotonic() + 30
-    while "1.0 points/s" not in stream.getvalue():
-        assert watcher.is_alive() and time.monotonic() < end
-        time.sleep(0.05)
-    driver.kill()
-    driver.wait()
-    watcher.join(20)
-    assert codes == [1] and "its driver is gone, 52 points are missing" in stream.getvalue()
-    assert (results.path / LIVE_FILE).exists()  # nobody was there to remove it
-
-
 def test_a_driver_elsewhere_whose_clock_is_wrong(make_sweep):
     """No lock that could be seen from here, and signs of an hour ago: those that change are as good as new."""
     results = make_sweep(SweepSpec(points=64), count=12)
@@ -135,7 +104,7 @@ def test_a_driver_elsewhere_whose_clock_is_wrong(make_sweep):
     sign = {"running": [["node-a", "cpu", 1, 4]], "rate": 1.0, "elapsed": 1.0, "note": "", "trouble": ""}
     sign["driver"] = {"holder": "", "host": "elsewhere", "process": 1, "started": "1"}
     path.write_text(json.dumps({**sign, "time": time.time() - 3600}))
-    watcher = watch_module._Watcher(results.path)
+    watcher = watch_module.Watcher(results.path)
     assert watcher.view().running == () and watcher.view().note == "no word from the driver"
     path.write_text(json.dumps({**sign, "time": time.time() - 3595}))
     watcher.look()
@@ -147,13 +116,13 @@ def test_a_driver_elsewhere_whose_clock_is_wrong(make_sweep):
 
 def test_a_boundary_that_is_known_is_done(make_sweep):
     results = make_sweep(SweepSpec(points=500, until_boundary_error=0.2), count=60)
-    code, said = watch_module._Watcher(results.path).ending()
+    code, said = watch_module.Watcher(results.path).ending()
     assert code == 0 and "440 points were not needed" in said
 
 
 def test_a_storage_that_fails_for_a_while(make_sweep, monkeypatch):
     results = make_sweep(SweepSpec(points=64), count=12)
-    watcher = watch_module._Watcher(results.path)
+    watcher = watch_module.Watcher(results.path)
 
     def fail(*arguments):
         raise StoreError("it is away")
@@ -177,7 +146,7 @@ def test_hostile_signs_of_life(make_sweep):
 
 
 def test_looks_are_rare_where_they_take_long(make_sweep, monkeypatch):
-    watcher = watch_module._Watcher(make_sweep(SweepSpec(points=64), count=12).path)
+    watcher = watch_module.Watcher(make_sweep(SweepSpec(points=64), count=12).path)
     assert watcher.look() == watch_module._LOOK
     listen = watcher._listen
     monkeypatch.setattr(watcher, "_listen", lambda: time.sleep(0.3) or listen())

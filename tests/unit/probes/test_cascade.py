@@ -34,12 +34,12 @@ def test_chains_back_layer_by_layer(widths, depth):
 
 @pytest.mark.parametrize("name", ["mlp", "published", "shrinking", "conv", "resnet"])
 def test_every_architecture_is_reconstructed(digits, name):
-    architecture = Architecture(name, digits.shape, digits.classes)
-    inputs = torch.cat([digits.train, digits.test[:10]])
+    architecture = Architecture(name, digits.shape, digits.classes, 6 if name in ("conv", "resnet") else None)
+    inputs = torch.cat([digits.train[:640], digits.test[:10]])
     cascade = Cascade(
-        network(Point(1.3, 0.1, 3), architecture), inputs, learn_from=1437, shown=slice(1437, 1447), readout=True
+        network(Point(1.3, 0.1, 3), architecture), inputs, learn_from=640, shown=slice(640, 650), readout=True
     )
-    train_decoders(cascade.prepare(), steps=1000)
+    train_decoders(cascade.prepare(), steps=300)
     r = cascade.reconstructions()
     assert r.shape == (4, 10, 64) and cascade.favourites().shape == (10, 64)
     error, ignorance = (float((x - digits.test[:10]).square().mean()) for x in (r[0], digits.train.mean(0)))
@@ -58,7 +58,7 @@ def test_unbounded_activations_are_within_a_decoder_s_range(digits, activation):
     )
     decoders = [(d, d.y) for d in cascade.prepare()]
     assert [d.bounded for d, _ in decoders] == [True, False]
-    train_decoders([d for d, _ in decoders], steps=3000)
+    train_decoders([d for d, _ in decoders], steps=2000)
     (second, y) = decoders[1]
     assert float(y[:10].max()) > 1
     found = second.apply(cascade.activations[1])

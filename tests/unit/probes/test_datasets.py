@@ -126,49 +126,48 @@ def test_a_missing_download_says_how_to_get_it(tmp_path, name):
         load_images(name, data_dir=tmp_path)
 
 
-def test_mnist_as_downloaded(shared):
-    images = load_images("mnist", data_dir=shared / "data")
-    assert images.train.shape == (60_000, 784) and images.test.shape == (10_000, 784)
-    assert torch.bincount(images.train_labels).tolist() == [
-        5923,
-        6742,
-        5958,
-        6131,
-        5842,
-        5421,
-        5918,
-        6265,
-        5851,
-        5949,
-    ]
-    assert float(images.train.mean()) == pytest.approx(0.1307, abs=1e-4)
+def test_mnist_as_downloaded(mnist):
+    assert mnist.train.shape == (60_000, 784) and mnist.test.shape == (10_000, 784)
+    counts = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert torch.bincount(mnist.train_labels).tolist() == counts
+    assert float(mnist.train.mean()) == pytest.approx(0.1307, abs=1e-4)
 
 
-def test_torchvision_reads_the_same_as_we_do_from_the_packed_files(shared, tmp_path):
+@pytest.fixture
+def raw(tmp_path):
+    """Files in the format of MNIST's, packed: 20 training and 10 test images."""
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
-    for packed in (shared / "data" / "MNIST" / "raw").glob("*.gz"):
+    random = np.random.default_rng(0)
+    for part, count in (("train", 20), ("t10k", 10)):
+        images, labels = random.integers(0, 256, (count, 28, 28)), random.integers(0, 10, count)
+        for name, array in (("images-idx3", images), ("labels-idx1", labels)):
+            header = np.array([0x800 + array.ndim, *array.shape], ">i4").tobytes()
+            packed = gzip.compress(header + array.astype(np.uint8).tobytes())
+            (raw / f"{part}-{name}-ubyte.gz").write_bytes(packed)
+    return raw
+
+
+def test_torchvision_reads_the_same_as_we_do_from_the_packed_files(raw, tmp_path):
+    ours = load_images("mnist", data_dir=tmp_path)
+    for packed in raw.glob("*.gz"):
         (raw / packed.stem).write_bytes(gzip.decompress(packed.read_bytes()))
-    assert torch.equal(
-        load_images("mnist", data_dir=tmp_path).test, load_images("mnist", data_dir=shared / "data").test
-    )
+        packed.unlink()
+    torchvisions = load_images("mnist", data_dir=tmp_path)
+    for name in ("train", "train_labels", "test", "test_labels"):
+        assert torch.equal(getattr(ours, name), getattr(torchvisions, name))
+    assert ours.train.shape == (20, 784) and ours.test.shape == (10, 784) and float(ours.train.max()) > 0.9
 
 
-def test_a_download_with_the_wrong_labels_says_so(shared, tmp_path):
-    raw = tmp_path / "MNIST" / "raw"
-    raw.mkdir(parents=True)
-    for packed in (shared / "data" / "MNIST" / "raw").glob("*.gz"):
-        (raw / packed.name).write_bytes(packed.read_bytes())
+def test_a_download_with_the_wrong_labels_says_so(raw, tmp_path):
     (raw / "train-labels-idx1-ubyte.gz").write_bytes((raw / "t10k-labels-idx1-ubyte.gz").read_bytes())
-    with pytest.raises(DatasetError, match="60000 training images and 10000 labels"):
+    with pytest.raises(DatasetError, match="20 training images and 10 labels"):
         load_images("mnist", data_dir=tmp_path)
 
 
-def test_a_truncated_download_says_so(shared, tmp_path):
-    raw = tmp_path / "MNIST" / "raw"
-    raw.mkdir(parents=True)
-    for packed in (shared / "data" / "MNIST" / "raw").glob("*.gz"):
-        (raw / packed.name).write_bytes(packed.read_bytes()[:5000])
+def test_a_truncated_download_says_so(raw, tmp_path):
+    for packed in raw.glob("*.gz"):
+        packed.write_bytes(packed.read_bytes()[:5000])
     with pytest.raises(DatasetError, match="cannot be read"):
         load_images("mnist", data_dir=tmp_path)
 

@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from probes.decoders import Decoder, initial_decoder, stack_limit, train_decoders, train_stack
-from probes.networks import Conv, Dense
+from probes.decoders import BATCH, Decoder, initial_decoder, stack_limit, train_decoders
+from probes.fitting import train_stack
+from probes.layers import Conv, Dense
 from probes.plain import PlainCascade
 from probes.seeds import generator
 
@@ -21,7 +22,7 @@ def test_a_stack_learns_what_each_decoder_would_learn_alone(images):
     y = torch.rand(5, images, 9, generator=random) * 2 - 1
     start = [initial_decoder(0, i, Dense(9, 12)) for i in range(5)]
     weight, bias = torch.stack([w for w, _ in start]), torch.stack([b for _, b in start])[:, None]
-    train_stack(weight, bias, x, y, steps=60)
+    train_stack(weight, bias, x, y, steps=60, batch=BATCH)
     for i, s in enumerate(start):
         expected_weight, expected_bias = plain(s, x[i], y[i], 60)
         # The same float32 operations in another order, sixty times.

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from scipy import integrate
 
-from probes.meanfield import KERNELS, Kernel, critical_sigma_w, mean_field
+from probes.kernels import KERNELS, Kernel
+from probes.meanfield import critical_sigma_w, mean_field
 
 
 def table(path):

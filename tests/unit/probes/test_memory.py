@@ -1,35 +1,35 @@
-"""The estimate of memory against the peak of a fresh process."""
-
-import sys
-
 import pytest
 
-from sweep.bench.probes import peak_and_estimate
+from probes import ProbeSettings, TrainingSettings
+from probes.memory import peak_bytes
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak is read from /proc")
-@pytest.mark.parametrize(
-    "keys",
-    [
-        {"probe": "direct", "resize": 28, "depth": 20, "pack": 1},
-        {"probe": "cascade", "resize": 28, "depth": 40, "pack": 2},
-        {"probe": "both", "resize": 16, "depth": 60, "pack": 16},
-        {"probe": "both", "resize": 14, "depth": 20, "pack": 4, "width": 600},
-        {"probe": "cascade", "resize": 14, "depth": 10, "pack": 1, "architecture": "conv"},
-        {
-            "probe": "direct",
-            "resize": 14,
-            "depth": 5,
-            "pack": 1,
-            "architecture": "conv",
-            "certainty": 1e-9,
-            "images": 1500,
-        },
-        {"probe": "cascade", "resize": 14, "depth": 10, "pack": 1, "architecture": "resnet"},
-    ],
-    ids=lambda keys: " ".join(map(str, keys.values())),
-)
-def test_estimate_is_within_a_fifth_of_the_peak(keys):
-    measured, estimate = peak_and_estimate(keys)
-    megabytes = f"{measured / 1e6:.0f} MB measured, {estimate / 1e6:.0f} estimated"
-    assert estimate == pytest.approx(measured, rel=0.2), megabytes
+@pytest.fixture(scope="module")
+def estimate(digits):
+    def estimate(*arguments, **settings):
+        return peak_bytes(ProbeSettings(**settings), digits, *arguments)
+
+    return estimate
+
+
+@pytest.mark.parametrize("architecture", ["mlp", "published", "shrinking", "conv", "resnet"])
+def test_the_estimate_is_that_of_the_greediest_phase(estimate, architecture):
+    direct, cascade, both = (estimate(20, 8, probe=p, architecture=architecture) for p in ("direct", "cascade", "both"))
+    assert both == max(direct, cascade)
+
+
+def test_many_networks_in_training_take_more_than_their_probes(estimate):
+    many = TrainingSettings(lr=tuple(0.001 * n for n in range(1, 40)))
+    assert estimate(20, 8, train="all", training=many) > estimate(20, 8)
+
+
+def test_a_larger_pack_of_cascades_takes_more_and_of_direct_probes_as_much(estimate):
+    assert estimate(20, 64, probe="cascade") > estimate(20, 1, probe="cascade")
+    assert estimate(20, 64, probe="direct") == estimate(20, 1, probe="direct")
+
+
+def test_adam_takes_more_than_sgd(estimate):
+    sgd, adam = (
+        estimate(200, 16, probe="direct", train="all", training=TrainingSettings(optimizer=o)) for o in ("sgd", "adam")
+    )
+    assert adam > 2 * sgd

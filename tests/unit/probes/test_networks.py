@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from probes import Point, mean_field
-from probes.networks import Architecture, Dense, Network
+from probes.layers import Dense
+from probes.networks import Architecture, Network
 from probes.seeds import generator
 
 

@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from probes import Images, Point
-from probes.networks import ACTIVATIONS, Architecture, Network
+from probes.layers import ACTIVATIONS
+from probes.networks import Architecture, Network
 from probes.plain import train_plainly
 from probes.seeds import generator
-from probes.training.run import Training, train_pack
+from probes.training import Training, train_pack
 from probes.training.settings import TrainingSettings, chance
 
 ARCHITECTURE = Architecture("mlp", (8, 8), 10)
@@ -24,12 +25,13 @@ def same(one, other):
 @pytest.mark.parametrize("name", ["mlp", "published", "shrinking", "conv", "resnet"])
 def test_networks_train_exactly_as_they_would_alone(digits, name, optimizer):
     points = [Point(w, 0.2, d, s) for s, (w, d) in enumerate([(1.2, 3), (2.0, 6), (1.5, 1), (1.4, 6)])]
-    settings = replace(SHORT, optimizer=optimizer, images=128 if name in ("conv", "resnet") else 320, lr=(0.01, 0.003))
-    keys = KEYS | {"architecture": Architecture(name, (8, 8), 10)}
-    together = train_pack(points, digits, settings, **keys)
+    settings = replace(SHORT, optimizer=optimizer, images=128, lr=(0.01, 0.003))
+    keys = KEYS | {"architecture": Architecture(name, (8, 8), 10, 4 if name in ("conv", "resnet") else None)}
+    few = replace(digits, test=digits.test[:100], test_labels=digits.test_labels[:100])
+    together = train_pack(points, few, settings, **keys)
     for point, found in zip(points, together, strict=True):
-        assert same(found, train_pack([point], digits, settings, **keys)[0])
-    assert same(together[0], train_pack(points[::-1], digits, settings, **keys)[-1])
+        assert same(found, train_pack([point], few, settings, **keys)[0])
+    assert same(together[0], train_pack(points[::-1], few, settings, **keys)[-1])
 
 
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
@@ -80,7 +82,7 @@ def test_every_epoch_has_another_order_that_all_networks_share(digits):
 
 def test_networks_train_near_criticality_and_not_in_the_ordered_phase(digits):
     points = [Point(0.6, 0.2, 20, 0), Point(1.4, 0.2, 20, 0)]
-    ordered, critical = train_pack(points, digits, TrainingSettings(epochs=10), **KEYS)
+    ordered, critical = train_pack(points, digits, TrainingSettings(epochs=5, lr=(0.03,)), **KEYS)
     assert ordered.accuracy.max() < 0.2 and critical.accuracy.max() > 0.6
 
 
@@ -92,21 +94,23 @@ def test_a_network_leaves_when_it_has_diverged(digits):
 
 
 def test_a_network_leaves_when_it_has_reached_its_level(digits):
-    points = [Point(1.4, 0.2, 3, 0), Point(0.5, 0.2, 30, 1), Point(1.4, 0.2, 4, 2)]
-    everything = train_pack(points, digits, TrainingSettings(epochs=12), **KEYS)
-    level = float(everything[0].accuracy[3])
-    leaving = train_pack(points, digits, TrainingSettings(epochs=12, level=level), **KEYS)
+    points = [Point(1.4, 0.2, 3, 0), Point(0.5, 0.2, 10, 1), Point(1.4, 0.2, 4, 2)]
+    settings = TrainingSettings(epochs=6, images=640)
+    everything = train_pack(points, digits, settings, **KEYS)
+    level = float(everything[0].accuracy[2])
+    leaving = train_pack(points, digits, replace(settings, level=level), **KEYS)
     for whole, part in zip(everything, leaving, strict=True):
         above = np.flatnonzero(whole.accuracy > level)
-        assert len(part.epoch) == (above[0] + 1 if len(above) else 12)
+        assert len(part.epoch) == (above[0] + 1 if len(above) else 6)
         assert np.array_equal(whole.accuracy[: len(part.epoch)], part.accuracy)
-    assert len(leaving[0].epoch) < 12 == len(leaving[1].epoch)
+    assert len(leaving[0].epoch) < 6 == len(leaving[1].epoch)
 
 
 def test_a_network_leaves_when_it_has_stalled(digits):
-    points = [Point(0.3, 0.1, 40, 0), Point(1.4, 0.2, 4, 1)]
-    stalled, learning = train_pack(points, digits, TrainingSettings(epochs=30, patience=4), **KEYS)
-    assert len(stalled.epoch) < 30 == len(learning.epoch)
+    points = [Point(0.3, 0.1, 10, 0), Point(1.4, 0.2, 4, 1)]
+    settings = TrainingSettings(epochs=20, images=320, lr=(0.03,), patience=4)
+    stalled, learning = train_pack(points, digits, settings, **KEYS)
+    assert len(stalled.epoch) < 20 == len(learning.epoch)
 
 
 def test_the_best_of_several_learning_rates_counts(digits):

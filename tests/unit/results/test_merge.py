@@ -43,7 +43,7 @@ def test_a_merged_sweep_goes_on(make_sweep, tmp_path):
     one, other = (make_sweep(SweepSpec(points=n, seed=n), count=n, folder=f"{n}") for n in (20, 30))
     other.store.write([row(made_up(Point(1.0, 0.5, 9, s))) for s in (98, 99)])
     both = merge([one.path, other.path], tmp_path / "both")
-    rows = both.store.read(["status", "margin", "margin_censored", "accuracy", "chance"]).to_pylist()
+    rows = both.store.read(["status", "margin", "margin_censored", "accuracy", "chance"]).rows.to_pylist()
     study = SweepStudy(SweepSpec(**{**both.spec.__dict__, "points": both.spec.points + 3}), both.path, rows)
     places = set(both.points[["sigma_w", "sigma_b", "depth"]].itertuples(index=False, name=None))
     new = [study.ask(1)[0] for _ in range(3)]
@@ -88,7 +88,7 @@ def test_what_is_damaged_is_left_out_and_said(make_sweep, tmp_path):
     (one.path / "parts" / "x.parquet").write_bytes(b"PAR1")
     both = merge([one.path, other.path], tmp_path / "both")
     (told, _) = json.loads((both.path / "merged.json").read_text())
-    assert list(told["left_out"]) == ["parts/x.parquet"] and both.store.damaged == {}
+    assert list(told["left_out"]) == ["parts/x.parquet"] and both.damaged == {}
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def test_their_tables(commit, table):
     results = sweep.load(OLD / commit)
     then = pd.read_csv(OLD / commit / f"{table}.csv", dtype=str, keep_default_na=False)
     now = results.table(table)
-    assert results.store.damaged == {} and len(now) == len(then) >= 10
+    assert results.damaged == {} and len(now) == len(then) >= 10
     assert list(now.columns)[: len(then.columns)] == list(then.columns)
     for name in then.columns:
         if DTYPES[name] in ("str", "boolean"):

@@ -1,39 +1,9 @@
 import pytest
 
-from sweep.search.journal import JOURNAL
+from sweep.search.journal import JOURNAL, open_study
 from sweep.search.study import SweepStudy
 from sweep.spec.spec import SweepSpec
-
-
-def rows_of(points, margin=None, status="ok"):
-    return [
-        {
-            "sigma_w": p.sigma_w,
-            "sigma_b": p.sigma_b,
-            "depth": p.depth,
-            "seed": p.seed,
-            "status": status,
-            "margin": (0.5 - abs(p.sigma_w - 1.3)) if margin is None else margin,
-            "margin_censored": False,
-        }
-        for p in points
-    ]
-
-
-def drain(study, pack=4, lose=()):
-    """Measure until nothing is left; every pack whose number is in ``lose`` is never told."""
-    rows, number = [], 0
-    while points := study.ask(pack):
-        if number not in lose:
-            new = rows_of(points)
-            study.tell(new)
-            rows += new
-        number += 1
-    return rows
-
-
-def places(rows):
-    return {(r["sigma_w"], r["sigma_b"], r["depth"]) for r in rows}
+from tests.helpers.study import drain, places, rows_of
 
 
 @pytest.mark.parametrize("search", ["boundary", "sobol", "grid", "random", "tpe"])
@@ -179,7 +149,7 @@ def test_a_grid_cell_whose_trial_was_never_completed_is_not_lost(tmp_path):
     rows = rows_of(study.ask(9))
     study.tell(rows)
     for _ in range(3):
-        study._study.ask()
+        open_study(spec, tmp_path).ask()
     assert len(places(rows + drain(SweepStudy(spec, tmp_path, rows)))) == 27
 
 
@@ -188,3 +158,18 @@ def test_a_resumed_random_search_draws_on(tmp_path):
     for points in range(8, 49, 8):
         rows += drain(SweepStudy(SweepSpec(points=points, first_points=8, search="random"), tmp_path, rows))
     assert len({(r["sigma_w"], r["sigma_b"]) for r in rows}) == 48
+
+
+def test_replicas_whose_part_was_lost_are_measured_again_with_or_without_a_study(tmp_path):
+    """Those of a place may stand in several parts."""
+    spec = SweepSpec(points=3, replicas=3, search="sobol")
+    study = SweepStudy(spec, tmp_path)
+    points = study.ask(9)
+    study.tell(rows_of(points))
+    lost = points[4]
+    kept = rows_of([p for p in points if p != lost])
+    assert SweepStudy(spec, tmp_path, kept).ask(9) == [lost]
+    (tmp_path / JOURNAL).unlink()
+    (again,) = SweepStudy(spec, tmp_path, kept).ask(9)
+    assert (again.sigma_w, again.depth) == (lost.sigma_w, lost.depth)
+    assert again not in points or again == lost

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probes.decoders import PRECISIONS
-from probes.meanfield import KERNELS
-from probes.networks import ACTIVATIONS, ARCHITECTURES
+from probes.kernels import KERNELS
+from probes.layers import ACTIVATIONS
+from probes.networks import ARCHITECTURES
 from probes.point import MAX_DEPTH, MAX_SIGMA
 from probes.settings import PROBES, STATISTICS, TRAIN, ProbeSettings
 from probes.training.settings import OPTIMIZERS, TrainingSettings

@@ -5,7 +5,7 @@ import os
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweep.errors import SpecError
@@ -71,6 +71,7 @@ def test_the_digest_does_not_change_with_versions():
 
 
 @pytest.mark.parametrize("name", [*SweepSpec.__dataclass_fields__, "colour"])
+@settings(max_examples=40)  # of each field: 1600 in all
 @given(
     value=st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),

@@ -1,21 +1,21 @@
+"""One driver to a sweep: the lock of a folder, and the lease where there is none."""
+
 import errno
 import fcntl
 import json
 import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 
 import pytest
 from pyarrow import fs
 
-from sweep import processes
 from sweep.errors import SpecError
-from sweep.storage import lease as lease_module
+from sweep.processes import myself
+from sweep.storage import files
 from sweep.storage.lease import Lease
 from sweep.storage.lock import LOCK_FILE, is_running, locked
+from tests.helpers.store_contract import FlakyDisk
 
 LOCAL = fs.LocalFileSystem()
 
@@ -27,25 +27,6 @@ def test_the_second_driver_is_told_who_holds_it(tmp_path):
             pass
         assert is_running(tmp_path)
     assert not is_running(tmp_path)
-
-
-def test_a_dead_driver_holds_nothing(tmp_path):
-    code = f"""
-from pathlib import Path
-from sweep.lock import locked
-with locked(Path({str(tmp_path)!r})):
-    print(1, flush=True)
-    input()
-"""
-    driver = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stdin=subprocess.PIPE)
-    driver.stdout.readline()
-    assert is_running(tmp_path)
-    os.kill(driver.pid, signal.SIGKILL)
-    driver.wait()
-    driver.stdout.close()
-    driver.stdin.close()
-    with locked(tmp_path):
-        pass
 
 
 def test_no_sweep_is_not_running(tmp_path):
@@ -68,7 +49,7 @@ def without_flock(monkeypatch):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    monkeypatch.setattr(lease_module, "SETTLE", 0.0)
+    monkeypatch.setattr(Lease, "settle", 0.0)
 
 
 def test_a_filesystem_without_locks_gets_a_lease(tmp_path, without_flock):
@@ -81,8 +62,10 @@ def test_a_filesystem_without_locks_gets_a_lease(tmp_path, without_flock):
     assert not is_running(tmp_path) and os.listdir(tmp_path) == []
 
 
-def lease(tmp_path, **times):
-    return Lease(LOCAL, str(tmp_path / LOCK_FILE), "the sweep", **{"renew": 0.05, "dead": 0.5, "settle": 0.0} | times)
+def lease(tmp_path, dead=0.5, settle=0.0, where=LOCAL):
+    lease = Lease(where, str(tmp_path / LOCK_FILE), "the sweep")
+    lease.renew, lease.dead, lease.settle = 0.05, dead, settle
+    return lease
 
 
 def elsewhere(tmp_path, age=0.0, **more):
@@ -106,28 +89,17 @@ def test_a_lease_that_is_renewed_lives_and_one_that_is_not_dies(tmp_path):
         assert lease(tmp_path).is_held()
 
 
-def test_a_dead_process_of_this_machine_holds_no_lease(tmp_path):
+def test_a_process_of_this_machine_that_ended_holds_no_lease(tmp_path):
     """At once; a process that was given its number since then is not taken for it."""
-    if not processes._host():
+    here, patient = myself(), lease(tmp_path, dead=60)
+    if not here["host"]:
         pytest.skip("needs /proc")
-    child = subprocess.Popen(["sleep", "60"])
-    try:
-        here = {"host": processes._host(), "process": child.pid, "started": processes._started(child.pid)}
-        patient = lease(tmp_path, dead=60)
-        elsewhere(tmp_path, **here)
-        assert patient.is_held()
-        elsewhere(tmp_path, **{**here, "started": "1"})
-        assert not patient.is_held()
-        elsewhere(tmp_path, **{**here, "started": "1", "host": "another container"})
-        assert patient.is_held()
-        elsewhere(tmp_path, **here)
-        child.kill()
-        deadline = time.monotonic() + 10
-        while patient.is_held():  # dead, though its parent has not noticed
-            assert time.monotonic() < deadline
-    finally:
-        child.kill()
-        child.wait()
+    elsewhere(tmp_path, **here)
+    assert patient.is_held()
+    elsewhere(tmp_path, **{**here, "started": "1"})
+    assert not patient.is_held()
+    elsewhere(tmp_path, **{**here, "started": "1", "host": "another container"})
+    assert patient.is_held()
 
 
 def test_of_four_at_once_one_gets_it(tmp_path):
@@ -175,17 +147,28 @@ def test_a_lock_that_says_nothing_is_somebodys_until_it_is_old(tmp_path, content
         pass
 
 
-def test_a_holder_keeps_its_lease_through_an_outage(tmp_path):
-    held = lease(tmp_path)
-    with held.held():
-        write = held._write
+class Away(FlakyDisk):
+    """A storage that is away now and then."""
 
-        def fail():
+    away = False
+
+    def fail(self):
+        if self.away:
             raise OSError("away")
 
-        held._write = fail
-        time.sleep(1)
-        assert not held.is_held()
-        held._write = write
-        time.sleep(0.4)
-        assert held.is_held()
+
+def test_a_holder_keeps_its_lease_through_an_outage(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_WAITS", ())
+    disk = Away()
+    held, seen = lease(tmp_path, where=fs.PyFileSystem(disk)), lease(tmp_path)
+    with held.held():
+        disk.away = True
+        deadline = time.monotonic() + 10
+        while seen.is_held():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        disk.away = False
+        while not seen.is_held():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    assert not (tmp_path / LOCK_FILE).exists()

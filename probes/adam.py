@@ -1,0 +1,37 @@
+"""Adam, as torch computes it where it is quickest."""
+
+import torch
+
+from probes import torch_private
+
+__all__ = ["Adam"]
+
+
+class Adam:
+    """torch's fused Adam. Its optimiser refers to itself: what it holds would stay until a garbage collection.
+
+    Parameters
+    ----------
+    parameters, first, second:
+        Of one shape, list by list: what is to be changed, and the moments so far.
+    learning_rate:
+        Of every step.
+    steps:
+        That were made before.
+    """
+
+    def __init__(
+        self,
+        parameters: list[torch.Tensor],
+        first: list[torch.Tensor],
+        second: list[torch.Tensor],
+        *,
+        learning_rate: float,
+        steps: int = 0,
+    ) -> None:
+        self._parameters, self._moments, self._rate = parameters, (first, second), learning_rate
+        self._steps = [torch.full((), float(steps), device=p.device) for p in parameters]
+
+    def step(self, gradients: list[torch.Tensor]) -> None:
+        """Change the parameters by one step with the default decay rates."""
+        torch_private.adam_step(self._parameters, gradients, *self._moments, self._steps, self._rate)

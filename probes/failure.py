@@ -1,0 +1,36 @@
+"""What is kept of an attempt that raised."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import torch
+
+from probes.point import Measurement, Point
+
+__all__ = ["Failure"]
+
+T = TypeVar("T")
+
+
+class Failure:
+    """What went wrong, without the exception, which would keep every tensor of its frames alive."""
+
+    def __init__(self, error: Exception) -> None:
+        self._text = " ".join(f"{type(error).__name__}: {error}".split())
+        self._out_of_memory = isinstance(error, torch.OutOfMemoryError)
+
+    def of(self, point: Point) -> Measurement:
+        """Return the failed measurement of a point."""
+        return Measurement(point, "failed", self._text)
+
+    def smaller(self, pack: Sequence[T]) -> list[Sequence[T]]:
+        """Return what to try instead of a pack of several: its halves if memory was short, otherwise each one alone."""
+        size = len(pack) // 2 if self._out_of_memory else 1
+        return [pack[i : i + size] for i in range(0, len(pack), size)]
+
+    def note_halving(self, measured: Sequence[Measurement]) -> None:
+        """Count the failure in what was measured after it, if memory was short."""
+        if self._out_of_memory:
+            for m in measured:
+                if m.values:
+                    m.values["pack_halved"] += 1

@@ -1,0 +1,134 @@
+"""What torch does not promise to keep: every undocumented name of it that the probes call stands here.
+
+For torch 2.6 to 2.14, of which the tests have met 2.14.1 alone. Each name is tried once, on a few numbers, when this
+module is imported; where a release no longer has it, or it answers otherwise, documented functions take its place,
+which give the same numbers to rounding and take longer.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch.optim.adam import adam
+
+__all__ = [
+    "ONEDNN",
+    "adam_step",
+    "agree",
+    "aten_relu_backward",
+    "aten_tanh_backward",
+    "fused_adam_step",
+    "onednn_linear",
+    "plain_adam_step",
+    "plain_relu_backward",
+    "plain_tanh_backward",
+    "relu_backward",
+    "tanh_backward",
+]
+
+Tensors = list[torch.Tensor]
+
+_BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8  # torch's defaults
+
+
+def onednn_linear(
+    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, *, tanh: bool = False
+) -> torch.Tensor:
+    """Return ``x @ weight.T + bias``, or its tanh, by oneDNN: an operator that belongs to torch's compiler."""
+    function = "tanh" if tanh else "none"
+    out: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, function, [], "")
+    return out
+
+
+def aten_tanh_backward(d: torch.Tensor, h: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
+    """Return ``d (1 - h^2)``, the gradient before a tanh that gave h, by autograd's own kernel."""
+    if out is None:
+        result: torch.Tensor = torch.ops.aten.tanh_backward(d, h)
+        return result
+    torch.ops.aten.tanh_backward.grad_input(d, h, grad_input=out)
+    return out
+
+
+def plain_tanh_backward(d: torch.Tensor, h: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
+    """Return the same by a product."""
+    return torch.mul(d, 1 - h * h, out=out)
+
+
+def aten_relu_backward(d: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
+    """Return d where h is above 0, else 0: the gradient before a relu that gave h, by autograd's own kernel."""
+    out: torch.Tensor = torch.ops.aten.threshold_backward(d, h, 0)
+    return out
+
+
+def plain_relu_backward(d: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
+    """Return the same by a choice."""
+    return torch.where(h <= 0, 0, d)
+
+
+def fused_adam_step(
+    parameters: Tensors, gradients: Tensors, first: Tensors, second: Tensors, steps: Tensors, rate: float
+) -> None:
+    """Change parameters, moments and numbers of steps by a step of Adam: the function behind torch's optimiser.
+
+    Gradients must lie in memory as their parameters do: on a CPU it does not look at strides.
+    """
+    adam(
+        parameters,
+        gradients,
+        first,
+        second,
+        [],
+        steps,
+        fused=True,
+        capturable=parameters[0].is_cuda,
+        amsgrad=False,
+        beta1=_BETA_1,
+        beta2=_BETA_2,
+        lr=rate,
+        weight_decay=0.0,
+        eps=_EPSILON,
+        maximize=False,
+    )
+
+
+def plain_adam_step(
+    parameters: Tensors, gradients: Tensors, first: Tensors, second: Tensors, steps: Tensors, rate: float
+) -> None:
+    """Do the same by the formulas of Kingma and Ba, arXiv:1412.6980."""
+    for p, g, m, v, n in zip(parameters, gradients, first, second, steps, strict=True):
+        n.add_(1)
+        m.lerp_(g, 1 - _BETA_1)
+        v.mul_(_BETA_2).addcmul_(g, g, value=1 - _BETA_2)
+        deviation = (v / (1 - _BETA_2**n)).sqrt_().add_(_EPSILON)
+        p.sub_(m / (1 - _BETA_1**n) / deviation, alpha=rate)
+
+
+def agree(quick: Callable[[], torch.Tensor], plain: Callable[[], torch.Tensor]) -> bool:
+    """Return whether ``quick``, which calls a private name, answers at all, and as ``plain`` does."""
+    try:
+        return bool(torch.allclose(quick(), plain()))
+    except (AttributeError, RuntimeError, TypeError):  # the name is gone, or takes other arguments
+        return False
+
+
+def _one_step(step: Callable[[Tensors, Tensors, Tensors, Tensors, Tensors, float], None]) -> torch.Tensor:
+    p, g, m, v, n = (
+        torch.tensor([1.0, 2.0]),
+        torch.tensor([0.5, -1.0]),
+        torch.zeros(2),
+        torch.ones(2),
+        torch.tensor(3.0),
+    )
+    step([p], [g], [m], [v], [n], 0.1)
+    return torch.cat([p, m, v, n[None]])
+
+
+_d, _h = torch.tensor([2.0, 3.0]), torch.tensor([0.5, 0.0])
+_a = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+ONEDNN = agree(lambda: onednn_linear(_a, _a.t(), None), lambda: _a @ _a)  # otherwise products stay with torch
+_IN_PLACE = agree(lambda: aten_tanh_backward(_d, _h, torch.empty(2)), lambda: plain_tanh_backward(_d, _h))
+_ALONE = agree(lambda: aten_tanh_backward(_d, _h), lambda: plain_tanh_backward(_d, _h))
+tanh_backward = aten_tanh_backward if _IN_PLACE and _ALONE else plain_tanh_backward
+_RELU = agree(lambda: aten_relu_backward(_d, _h), lambda: plain_relu_backward(_d, _h))
+relu_backward = aten_relu_backward if _RELU else plain_relu_backward
+_ADAM = agree(lambda: _one_step(fused_adam_step), lambda: _one_step(plain_adam_step))
+adam_step = fused_adam_step if _ADAM else plain_adam_step

@@ -1,0 +1,43 @@
+"""The contender: what one would write oneself, a `tune.Tuner` with a function and a trial a point."""
+
+import tempfile
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import ray
+from ray import tune
+
+from probes import Images
+from sweep.bench.figure import timed
+from sweep.execution.cluster import start_ray
+from sweep.spec.spec import SweepSpec
+
+__all__ = ["seconds_of_trials"]
+
+
+def seconds_of_trials(
+    images: Images,
+    trial: Callable[..., None],
+    space: dict[str, Any],
+    search: tune.TuneConfig | None = None,
+    /,
+    **parameters: Any,
+) -> float:
+    """Return the seconds that Tune takes for trials of one core each, on a Ray of their own that is there already.
+
+    ``parameters`` are given to every trial by way of Ray's object store.
+    """
+    start_ray(SweepSpec(), images)
+    try:
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tuner = tune.Tuner(
+                tune.with_resources(tune.with_parameters(trial, **parameters) if parameters else trial, {"cpu": 1}),
+                param_space=space,
+                tune_config=search,
+                run_config=tune.RunConfig(storage_path=folder, verbose=0),
+            )
+            return timed(tuner.fit, "cpu")
+    finally:
+        ray.shutdown()

@@ -1,0 +1,143 @@
+"""All that the report shows, as data for JSON."""
+
+import platform
+import shlex
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from probes.point import NEEDED
+from sweep.measuring.settings import probe_settings
+from sweep.model.margin import MarginModel
+from sweep.report.cost import MOST_GROUPS, cost_data
+from sweep.report.data import (
+    column_data,
+    critical_data,
+    history_data,
+    line_data,
+    phase_data,
+    profile_data,
+    safe_text,
+    sampled_points,
+)
+from sweep.report.pictures import reconstruction_data
+from sweep.report.sentence import sentence
+from sweep.report.truth import truth_data
+from sweep.results.results import Results
+from sweep.results.status import status
+from sweep.spec.columns import COLUMNS, POINT
+from sweep.spec.options import AXES, MEASURED
+from sweep.spec.spec import SweepSpec
+from sweep.version import __version__, installed_versions
+
+__all__ = ["content"]
+
+_PACKAGES = ("torch", "ray", "optuna", "numpy", "scipy", "pandas", "plotly")
+_PROBED = (  # what `sweep probe` has options for
+    *("dataset", "data_dir", "images", "resize", "architecture", "width", "widths", "activation"),
+    *("probe", "statistic", "threshold", "penalty", "decoded_layers", "certainty", "probe_steps", "precision"),
+    *("train_images", "epochs", "optimizer", "lr", "batch", "level", "patience"),
+)
+_COUNTS = ("total", "done", "failed", "running", "diverged", "boundary_error")
+
+
+def content(results: Results, reconstructions: int | None = 0) -> dict[str, Any]:
+    """Return all that the page shows, as JSON knows it; ``reconstructions`` as of `document.write_report`."""
+    spec, points = results.spec, results.points
+    shown = sampled_points(points)
+    state = status(results)
+    return {
+        "title": safe_text(" · ".join([Path(spec.dataset).name, spec.architecture, spec.activation])),
+        "place": safe_text(results.home.place),
+        "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "sentence": sentence(results),
+        "status": {k: state[k] for k in _COUNTS},
+        "settings": _settings(spec),
+        "versions": _versions(),
+        **_predictions(spec),
+        "points": column_data(shown),
+        "all_points": len(points),
+        "meaning": COLUMNS["points"],
+        "profiles": profile_data(results, shown),
+        "reconstructions": reconstruction_data(spec, shown, reconstructions),
+        "command": _command(spec),
+        "phase": phase_data(results),
+        "line": line_data(results),
+        "critical": critical_data(results),
+        "truth": truth_data(results),
+        "history": history_data(results),
+        "cost": cost_data(results),
+        "failures": _failures(points),
+        "damaged": [[safe_text(name), safe_text(reason)] for name, reason in state["damaged"].items()],
+        "set_aside": [safe_text(name) for name in state["set_aside"]],
+    }
+
+
+def _settings(spec: SweepSpec) -> list[list[Any]]:
+    """Return name, value, and whether it is the default, of every option."""
+    defaults = asdict(SweepSpec())
+    settings = []
+    for name, value in asdict(spec).items():
+        if name != "first_points":
+            shown = " to ".join(f"{v:g}" for v in value) if name in AXES else _plain(value)
+            settings.append([name, safe_text(shown), value == defaults[name]])
+    return sorted(settings, key=lambda s: s[0] not in (*AXES, "points", *MEASURED))
+
+
+def _plain(value: Any) -> str:
+    """Return an option's value as it is shown."""
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "auto" if value is None else str(value)
+
+
+def _versions() -> list[list[str]]:
+    """Return name and version of what is installed here."""
+    own = [["trainability-sweep", __version__], ["Python", platform.python_version()]]
+    return own + [list(pair) for pair in installed_versions(*_PACKAGES).items()]
+
+
+def _predictions(spec: SweepSpec) -> dict[str, Any]:
+    """Return the axes, and what a network is predicted trainable by."""
+    settings = probe_settings(spec)
+    return {
+        "axes": {a: getattr(spec, a) for a in AXES},
+        "free": spec.free_axes,
+        "statistic": spec.statistic,
+        "needed": NEEDED.get(str(spec.statistic)),
+        "needs": NEEDED,
+        "through_depth": bool(spec.free_axes) and MarginModel(spec).through_depth,
+        "thresholds": {n: settings.threshold_of(n) for n in ("direct_horizon", "cascade_horizon")},
+    }
+
+
+def _command(spec: SweepSpec) -> str:
+    """Return the command that measures a point again, but for the point."""
+    defaults = SweepSpec()
+    words = ["sweep", "probe"]
+    for name in _PROBED:
+        value = getattr(spec, name)
+        if value is not None and value != getattr(defaults, name):
+            words += [f"--{name.replace('_', '-')}", ",".join(map(str, value)) if type(value) is tuple else str(value)]
+    return " ".join(map(_quoted, words))
+
+
+def _quoted(word: str) -> str:
+    """Quote a word for a shell: as bash writes it, where it holds what a terminal would obey when it is pasted."""
+    if word.isprintable():
+        return shlex.quote(word)
+    return "$'" + "".join(c if c.isprintable() and c not in "'\\" else f"\\U{ord(c):08x}" for c in word) + "'"
+
+
+def _failures(points: pd.DataFrame) -> dict[str, Any]:
+    """Return the failed points by their error, the most frequent first."""
+    rows: list[list[Any]] = []
+    for error, group in points[points["status"] == "failed"].groupby("error", sort=False):
+        example = group.iloc[0]
+        rows.append([safe_text(error), len(group), [float(example[a]) for a in POINT], safe_text(example["hostname"])])
+    return {"rows": sorted(rows, key=lambda r: -r[1])[:MOST_GROUPS], "kinds": len(rows)}

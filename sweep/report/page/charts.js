@@ -1,0 +1,276 @@
+// What Plotly draws: charts, their axes and legends, and the traces that they are made of.
+
+const charts = [];
+let chosen = null; // the index of a point
+
+const WHITE = "#ffffff"; // over the colours of a phase diagram, as the next two
+const BLACK = "#000000";
+const RED = "#e8254f";
+const NAMES = {
+  sigma_w: "weight standard deviation σ<sub>w</sub>",
+  sigma_b: "bias standard deviation σ<sub>b</sub>",
+  depth: "depth (hidden layers)",
+};
+const DASHED = "6px,4px";
+const PALETTE = ["rule", "ink", "soft", "quiet", "theory", "blue", "orange", "green", "purple"];
+
+const ink = (name) => `var(--${name})`; // of a legend, which follows the theme by itself
+
+function colours() {
+  const style = getComputedStyle(root);
+  return Object.fromEntries(PALETTE.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
+}
+
+// Charts
+
+function plot(node, label, draw, drawn) {
+  node.setAttribute("role", "group");
+  node.setAttribute("aria-label", label);
+  const config = { responsive: true, displayModeBar: false };
+  let begun = false;
+  function paint() {
+    const [traces, plan] = draw(colours());
+    Plotly.react(node, traces, plan, config);
+  }
+  function begin() {
+    begun = true;
+    paint();
+    if (drawn) drawn();
+  }
+  const chart = { node, begin, draw: () => begun && paint() };
+  charts.push(chart);
+  return chart;
+}
+
+// A chart is drawn when it comes near the window: the page opens at once, however much there is in it.
+function drawWhenNear() {
+  const waiting = new Map(charts.map((chart) => [chart.node, chart]));
+  function begin(node) {
+    const chart = waiting.get(node);
+    waiting.delete(node);
+    if (chart) chart.begin();
+  }
+  function ready() {
+    root.dataset.ready = Math.round(performance.now());
+  }
+  const near = new IntersectionObserver(
+    (entries) => {
+      for (const { target } of entries.filter((entry) => entry.isIntersecting)) {
+        near.unobserve(target);
+        begin(target);
+      }
+      ready();
+    },
+    { rootMargin: "300px" },
+  );
+  for (const node of waiting.keys()) near.observe(node);
+  if (!waiting.size) ready();
+  addEventListener("beforeprint", () => [...waiting.keys()].forEach(begin));
+}
+
+// A chart's place, its legend and what stands below it
+function figure(id, items, { title, caption, kind = "plot middle" } = {}) {
+  const node = el("div", { class: kind, id });
+  const below = caption && el("figcaption", {}, rich(caption));
+  return [el("figure", {}, title && heading(title), node, legend(items), below), node];
+}
+
+function layout(c, x, y, more = {}) {
+  const narrow = innerWidth < 560;
+  const coarse = matchMedia("(pointer: coarse)").matches;
+  const axis = (a) => ({
+    gridcolor: c.rule,
+    zeroline: false,
+    linecolor: c.quiet,
+    ticks: "outside",
+    tickcolor: c.quiet,
+    automargin: true,
+    ...a,
+    title: { text: a.title, standoff: 10, font: { size: 13 } },
+  });
+  return {
+    paper_bgcolor: "rgba(0,0,0,0)",
+    plot_bgcolor: "rgba(0,0,0,0)",
+    showlegend: false,
+    hovermode: "closest",
+    font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: c.ink },
+    hoverlabel: { bgcolor: c.soft, bordercolor: c.quiet, font: { color: c.ink, size: 12 }, align: "left" },
+    margin: { l: narrow ? 46 : 60, r: narrow ? 8 : 16, t: 10, b: 46 },
+    dragmode: coarse ? false : "zoom",
+    ...more,
+    xaxis: axis(x),
+    yaxis: axis(y),
+  };
+}
+
+// Round numbers for a logarithmic axis
+const ticksOf = (low, high) =>
+  [-4, -3, -2, -1, 0, 1, 2, 3]
+    .flatMap((e) => [1, 1.5, 2, 3, 5].map((m) => Number((m * 10 ** e).toPrecision(2))))
+    .filter((t) => t >= low * 0.999 && t <= high * 1.001);
+const ticked = (ticks) => ({ tickvals: ticks, ticktext: ticks.map(String) });
+
+// Legends
+
+function svg(tag, attributes, ...children) {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
+}
+
+// What a mark means: [text, {line | fill | mark, dash, edge}]; over: it stands on the colours of a phase diagram
+function legend(items, over) {
+  const entry = ([label, mark]) => {
+    const ground = over ? [svg("rect", { width: 30, height: 16, rx: 3, fill: "#6e7078" })] : [];
+    const shapes = [...ground, ...swatch(mark)];
+    return el("li", {}, svg("svg", { width: 30, height: 16, "aria-hidden": "true" }, ...shapes), rich(label));
+  };
+  return el("ul", { class: "legend" }, items.filter(Boolean).map(entry));
+}
+
+function swatch({ line, fill, mark, dash, edge, opacity, colour }) {
+  const shapes = [];
+  if (fill) {
+    const box = { x: 4, y: 2, width: 22, height: 12 };
+    shapes.push(svg("rect", { ...box, fill, "fill-opacity": opacity || 0.3 }));
+  }
+  if (line) {
+    const stroke = { stroke: line, "stroke-width": 2.4, "stroke-dasharray": dash || "none" };
+    shapes.push(svg("line", { x1: 2, x2: 28, y1: 8, y2: 8, ...stroke }));
+  }
+  const face = { fill: colour, stroke: edge || "none" };
+  if (mark === "cross")
+    shapes.push(svg("path", { d: "M11 4l8 8m0-8l-8 8", stroke: colour, "stroke-width": 2.2 }));
+  if (mark === "triangle") shapes.push(svg("path", { d: "M15 3l5 9h-10z", ...face }));
+  if (mark === "circle") shapes.push(svg("circle", { cx: 15, cy: 8, r: 4.4, ...face, "stroke-width": 1.2 }));
+  return shapes;
+}
+
+// Traces of points
+
+// Plotly takes a text for markup.
+const escaped = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+
+function hoverText(i) {
+  const get = (name) => (points[name] ? points[name][i] : null);
+  const known = (...names) => names.filter((name) => get(name) !== null);
+  const [w, b] = [number(get("sigma_w")), number(get("sigma_b"))];
+  const lines = [`σ<sub>w</sub> ${w}, σ<sub>b</sub> ${b}, depth ${get("depth")}, seed ${get("seed")}`];
+  if (get("status") !== "ok") lines.push(`<b>${escaped(get("status"))}</b>`);
+  lines.push(...((get("error") || "").slice(0, 180).match(/.{1,60}/g) || []).map(escaped));
+  for (const name of known("direct_horizon", "cascade_horizon", "margin")) {
+    const atLeast = get(`${name}_censored`) ? "at least " : "";
+    lines.push(`${name.replace("_", " ")} ${atLeast}${number(get(name))}`);
+  }
+  for (const name of known("direct_retained", "cascade_retained"))
+    lines.push(`${name.replace("_", " ")} ${number(get(name))}`);
+  if (known("accuracy").length)
+    lines.push(`accuracy ${number(get("accuracy"))}, ${get("trainable") ? "trained" : "not trained"}`);
+  return lines.join("<br>");
+}
+const hovers = indices.map(hoverText);
+
+// All points, on the colours of a phase diagram: white where they are good, faint where they are not near
+function marks(x, y, good, near) {
+  const crowded = count > 300;
+  const groups = { good: [], bad: [], failed: [] };
+  for (const i of indices) {
+    const measured = points.margin && points.margin[i] !== null;
+    groups[measured ? (good(i) ? "good" : "bad") : "failed"].push(i);
+  }
+  const trace = (name, color, marker) => ({
+    type: "scatter",
+    mode: "markers",
+    name,
+    cliponaxis: false,
+    x: groups[name].map((i) => points[x][i]),
+    y: groups[name].map((i) => points[y][i]),
+    customdata: groups[name],
+    text: groups[name].map((i) => hovers[i]),
+    hoverinfo: "text",
+    marker: { color, opacity: near ? groups[name].map((i) => (near(i) ? 1 : 0.18)) : 1, ...marker },
+  });
+  const dot = (edge) => ({
+    size: crowded ? 5 : 8,
+    symbol: "circle",
+    line: { color: edge, width: crowded ? 0.6 : 1 },
+  });
+  const cross = { size: 9, symbol: "x-thin", line: { color: RED, width: 2 } };
+  return [
+    trace("bad", BLACK, dot(WHITE)),
+    trace("good", WHITE, dot(BLACK)),
+    trace("failed", RED, cross),
+    ring(x, y),
+  ];
+}
+
+// Around the chosen point
+const ring = (x, y) => ({
+  type: "scatter",
+  mode: "markers",
+  name: "chosen",
+  hoverinfo: "skip",
+  x: chosen === null ? [] : [points[x][chosen]],
+  y: chosen === null ? [] : [points[y][chosen]],
+  marker: { size: 17, color: "rgba(0,0,0,0)", line: { color: "#ff9d1c", width: 3.5 } },
+});
+
+// Traces of curves
+
+const path = (x, y, color, width, dash) => ({
+  type: "scatter",
+  mode: "lines",
+  x,
+  y,
+  hoverinfo: "skip",
+  connectgaps: false,
+  line: { color, width, dash: dash || "solid" },
+});
+
+// Between two curves over y: a closed outline for each stretch in which both are known
+function band(low, high, y, fillcolor, flip) {
+  const x = [];
+  const other = [];
+  let from = null;
+  for (let i = 0; i <= y.length; i++) {
+    const known = i < y.length && low[i] !== null && high[i] !== null;
+    if (known && from === null) from = i;
+    if (!known && from !== null) {
+      x.push(...low.slice(from, i), ...high.slice(from, i).reverse(), null);
+      other.push(...y.slice(from, i), ...y.slice(from, i).reverse(), null);
+      from = null;
+    }
+  }
+  return {
+    type: "scatter",
+    mode: "lines",
+    x: flip ? other : x,
+    y: flip ? x : other,
+    fill: "toself",
+    fillcolor,
+    line: { width: 0 },
+    hoverinfo: "skip",
+  };
+}
+
+function heat(c, x, y, z, [low, high], label, ticks) {
+  const bar = {
+    thickness: 12,
+    outlinewidth: 0,
+    title: { text: label, side: "right", font: { size: 12 } },
+    tickcolor: c.quiet,
+  };
+  return {
+    type: "heatmap",
+    x,
+    y,
+    z,
+    zmin: low,
+    zmax: high,
+    zsmooth: "best",
+    colorscale: "Cividis",
+    colorbar: ticks ? { ...bar, tickvals: ticks.map(Math.log10), ticktext: ticks.map(String) } : bar,
+    hoverinfo: "skip",
+  };
+}

@@ -1,0 +1,102 @@
+// The data of the page, its elements and texts, and its theme. Whatever comes from the data is set as text: never
+// as markup, never as code.
+
+const data = JSON.parse(document.getElementById("data").textContent);
+const root = document.documentElement;
+const points = data.points; // columns
+const count = points.seed.length;
+const indices = Array.from({ length: count }, (_, i) => i); // of the points
+
+// Numbers
+
+const lowest = (values) => values.reduce((a, b) => (b !== null && b < a ? b : a), Infinity);
+const highest = (values) => -lowest(values.map((v) => (v === null ? null : -v)));
+
+function interpolate(x, y, at) {
+  const i = x.findIndex((v) => v >= at);
+  if (i <= 0 || y[i] === null) return y[Math.max(0, i)];
+  return y[i - 1] + ((y[i] - y[i - 1]) * (at - x[i - 1])) / (x[i] - x[i - 1]);
+}
+
+// Texts of numbers
+
+const missing = (v) => v === null || v === undefined;
+const whole = (n) => n.toLocaleString("en");
+const many = (n, one, more = `${one}s`) => `${whole(n)} ${n === 1 ? one : more}`;
+const share = (v) => (missing(v) ? "–" : `${number(100 * v, 2)} %`);
+const places = (v, digits = 3) => (typeof v === "number" ? v.toFixed(digits) : "–");
+
+function number(v, digits = 4) {
+  if (typeof v === "number") return String(Number(v.toPrecision(digits)));
+  return missing(v) ? "–" : String(v);
+}
+
+function operations(v) {
+  if (typeof v !== "number") return "–";
+  const step = Math.max(0, Math.min(6, Math.floor(Math.log10(v) / 3)));
+  return `${number(v / 1000 ** step, 3)} ${["", "k", "M", "G", "T", "P", "E"][step]}FLOP`;
+}
+
+// Elements
+
+function el(tag, attributes, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes || {})) {
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (value !== false && !missing(value)) node.setAttribute(name, value);
+  }
+  node.append(...children.flat().filter((c) => !missing(c) && c !== ""));
+  return node;
+}
+
+// A text with its symbols' indices set below the line
+const rich = (text) =>
+  text
+    .split(/(σ_[wb]|ξ_c|χ_1)/)
+    .map((s) => (/^[σξχ]_.$/.test(s) ? el("span", {}, s[0], el("sub", {}, s[2])) : s));
+
+const paragraph = (text) => el("p", {}, rich(text));
+const remark = (text) => el("p", { class: "quiet" }, rich(text));
+const heading = (text) => el("h3", {}, rich(text));
+const button = (attributes, text) => el("button", { type: "button", ...attributes }, text);
+
+function table(titles, rows, kinds = []) {
+  const cell = (tag, scope, value, i) =>
+    el(tag, { class: kinds[i] || null, scope }, typeof value === "string" ? rich(value) : value);
+  const heads = (names) => names.map((name, i) => cell("th", "col", name, i));
+  const cells = (row) => row.map((v, i) => (i ? cell("td", null, v, i) : cell("th", "row", v, 0)));
+  const body = rows.map((row) => el("tr", {}, cells(row)));
+  const top = titles && el("thead", {}, el("tr", {}, heads(titles)));
+  return el("div", { class: "wide" }, el("table", {}, top, el("tbody", {}, body)));
+}
+
+function section(id, title, ...children) {
+  document.getElementById("contents").append(el("a", { href: `#${id}` }, title));
+  const label = el("h2", { id: `${id}-title` }, title);
+  const node = el("section", { id, "aria-labelledby": `${id}-title` }, label, children);
+  document.getElementById("main").append(node);
+  return node;
+}
+
+// Light and dark
+
+function followTheme(repaint) {
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const switcher = document.getElementById("theme");
+  const modes = ["auto", "dark", "light"];
+  let mode = "auto";
+  function apply() {
+    root.dataset.theme = mode === "auto" ? (dark.matches ? "dark" : "light") : mode;
+    repaint();
+  }
+  switcher.addEventListener("click", () => {
+    mode = modes[(modes.indexOf(mode) + 1) % modes.length];
+    switcher.textContent = `Theme: ${mode}`;
+    switcher.setAttribute("aria-label", `Colours: ${mode === "auto" ? "as the system's" : mode}`);
+    apply();
+  });
+  dark.addEventListener("change", () => {
+    if (mode === "auto") apply();
+  });
+  apply();
+}

@@ -1,0 +1,190 @@
+// The chosen point: its profile, its reconstructions, the command that measures it again, and its row.
+
+const PROFILES = [
+  ["direct_retained", "direct probe", "blue", "direct_horizon", "solid"],
+  ["cascade_retained", "cascade", "orange", "cascade_horizon", "dash"],
+].filter(([name]) => data.profiles[name]);
+const hasProfile = (i) => PROFILES.some(([name]) => data.profiles[name][i]);
+const profiled = indices.filter(hasProfile);
+const order = [...indices].sort(
+  (a, b) =>
+    points.sigma_w[a] - points.sigma_w[b] ||
+    points.sigma_b[a] - points.sigma_b[b] ||
+    points.depth[a] - points.depth[b],
+);
+
+const detail = el("aside", { class: "detail", "aria-label": "The chosen point" });
+const parts = {
+  position: el("span", { "aria-live": "polite" }),
+  profile: el("div", { class: "plot small", id: "profile" }),
+  without: el("p", { class: "quiet" }),
+  again: el("div", {}),
+  row: el("div", {}),
+};
+
+function showDetail() {
+  const label = "Retained information after each layer of the chosen point";
+  plot(parts.profile, label, (c) => curves(c, chosen === null ? [] : [chosen], false));
+  const step = (id, by, sign) =>
+    button(
+      { id, "aria-label": `${id[0].toUpperCase()}${id.slice(1)} point`, onclick: () => chooseNext(by) },
+      sign,
+    );
+  const title = heading("What is left after each layer");
+  detail.append(
+    el("div", { class: "steps" }, parts.position, step("previous", -1, "‹"), step("next", 1, "›")),
+    el("div", {}, title, parts.profile, parts.without, profileLegend()),
+    parts.again,
+    parts.row,
+  );
+  const margin = (i) => (points.margin ? (points.margin[i] ?? -Infinity) : 0);
+  choose(order.reduce((best, i) => (margin(i) > margin(best) ? i : best)));
+}
+
+function choose(i) {
+  chosen = i;
+  parts.position.textContent = `Point ${order.indexOf(i) + 1} of ${whole(count)}`;
+  parts.without.textContent = hasProfile(i) ? "" : "This point has no profile.";
+  parts.again.replaceChildren(...reconstructions(i), ...commandOf(i));
+  parts.row.replaceChildren(rowOf(i));
+  for (const chart of charts)
+    if (["profile", "plane", "depths", "along"].includes(chart.node.id)) chart.draw();
+}
+
+function chooseNext(step) {
+  const now = chosen === null ? (step > 0 ? -1 : count) : order.indexOf(chosen);
+  choose(order[(now + step + count) % count]);
+}
+
+// Its row
+
+function rowOf(i) {
+  const names = Object.keys(points).filter((name) => points[name][i] !== null && points[name][i] !== "");
+  const cells = (name) => [
+    el("th", { scope: "row", title: data.meaning[name] || "" }, name),
+    el("td", {}, shown(name, points[name][i])),
+  ];
+  const rows = names.map((name) => el("tr", {}, cells(name)));
+  const body = el("table", { id: "row" }, el("tbody", {}, rows));
+  return el("details", { open: "" }, el("summary", {}, "Row"), body);
+}
+
+function shown(name, value) {
+  if (name === "finished")
+    return `${new Date(value * 1000).toISOString().slice(0, 19).replace("T", " ")} UTC`;
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  return String(value);
+}
+
+// Its command
+
+function commandOf(i) {
+  const point = ["sigma_w", "sigma_b", "depth", "seed"].map(
+    (n) => `--${n.replace("_", "-")} ${points[n][i]}`,
+  );
+  const words = `${data.command} ${point.join(" ")} --images-out point.png`;
+  const code = el("pre", { id: "command", tabindex: 0 }, words);
+  const copier = button({ id: "copy", onclick: () => copy(code, copier) }, "Copy");
+  const what =
+    "This measures the point again, trains it, and draws reconstructions of more images, before and after:";
+  return [remark(what), code, copier];
+}
+
+async function copy(code, copier) {
+  try {
+    await navigator.clipboard.writeText(code.textContent);
+  } catch {
+    getSelection().selectAllChildren(code);
+    document.execCommand("copy");
+  }
+  copier.textContent = "Copied";
+  setTimeout(() => {
+    copier.textContent = "Copy";
+  }, 1500);
+}
+
+// Its reconstructions, or those of the nearest point that has any
+
+function away(i, k) {
+  return Object.entries(data.axes).reduce((sum, [name, ends]) => {
+    const scale = name === "depth" ? Math.log : (v) => v;
+    const length = scale(ends[1]) - scale(ends[0]) || 1;
+    return sum + ((scale(points[name][i]) - scale(points[name][k])) / length) ** 2;
+  }, 0);
+}
+
+function reconstructions(i) {
+  const { at, layers, images, why_not: why } = data.reconstructions;
+  if (!at.length) return [heading("Its reconstructions"), why ? remark(`None are shown: ${why}`) : ""];
+  const best = at.reduce((a, k, n) => (away(i, k) < away(i, at[a]) ? n : a), 0);
+  const k = at[best];
+  const tiles = images[best].map((src, n) => {
+    const layer = n ? layers[best][n - 1] : null;
+    const alt = n ? `What is left of it after layer ${layer}` : "A test image";
+    return el("span", {}, el("img", { src, alt }), el("small", {}, n ? String(layer) : "image"));
+  });
+  const below =
+    "A test image, and what linear decoders give back of it after so many layers, each in its own range from black to white.";
+  return [
+    heading(k === i ? "Its reconstructions" : "Reconstructions nearby"),
+    k === i ? "" : nearest(k),
+    el("div", { class: "tiles", id: "tiles" }, tiles),
+    remark(below),
+  ];
+}
+
+function nearest(k) {
+  const [w, b, depth] = ["sigma_w", "sigma_b", "depth"].map((name) => number(points[name][k]));
+  const where = `σ_w ${w}, σ_b ${b}, depth ${depth}`;
+  const show = button({ id: "nearest", onclick: () => choose(k) }, "Show it");
+  return el(
+    "p",
+    { class: "quiet" },
+    rich(`Of the nearest network that was measured again: ${where}. `),
+    show,
+  );
+}
+
+// Profiles
+
+function profileLegend() {
+  const items = PROFILES.map(([, label, colour, , dash]) => [
+    label,
+    { line: ink(colour), dash: dash === "dash" ? "5 3" : null },
+  ]);
+  return legend([...items, ["threshold of the horizon", { line: ink("quiet"), dash: "2 2" }]]);
+}
+
+function curves(c, some, labelled) {
+  const curve = (i) =>
+    PROFILES.filter(([name]) => data.profiles[name][i]).map(([name, label, colour, , dash]) => {
+      const [layers, values] = data.profiles[name][i];
+      return {
+        type: "scatter",
+        mode: layers.length > 30 || some.length > 1 ? "lines" : "lines+markers",
+        x: layers,
+        y: values,
+        line: { color: c[colour], width: 2, dash },
+        marker: { size: 5, color: c[colour] },
+        opacity: some.length > 20 ? 0.4 : 1,
+        hovertemplate: `layer %{x}: %{y:.3f}<extra>${labelled ? label : ""}</extra>`,
+      };
+    });
+  const traces = some.flatMap(curve);
+  const last = Math.max(...traces.map((trace) => trace.x.at(-1)), 2);
+  for (const [, , colour, horizon] of PROFILES) {
+    const threshold = data.thresholds[horizon];
+    traces.push(path([1, last], [threshold, threshold], c[colour], 1, "dot"));
+  }
+  return [traces, layout(c, { title: "layer", range: [0.5, last + 0.5] }, { title: "retained information" })];
+}
+
+// The profiles of all replicas of the only point
+function replicasFigure() {
+  const caption =
+    "1: the image is perfectly reconstructed; 0: no better than the mean image. One curve for each network.";
+  const node = el("div", { class: "plot", id: "replicas" });
+  plot(node, "Retained information after each layer", (c) => curves(c, profiled.slice(0, 200), true));
+  const below = el("figcaption", {}, caption);
+  return el("figure", {}, heading("What is left after each layer"), node, profileLegend(), below);
+}

@@ -1,0 +1,391 @@
+// The sections of the page, and the page itself.
+
+function head() {
+  document.getElementById("title").textContent = data.title;
+  document.getElementById("sentence").append(...rich(data.sentence));
+  const { total, done, failed, running, diverged, boundary_error: error } = data.status;
+  const left = total - done - failed;
+  const damaged = data.damaged.length;
+  const chips = [
+    [whole(done), `of ${many(total, "point")} measured`],
+    left > 0 && [
+      whole(left),
+      running > 0 ? `to go, ${whole(running)} of them under way` : "not measured",
+      true,
+    ],
+    diverged && [whole(diverged), "diverged (measured: they retain nothing)"],
+    failed && [whole(failed), "failed", true],
+    damaged && [whole(damaged), damaged === 1 ? "file left out" : "files left out", true],
+    error !== null && [share(error), "of the range expected on the wrong side of the boundary"],
+    data.cost.elapsed && [data.cost.elapsed, "from the first point to the last"],
+  ];
+  const chip = ([value, label, warn]) =>
+    el("li", { class: warn ? "warn" : null }, el("b", {}, value), el("span", {}, label));
+  document.getElementById("chips").append(...chips.filter(Boolean).map(chip));
+}
+
+function summarySection() {
+  const differ = data.settings.filter(([, , isDefault]) => !isDefault);
+  const same = data.settings.filter(([, , isDefault]) => isDefault);
+  const options = (rows) =>
+    table(
+      ["option", "value"],
+      rows.map(([name, value]) => [name, value]),
+      ["", "text"],
+    );
+  const defaults = `${many(same.length, "option")} with ${same.length === 1 ? "its default" : "their defaults"}`;
+  const facts = [["directory", data.place], ["written", data.written], ...data.versions];
+  const left = [
+    heading("The sweep"),
+    differ.length ? options(differ) : remark("All options have their defaults."),
+    el("details", {}, el("summary", {}, defaults), options(same)),
+  ];
+  const right = [
+    heading("Where and with what"),
+    table(null, facts, ["", "text"]),
+    remark("Versions are those of the machine that wrote this page."),
+  ];
+  section("summary", "Summary", el("div", { class: "pair" }, el("div", {}, left), el("div", {}, right)));
+}
+
+function criticalSection() {
+  const node = section("critical", "Critical line against theory");
+  if (!hasLine) {
+    const fixed = "σ_w is fixed: there is no critical line to find.";
+    node.append(paragraph(free.has("sigma_w") ? "Too few points for a critical line." : fixed));
+    return;
+  }
+  const where = byHorizon ? "information travels deepest" : "the score is largest";
+  const apart = data.critical.apart;
+  const sentences = [
+    `Where ${where}, as measured, and where mean field theory of infinite width puts it.`,
+    apart === null ? "" : ` On average they are ${number(apart, 2)} apart in σ_w.`,
+    theory ? "" : " There is no such theory for this architecture.",
+  ];
+  const [chart, place] = figure("line", [
+    ["measured, and its 90 % interval", { line: ink("blue"), fill: ink("blue") }],
+    theory ? ["mean field, χ_1 = 1", { line: ink("theory"), dash: "5 3" }] : null,
+  ]);
+  node.append(paragraph(sentences.join("")), chart);
+  plot(place, "Critical sigma_w over sigma_b", (c) => {
+    const interval = band(critical.lower, critical.upper, critical.sigma_b, "rgba(0,114,178,0.25)", true);
+    const traces = [interval, measuredLine(c), ...(theory ? [theoryLine(c)] : [])];
+    return [traces, layout(c, { title: NAMES.sigma_b }, { title: "critical σ<sub>w</sub>" })];
+  });
+}
+
+// A line, or a mark at the only σ_b
+const lineMode = () => (critical.sigma_b.length === 1 ? "markers" : "lines");
+
+function measuredLine(c) {
+  const { sigma_w: middle, sigma_b: x, lower, upper } = critical;
+  const bars = {
+    type: "data",
+    symmetric: false,
+    array: [upper[0] - middle[0]],
+    arrayminus: [middle[0] - lower[0]],
+    color: c.blue,
+    thickness: 2,
+  };
+  return {
+    type: "scatter",
+    mode: lineMode(),
+    x,
+    y: middle,
+    line: { color: c.blue, width: 2.6 },
+    marker: { size: 10, color: c.blue },
+    customdata: lower.map((v, i) => [v, upper[i]]),
+    hovertemplate:
+      "σ<sub>b</sub> %{x:.3f}: σ<sub>w</sub> %{y:.3f} (%{customdata[0]:.3f} to %{customdata[1]:.3f})<extra></extra>",
+    ...(x.length === 1 ? { error_y: bars } : {}),
+  };
+}
+
+const theoryLine = (c) => ({
+  ...path(theory.sigma_b, theory.sigma_w, c.theory, 2.2, DASHED),
+  mode: lineMode(),
+  marker: { size: 10, color: c.theory, symbol: "diamond-open" },
+  hoverinfo: undefined,
+  hovertemplate: "mean field: σ<sub>w</sub> %{y:.3f}<extra></extra>",
+});
+
+function horizonSection() {
+  const node = section("horizon", "Horizon against depth");
+  const known = ["direct_horizon", "cascade_horizon"].filter(
+    (n) => points[n] && points[n].some((v) => v !== null),
+  );
+  if (!known.length) {
+    node.append(paragraph("No horizon has been measured."));
+    return;
+  }
+  const name = known.includes(data.statistic) ? data.statistic : known[0];
+  const needed = data.needs[name];
+  const lost = `less than ${number(data.thresholds[name])} of the image's information is retained`;
+  const depth = needed === 1 ? "its depth" : `${needed} times its depth`;
+  const [chart, place] = figure("reach", [
+    ["predicted trainable", { mark: "circle", colour: ink("blue") }],
+    ["not", { mark: "circle", colour: ink("orange") }],
+    ["at least: the end of what the probe saw", { mark: "triangle", colour: ink("blue") }],
+    [`horizon = ${needed === 1 ? "depth" : `${needed} × depth`}`, { line: ink("quiet"), dash: "5 3" }],
+  ]);
+  node.append(
+    paragraph(
+      `The layer after which ${lost} (${name.replace("_", " ")}), for networks of each depth. On or above the line a network is predicted trainable: its horizon is at least ${depth}.`,
+    ),
+    chart,
+  );
+  plot(place, "Horizon over depth", (c) => horizonChart(c, name, needed));
+}
+
+function horizonChart(c, name, needed) {
+  const some = indices.filter((i) => points[name][i] !== null);
+  const ahead = (i) => points[name][i] >= needed * points.depth[i];
+  const censored = (i) => points[`${name}_censored`] && points[`${name}_censored`][i];
+  const crowded = count > 300;
+  const values = some.map((i) => Math.max(points[name][i], 0.1));
+  const dots = {
+    type: "scatter",
+    mode: "markers",
+    x: some.map((i) => points.depth[i]),
+    y: values,
+    text: some.map((i) => hovers[i]),
+    hoverinfo: "text",
+    cliponaxis: false,
+    marker: {
+      size: crowded ? 5 : 7,
+      opacity: crowded ? 0.6 : 0.9,
+      color: some.map((i) => (ahead(i) ? c.blue : c.orange)),
+      symbol: some.map((i) => (censored(i) ? "triangle-up" : "circle")),
+    },
+  };
+  const [first, last] = [lowest(points.depth), highest(points.depth)];
+  const x = Array.from({ length: 50 }, (_, i) => first + ((last - first) * i) / 49);
+  const y = x.map((depth) => depth * needed);
+  const ticks = ticksOf(lowest([...values, y[0]]) / 1.5, highest([...values, needed * last]) * 1.5);
+  return [
+    [path(x, y, c.quiet, 2, DASHED), dots],
+    layout(c, { title: NAMES.depth }, { title: "horizon (layers)", type: "log", ...ticked(ticks) }),
+  ];
+}
+
+function truthSection() {
+  const truth = data.truth;
+  const node = section("truth", "Prediction against truth");
+  if (!truth) {
+    const how = "sweep run --train boundary (or all) trains them, and says how right the probes were.";
+    node.append(paragraph(`No network was trained in this sweep. ${how}`));
+    return;
+  }
+  const { trained, trainable, level, compared, why_not: why } = truth;
+  const were = `${many(trained, "network")} ${trained === 1 ? "was" : "were"} trained`;
+  const good = `${whole(trainable)} came above an accuracy of ${number(level, 3)}`;
+  const some = ` Compared here: ${whole(compared || 0)} of them, drawn at random.`;
+  node.append(paragraph(`${were}; ${good}.${compared && compared < trained ? some : ""}`));
+  if (why) node.append(paragraph(`There is no comparison yet: ${why}`));
+  else
+    node.append(
+      el("div", { class: "pair" }, scoresFigure(truth), rocFigure(truth)),
+      ...statisticsTable(truth),
+    );
+}
+
+function statisticsTable(truth) {
+  const interval = (row, name) => {
+    const [value, low, high] = [name, `${name}_5`, `${name}_95`].map((n) => places(row[n]));
+    return row[name] === null ? "–" : `${value} [${low}, ${high}]`;
+  };
+  const rows = Object.entries(truth.table).map(([name, row]) => [
+    name === truth.default ? `${name} (drives the sweep)` : name,
+    interval(row, "auc"),
+    interval(row, "auc_hard"),
+    places(row.accuracy, 2),
+    interval(row, "iou"),
+    places(row.distance, 2),
+    places(row.brier, 2),
+  ]);
+  const titles = ["statistic", "AUC", "hard half", "accuracy", "IoU", "distance", "Brier"];
+  const meaning =
+    "In brackets 5 % to 95 %. Hard half: the points nearest to the true boundary. Accuracy: at the default threshold. IoU: of the predicted region and the true one. Distance: in σ_w, along the boundary.";
+  return [table(titles, rows, ["", ...Array(6).fill("number")]), remark(meaning)];
+}
+
+function scoresFigure(truth) {
+  const name = truth.default;
+  const items = [
+    ["trained", { mark: "circle", colour: ink("blue") }],
+    ["not", { mark: "circle", colour: ink("orange") }],
+  ];
+  const caption = `Accuracy over the score of ${name}: ${truth.meaning[name]}. To the right of 0 a network is predicted trainable; above the line it was trained.`;
+  const [node, place] = figure("scores", items, { title: "What training gave", caption });
+  plot(place, "Accuracy over score", (c) => {
+    const dots = {
+      type: "scatter",
+      mode: "markers",
+      x: truth.score,
+      y: truth.accuracy,
+      customdata: truth.depth,
+      hovertemplate: "score %{x:.3f}, accuracy %{y:.3f}, depth %{customdata}<extra></extra>",
+      cliponaxis: false,
+      marker: {
+        size: truth.score.length > 400 ? 5 : 7,
+        color: truth.above.map((above) => (above ? c.blue : c.orange)),
+      },
+    };
+    const x = [Math.min(0, lowest(truth.score)), Math.max(0, highest(truth.score))];
+    const level = path(x, [truth.level, truth.level], c.quiet, 1.5, DASHED);
+    const zero = path([0, 0], [0, 1], c.quiet, 1.5, DASHED);
+    const up = { title: "accuracy after training", range: [0, 1.02] };
+    return [[level, zero, dots], layout(c, { title: "score" }, up)];
+  });
+  return node;
+}
+
+function rocFigure(truth) {
+  const palette = ["blue", "orange", "green", "purple"];
+  const dashes = ["solid", DASHED, "2px,3px", "8px,3px,2px,3px"];
+  const names = [truth.default, ...Object.keys(truth.roc).filter((n) => n !== truth.default)];
+  const styles = names.map((name, i) => {
+    const theoretical = name === "xi_c" || name === "chi_1";
+    return { name, i, colour: palette[i % 4], dash: dashes[Math.floor(i / 4) % 4 || (theoretical ? 1 : 0)] };
+  });
+  const items = styles.map(({ name, colour, dash }) => [
+    `${name}, AUC ${places(truth.table[name].auc)}`,
+    { line: ink(colour), dash: dash === "solid" ? null : "4 3" },
+  ]);
+  const caption =
+    "Share of the trained networks that are recognised, over the share of the others that are taken for trained, at every threshold.";
+  const [node, place] = figure("roc", items, { title: "ROC", caption });
+  plot(place, "ROC curves", (c) => {
+    const curve = ({ name, i, colour, dash }) => ({
+      type: "scatter",
+      mode: "lines",
+      x: truth.roc[name][0],
+      y: truth.roc[name][1],
+      name,
+      line: { color: c[colour], width: i ? 1.6 : 3, dash },
+      hovertemplate: `${name}<br>%{y:.0%} recognised, %{x:.0%} wrongly<extra></extra>`,
+    });
+    const chance = path([0, 1], [0, 1], c.rule, 1.5);
+    const x = { title: "wrongly taken for trained", range: [-0.02, 1], tickformat: ".0%" };
+    const y = { title: "recognised", range: [0, 1.02], tickformat: ".0%" };
+    return [[chance, ...[...styles].reverse().map(curve)], layout(c, x, y)];
+  });
+  return node;
+}
+
+function historySection() {
+  const history = data.history;
+  const node = section("history", "Search history");
+  if (!history) {
+    const none = "No axis is free: there is no boundary to find.";
+    node.append(paragraph(free.size ? "Too few points for a boundary." : none));
+    return;
+  }
+  const { error, points: counts, search, until } = history;
+  const after = (i) => `${share(error.at(i))} after ${many(counts.at(i), "point")}`;
+  const [chart, place] = figure("errors", [
+    ["expected error", { line: ink("blue") }],
+    until ? ["where the sweep was told to stop", { line: ink("quiet"), dash: "5 3" }] : null,
+  ]);
+  node.append(
+    paragraph(
+      `How much of the range is expected to be on the wrong side of the boundary, by the account of a model of the points that had been measured by then (search: ${search}). It went from ${after(0)} to ${after(-1)}.`,
+    ),
+    chart,
+  );
+  const label = "Expected error of the boundary over the number of points";
+  plot(place, label, (c) => historyChart(c, history));
+}
+
+function historyChart(c, { error, points: counts, seconds, until }) {
+  const percent = error.map((e) => 100 * e);
+  const traces = [
+    {
+      type: "scatter",
+      mode: "lines+markers",
+      x: counts,
+      y: percent,
+      customdata: seconds,
+      line: { color: c.blue, width: 2.4 },
+      marker: { size: 7 },
+      hovertemplate: "%{x} points, %{customdata:.3~s} s after the first: %{y:.3g} %<extra></extra>",
+    },
+  ];
+  const [first, last] = [counts[0], counts.at(-1)];
+  if (until) traces.push(path([first, last], [100 * until, 100 * until], c.quiet, 2, DASHED));
+  const round = [1, 2, 3, 5].flatMap((m) => [1, 10, 100, 1e3, 1e4, 1e5, 1e6].map((e) => m * e));
+  const x = round.filter((v) => v >= first / 1.2 && v <= last * 1.2);
+  const ticks = ticksOf(lowest(percent) / 1.5, highest(percent) * 1.5);
+  const scale = ticks.length > 1 ? { type: "log", ...ticked(ticks) } : { rangemode: "tozero" };
+  const across = { title: "points measured", type: "log", tickvals: x, ticktext: x.map(whole) };
+  return [traces, layout(c, across, { title: "expected error (% of the range)", ...scale })];
+}
+
+function costSection() {
+  const { kinds, hosts, all_hosts: all, rate } = data.cost;
+  const node = section("cost", "Cost");
+  if (!kinds.length) {
+    node.append(paragraph("Nothing has been measured yet."));
+    return;
+  }
+  const kindRows = kinds.map(([name, n, each, together, flops]) => {
+    return [name, whole(n), each || "–", together || "–", operations(flops)];
+  });
+  const hostRows = hosts.map(([host, device, n, busy, speed]) => {
+    return [plain(host || "–"), plain(device || "–"), whole(n), busy || "–", number(speed)];
+  });
+  const numeric = (n) => Array(n).fill("number");
+  node.append(
+    table(["", "points", "each", "together", "operations (estimated)"], kindRows, ["", ...numeric(4)]),
+    table(["host", "device", "points", "busy", "points a second"], hostRows, ["", "", ...numeric(3)]),
+  );
+  if (all > hosts.length) node.append(remark(`${hosts.length} of ${all} are shown.`));
+  const speed = rate ? `${number(rate, 3)} points a second in all, from the first to the last. ` : "";
+  const counted = "Points a second count pauses as time, and busy is the time of probes and trainings.";
+  node.append(remark(`${speed}${counted}`));
+}
+
+// A text of anybody's, in which no symbol is set
+const plain = (text) => el("span", {}, text);
+
+function failuresSection() {
+  const { rows, kinds } = data.failures;
+  const { damaged, set_aside: aside } = data;
+  const node = section("failures", "Failures");
+  if (!rows.length && !damaged.length && !aside.length)
+    node.append(paragraph("No point failed, and no file is damaged."));
+  if (rows.length) {
+    const example = ([w, b, depth, seed]) =>
+      `σ_w ${number(w)}, σ_b ${number(b)}, depth ${depth}, seed ${seed}`;
+    const cells = ([error, n, p, host]) => [whole(n), plain(error), example(p), plain(host)];
+    node.append(table(["points", "error", "for example", "on"], rows.map(cells), ["number", "text", "", ""]));
+  }
+  if (kinds > rows.length)
+    node.append(remark(`The most frequent ${rows.length} of ${kinds} errors are shown.`));
+  if (damaged.length) {
+    const files = damaged.map((names) => names.map(plain));
+    node.append(heading("Files left out"), table(["file", "why"], files, ["", "text"]));
+  }
+  if (aside.length) {
+    const names = aside.map((name) => el("li", {}, name));
+    node.append(heading("Files set aside before"), el("ul", {}, names));
+  }
+}
+
+function footer() {
+  const text = `Written ${data.written} by sweep report. This page fetches nothing and sends nothing.`;
+  document.getElementById("footer").append(remark(text));
+}
+
+followTheme(() => charts.forEach((chart) => chart.draw()));
+head();
+summarySection();
+phaseSection();
+criticalSection();
+horizonSection();
+truthSection();
+historySection();
+costSection();
+failuresSection();
+footer();
+drawWhenNear();

@@ -1,0 +1,57 @@
+"""What is known of a place."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from sweep.levelset.sampler import CENSORED
+from sweep.spec.design import Place
+
+__all__ = ["Outcome", "Row", "place_of"]
+
+Row = Mapping[str, Any]
+
+
+class Outcome:
+    """What is known of a place: sums over its replicas, since a sweep may have a hundred thousand places."""
+
+    __slots__ = ("accuracy", "censored", "chance", "margin", "measured", "number", "seeds", "trained")
+
+    def __init__(self, number: int | None = None) -> None:
+        self.number = number  # of its trial in the study; -1 if it can have none
+        self.seeds: tuple[int, ...] = ()  # that have a row
+        self.measured = self.trained = 0  # of them, those that have a margin, an accuracy
+        self.margin = self.accuracy = self.chance = 0.0
+        self.censored = False
+
+    def add(self, row: Row) -> None:
+        """Take in a replica, once."""
+        if row["seed"] in self.seeds:
+            return
+        self.seeds += (row["seed"],)
+        if row["status"] == "failed" or not math.isfinite(row["margin"]):
+            return
+        self.measured += 1
+        self.margin += row["margin"]
+        self.censored |= bool(row["margin_censored"])
+        if row.get("accuracy") is not None and math.isfinite(row["accuracy"]):
+            self.trained += 1
+            self.accuracy += row["accuracy"]
+            self.chance += row["chance"]
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Return what the sampler is told: means over the replicas; nothing if none could be measured."""
+        if not self.measured:
+            return {}
+        means: dict[str, Any] = {"margin": self.margin / self.measured}
+        if self.censored:
+            means[CENSORED] = True
+        if self.trained:
+            means |= {"accuracy": self.accuracy / self.trained, "chance": self.chance / self.trained}
+        return means
+
+
+def place_of(values: Mapping[str, Any]) -> Place:
+    """Return the place of a row, or of the parameters of a trial."""
+    return float(values["sigma_w"]), float(values["sigma_b"]), int(values["depth"])

@@ -1,0 +1,189 @@
+"""Every private name of Ray and Tune that `ray_patches` touches, and what becomes of a sweep where one is missing."""
+
+import inspect
+import mmap
+from pathlib import Path
+
+import pytest
+
+from sweep.errors import SpecError
+from sweep.execution import ray_patches
+from sweep.execution.ray_patches import (
+    Hosts,
+    aws_keys_stay_here,
+    is_lost_node,
+    last_error,
+    starting_workers_are_kept,
+)
+
+
+def test_the_controller_reuses_workers_by_a_method_of_one_trial():
+    from ray.tune.execution.tune_controller import TuneController
+
+    assert list(inspect.signature(TuneController._maybe_reuse_cached_actor).parameters) == ["self", "trial"]
+    source = inspect.getsource(TuneController.__init__)
+    assert all(f"self.{name}" in source for name in ("_trial_to_actor", "_resetting_trials", "_actor_manager"))
+
+
+def test_the_actor_manager_knows_who_has_started():
+    from ray.air.execution._internal.actor_manager import RayActorManager
+
+    assert list(inspect.signature(RayActorManager.is_actor_started).parameters) == ["self", "tracked_actor"]
+
+
+def test_keys_are_handed_on_by_a_set_of_names():
+    from ray.tune.execution import class_cache
+
+    assert {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} <= class_cache.ENV_VARS_TO_PROPAGATE
+    assert {n for n in class_cache.ENV_VARS_TO_PROPAGATE if n.startswith("AWS_")} == set(ray_patches._AWS_KEYS)
+    assert ray_patches._handed_on() is class_cache.ENV_VARS_TO_PROPAGATE
+
+
+@pytest.fixture
+def trial():
+    """Return a trial of Tune's own."""
+    from ray.tune.experiment import Trial
+
+    return Trial("made-up", stub=True)
+
+
+def test_a_trial_knows_its_worker_and_what_it_told(trial):
+    assert trial._default_result_or_future is None
+    assert trial.temporary_state.ray_actor is None
+
+
+def test_a_worker_has_an_id():
+    from ray.actor import ActorHandle
+
+    assert "_actor_id" in inspect.getsource(ActorHandle.__init__)
+
+
+def test_the_errors_of_a_trial_are_in_a_file(trial, tmp_path, monkeypatch):
+    """As Tune writes them, each after a line that names it."""
+    assert last_error(trial) == "the trial failed and left no word why"  # it has no folder yet
+    monkeypatch.setattr(type(trial), "local_path", str(tmp_path))
+    assert last_error(trial) == "the trial failed and left no word why"
+    for text in ("the first", "ActorDiedError: the last\nin two lines"):
+        trial.handle_error(RuntimeError(text))
+    assert last_error(trial) == "ActorDiedError: the last\nin two lines\n"
+
+
+@pytest.mark.parametrize("text", ray_patches._LOST_NODE)
+def test_a_lost_node_is_told_by_its_text(text):
+    import ray
+
+    with Path(ray.__file__).with_name("core").joinpath("src/ray/gcs/gcs_server").open("rb") as server:
+        assert mmap.mmap(server.fileno(), 0, access=mmap.ACCESS_READ).find(text.encode()) > 0
+    assert is_lost_node(f"ActorDiedError: The actor died: {text}. Node Id: 0")
+    assert not is_lost_node("The actor died unexpectedly before finishing this task.")
+
+
+def test_keys_are_not_handed_on_within():
+    from ray.tune.execution import class_cache
+
+    before = set(class_cache.ENV_VARS_TO_PROPAGATE)
+    with aws_keys_stay_here():
+        assert not [n for n in class_cache.ENV_VARS_TO_PROPAGATE if n.startswith("AWS_")]
+        assert class_cache.ENV_VARS_TO_PROPAGATE
+    assert before == class_cache.ENV_VARS_TO_PROPAGATE
+
+
+def gone(monkeypatch):
+    from ray.tune.execution import class_cache
+
+    monkeypatch.delattr(class_cache, "ENV_VARS_TO_PROPAGATE")
+
+
+def frozen(monkeypatch):
+    from ray.tune.execution import class_cache
+
+    monkeypatch.setattr(class_cache, "ENV_VARS_TO_PROPAGATE", frozenset({"AWS_ACCESS_KEY_ID"}))
+
+
+def read_elsewhere(monkeypatch):
+    from ray.tune.execution import class_cache
+
+    monkeypatch.setattr(class_cache._ActorClassCache, "get", lambda self, trainable: None)
+
+
+@pytest.mark.parametrize("change", [gone, frozen, read_elsewhere])
+@pytest.mark.parametrize("name", ray_patches._AWS_KEYS)
+def test_a_sweep_does_not_start_where_keys_would_be_shown(monkeypatch, change, name):
+    for other in ray_patches._AWS_KEYS:
+        monkeypatch.delenv(other, raising=False)
+    change(monkeypatch)
+    with aws_keys_stay_here():  # nothing to be shown
+        pass
+    monkeypatch.setenv(name, "hush")
+    with pytest.raises(SpecError) as refused, aws_keys_stay_here():
+        pass
+    said = str(refused.value)
+    assert name in said and "hush" not in said and "\n" not in said
+
+
+class Controller:
+    """What is looked at of Tune's controller: one trial, whose worker is being started."""
+
+    def __init__(self, is_started=False):
+        self._trial_to_actor, self._resetting_trials = {"trial": "worker"}, set()
+        self._actor_manager = type("Manager", (), {"is_actor_started": lambda self, actor: is_started})()
+
+
+class Waiting(str):
+    trial_id = "0"
+
+
+@pytest.fixture
+def reuse(monkeypatch):
+    """Return the patched method, which says True where Tune's own is called."""
+    from ray.tune.execution.tune_controller import TuneController
+
+    monkeypatch.setattr(TuneController, "_maybe_reuse_cached_actor", lambda self, trial: True)
+    with starting_workers_are_kept():
+        yield TuneController._maybe_reuse_cached_actor
+
+
+def test_a_worker_that_is_being_started_is_kept(reuse, monkeypatch):
+    trial, now = Waiting("trial"), [100.0]
+    monkeypatch.setattr(ray_patches.time, "monotonic", lambda: now[0])
+    controller = Controller()
+    assert reuse(controller, Waiting("another"))  # has no worker yet
+    assert not reuse(controller, trial)
+    now[0] += 4.9
+    assert not reuse(controller, trial)
+    now[0] += 0.2  # nobody has room for it
+    assert reuse(controller, trial)
+    assert not reuse(Controller(is_started=True), trial)
+    controller._resetting_trials.add(trial)
+    now[0] = 100.0
+    assert reuse(controller, trial)
+
+
+def test_another_version_of_tune_decides_for_itself(reuse, monkeypatch, caplog):
+    trial, controller = Waiting("trial"), Controller()
+    del controller._trial_to_actor
+    assert reuse(controller, trial) and reuse(controller, trial)
+    assert caplog.text.count("this version of Ray is not known") == 1
+
+    from ray.tune.execution.tune_controller import TuneController
+
+    monkeypatch.delattr(TuneController, "_maybe_reuse_cached_actor")
+    with starting_workers_are_kept():
+        assert not hasattr(TuneController, "_maybe_reuse_cached_actor")
+    assert caplog.text.count("this version of Ray is not known") == 2
+
+
+def test_the_node_of_a_worker_is_asked_for_once():
+    class Worker:
+        _actor_id = "worker"
+
+    class Trial:
+        temporary_state = type("State", (), {"ray_actor": Worker()})
+
+        def __init__(self, told):
+            self._default_result_or_future = told
+
+    hosts = Hosts()
+    assert hosts.of(Trial(None)) == ""
+    assert hosts.of(Trial({"hostname": "node-a"})) == hosts.of(Trial(None)) == "node-a"
+    assert hosts.of(object()) == hosts.of(None) == ""  # another version of Tune; no worker yet
