@@ -5,6 +5,7 @@ To store them anew, after a look at what has changed: ``python -m tests.unit.plo
 """
 
 import itertools
+from functools import cache
 
 import matplotlib
 import numpy as np
@@ -22,12 +23,13 @@ from sweep.plots import points as points_module
 from sweep.plots import trained as trained_module
 from sweep.plots.kinds import figure
 from sweep.plots.style import styled
+from sweep.results.loading import load
 from sweep.spec.columns import COLUMNS
 from sweep.spec.options import FIGURES
 from sweep.spec.rows import row
 from sweep.spec.spec import SweepSpec
 from tests.helpers import ROOT
-from tests.helpers.landscape import made_up, true_critical, true_horizon
+from tests.helpers.landscape import made_up, made_up_sweep, true_critical, true_horizon
 
 PICTURES = ROOT / "tests" / "pictures" / "plots"
 
@@ -171,10 +173,14 @@ def test_a_missing_line_would_be_seen(name):
     assert apart(pixels(name), pixels(name, rob)) > 0.003
 
 
-@pytest.fixture
-def trained(make_sweep):
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Return a function that gives a sweep with trainings, the same at every call: its boundary is computed once."""
+
+    @cache
     def make(**fixed):
-        results = make_sweep(SweepSpec(points=40, train="all", level=0.5, **fixed), count=0)
+        path = tmp_path_factory.mktemp("trained") / "sweep"
+        results = made_up_sweep(path, SweepSpec(points=40, train="all", level=0.5, **fixed), count=0)
         rng, spec, rows = np.random.default_rng(0), results.spec, []
         for i in range(40):
             w, b = (float(rng.uniform(*getattr(spec, a))) for a in ("sigma_w", "sigma_b"))
@@ -183,7 +189,7 @@ def trained(make_sweep):
             m.values.update({"accuracy": 0.9 if good else 0.2, "chance": 0.1})
             rows.append(row(m, finished=float(i)))
         results.store.write(rows)
-        return results
+        return load(path)
 
     return make
 

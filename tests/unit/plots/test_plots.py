@@ -55,16 +55,16 @@ def test_a_picture_is_written_by_its_ending(make_sweep, tmp_path, ending):
 
 
 def test_a_data_set_with_a_hostile_name(make_sweep, tmp_path):
-    results = make_sweep(SweepSpec(dataset="/tmp/$x^{ $<&>.npz", points=20), count=20)
+    results = make_sweep(SweepSpec(dataset="/tmp/$x^{ $<&>.npz", points=5), count=5)
     figure = phase_diagram(results)
     save(figure, tmp_path / "picture.svg")  # raises where the name is taken for mathematics
     assert "<&>.npz" in figure.axes[0].get_title(loc="left")
 
 
 def test_a_score_instead_of_a_horizon(make_sweep):
-    results = make_sweep(SweepSpec(statistic="direct_retained"))
+    results = make_sweep(SweepSpec(statistic="direct_retained", depth=(40, 40)), count=30)
     figure = phase_diagram(results)
-    assert figure.axes[1].get_ylabel() == "margin at depth 60"
+    assert figure.axes[1].get_ylabel() == "margin at depth 40"
     assert np.isfinite(figure.axes[0].collections[0].get_array()).all()
 
 
