@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-RAY = str(Path(sys.executable).with_name("ray"))
+RAY = [sys.executable, "-m", "ray.scripts.scripts"]  # the command `ray`, wherever it is installed
 _ports = itertools.count(10_000 + 11_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]), 1500)
 
 
@@ -90,7 +90,7 @@ class Nodes:
             first = next(self._ports)
             ports = ["--min-worker-port", first + 10, "--max-worker-port", first + 99]
             common = ["--block", "--disable-usage-stats", "--object-store-memory", 100 * 2**20]
-            command = [str(a) for a in (RAY, "start", *arguments, *ports, *common)]
+            command = [str(a) for a in (*RAY, "start", *arguments, *ports, *common)]
             log = self.folder / f"{first}.log"
             with log.open("wb") as out:
                 node = subprocess.Popen(command, env=self.environment, stdout=out, stderr=out, start_new_session=True)
