@@ -20,7 +20,7 @@ def spec_of(fixed, **more):
 def trained_sweep(path):
     """Make a sweep that trained half of its networks, some of them on another host."""
     results = made_up_sweep(path, SweepSpec(points=1, train="boundary"), count=0)
-    rng = np.random.default_rng(0)
+    rng, rows = np.random.default_rng(0), []
     for i in range(60):
         point = Point(float(rng.uniform(0.5, 2.5)), float(rng.uniform(0.05, 1)), int(rng.integers(5, 61)), i)
         more = {"pack": 1, "device": "cpu", "hostname": f"host-{i % 2}", "finished": 1e9 + i}
@@ -28,5 +28,6 @@ def trained_sweep(path):
             good = true_horizon(point.sigma_w, point.sigma_b) > point.depth * np.exp(rng.normal(0, 0.3))
             more |= {"accuracy": 0.9 if good else 0.1, "chance": 0.1, "train_seconds": 2.0 * point.depth}
             more |= {"train_epochs": 15, "train_images": 6400, "train_flops": 1e9, "lr": 0.01}
-        results.store.write([row(made_up(point), **more)])
+        rows.append(row(made_up(point), **more))
+    results.store.write(rows)
     return load(results.path)

@@ -61,7 +61,8 @@ def test_a_sweep_under_way_until_it_is_done(make_sweep, quickly):
 
 
 def test_no_part_is_read_twice(make_sweep, quickly, monkeypatch):
-    results = make_sweep(SweepSpec(points=40), count=10)
+    results = make_sweep(SweepSpec(points=40), count=0)
+    write(results, 10)
     read = []
     whole = DiskFolder.read
     monkeypatch.setattr(DiskFolder, "read", lambda self, name, *a: read.append(name) or whole(self, name, *a))
@@ -79,7 +80,9 @@ def test_no_part_is_read_twice(make_sweep, quickly, monkeypatch):
 def test_many_parts_are_read_bit_by_bit(make_sweep, quickly, monkeypatch):
     """There is something to be seen before all is read, and nothing is concluded from a part of it."""
     monkeypatch.setattr(watch_module, "_AT_ONCE", 8)
-    watcher = watch_module.Watcher(make_sweep(SweepSpec(points=40), count=30).path)
+    results = make_sweep(SweepSpec(points=40), count=0)
+    write(results, 30)  # a part each
+    watcher = watch_module.Watcher(results.path)
     done = []
     while (ending := watcher.ending()) is None:
         done.append(watcher.view().done)
