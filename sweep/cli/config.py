@@ -48,7 +48,7 @@ def _read_config(ctx: click.Context, param: click.Parameter, value: str | None) 
 
 
 def _as_argument(option: click.Option, key: str, item: Any, ctx: click.Context, param: click.Parameter) -> Any:
-    """What would have stood on the command line."""
+    """Return what would have stood on the command line."""
     if option.is_flag:
         if not isinstance(item, bool):
             raise click.BadParameter(f"{key!r} must be true or false, got {_named(item)}", ctx, param)
@@ -68,7 +68,7 @@ def _as_argument(option: click.Option, key: str, item: Any, ctx: click.Context, 
 
 
 def _named(item: Any) -> str:
-    """A value, shortened; what holds others by its kind alone, since it may be endlessly deep."""
+    """Return a value, shortened; what holds others by its kind alone, since it may be endlessly deep."""
     kinds: dict[type, str] = {dict: "a table", list: "a list"}
     return kinds.get(type(item)) or repr(item if not isinstance(item, str) else item[:80])
 
@@ -83,7 +83,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def preset_option(command: F) -> F:
-    """``--preset NAME``."""
+    """Decorate a command with ``--preset NAME``."""
     said = {name: " ".join(f"--{k.replace('_', '-')} {_shown(v)}" for k, v in p.items()) for name, p in PRESETS.items()}
     return click.option(
         "--preset",
@@ -100,7 +100,7 @@ def _shown(value: Any) -> str:
 
 
 def config_option(command: F) -> F:
-    """``--config FILE.toml``."""
+    """Decorate a command with ``--config FILE.toml``."""
     return click.option(
         "--config",
         metavar="FILE.toml",

@@ -3,6 +3,7 @@
 import click
 
 from sweep.cli.launch import launch
+from sweep.cli.machine import bench_command, doctor_command
 from sweep.cli.reading import (
     compare_command,
     diff_command,
@@ -12,7 +13,7 @@ from sweep.cli.reading import (
     results_command,
     status_command,
 )
-from sweep.cli.running import bench_command, doctor_command, probe_command, resume_command, run_command
+from sweep.cli.running import probe_command, resume_command, run_command
 from sweep.cli.theory import theory_command
 from sweep.version import __version__
 

@@ -8,7 +8,7 @@ import click
 from sweep.spec.options import CHOICES, RANGES
 from sweep.spec.ranges import Range
 
-__all__ = ["AUTO", "Number", "choice_option", "interval_option", "number_option"]
+__all__ = ["AUTO", "NONE", "Number", "Numbers", "choice_option", "interval_option", "number_option"]
 
 AUTO, NONE = "auto", "none"
 F = TypeVar("F", bound=Callable[..., Any])
@@ -23,7 +23,7 @@ class Number(click.ParamType):
         self.allowed, self.word = allowed, word
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Raises click's own error, which names the option."""
+        """Return the value; raises click's own error, which names the option."""
         if value is None:
             return None
         if self.word and value == self.word:
@@ -35,7 +35,7 @@ class Number(click.ParamType):
             self.fail(f"{str(value)[:80]!r} is not {choice}{self.allowed}.", param, ctx)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """``N``, ``X``, ``N|auto``."""
+        """Return ``N``, ``X`` or ``N|auto``."""
         return ("N" if self.allowed.whole else "X") + (f"|{self.word}" if self.word else "")
 
 
@@ -48,7 +48,7 @@ class Numbers(click.ParamType):
         self.allowed = allowed
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Raises click's own error, which names the option."""
+        """Return the value; raises click's own error, which names the option."""
         if isinstance(value, tuple):
             return value
         try:
@@ -57,16 +57,18 @@ class Numbers(click.ParamType):
             self.fail(f"{str(value)[:80]!r} is not {self.allowed}, or several with commas between.", param, ctx)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """``N,N,...`` or ``X,X,...``."""
+        """Return ``N,N,...`` or ``X,X,...``."""
         return "N,N,..." if self.allowed.whole else "X,X,..."
 
 
 def number_option(name: str, help: str, *, word: str | None = None, **more: Any) -> Callable[[F], F]:
+    """Return a click option for a number within its range, which the help tells."""
     text = f"{help} [{RANGES[name]}]"
     return click.option("--" + name.replace("_", "-"), type=Number(RANGES[name], word), help=text, **more)
 
 
 def interval_option(name: str, help: str, default: tuple[float, float] | None) -> Callable[[F], F]:
+    """Return a click option for two numbers, the ends of an axis."""
     return click.option(
         "--" + name.replace("_", "-"),
         type=Number(RANGES[name]),
@@ -79,6 +81,7 @@ def interval_option(name: str, help: str, default: tuple[float, float] | None) -
 
 
 def choice_option(name: str, help: str, default: str | None) -> Callable[[F], F]:
+    """Return a click option for one of the choices that there are."""
     return click.option(
         "--" + name,
         type=click.Choice(CHOICES[name]),

@@ -1,4 +1,4 @@
-"""The commands that measure: run, resume, probe, bench, doctor."""
+"""The commands that measure: run, resume, probe."""
 
 import json
 import sys
@@ -20,7 +20,7 @@ from sweep.cli.shared import (
     verbose_option,
 )
 from sweep.errors import SpecError
-from sweep.spec.options import BENCHMARKS, RANGES, RESOURCES
+from sweep.spec.options import RANGES, RESOURCES
 from sweep.spec.spec import SweepSpec
 
 _TRAIN = ("train", "train_images", "epochs", "optimizer", "lr", "batch", "level", "patience")
@@ -178,61 +178,3 @@ def probe_command(
         save_picture(gallery_figure(seen, Path(spec.dataset).name), picture, "images_out")
     click.echo(point_json(measurement) if as_json else point_text(measurement))
     sys.exit(1 if measurement.status == "failed" else 0)
-
-
-@click.command("bench")
-@click.option(
-    "--only",
-    type=click.Choice(BENCHMARKS),
-    multiple=True,
-    help="Of these alone; can be given several times.",
-)
-@click.option("--orchestration", is_flag=True, help="The same as --only orchestration.")
-@click.option("--dataset", default="noise", show_default=True, metavar="NAME|FILE.npz", help="As of sweep run.")
-@options("data_dir", "download")
-@click.option(
-    "--resize", type=Number(RANGES["resize"]), default=28, show_default=True, help="Pool or enlarge images to N x N."
-)
-@json_option
-@bad_input_is_usage
-def bench_command(only: tuple[str, ...], orchestration: bool, as_json: bool, **fields: Any) -> None:
-    """Measure what this machine can do, beside the project's own bars (minutes).
-
-    \b
-    Example: sweep bench --only cascade
-    """
-    from sweep.bench import bench
-    from sweep.measuring.settings import sweep_images
-
-    images = sweep_images(SweepSpec(points=1, **fields))
-    if not as_json:
-        click.echo(f"{bench.machine()}\n{images.name}, {len(images.train)} images of {images.pixels} numbers")
-    found, last = [], ""
-    for section, figure in bench.run(images, (*only, "orchestration") if orchestration else only):
-        found.append((section, figure))
-        if not as_json:
-            click.echo((f"\n{section}\n" if section != last else "") + str(figure))
-        last = section
-    if as_json:
-        click.echo(bench.as_json(found))
-
-
-@click.command("doctor")
-@click.option("--out", metavar="DIR", default="runs", show_default=True, help="Where results are to go: DIR or a URI.")
-@options("data_dir")
-@click.option("--address", metavar="ADDRESS", help="Ray cluster to join; default: whether a Ray starts here.")
-@json_option
-@bad_input_is_usage
-def doctor_command(out: str, data_dir: str, address: str | None, as_json: bool) -> None:
-    """Look at all that a sweep needs, and say what to do about each fault.
-
-    Exit code 1 if there is a fault. Takes 20 seconds at most, and leaves nothing behind.
-
-    \b
-    Example: sweep doctor --data-dir data --out runs/first
-    """
-    from sweep.doctor import answers, doctor
-
-    checks = doctor.examine(data_dir, address, out)
-    click.echo(doctor.as_json(checks) if as_json else doctor.as_text(checks))
-    sys.exit(any(c.verdict == answers.FAULT for c in checks))

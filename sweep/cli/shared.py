@@ -9,11 +9,14 @@ from typing import Any, TypeVar
 import click
 
 from sweep.cli.numbers import AUTO, NONE, Numbers, choice_option, interval_option, number_option
-from sweep.errors import SpecError
+from sweep.errors import SpecError, StoreError
 from sweep.processes import terminated_is_interrupted
 from sweep.spec.options import RANGES, TRACKERS
 
-__all__ = ["options", "usage_error"]
+__all__ = [
+    *("bad_input_is_usage", "directory", "json_option", "log_option", "options"),
+    *("quiet_option", "usage_error", "verbose_option"),
+]
 
 _OPTIONS: dict[str, Callable[[Any], Any]] = {
     "points": number_option(
@@ -194,7 +197,7 @@ def options(*names: str) -> Callable[[F], F]:
 
 
 def usage_error(error: SpecError) -> click.UsageError:
-    """A `SpecError` as click reports bad input: exit code 2, and the argument as it is spelled on the command line."""
+    """Return a `SpecError` as click reports bad input: exit code 2, the argument as it is on the command line."""
     text = str(error)
     if found := re.match(r"`(\w+)` (.*)", text, re.DOTALL):
         text = f"Invalid value for '--{found[1].replace('_', '-')}': {found[2]}"
@@ -226,11 +229,7 @@ def bad_input_is_usage(command: F) -> F:
             raise usage_error(error) from None
         except KeyboardInterrupt:
             sys.exit(130)
-        except OSError as error:
-            from sweep.errors import StoreError
-
-            if isinstance(error, StoreError):
-                raise click.UsageError(str(error), click.get_current_context()) from None
-            raise
+        except StoreError as error:
+            raise click.UsageError(str(error), click.get_current_context()) from None
 
     return wrapped  # type: ignore[return-value]

@@ -31,7 +31,7 @@ GIB = 2**30
 
 @dataclass(frozen=True)
 class Check:
-    """What was looked at, how it is, and what to do about it."""
+    """Says what was looked at, how it is, and what to do about it."""
 
     name: str
     verdict: str
@@ -43,7 +43,10 @@ running_children: "set[subprocess.Popen[str]]" = set()
 
 
 def answer_of_child(name: str, arguments: Sequence[str], hangs: str, advice: str = "", **more: str) -> Check:
-    """What this module's ``main`` finds in another process."""
+    """Return what `sweep.doctor.tries` finds in a process of its own, which is ended in time with all that it started.
+
+    ``hangs`` is what to say if there is no answer, ``more`` goes into the environment.
+    """
     process = subprocess.Popen(
         command("sweep.doctor.tries", *arguments),
         stdin=subprocess.DEVNULL,
@@ -70,6 +73,7 @@ def answer_of_child(name: str, arguments: Sequence[str], hangs: str, advice: str
 
 
 def kill_children(process: "subprocess.Popen[str]") -> None:
+    """End a process that was started here, and all that it started."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
 

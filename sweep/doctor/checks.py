@@ -53,10 +53,12 @@ _SETS = {
 
 
 def check_python() -> Check:
+    """Tell the versions of Python and of the system."""
     return Check("python", OK, f"{platform.python_version()}, {platform.system()} {platform.machine()}, {sys.prefix}")
 
 
 def check_packages() -> Check:
+    """Compare the packages that are installed with those that the project requires."""
     from packaging.requirements import Requirement
 
     try:
@@ -81,6 +83,7 @@ def check_packages() -> Check:
 
 
 def check_extras() -> Check:
+    """Tell which optional packages are there."""
     from importlib.util import find_spec
 
     there = [name for name, module in _EXTRAS.items() if find_spec(module)]
@@ -90,6 +93,7 @@ def check_extras() -> Check:
 
 
 def check_cores() -> Check:
+    """Look at the cores, and at a container's limit of them."""
     here, quota = limits.cores(), limits.cgroup_cores()
     if quota is not None and quota < here - 0.5:
         advice = f"--concurrency {max(1, round(quota))}: more trials at once would only wait for one another"
@@ -98,6 +102,7 @@ def check_cores() -> Check:
 
 
 def check_memory() -> Check:
+    """Look at the free memory, and at a container's limit of it."""
     free, limit = limits.available_bytes(), limits.cgroup_bytes()
     found = f"{free / GIB:.1f} GiB free"
     if limit is not None and limit < free:
@@ -109,11 +114,12 @@ def check_memory() -> Check:
 
 
 def _ray_folder() -> str:
-    """Where Ray keeps sockets, logs and what does not fit into shared memory."""
+    """Return where Ray keeps sockets, logs and what does not fit into shared memory."""
     return os.environ.get("RAY_TMPDIR") or (sys.platform == "linux" and os.environ.get("TMPDIR")) or "/tmp"
 
 
 def check_temporary() -> Check:
+    """Look at the folder in which Ray keeps sockets and logs."""
     folder = _ray_folder()
     if trouble := _unwritable(Path(folder)):
         return Check("temporary", FAULT, f"{folder} cannot be written: {trouble}", "set RAY_TMPDIR to another")
@@ -124,6 +130,7 @@ def check_temporary() -> Check:
 
 
 def check_shared_memory() -> Check:
+    """Look at the shared memory, which Ray's object store takes."""
     folder = Path("/dev/shm")
     if not folder.is_dir():
         return Check("shared memory", OK, "none: Ray uses the temporary folder")
@@ -135,6 +142,7 @@ def check_shared_memory() -> Check:
 
 
 def check_token() -> Check:
+    """Look at Ray's token, and at who can read it."""
     asked = os.environ.get("RAY_AUTH_MODE")
     if asked not in (None, "", "token", "disabled"):
         return Check("token", FAULT, f"RAY_AUTH_MODE is {asked!r}", "export RAY_AUTH_MODE=token, or unset it")
@@ -155,6 +163,7 @@ def check_token() -> Check:
 
 
 def check_data_sets(folder: Path) -> Check:
+    """Look for torchvision's data sets."""
     there, broken = [], []
     for name, (inside, files) in _SETS.items():
         kept = [f for f in files if any(_holds(folder / inside / g) for g in (f, f + ".gz"))]
@@ -176,7 +185,7 @@ def _holds(path: Path) -> bool:
 
 
 def _unwritable(folder: Path) -> str | None:
-    """Why nothing can be written there; None if it can."""
+    """Return why nothing can be written to a folder; None if it can be."""
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(bytes(2**20))
@@ -195,6 +204,7 @@ def _space(name: str, folder: Path, advice: str) -> Check:
 
 
 def check_results(out: str) -> Check:
+    """Try whether results can be written to a directory or URI."""
     out = out.removeprefix("file://")
     if "://" in out:
         return answer_of_child(
@@ -211,16 +221,19 @@ def check_results(out: str) -> Check:
 
 
 def check_torch() -> Check:
+    """Try to import torch and torchvision."""
     return answer_of_child("torch", ["torch"], "torch is not imported in time: a slow disk?", REINSTALL)
 
 
 def check_gpu() -> Check:
+    """Try whether torch can use a GPU that is there."""
     return answer_of_child(
         "gpu", ["gpu"], "the driver does not answer", "restart it, or hide the GPUs: CUDA_VISIBLE_DEVICES="
     )
 
 
 def check_ray() -> Check:
+    """Try to start a private Ray."""
     token = {} if os.environ.get("RAY_AUTH_MODE") == "disabled" else {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
     hangs = f"a private Ray does not start within {PATIENCE:.0f} s"
     advice = "a busy machine, or something (a firewall, a proxy, a VPN) between processes on 127.0.0.1"
@@ -232,7 +245,7 @@ def check_ray() -> Check:
 
 
 def _new_folder() -> str:
-    """With a name no longer than "ray": sockets have names as long as those of a sweep."""
+    """Make a folder with a name no longer than "ray", so that sockets have names as long as those of a sweep."""
     while True:
         with contextlib.suppress(FileExistsError):
             os.mkdir(folder := os.path.join(_ray_folder(), secrets.token_hex(2)[:3]), 0o700)
@@ -240,6 +253,7 @@ def _new_folder() -> str:
 
 
 def check_cluster(address: str) -> Check:
+    """Try to join a Ray cluster."""
     return answer_of_child(
         "cluster", ["cluster", address], f"{address} does not answer, or wants another token", TOKENS
     )

@@ -12,7 +12,8 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from sweep.doctor.answers import FAULT, OK, PATIENCE, WARNING, Check, kill_children, running_children
+from sweep.doctor import answers
+from sweep.doctor.answers import FAULT, Check
 from sweep.doctor.checks import (
     check_cluster,
     check_cores,
@@ -30,10 +31,7 @@ from sweep.doctor.checks import (
     check_torch,
 )
 
-__all__ = ["as_json", "as_text", "examine"]
-
-_SIGNS = {OK: "✓", WARNING: "!", FAULT: "✗"}
-_COLOURS = {OK: "green", WARNING: "yellow", FAULT: "red"}
+__all__ = ["as_json", "examine"]
 
 
 def examine(data_dir: str = "data", address: str | None = None, out: str = "runs") -> list[Check]:
@@ -63,16 +61,21 @@ def examine(data_dir: str = "data", address: str | None = None, out: str = "runs
         "data sets": partial(check_data_sets, Path(data_dir)),
         "extras": check_extras,
     }
-    found: dict[str, Check] = {}
+    return _all_at_once(checks)
+
+
+def _all_at_once(checks: dict[str, Callable[[], Check]]) -> list[Check]:
+    """Make all checks, each in a thread; one that does not answer in time is a fault."""
+    answered: dict[str, Check] = {}
 
     def look(name: str, check: Callable[[], Check]) -> None:
         try:
-            found[name] = check()
+            answered[name] = check()
         except Exception as error:
-            found[name] = Check(name, FAULT, f"{type(error).__name__}: {' '.join(str(error).split())}"[:300])
+            answered[name] = Check(name, FAULT, f"{type(error).__name__}: {' '.join(str(error).split())}"[:300])
 
     threads = [threading.Thread(target=look, args=pair, daemon=True) for pair in checks.items()]
-    end = time.monotonic() + PATIENCE + 1
+    end = time.monotonic() + answers.PATIENCE + 1
     try:
         for thread in threads:
             thread.start()
@@ -81,32 +84,14 @@ def examine(data_dir: str = "data", address: str | None = None, out: str = "runs
     finally:
         end = time.monotonic() + 1
         # After Ctrl-C: each tidies up. (A thread whose `join` was interrupted is not `is_alive`, whatever it does.)
-        while len(found) < len(checks) and time.monotonic() < end:
-            for process in list(running_children):
-                kill_children(process)
+        while len(answered) < len(checks) and time.monotonic() < end:
+            for process in list(answers.running_children):
+                answers.kill_children(process)
             time.sleep(0.02)
     hangs = "no answer: a disk that is away?"
-    return [found.get(name) or Check(name, FAULT, hangs) for name in checks]
+    return [answered.get(name) or Check(name, FAULT, hangs) for name in checks]
 
 
 def as_json(checks: Sequence[Check]) -> str:
-    """An object with the checks, and whether all is well."""
+    """Return a JSON object with the checks, and whether all is well."""
     return json.dumps({"ok": all(c.verdict != FAULT for c in checks), "checks": [asdict(c) for c in checks]})
-
-
-def as_text(checks: Sequence[Check]) -> str:
-    """A line for each check, and one for what to do."""
-    import click
-
-    from sweep.text import printable
-
-    width = max(len(c.name) for c in checks)
-    lines = []
-    for c in checks:
-        sign = click.style(_SIGNS[c.verdict], fg=_COLOURS[c.verdict], bold=True)
-        lines.append(f"{sign} {c.name:{width}}  {printable(c.found)}")
-        if c.advice:
-            lines.append(f"  {'':{width}}  → {printable(c.advice)}")
-    faults, warnings = (sum(c.verdict == v for c in checks) for v in (FAULT, WARNING))
-    said = [f"{n} {what}{'s' * (n > 1)}" for n, what in ((faults, "fault"), (warnings, "warning")) if n]
-    return "\n".join([*lines, "", ", ".join(said) or "all is well"])

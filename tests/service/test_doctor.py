@@ -194,5 +194,5 @@ def test_storages(patient, tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "x")
-    monkeypatch.setattr(answers, "PATIENCE", 8.0)
+    monkeypatch.setattr(answers, "PATIENCE", 4.0)
     assert checks.check_results("s3://bucket/x").verdict == FAULT

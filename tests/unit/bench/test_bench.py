@@ -65,7 +65,7 @@ def test_packs_are_compared_with_single_calls_and_with_trials(monkeypatch):
 
     monkeypatch.setattr(probes, "timed_in_turns", timed_in_turns)
     monkeypatch.setattr(probes, "trials_on_ray", lambda images, points, settings: 2.0 * len(points))
-    monkeypatch.setattr(probes, "ProbeSettings", lambda: ProbeSettings(probe_steps=2, images=64))
+    monkeypatch.setattr(probes, "ProbeSettings", lambda: ProbeSettings("direct", images=64, decoded_layers=2))
     found = {f.name.strip(): f.value for f in probes.pack(load_images("noise", resize=4))}
     assert len(worked) == 3  # every point was measured in packs of each size
     assert found["digits, width 64, depth 60, both probes: packs of 16"] == 20

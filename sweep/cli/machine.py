@@ -1,0 +1,90 @@
+"""The commands about this machine: bench, doctor."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from sweep.cli.numbers import Number
+from sweep.cli.shared import bad_input_is_usage, json_option, options
+from sweep.doctor.answers import FAULT, OK, WARNING, Check
+from sweep.spec.options import BENCHMARKS, RANGES
+from sweep.spec.spec import SweepSpec
+from sweep.text import printable
+
+__all__ = ["bench_command", "doctor_command"]
+
+_SIGNS = {OK: ("✓", "green"), WARNING: ("!", "yellow"), FAULT: ("✗", "red")}
+
+
+@click.command("bench")
+@click.option(
+    "--only",
+    type=click.Choice(BENCHMARKS),
+    multiple=True,
+    help="Of these alone; can be given several times.",
+)
+@click.option("--orchestration", is_flag=True, help="The same as --only orchestration.")
+@click.option("--dataset", default="noise", show_default=True, metavar="NAME|FILE.npz", help="As of sweep run.")
+@options("data_dir", "download")
+@click.option(
+    "--resize", type=Number(RANGES["resize"]), default=28, show_default=True, help="Pool or enlarge images to N x N."
+)
+@json_option
+@bad_input_is_usage
+def bench_command(only: tuple[str, ...], orchestration: bool, as_json: bool, **fields: Any) -> None:
+    """Measure what this machine can do, beside the project's own bars (minutes).
+
+    \b
+    Example: sweep bench --only cascade
+    """
+    from sweep.bench import bench
+    from sweep.measuring.settings import sweep_images
+
+    images = sweep_images(SweepSpec(points=1, **fields))
+    if not as_json:
+        click.echo(f"{bench.machine()}\n{images.name}, {len(images.train)} images of {images.pixels} numbers")
+    found, last = [], ""
+    for section, figure in bench.run(images, (*only, "orchestration") if orchestration else only):
+        found.append((section, figure))
+        if not as_json:
+            click.echo((f"\n{section}\n" if section != last else "") + str(figure))
+        last = section
+    if as_json:
+        click.echo(bench.as_json(found))
+
+
+@click.command("doctor")
+@click.option("--out", metavar="DIR", default="runs", show_default=True, help="Where results are to go: DIR or a URI.")
+@options("data_dir")
+@click.option("--address", metavar="ADDRESS", help="Ray cluster to join; default: whether a Ray starts here.")
+@json_option
+@bad_input_is_usage
+def doctor_command(out: str, data_dir: str, address: str | None, as_json: bool) -> None:
+    """Look at all that a sweep needs, and say what to do about each fault.
+
+    Exit code 1 if there is a fault. Takes 20 seconds at most, and leaves nothing behind.
+
+    \b
+    Example: sweep doctor --data-dir data --out runs/first
+    """
+    from sweep.doctor import doctor
+
+    checks = doctor.examine(data_dir, address, out)
+    click.echo(doctor.as_json(checks) if as_json else _doctor_text(checks))
+    sys.exit(any(c.verdict == FAULT for c in checks))
+
+
+def _doctor_text(checks: Sequence[Check]) -> str:
+    """Return a line for each check, and one for what to do."""
+    width = max(len(c.name) for c in checks)
+    lines = []
+    for c in checks:
+        sign, colour = _SIGNS[c.verdict]
+        lines.append(f"{click.style(sign, fg=colour, bold=True)} {c.name:{width}}  {printable(c.found)}")
+        if c.advice:
+            lines.append(f"  {'':{width}}  → {printable(c.advice)}")
+    faults, warnings = (sum(c.verdict == v for c in checks) for v in (FAULT, WARNING))
+    said = [f"{n} {what}{'s' * (n > 1)}" for n, what in ((faults, "fault"), (warnings, "warning")) if n]
+    return "\n".join([*lines, "", ", ".join(said) or "all is well"])
