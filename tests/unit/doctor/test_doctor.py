@@ -65,8 +65,8 @@ def test_packages(monkeypatch):
 
     monkeypatch.setattr(metadata, "version", version)
     found = checks.check_packages()
-    assert found.verdict == FAULT and "plotly is missing" in found.found and "ray 2.1 is not >=" in found.found
-    assert "'plotly>=6.0'" in found.advice and "'ray[tune]>=" in found.advice
+    assert found.verdict == FAULT and "plotly is missing" in found.found and "ray 2.1 is not <3,>=" in found.found
+    assert "'plotly>=6.0'" in found.advice and "'ray[tune]<3,>=" in found.advice
 
 
 def test_extras(monkeypatch):
