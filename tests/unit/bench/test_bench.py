@@ -6,7 +6,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from probes import ProbeSettings, load_images
+from probes import load_images
 from sweep.bench import bench, figure, probes
 from sweep.cli.main import main
 from sweep.spec.options import BENCHMARKS
@@ -57,17 +57,26 @@ def test_from_the_command_line(small, monkeypatch):
 
 
 def test_packs_are_compared_with_single_calls_and_with_trials(monkeypatch):
-    worked = []
+    packs = []
+
+    class Prober:
+        def __init__(self, *arguments):
+            pass
+
+        def measure(self, points):
+            packs.append(len(points))
+            return [Measurement(point, "ok") for point in points]
 
     def timed_in_turns(*works, device):
-        worked.extend(work() for work in works)
+        for work in works:
+            work()
         return [4.0, 0.8, 0.8]
 
+    monkeypatch.setattr(probes, "Prober", Prober)
     monkeypatch.setattr(probes, "timed_in_turns", timed_in_turns)
     monkeypatch.setattr(probes, "trials_on_ray", lambda images, points, settings: 2.0 * len(points))
-    monkeypatch.setattr(probes, "ProbeSettings", lambda: ProbeSettings("direct", images=64, decoded_layers=2))
     found = {f.name.strip(): f.value for f in probes.pack(load_images("noise", resize=4))}
-    assert len(worked) == 3  # every point was measured in packs of each size
+    assert packs == [1] * 16 + [4] * 4 + [16]
     assert found["digits, width 64, depth 60, both probes: packs of 16"] == 20
     assert found["a pack of 16 against single calls, per point"] == 5
     assert found["advised pack (the smallest within 5 % of the fastest)"] == 4
