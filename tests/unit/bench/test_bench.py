@@ -6,7 +6,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from probes import load_images
+from probes import Measurement, load_images
 from sweep.bench import bench, figure, probes
 from sweep.cli.main import main
 from sweep.spec.options import BENCHMARKS
