@@ -61,7 +61,7 @@ def wait_for(path, count, driver, seconds=120, log=None):
     while len(keys_in_parts(path)) < count:
         assert driver.poll() is None, log.read_text()[-3000:]
         assert time.monotonic() < end, log.read_text()[-3000:]
-        time.sleep(0.1)
+        time.sleep(0.5)  # what is looked at takes time from who is waited for
 
 
 def finish(path, driver, points, seconds=200):
