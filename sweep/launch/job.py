@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from sweep.errors import SpecError
-from sweep.execution.capacity import share_of_gpu
 from sweep.spec.options import RANGES
 from sweep.spec.spec import SweepSpec
 
@@ -87,6 +86,8 @@ def container_options(job: Job, spec: SweepSpec, given: Mapping[str, Any]) -> tu
 
 def _trials_that_fit(spec: SweepSpec, job: Job) -> tuple[float, int]:
     """Return the share of a GPU that a trial gets, and the trials at once, on nodes that need not be there yet."""
+    from sweep.execution.capacity import share_of_gpu  # loads numpy
+
     fit = math.floor(job.cpus / spec.cpus_per_trial + 1e-9)
     if fit < 1:
         least = math.ceil(spec.cpus_per_trial)

@@ -50,7 +50,7 @@ def made_up(point, cap=np.inf, status="ok"):
     return Measurement(point, status, "", values, {"direct_retained": profile})
 
 
-def made_up_sweep(path, spec=None, count=64, cap=np.inf, failed=0):
+def made_up_sweep(path, spec=None, count=64, cap=np.inf, failed=0, rows_a_part=16):
     """A sweep directory as a finished sweep leaves it, on the made-up landscape."""
     from sweep.results.loading import load
     from sweep.spec.rows import row
@@ -73,6 +73,6 @@ def made_up_sweep(path, spec=None, count=64, cap=np.inf, failed=0):
         )
         m = made_up(point, cap, "failed" if i < failed else "ok")
         rows.append(row(m, pack=1, device="cpu", hostname="here", finished=1e9 + i))
-    for i in range(0, count, 16):  # as packs are written, but larger
-        store.write(rows[i : i + 16])
+    for i in range(0, count, rows_a_part):
+        store.write(rows[i : i + rows_a_part])
     return load(path)

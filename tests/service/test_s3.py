@@ -241,7 +241,8 @@ def test_sweeps_are_joined_merged_and_drawn_at_a_uri(server, make_sweep, tmp_pat
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(Lease, "settle", 0.1)
     first, second = (Place(server.path(), server.options) for _ in range(2))
-    here, there = make_sweep(count=15), merge([make_sweep(count=n, folder=f"{n}").path for n in (12, 14)], first.uri)
+    here, *others = (make_sweep(count=n, folder=f"{n}", rows_a_part=1) for n in (15, 12, 14))
+    there = merge([other.path for other in others], first.uri)
     both = merge([here.path, there.home.place], second.uri)
     assert len(both.points) == 15 and both.spec.storage == second.uri
     assert both.dataset.count_rows() == 15  # parts of the same content are one
