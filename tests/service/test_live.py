@@ -116,20 +116,20 @@ def test_stopped_for_a_while_and_gone_on_with(pty_of):
 
 def test_a_sweep_in_a_terminal(pty_of, tmp_path):
     command = [sys.executable, "-m", "sweep", "run", "--out", "first", "--probe", "direct", "--images", "200"]
-    command += ["--depth", "3", "12", "--points", "96", "--pack", "4"]
+    command += ["--depth", "3", "12", "--points", "200", "--pack", "4"]
     environment = {"PYTHONPATH": str(ROOT)}
     code, (before, colours), terminal = pty_of(
         command, lambda text: "edge" in text and "2 trials" in text, environment, stop=None, cwd=tmp_path
     )
     assert code == 0
     text = "\n".join(before)
-    assert before[0].startswith("first  digits · mlp tanh · boundary") and "/96" in before[1]
+    assert before[0].startswith("first  digits · mlp tanh · boundary") and "/200" in before[1]
     assert "points in 2 trials" in text and "× CPU" in text and ("points/s" in text or "points/min" in text)
     assert re.search("[\u2801-\u28ff]", text) and "trainable to 3" in text and len(colours) > 10
     after = "\n".join(terminal.display)
     assert "results   first" in after and "trainable to 3" not in after and not terminal.cursor.hidden
     history = "".join("".join(c.data for c in row.values()) for row in terminal.history.top) + after
-    assert "96/96 done  0 running  0 failed" in history and "96 points: 96 ok" in history
+    assert "200/200 done  0 running  0 failed" in history and "200 points: 200 ok" in history
     assert not (tmp_path / "first" / "live.json").exists()
 
 

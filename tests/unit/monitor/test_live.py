@@ -81,9 +81,14 @@ def test_what_stands_where(known):
     assert lines[6].startswith("  1.00 ┤") and lines[-4].startswith("  0.05 ┤")
 
 
-def test_the_boundary_stands_where_it_is():
+@pytest.fixture(scope="module")
+def well_known():
+    return seen(200)
+
+
+def test_the_boundary_stands_where_it_is(well_known):
     """Edges, their depths, and the critical line of a landscape that is known, to within two columns."""
-    found = replace(seen(200), recent=())
+    found = replace(well_known, recent=())
     lines, _ = screen(found, 120, 40, colours=False)
     rows = plot(lines)
     columns, depths = 88, sorted(d for d in found.outline.margins)
@@ -113,8 +118,8 @@ def _ends(sigma_b, depth):
     return true_critical(sigma_b) * np.exp([-half, half])
 
 
-def test_colours_are_those_of_the_depth_to_which_networks_train():
-    found = seen(200)
+def test_colours_are_those_of_the_depth_to_which_networks_train(well_known):
+    found = well_known
     share = found.outline.trainable
     w, b = np.meshgrid(found.outline.x, found.outline.y)
     true = np.log(np.clip(true_horizon(w, b), 5, 60) / 5) / np.log(12)

@@ -139,7 +139,7 @@ def test_a_storage_that_fails_for_a_while(make_sweep, monkeypatch):
 
 
 def test_hostile_signs_of_life(make_sweep):
-    results = make_sweep(SweepSpec(points=64), count=12)
+    results = make_sweep(SweepSpec(points=64), count=3)
     for data in (b"\xff", b"[" * 10**5, b"{}", b"x" * 10**7, b'{"running": [["\x1b[2J", "cpu", 1, 1]]}'):
         (results.path / LIVE_FILE).write_bytes(data)
         assert watch(results.path, io.StringIO()) == 1
