@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tests.helpers import ROOT
+from tests.helpers.fake_tune import without_ray  # noqa: F401  # a fixture
 
 try:
     from hypothesis import settings
@@ -77,3 +78,12 @@ def chromium():
         pytest.skip("needs Chromium and its driver (Debian: chromium chromium-driver)")
     yield opened
     opened.quit()
+
+
+@pytest.fixture
+def nothing_of_the_users(monkeypatch, tmp_path):
+    """Hide the user's settings of Ray, home and working directory."""
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_TMPDIR", "TMPDIR", "RAY_ADDRESS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)

@@ -46,15 +46,17 @@ def measure(
 ) -> None:
     """Measure what is missing of the sweep in ``path``, whose lock is held.
 
-    ``make`` makes what measures points, in place of the probes; ``retry_failed`` counts points that failed as missing;
+    ``make`` makes what measures points, in place of the probes; ``retry_failed`` measures points that failed once more;
     ``log`` names trackers, which are told of every point that they have not logged yet; ``verbose`` lets Tune and Ray
     say what they have to say; ``places`` are where others look for signs of life.
     """
     store = Store(spec.storage or path, spec.digest)
     rows = store.read([*NEEDED, *(COLUMNS_LOGGED if log else ())]).rows.to_pylist()
-    if retry_failed:
+    again = [r for r in rows if r["status"] == "failed"] if retry_failed else []
+    if again:
         rows = [r for r in rows if r["status"] != "failed"]
-    study = SweepStudy(spec, path, rows, cost=cost_of_depth(spec, images), batch=spec.pack or _THOUGHT_OF_AT_ONCE)
+    batch = spec.pack or _THOUGHT_OF_AT_ONCE
+    study = SweepStudy(spec, path, rows, cost=cost_of_depth(spec, images), batch=batch, again=again)
     total = study.budget * spec.replicas
     with Trackers(log, path, _name(spec, path), spec.lr) as trackers:
         trackers.stored(rows)

@@ -15,22 +15,26 @@ Row = Mapping[str, Any]
 class Outcome:
     """What is known of a place: sums over its replicas, since a sweep may have a hundred thousand places."""
 
-    __slots__ = ("accuracy", "censored", "chance", "margin", "measured", "number", "seeds", "trained")
+    __slots__ = ("accuracy", "again", "censored", "chance", "margin", "measured", "number", "seeds", "trained")
 
     def __init__(self, number: int | None = None) -> None:
         self.number = number  # of its trial in the study; -1 if it can have none
         self.seeds: tuple[int, ...] = ()  # that have a row
+        self.again: tuple[int, ...] = ()  # that failed and are to be measured once more
         self.measured = self.trained = 0  # of them, those that have a margin, an accuracy
         self.margin = self.accuracy = self.chance = 0.0
         self.censored = False
 
-    def add(self, row: Row) -> None:
-        """Take in a replica, once."""
+    def add(self, row: Row) -> bool:
+        """Take in a replica, once; return whether it was new."""
         if row["seed"] in self.seeds:
-            return
+            return False
         self.seeds += (row["seed"],)
-        if row["status"] == "failed" or not math.isfinite(row["margin"]):
-            return
+        if row["status"] != "failed" and math.isfinite(row["margin"]):
+            self._add_measured(row)
+        return True
+
+    def _add_measured(self, row: Row) -> None:
         self.measured += 1
         self.margin += row["margin"]
         self.censored |= bool(row["margin_censored"])

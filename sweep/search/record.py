@@ -5,7 +5,7 @@ where it is missing or damaged. If the study's server fails, the study moves to 
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -52,6 +52,8 @@ class Record:
         Those that part files hold already.
     make_sampler:
         Gives the sampler of a study that was opened.
+    again:
+        Rows of points that failed and are to be measured once more.
 
     Attributes
     ----------
@@ -74,6 +76,7 @@ class Record:
         directory: Path,
         rows: Sequence[Row],
         make_sampler: Callable[["Record"], BaseSampler],
+        again: Iterable[Row] = (),
     ) -> None:
         self.spec, self.space = spec, search_space(spec)
         self._directory, self._make_sampler = directory, make_sampler
@@ -82,6 +85,8 @@ class Record:
         self._open(spec)
         for row in rows:
             self.outcomes.setdefault(place_of(row), Outcome()).add(row)
+        for row in again:
+            self.outcomes.setdefault(place_of(row), Outcome()).again += (row["seed"],)
 
     def _open(self, spec: SweepSpec) -> None:
         self.study = open_study(spec, self._directory)
@@ -124,6 +129,7 @@ class Record:
 
     def _replayed(self) -> list[list[Point]]:
         waiting: list[list[Point]] = []
+        revived: dict[Place, Outcome] = {}  # places whose trial has failed, but which were measured after all
         for trial in self.study.get_trials(deepcopy=False):
             running = trial.state == TrialState.RUNNING
             if set(trial.params) != set(AXES):
@@ -139,6 +145,8 @@ class Record:
             if outcome is not None and outcome.number is not None:
                 if running:
                     self.close(trial.number)
+                elif trial.state == TrialState.COMPLETE:
+                    revived.pop(place, None)
                 continue
             outcome = self.outcomes.setdefault(place, Outcome())
             outcome.number = trial.number
@@ -146,16 +154,21 @@ class Record:
                 waiting.append(missing)
             elif running:
                 self.close(trial.number, outcome)
+            elif trial.state == TrialState.FAIL and outcome.measured:
+                revived[place] = outcome
+        for place, outcome in revived.items():
+            self.add_trial(place, outcome)
         for place in [p for p, outcome in self.outcomes.items() if outcome.number is None]:
             self._adopt(place)
-            if self.outcomes[place].number != -1 and (missing := self.missing(place)):
+            if missing := self.missing(place):
                 waiting.append(missing)
         return waiting
 
     def missing(self, place: Place) -> list[Point]:
         """Return the points of a place that have no row yet."""
         outcome = self.outcomes[place]
-        wanted = [s for s in seeds(self.spec, outcome.number or 0) if s not in outcome.seeds]
+        planned = seeds(self.spec, outcome.number or 0) if outcome.number != -1 else []
+        wanted = [s for s in dict.fromkeys([*outcome.again, *planned]) if s not in outcome.seeds]
         return [Point(*place, seed) for seed in wanted[: max(0, self.spec.replicas - len(outcome.seeds))]]
 
     def _adopt(self, place: Place) -> None:
@@ -192,8 +205,7 @@ class Record:
         """Take in measured rows; a place whose replicas are all there finishes its trial."""
         for row in rows:
             outcome = self.outcomes.setdefault(place_of(row), Outcome(-1))
-            outcome.add(row)
-            if len(outcome.seeds) >= self.spec.replicas:
+            if outcome.add(row) and len(outcome.seeds) >= self.spec.replicas:
                 self.tried(partial(self._finish, outcome))
 
     def attributes_of(self, trial: FrozenTrial) -> dict[str, Any]:
@@ -202,10 +214,16 @@ class Record:
         return {**trial.user_attrs, **(outcome.attributes if outcome is not None else {})}
 
     def close(self, number: int, outcome: Outcome | None = None) -> None:
-        """Finish a trial, if it is not: with what was measured, or as failed."""
+        """Finish a trial, if it is not: with what was measured, or as failed.
+
+        A point that failed and was measured after all gets a trial more, since a finished one cannot be changed.
+        """
         trial_id = self._trial_id(number)
-        if self._storage.get_trial(trial_id).state.is_finished():
-            return  # measured again because its part was lost
+        trial = self._storage.get_trial(trial_id)
+        if trial.state.is_finished():
+            if trial.state == TrialState.FAIL and outcome is not None and outcome.measured:
+                self.add_trial(place_of(trial.params), outcome)
+            return
         value = None
         if outcome is not None and (value := self._value(outcome)) is not None:
             for key, item in outcome.attributes.items():

@@ -37,6 +37,8 @@ class SweepStudy:
         Of a probe of a depth, in any unit.
     batch:
         Points that are asked for at once, at least.
+    again:
+        Rows of points that failed and are to be measured once more.
 
     Raises
     ------
@@ -52,10 +54,11 @@ class SweepStudy:
         *,
         cost: Callable[[int], float] = float,
         batch: int = 1,
+        again: Iterable[Row] = (),
     ) -> None:
         rows = list(rows)
         self.spec, self.budget, self._batch = spec, budget(spec), batch
-        self._record = Record(spec, directory, rows, partial(make_sampler, cost=cost, batch=batch))
+        self._record = Record(spec, directory, rows, partial(make_sampler, cost=cost, batch=batch), again)
         self._proposals = Proposals(self._record, self.budget)
         self._stop = StopRule(spec, rows)
         self._waiting = deque(self._record.replay())

@@ -24,7 +24,6 @@ from sweep.storage.home import Home
 from sweep.storage.lease import Lease
 from sweep.storage.lock import is_running, locked
 from sweep.storage.store import Store
-from tests.helpers.fake_tune import without_ray  # noqa: F401
 from tests.helpers.nodes import children, kill
 from tests.helpers.servers import S3
 from tests.helpers.store_contract import Place, StoreContract, rows, seeds
@@ -218,7 +217,7 @@ def test_a_sweep_that_lives_at_a_uri(place, tmp_path, monkeypatch):
     assert not any("SECRETSECRET" in text for text in (done.stdout, done.stderr, again.output))
 
 
-def test_a_directory_with_its_results_at_a_uri(place, tmp_path, monkeypatch, without_ray):  # noqa: F811
+def test_a_directory_with_its_results_at_a_uri(place, tmp_path, monkeypatch, without_ray):
     """Resumed from the directory, and by whoever has only the URI."""
     monkeypatch.setattr(Lease, "settle", 0.1)
     path, options = tmp_path / "sweep", ["--pack", 2, "--probe", "direct", "--images", 200, "--depth", 2, 6]

@@ -17,7 +17,6 @@ from sweep.storage.store import Store
 from sweep.trackers import process as process_module
 from sweep.trackers.ledger import Ledger
 from sweep.trackers.trackers import Trackers
-from tests.helpers.fake_tune import without_ray  # noqa: F401
 from tests.helpers.tracked import SPEC, finished, measured, nobody_elses_servers  # noqa: F401
 
 # ruff: noqa: F811

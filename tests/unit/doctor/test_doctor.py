@@ -10,13 +10,7 @@ from sweep.cli.main import main
 from sweep.doctor import checks, doctor
 from sweep.doctor.answers import FAULT, OK, WARNING, Check
 
-
-@pytest.fixture(autouse=True)
-def nothing_of_the_users(monkeypatch, tmp_path):
-    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_TMPDIR", "TMPDIR", "RAY_ADDRESS"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("nothing_of_the_users")
 
 
 def test_places(tmp_path, monkeypatch):

@@ -11,7 +11,6 @@ from optuna.storages.journal import JournalFileBackend
 import sweep
 from sweep.spec.columns import DTYPES, POINT
 from tests.helpers import ROOT
-from tests.helpers.fake_tune import without_ray  # noqa: F401
 
 OLD = ROOT / "tests" / "data"  # by commit
 
@@ -44,7 +43,7 @@ def study_of(path):
     return optuna.load_study(study_name="sweep", storage=storage)
 
 
-def test_one_that_was_interrupted_goes_on(without_ray, tmp_path):  # noqa: F811
+def test_one_that_was_interrupted_goes_on(without_ray, tmp_path):
     path = shutil.copytree(OLD / "d721f3d", tmp_path / "sweep")
     before = sweep.load(path).points
     under_way = [t for t in study_of(path).trials if not t.state.is_finished()]

@@ -1,6 +1,8 @@
 import pytest
+from optuna.trial import TrialState
 
 from sweep.search.journal import JOURNAL, open_study
+from sweep.search.outcome import place_of
 from sweep.search.study import SweepStudy
 from sweep.spec.spec import SweepSpec
 from tests.helpers.study import drain, places, rows_of
@@ -109,6 +111,42 @@ def test_failed_points_are_not_asked_for_again(tmp_path):
     rows = rows_of(study.ask(6), margin=float("nan"), status="failed")
     study.tell(rows)
     assert study.ask(1) == [] and SweepStudy(spec, tmp_path, rows).ask(1) == []
+
+
+@pytest.mark.parametrize("study", ["kept", "lost"])
+@pytest.mark.parametrize("search", ["boundary", "sobol", "grid", "random", "tpe"])
+def test_failed_points_are_measured_again_in_their_places_if_that_is_asked_for(tmp_path, search, study):
+    spec = SweepSpec(points=27, search=search, replicas=2)
+    first = SweepStudy(spec, tmp_path)
+    points = first.ask(20)
+    bad = [points[0], points[1], points[5]]  # a place with both of its networks, and one of another
+    rows = rows_of([p for p in points if p not in bad])
+    failed = rows_of(bad, margin=float("nan"), status="failed")
+    first.tell(rows + failed)
+    if study == "lost":
+        (tmp_path / JOURNAL).unlink()
+    again = SweepStudy(spec, tmp_path, rows, again=failed)
+    assert sorted(again.ask(4)) == sorted(bad)
+    again.tell(rows_of(bad))
+    again.tell(rows_of(bad))  # twice
+    rows += rows_of(bad) + drain(again)
+    assert len(places(rows)) == 27 and len({r["seed"] for r in rows}) == 54
+    SweepStudy(spec, tmp_path, rows)
+    trials = open_study(spec, tmp_path).get_trials(states=[TrialState.COMPLETE])
+    assert sorted(place_of(t.params) for t in trials) == sorted(places(rows))
+
+
+@pytest.mark.parametrize("search", ["boundary", "grid"])
+def test_a_point_measured_again_whose_trial_never_heard_of_it_gets_one(tmp_path, search):
+    """Killed between writing the part and telling the study."""
+    spec = SweepSpec(points=8, search=search)
+    first = SweepStudy(spec, tmp_path)
+    points = first.ask(8)
+    first.tell(rows_of(points, margin=float("nan"), status="failed"))
+    for _ in range(2):
+        SweepStudy(spec, tmp_path, rows_of(points))
+        trials = open_study(spec, tmp_path).get_trials(states=[TrialState.COMPLETE])
+        assert sorted(place_of(t.params) for t in trials) == sorted(places(rows_of(points)))
 
 
 @pytest.mark.parametrize("fail", [2, 13])
