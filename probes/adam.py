@@ -4,8 +4,6 @@ import torch
 
 from probes import torch_private
 
-__all__ = ["Adam"]
-
 
 class Adam:
     """torch's fused Adam. Its optimiser refers to itself: what it holds would stay until a garbage collection.

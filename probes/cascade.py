@@ -8,8 +8,6 @@ import torch
 from probes.decoders import Decoder, initial_decoder
 from probes.networks import READOUT, Network
 
-__all__ = ["Cascade", "chained"]
-
 _BLOCK = 10  # layers whose reconstructions are decoded together
 
 

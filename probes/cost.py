@@ -14,8 +14,6 @@ from probes.networks import Architecture
 from probes.settings import HELD_OUT_IMAGES, MIN_STEPS, ProbeSettings
 from probes.training.settings import TEST_IMAGES
 
-__all__ = ["Cost", "cost"]
-
 _BEYOND = 1.5  # times the depth: how deep the direct probe follows a network, typically
 _HALVINGS = 6  # layers decoded beside those that were asked for, typically
 

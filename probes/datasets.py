@@ -9,8 +9,6 @@ import torch
 
 from probes.seeds import generator
 
-__all__ = ["DATASETS", "DatasetError", "Images", "load_images"]
-
 _TORCHVISION = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar10-rgb": "CIFAR10"}
 DATASETS = ("digits", *_TORCHVISION, "noise")
 MIN_IMAGES = 2  # a standard deviation needs two

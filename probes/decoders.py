@@ -20,8 +20,6 @@ from probes.products import affine, uses_onednn
 from probes.seeds import generator
 from probes.threads import lone_threads
 
-__all__ = ["BATCH", "PRECISIONS", "Decoder", "initial_decoder", "stack_limit", "stack_size", "train_decoders"]
-
 BATCH = 64
 PRECISIONS = ("float32", "bfloat16")
 

@@ -32,8 +32,6 @@ from probes.point import MIN_HORIZON
 from probes.products import gram, matmul
 from probes.settings import CERTAINTY, FEW_IMAGES, ProbeSettings
 
-__all__ = ["DirectDecoder", "DirectProbe", "Profile", "follow"]
-
 _VARIANCE_IMAGES = 256  # held-out images that v is averaged over: it needs two digits, not four
 _STRIDE = 1.2  # beyond the depth asked, where nothing but the horizon is of interest
 _SURE = 0.01  # relative width of the interval in which a horizon may be interpolated

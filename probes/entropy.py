@@ -17,8 +17,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-__all__ = ["cutoff", "differential_entropy", "horizon", "relative_entropy"]
-
 _FLOOR = 1e-12
 
 

@@ -14,8 +14,6 @@ from probes.networks import Network
 from probes.point import Measurement, horizon_margin
 from probes.settings import ProbeSettings
 
-__all__ = ["Evaluator", "Observation"]
-
 Values = dict[str, float | int | bool]
 Profiles = dict[str, np.ndarray]
 

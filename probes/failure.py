@@ -7,8 +7,6 @@ import torch
 
 from probes.point import Measurement, Point
 
-__all__ = ["Failure"]
-
 T = TypeVar("T")
 
 

@@ -27,8 +27,6 @@ from probes.adam import Adam
 from probes.layers import wrapped
 from probes.products import quick_tanh_, stacked_affine, stacked_matmul
 
-__all__ = ["train_convolution", "train_stack"]
-
 _LEARNING_RATE = 1e-3
 _EAGER_STEPS = 3  # on a GPU, before a step is captured: the libraries allocate their workspaces in the first
 

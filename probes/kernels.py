@@ -9,8 +9,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-__all__ = ["KERNELS", "ErfKernel", "Kernel", "ReluKernel"]
-
 Function = Callable[[np.ndarray], np.ndarray]
 
 

@@ -29,8 +29,6 @@ from probes import products
 from probes.point import Point
 from probes.seeds import generator
 
-__all__ = ["ACTIVATIONS", "BOUNDED", "Conv", "Dense", "Layer", "Parameters", "Residual", "circular", "wrapped"]
-
 Phi = Callable[[torch.Tensor], torch.Tensor]
 Parameters = list[torch.Tensor]  # weight, bias, and again for a layer that has more than one of each
 

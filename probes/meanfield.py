@@ -27,8 +27,6 @@ import numpy as np
 
 from probes.kernels import KERNELS, Kernel, ReluKernel
 
-__all__ = ["MeanField", "applies_to", "critical_sigma_w", "mean_field"]
-
 _OTHERS = ("resnet",)  # skip connections have a theory of their own
 
 

@@ -23,8 +23,6 @@ from probes.networks import Architecture
 from probes.settings import CASCADE_IMAGES, HELD_OUT_IMAGES, ProbeSettings
 from probes.training.settings import TEST_CHUNK, TEST_IMAGES
 
-__all__ = ["peak_bytes"]
-
 _FLOAT, _DOUBLE = 4, 8
 _LIBRARIES = 24 * 10**6  # working space of the linear algebra libraries, and the holes of the heap
 # Tensors of the size of a layer's activations while one is computed: its input, what it gives and (but for dense layers

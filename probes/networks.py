@@ -12,8 +12,6 @@ import torch
 from probes.layers import ACTIVATIONS, BOUNDED, Conv, Dense, Layer, Parameters, Residual
 from probes.point import Point, reach
 
-__all__ = ["ARCHITECTURES", "READOUT", "Architecture", "Network"]
-
 ARCHITECTURES = ("mlp", "published", "shrinking", "conv", "resnet")
 
 # Beyond this a float32 sum of squares is no longer to be trusted: the network counts as diverged.

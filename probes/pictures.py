@@ -16,8 +16,6 @@ from probes.point import Point
 from probes.prober import Prober
 from probes.training.settings import TrainingCurve
 
-__all__ = ["Gallery", "State", "as_shown", "gallery"]
-
 _SHOWN = 4  # images
 _LAYERS = 8  # of which they are reconstructed
 _CLASSES = 10  # most that are asked for their favourites

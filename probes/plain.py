@@ -10,8 +10,6 @@ from torch.nn.functional import cross_entropy
 
 from probes.networks import READOUT, Network
 
-__all__ = ["PlainCascade", "train_plainly"]
-
 
 class PlainCascade:
     """Decoders ``Linear + tanh`` of layers 1..L, each with an Adam of its own.

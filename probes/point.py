@@ -6,21 +6,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = [
-    "MAX_DEPTH",
-    "MAX_SEED",
-    "MAX_SIGMA",
-    "MIN_HORIZON",
-    "NEEDED",
-    "REACH",
-    "THRESHOLDS",
-    "Measurement",
-    "Point",
-    "horizon_margin",
-    "nested",
-    "reach",
-]
-
 MAX_SIGMA = 20.0  # far beyond every phase boundary; keeps quadrature and float32 meaningful
 MAX_DEPTH = 2000
 MAX_SEED = 2**53 - 1  # exact in JSON, in double precision and in every dataframe

@@ -28,8 +28,6 @@ from probes.settings import (
 from probes.training.pack import Training
 from probes.training.settings import TrainingCurve, chance
 
-__all__ = ["Prober", "measure"]
-
 
 class Prober:
     """Measures packs of points; built once per process and device, then reused.

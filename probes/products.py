@@ -10,8 +10,6 @@ import torch
 
 from probes import torch_private
 
-__all__ = ["add_product", "affine", "gram", "matmul", "quick_tanh_", "stacked_affine", "stacked_matmul", "uses_onednn"]
-
 _SMALLEST = 1_000_000  # multiplications from which oneDNN is the faster one
 
 

@@ -4,8 +4,6 @@ import hashlib
 
 import torch
 
-__all__ = ["derive", "generator"]
-
 
 def derive(seed: int, purpose: str, *indices: int) -> int:
     """A 63-bit seed for one purpose, independent of every other purpose and of any call order."""

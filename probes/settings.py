@@ -9,8 +9,6 @@ from probes.networks import ARCHITECTURES
 from probes.point import THRESHOLDS
 from probes.training.settings import TrainingSettings
 
-__all__ = ["PROBES", "STATISTICS", "THRESHOLDS", "TRAIN", "ProbeSettings"]
-
 PROBES = ("both", "cascade", "direct")
 STATISTICS = ("direct_horizon", "direct_retained", "cascade_horizon", "cascade_retained")
 TRAIN = ("none", "boundary", "all")

@@ -6,8 +6,6 @@ from contextlib import contextmanager
 
 import torch
 
-__all__ = ["lone_threads"]
-
 
 @contextmanager
 def lone_threads() -> Iterator[ThreadPoolExecutor]:

@@ -10,21 +10,6 @@ from collections.abc import Callable
 import torch
 from torch.optim.adam import adam
 
-__all__ = [
-    "ONEDNN",
-    "adam_step",
-    "agree",
-    "aten_relu_backward",
-    "aten_tanh_backward",
-    "fused_adam_step",
-    "onednn_linear",
-    "plain_adam_step",
-    "plain_relu_backward",
-    "plain_tanh_backward",
-    "relu_backward",
-    "tanh_backward",
-]
-
 Tensors = list[torch.Tensor]
 
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8  # torch's defaults

@@ -1,7 +1,5 @@
 """The errors that users meet: each is one line that says what to do."""
 
-__all__ = ["SpecError", "StoreError"]
-
 
 class StoreError(OSError):
     """The place for the results cannot be used; the message is one line."""

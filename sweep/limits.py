@@ -6,8 +6,6 @@ psutil knows nothing of control groups, whose files (version 2) are read here.
 import os
 from pathlib import Path
 
-__all__ = ["available_bytes", "cgroup_bytes", "cgroup_cores", "cores"]
-
 _CGROUP = Path("/sys/fs/cgroup")
 
 

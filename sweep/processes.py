@@ -12,8 +12,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-__all__ = ["command", "environment", "is_gone", "myself", "terminated_is_interrupted", "this_process"]
-
 
 def this_process() -> str:
     """Return how messages name this process."""

@@ -2,8 +2,6 @@
 
 import math
 
-__all__ = ["duration", "finite", "one_line", "printable"]
-
 
 def finite(value: float) -> float | None:
     """A number for JSON, which knows neither NaN nor infinity."""

@@ -2,8 +2,6 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
-__all__ = ["__version__", "installed_versions"]
-
 
 def installed_versions(*packages: str) -> dict[str, str]:
     """Return the version of each of these packages that is installed."""

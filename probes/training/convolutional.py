@@ -8,8 +8,6 @@ from probes.networks import READOUT
 from probes.training.descent import Descent
 from probes.training.stack import Stack
 
-__all__ = ["ConvolutionalStack"]
-
 
 class ConvolutionalStack(Stack):
     """Convolutions: their gradients are autograd's."""

@@ -8,8 +8,6 @@ from probes.datasets import Images
 from probes.seeds import generator
 from probes.training.settings import TEST_CHUNK, TEST_IMAGES, TrainingSettings
 
-__all__ = ["TrainingData"]
-
 
 class TrainingData:
     """Images and labels on their device, and the order in which they are shown."""

@@ -28,8 +28,6 @@ from probes.products import stacked_affine, stacked_matmul
 from probes.training.descent import Descent
 from probes.training.stack import Stack
 
-__all__ = ["DenseStack"]
-
 
 class DenseStack(Stack):
     """Dense layers: their gradients are written by hand."""

@@ -8,8 +8,6 @@ from probes.adam import Adam
 from probes.layers import Parameters
 from probes.products import add_product, stacked_matmul
 
-__all__ = ["Descent"]
-
 
 class Descent:
     """Steps of the optimiser, told one gradient after another.

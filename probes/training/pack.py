@@ -25,8 +25,6 @@ from probes.training.run import TrainingRun, curve_of
 from probes.training.settings import TrainingCurve, TrainingSettings
 from probes.training.stack import Stack
 
-__all__ = ["Training", "train_pack"]
-
 _LARGEST_STACK = 64
 _LARGE = 10_000_000  # multiplications in a product, from which one network keeps a core busy
 

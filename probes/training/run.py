@@ -10,8 +10,6 @@ from probes.layers import Parameters
 from probes.point import Point
 from probes.training.settings import TrainingCurve, TrainingSettings
 
-__all__ = ["TrainingRun", "curve_of"]
-
 _PROGRESS = 1e-3  # relative decrease of the loss that is more than a fluctuation
 _STEP_UP = 0.005  # the same for a rise of the accuracy
 

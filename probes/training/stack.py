@@ -15,8 +15,6 @@ from probes.training.descent import Descent
 from probes.training.run import TrainingRun
 from probes.training.settings import TrainingSettings
 
-__all__ = ["Stack"]
-
 
 class Stack:
     """Networks of one shape that are trained together, the deepest first.

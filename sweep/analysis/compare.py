@@ -31,8 +31,6 @@ from sweep.spec.columns import POINT
 from sweep.spec.spec import SweepSpec
 from sweep.text import finite
 
-__all__ = ["Comparison", "compare"]
-
 
 @dataclass
 class Comparison:

@@ -6,8 +6,6 @@ from typing import Any
 from sweep.results.results import Results
 from sweep.spec.columns import POINT
 
-__all__ = ["mean_cost"]
-
 _PAPER_IMAGES = 200 * 60_000  # that the paper's protocol shows a network at most
 
 

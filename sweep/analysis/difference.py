@@ -36,8 +36,6 @@ from sweep.results.results import Results
 from sweep.spec.options import MEASURED
 from sweep.text import finite
 
-__all__ = ["LEVEL", "Difference", "diff"]
-
 LEVEL = 0.05  # p below which a difference is called significant
 _SIGMA_W_STEPS = 81
 _SIGMA_B_STEPS = 6

@@ -21,8 +21,6 @@ from sweep.analysis.surface import GRID, Surface, depth_planes, distance_to_boun
 from sweep.model.crossings import outer_crossings
 from sweep.results.results import Results
 
-__all__ = ["Judge"]
-
 _DRAWS = 400  # of the bootstrap; of surfaces fewer
 _SURFACE_DRAWS = 60
 _SURFACE_GRID = 24

@@ -16,18 +16,6 @@ import numpy as np
 
 from sweep.text import finite
 
-__all__ = [
-    "auc",
-    "best_threshold",
-    "bootstrap_auc",
-    "bootstrap_counts",
-    "calibrated_probability",
-    "finite_mean",
-    "iou",
-    "quantile_interval",
-    "reliability_bins",
-]
-
 _FOLDS = 5
 _BINS = 5
 

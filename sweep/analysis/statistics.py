@@ -10,8 +10,6 @@ import pandas as pd
 from probes.point import MIN_HORIZON, NEEDED, THRESHOLDS
 from sweep.spec.spec import SweepSpec
 
-__all__ = ["STATISTICS", "Statistic", "score", "threshold_of"]
-
 _LIMIT = 10.0  # scores beyond are as good as infinite
 
 

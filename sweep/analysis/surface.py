@@ -10,8 +10,6 @@ from sweep.levelset.level_set import LevelSet
 from sweep.model.crossings import outer_crossings
 from sweep.spec.spec import SweepSpec
 
-__all__ = ["Surface", "depth_planes", "distance_to_boundary", "truth_surface"]
-
 MIN_POINTS = 12  # trained, and both outcomes among them, before anything is said
 GRID = 64
 

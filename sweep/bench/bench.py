@@ -13,8 +13,6 @@ from sweep.bench.figure import Figure
 from sweep.bench.memory import memory
 from sweep.bench.probes import cascade, direct, gpu, pack, training
 
-__all__ = ["SECTIONS", "as_json", "machine", "run"]
-
 
 def machine() -> str:
     """Return processor, cores, GPU and versions: what the figures belong to."""

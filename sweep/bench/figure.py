@@ -7,8 +7,6 @@ from typing import Any
 
 import torch
 
-__all__ = ["Figure", "default_device", "timed", "timed_in_turns"]
-
 ROUNDS = 3
 
 

@@ -16,8 +16,6 @@ from probes.prober import Prober
 from sweep.bench.figure import Figure, default_device
 from sweep.processes import command, environment
 
-__all__ = ["memory", "peak_and_estimate"]
-
 PACKS: dict[str, dict[str, Any]] = {
     "direct, width 784, depth 20, a pack of 1": {"probe": "direct", "resize": 28, "depth": 20, "pack": 1},
     "cascade, width 784, depth 40, a pack of 2": {"probe": "cascade", "resize": 28, "depth": 40, "pack": 2},

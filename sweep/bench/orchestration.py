@@ -22,8 +22,6 @@ from sweep.measuring.rehearsal import Rehearsal
 from sweep.spec.spec import SweepSpec
 from sweep.storage.store import Store
 
-__all__ = ["Watch", "orchestration", "watched"]
-
 
 def orchestration(images: Images) -> Iterator[Figure]:
     """Yield points a second, and how busy the devices are."""

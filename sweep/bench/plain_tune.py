@@ -13,8 +13,6 @@ from sweep.bench.figure import timed
 from sweep.execution.cluster import start_ray
 from sweep.spec.spec import SweepSpec
 
-__all__ = ["seconds_of_trials"]
-
 
 def seconds_of_trials(
     images: Images,

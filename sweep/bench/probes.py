@@ -20,8 +20,6 @@ from probes.training import train_pack
 from probes.training.settings import TEST_IMAGES, TrainingSettings
 from sweep.bench.figure import Figure, default_device, timed, timed_in_turns
 
-__all__ = ["cascade", "direct", "gpu", "pack", "training", "trials_on_ray"]
-
 WIDTH, SIGMA_B = 784, 0.05**0.5
 EPOCH_IMAGES = 60_000
 CASCADE_DEPTH, CASCADE_STEPS = 20, 40

@@ -11,8 +11,6 @@ from sweep.bench.orchestration import watched
 from sweep.execution.tuner import TUNE_ENVIRONMENT
 from sweep.measuring.rehearsal import Rehearsal
 
-__all__ = ["scale"]
-
 _NODES, _GPUS = 8, 8
 
 

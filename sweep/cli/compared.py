@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from sweep.analysis.compare import Comparison
     from sweep.analysis.difference import Difference
 
-__all__ = ["comparison_text", "difference_text"]
-
 
 def comparison_text(comparison: "Comparison") -> str:
     """Return a comparison for people."""

@@ -10,8 +10,6 @@ import click
 from sweep.cli.numbers import Numbers
 from sweep.spec.options import PRESETS
 
-__all__ = ["config_option", "preset_option"]
-
 _LARGEST_CONFIG = 2**15  # bytes: reading a key of many parts takes time that grows with their square
 _LONGEST_VALUE = 4096  # characters: a path's limit
 

@@ -18,8 +18,6 @@ from sweep.spec.options import CHANGEABLE
 from sweep.spec.ranges import Range
 from sweep.spec.spec import SweepSpec
 
-__all__ = ["launch", "parse_job"]
-
 F = TypeVar("F", bound=Callable[..., Any])
 _COUNT = {
     "nodes": Range(1, 10_000),

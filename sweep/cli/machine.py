@@ -13,8 +13,6 @@ from sweep.spec.options import BENCHMARKS, RANGES
 from sweep.spec.spec import SweepSpec
 from sweep.text import printable
 
-__all__ = ["bench_command", "doctor_command"]
-
 _SIGNS = {OK: ("✓", "green"), WARNING: ("!", "yellow"), FAULT: ("✗", "red")}
 
 

@@ -17,8 +17,6 @@ from sweep.cli.running import probe_command, resume_command, run_command
 from sweep.cli.theory import theory_command
 from sweep.version import __version__
 
-__all__ = ["main"]
-
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="sweep")

@@ -8,8 +8,6 @@ import click
 from sweep.spec.options import CHOICES, RANGES
 from sweep.spec.ranges import Range
 
-__all__ = ["AUTO", "NONE", "Number", "Numbers", "choice_option", "interval_option", "number_option"]
-
 AUTO, NONE = "auto", "none"
 F = TypeVar("F", bound=Callable[..., Any])
 

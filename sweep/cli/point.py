@@ -15,8 +15,6 @@ from sweep.text import finite
 if TYPE_CHECKING:
     from probes import Measurement
 
-__all__ = ["point_json", "point_text", "progress_bar"]
-
 _BARS = "▁▂▃▄▅▆▇█"
 _MOST_LINES = 16
 

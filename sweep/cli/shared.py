@@ -13,11 +13,6 @@ from sweep.errors import SpecError, StoreError
 from sweep.processes import terminated_is_interrupted
 from sweep.spec.options import RANGES, TRACKERS
 
-__all__ = [
-    *("bad_input_is_usage", "directory", "json_option", "log_option", "options"),
-    *("quiet_option", "usage_error", "verbose_option"),
-]
-
 _OPTIONS: dict[str, Callable[[Any], Any]] = {
     "points": number_option(
         "points",

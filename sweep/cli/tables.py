@@ -11,8 +11,6 @@ from sweep.text import duration
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["status_text", "table"]
-
 
 def status_text(found: dict[str, Any]) -> str:
     """`status` for people."""

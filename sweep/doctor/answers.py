@@ -10,20 +10,6 @@ from dataclasses import dataclass
 
 from sweep.processes import command, environment
 
-__all__ = [
-    "Check",
-    "FAULT",
-    "GIB",
-    "OK",
-    "PATIENCE",
-    "REINSTALL",
-    "TOKENS",
-    "WARNING",
-    "answer_of_child",
-    "kill_children",
-    "running_children",
-]
-
 OK, WARNING, FAULT = "ok", "warning", "fault"
 PATIENCE = 17.0  # seconds that one check may take
 GIB = 2**30

@@ -14,23 +14,6 @@ from pathlib import Path
 from sweep import limits
 from sweep.doctor.answers import FAULT, GIB, OK, PATIENCE, REINSTALL, TOKENS, WARNING, Check, answer_of_child
 
-__all__ = [
-    "check_cluster",
-    "check_cores",
-    "check_data_sets",
-    "check_extras",
-    "check_gpu",
-    "check_memory",
-    "check_packages",
-    "check_python",
-    "check_ray",
-    "check_results",
-    "check_shared_memory",
-    "check_temporary",
-    "check_token",
-    "check_torch",
-]
-
 _NEEDS, _WANTS = 0.1, 1.0  # GiB of a disk: less is a fault, a warning
 _MEMORY = 2.0  # GiB that a small sweep takes
 _SHM = 0.2  # GiB: Ray's object store with a data set

@@ -31,8 +31,6 @@ from sweep.doctor.checks import (
     check_torch,
 )
 
-__all__ = ["as_json", "examine"]
-
 
 def examine(data_dir: str = "data", address: str | None = None, out: str = "runs") -> list[Check]:
     """Look at everything at once; in 20 seconds, whatever hangs.

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from probes import Images
     from sweep.execution.trainable import MakeProber
 
-__all__ = ["share_gpus", "trials_to_a_gpu"]
-
 _GAIN = 1.1  # times as many points a second: what twice as many trials must give
 _POINTS, _TURNS = 2, 2  # in a pack, and how often it is measured
 _PATIENCE = 300.0  # seconds for everything

@@ -10,8 +10,6 @@ from sweep.execution.searcher import NeverSaved, PackSearcher
 from sweep.execution.trainable import network_name
 from sweep.trackers.trackers import Trackers
 
-__all__ = ["LiveEpochs", "Watch"]
-
 
 class Watch(NeverSaved, Callback):
     """Keeps the progress fresh, and gives up trials that failed."""

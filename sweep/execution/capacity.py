@@ -8,8 +8,6 @@ from sweep.errors import SpecError
 from sweep.spec.design import budget
 from sweep.spec.spec import SweepSpec
 
-__all__ = ["Capacity", "share_of_gpu"]
-
 _LOOK = 2.0  # seconds between looks at the nodes
 
 

@@ -21,8 +21,6 @@ from sweep.spec.spec import SweepSpec
 if TYPE_CHECKING:
     from probes import Images
 
-__all__ = ["authenticate", "check_here", "check_reachable", "start_ray"]
-
 _TRIALS_PER_CORE = 8  # each is a process of half a gigabyte
 _OBJECT_STORE_BYTES = 80 * 2**20  # the smallest that Ray allows; images beside it are added
 _RAY_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}

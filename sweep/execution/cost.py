@@ -11,8 +11,6 @@ from sweep.spec.spec import SweepSpec
 if TYPE_CHECKING:
     from probes import Images
 
-__all__ = ["cost_of_depth", "cost_of_point", "guessed_speeds"]
-
 _CORE_FLOPS, _GPU_FLOPS = 100e9, 10e12  # a second, of well filled matrix products in float32
 
 

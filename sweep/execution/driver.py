@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from probes import Images
     from sweep.execution.trainable import MakeProber
 
-__all__ = ["measure", "run_trials"]
-
 _THOUGHT_OF_AT_ONCE = 16  # points; more are soon out of date
 _REDRAW = 0.5  # seconds
 _LAST_WORDS = 5.0  # seconds that the storage has left to take what was measured, after an interruption

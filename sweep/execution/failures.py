@@ -8,8 +8,6 @@ from probes.point import Measurement, Point
 from sweep.execution.ray_patches import is_lost_node
 from sweep.spec.rows import point_of, row
 
-__all__ = ["Failures", "Verdict"]
-
 _NODE_LOSSES = 20  # nodes that a point may lose before it is to blame itself
 _LONGEST = 500  # characters of an error
 

@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping
 
-__all__ = ["alive", "cores_and_gpus", "resources_of_nodes"]
-
 
 def alive() -> list[tuple[float, float]]:
     """(cores, GPUs) of every node."""

@@ -14,8 +14,6 @@ from sweep.spec.spec import SweepSpec
 if TYPE_CHECKING:
     from probes import Images
 
-__all__ = ["CONTROL_RATE", "MOST_PACKED", "Packer", "fitting_pack"]
-
 MOST_PACKED = 64
 _MOST_LEARNT = 16  # points of a pack in a search that learns: more are soon out of date
 _SECONDS = 3.0  # of work a trial, at least: its overhead is some tens of milliseconds

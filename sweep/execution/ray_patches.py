@@ -15,8 +15,6 @@ from typing import Any
 
 from sweep.errors import SpecError
 
-__all__ = ["Hosts", "aws_keys_stay_here", "is_lost_node", "last_error", "starting_workers_are_kept"]
-
 _ROOM_IS_FOUND = 5.0  # seconds after which a node would have begun to start a worker, if there was room for it
 _LOST_NODE = ("node has died", "actor's node was")  # in the texts of ActorDiedError, ActorUnavailableError
 _FAILURE = "Failure # "  # begins the first line of each failure in a trial's error file

@@ -11,8 +11,6 @@ from sweep.errors import StoreError
 from sweep.storage.store import Store
 from sweep.text import one_line
 
-__all__ = ["Recorder"]
-
 Rows = Sequence[dict[str, Any]]
 _log = logging.getLogger(__name__)
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0  # seconds between attempts

@@ -29,8 +29,6 @@ from sweep.trackers.trackers import check
 if TYPE_CHECKING:
     from sweep.execution.trainable import MakeProber
 
-__all__ = ["default_directory", "resume", "run"]
-
 _STORE_COMES_BACK = 60.0  # seconds, or a sweep cannot go on
 _ELSEWHERE = ("data_dir", "download")  # may differ where a sweep goes on, and are not kept
 # Clusters of this machine's choice. A spec that came from elsewhere must not say whose answers are unpickled.

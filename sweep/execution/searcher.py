@@ -17,8 +17,6 @@ from sweep.execution.recorder import Recorder
 from sweep.search.planner import Planner
 from sweep.storage.heartbeat import Running
 
-__all__ = ["NeverSaved", "PackSearcher"]
-
 _PATIENCE = 1.0  # seconds that a free device waits for a pack; Tune would wait as long, and stop its worker
 _NOTHING_ELSE_TO_DO = 60.0  # seconds
 _MOST_UNSTORED = 4  # packs a device that wait for the storage, before no more are measured

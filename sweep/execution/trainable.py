@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from probes import Images, Prober, ProbeSettings
     from probes.training import Training
 
-__all__ = ["MakeProber", "PackTrainable", "make_prober", "network_name"]
-
 
 class Probing(Protocol):
     """What a trial asks of `Prober`."""

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from sweep.execution.searcher import PackSearcher
     from sweep.execution.trainable import MakeProber
 
-__all__ = ["Sweep", "TUNE_ENVIRONMENT", "callbacks", "trainable_parameters", "tune_on_ray"]
-
 TUNE_ENVIRONMENT = {
     "TUNE_MAX_PENDING_TRIALS_PG": "10000",  # the searcher says how many
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # a state that nobody reads

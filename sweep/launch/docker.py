@@ -9,8 +9,6 @@ from sweep.launch.documents import dump, read
 from sweep.launch.job import DATA, Job, script
 from sweep.launch.plan import Plan, template
 
-__all__ = ["plan"]
-
 
 def plan(job: Job, *, image: str, env: Sequence[str] = ()) -> Plan:
     """The Compose file of ``job.nodes`` workers, written beside the results.

@@ -7,8 +7,6 @@ from typing import Any
 
 import yaml
 
-__all__ = ["dump", "read"]
-
 
 class _Plain(yaml.SafeDumper):
     """YAML that is made to be read: no anchors, scripts as they are."""

@@ -11,8 +11,6 @@ from sweep.errors import SpecError
 from sweep.spec.options import RANGES
 from sweep.spec.spec import SweepSpec
 
-__all__ = ["DATA", "RESULTS", "Job", "container_options", "script"]
-
 # In the containers of KubeRay, `ray up` and Docker.
 RESULTS = "/results"
 DATA = "/home/ray/data"

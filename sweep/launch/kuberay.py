@@ -13,8 +13,6 @@ from sweep.launch.documents import dump, read
 from sweep.launch.job import Job, script
 from sweep.launch.plan import Plan, template
 
-__all__ = ["manifests", "plan"]
-
 
 def plan(job: Job, *, image: str, namespace: str, memory: int, storage_size: int, secret: str | None = None) -> Plan:
     """Return the plan of a RayJob of at most ``job.nodes`` workers, its Redis, its volume and its network policies.

@@ -9,8 +9,6 @@ from pathlib import Path
 
 from sweep.errors import SpecError
 
-__all__ = ["Plan", "template"]
-
 
 @dataclass
 class Plan:

@@ -11,8 +11,6 @@ from sweep.launch.documents import dump, read
 from sweep.launch.job import DATA, Job, script
 from sweep.launch.plan import Plan, template
 
-__all__ = ["plan"]
-
 # (cores, GPUs) -> type of machine.
 _MACHINES = {
     "aws": {

@@ -7,8 +7,6 @@ from sweep.errors import SpecError
 from sweep.launch.job import Job
 from sweep.launch.plan import Plan, template
 
-__all__ = ["plan"]
-
 _TIME = re.compile(
     r"(?P<d>N)-(?P<dh>N)(:(?P<dm>N)(:N)?)?|((?P<h>N):(?=N:))?(?P<m>N)(:N)?".replace("N", "[0-9]{1,6}"),
 )

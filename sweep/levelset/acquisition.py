@@ -33,8 +33,6 @@ from sweep.levelset.domain import Domain
 from sweep.levelset.gaussian_process import JITTER, Posterior
 from sweep.levelset.targets import Targets, candidates
 
-__all__ = ["choose", "expected_gain"]
-
 _EXPLORE = 1.6  # times the square root of their number: points that fill gaps
 _STRADDLE_EVERY = 2  # else the look ahead
 _APART = 1e-3  # of the range: no two points are nearer

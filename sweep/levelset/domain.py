@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import qmc
 
-__all__ = ["Axis", "Domain", "Features"]
-
 Features = Callable[[np.ndarray], np.ndarray]
 _SURVEY = 1024  # places
 

@@ -28,8 +28,6 @@ from scipy.optimize import minimize
 from scipy.special import log_ndtr
 from threadpoolctl import threadpool_limits
 
-__all__ = ["JITTER", "Kernel", "Observations", "Posterior", "fitted"]
-
 JITTER = 1e-8  # variance added to every observation, so that a matrix is definite in spite of rounding
 _MEANS = {"length": math.log(0.5), "signal": 0.0, "noise": math.log(1e-3)}  # of the priors, of logarithms
 _WIDTHS = {"length": 1.2, "signal": 3.0, "noise": 3.0}

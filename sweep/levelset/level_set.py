@@ -16,8 +16,6 @@ from sweep.levelset.gaussian_process import Kernel, Observations, Posterior, fit
 from sweep.levelset.merging import merge_nearest
 from sweep.levelset.targets import boundary_targets, ridge_targets
 
-__all__ = ["AIMS", "LevelSet"]
-
 AIMS = ("boundary", "ridge", "both")
 _AT_ONCE = 64  # points chosen from one set of candidates
 _RIDGE_EVERY = 4  # with aim="both"

@@ -4,8 +4,6 @@ import numpy as np
 
 from sweep.levelset.gaussian_process import Kernel, Observations
 
-__all__ = ["merge_nearest"]
-
 
 def merge_nearest(data: Observations, kernel: Kernel, most: int) -> tuple[Observations, np.ndarray]:
     """At most so many observations, and which of them each has become part of.

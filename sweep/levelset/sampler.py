@@ -27,8 +27,6 @@ from optuna.trial import FrozenTrial, TrialState
 from sweep.levelset.domain import Axis
 from sweep.levelset.level_set import LevelSet
 
-__all__ = ["BoundarySampler", "CENSORED", "VARIANCE"]
-
 CENSORED = "censored"  # user attribute of a trial whose value is a lower bound
 VARIANCE = "variance"  # user attribute: what is known of the variance of a trial's value
 

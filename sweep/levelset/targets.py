@@ -11,8 +11,6 @@ import numpy as np
 from sweep.levelset.domain import Domain
 from sweep.levelset.gaussian_process import Posterior
 
-__all__ = ["Targets", "boundary_targets", "candidates", "ridge_targets"]
-
 _PLACES = 512  # of the survey and between them
 _CANDIDATES = 256
 _UNIFORM = 64  # of the candidates anywhere

@@ -10,8 +10,6 @@ from sweep.spec.spec import SweepSpec
 if TYPE_CHECKING:
     from probes import Images
 
-__all__ = ["check_memory"]
-
 
 def check_memory(spec: SweepSpec, images: "Images") -> None:
     """Refuse what can only end in the kernel's out-of-memory killer (on this machine; a cluster is not judged)."""

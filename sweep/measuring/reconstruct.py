@@ -19,8 +19,6 @@ from sweep.spec.spec import SweepSpec
 if TYPE_CHECKING:
     from probes import Images, Point
 
-__all__ = ["Painter", "Tiles", "reconstructions", "some_layers", "spread"]
-
 _LAYERS = 8
 
 

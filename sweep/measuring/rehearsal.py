@@ -11,8 +11,6 @@ from typing import Any
 
 from probes.point import Measurement, Point
 
-__all__ = ["Rehearsal"]
-
 
 @dataclass(frozen=True)
 class Rehearsal:

@@ -7,8 +7,6 @@ from probes.training.settings import TrainingSettings
 from sweep.errors import SpecError
 from sweep.spec.spec import SweepSpec
 
-__all__ = ["probe_settings", "sweep_images"]
-
 
 def probe_settings(spec: SweepSpec) -> ProbeSettings:
     """The part of a spec that the probes see."""

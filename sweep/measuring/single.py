@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from probes import Measurement
     from probes.pictures import Gallery
 
-__all__ = ["Steps", "probe"]
-
 Steps = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
 
 

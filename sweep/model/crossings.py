@@ -2,8 +2,6 @@
 
 import numpy as np
 
-__all__ = ["falls", "outer_crossings", "rises"]
-
 
 def rises(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return where curves ``y [..., n]`` over ascending ``x [n]`` rise through zero.

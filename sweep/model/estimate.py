@@ -20,8 +20,6 @@ from sweep.spec.columns import COLUMNS
 from sweep.spec.options import AXES
 from sweep.spec.spec import SweepSpec
 
-__all__ = ["NORMAL_90", "Outline", "PhaseModel", "history", "theory_line"]
-
 NORMAL_90 = 1.645  # standard deviations on either side of the mean that hold 90 % of a normal distribution
 
 _SIGMA_W_STEPS = 241

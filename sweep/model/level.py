@@ -5,8 +5,6 @@ import math
 import numpy as np
 import pandas as pd
 
-__all__ = ["level_of", "trained_level"]
-
 
 def trained_level(points: pd.DataFrame) -> float:
     """The accuracy above which a network counts as trained, unless it is given.

@@ -18,8 +18,6 @@ from sweep.model.theory import depth_scale
 from sweep.spec.options import AXES
 from sweep.spec.spec import SweepSpec
 
-__all__ = ["MIN_POINTS", "MarginModel", "SearchModel", "TruthModel"]
-
 MIN_POINTS = 10  # measured points before anything is estimated
 _LEVELS = 8  # depths whose boundaries are looked for
 _SOFT = 0.5  # margin within which the outcome of a training is open, by prediction alone

@@ -10,8 +10,6 @@ from sweep.errors import SpecError
 from sweep.spec.spec import SweepSpec
 from sweep.text import finite
 
-__all__ = ["depth_scale", "rows"]
-
 _STEPS = 20
 _GRID = 25  # values of each axis at which the depth scale is worked out; interpolated in between
 _XI_MOST = 1000.0  # layers: it diverges on the critical line

@@ -5,8 +5,6 @@ import os
 import sys
 import tempfile
 
-__all__ = ["CaughtOutput"]
-
 
 class CaughtOutput:
     """Standard output and error, where they are terminals, led into a file without a name."""

@@ -15,8 +15,6 @@ from sweep.monitor.view import View
 if TYPE_CHECKING:
     from sweep.model.estimate import Outline
 
-__all__ = ["MARGIN", "PhaseDiagram"]
-
 MARGIN = 7  # columns of numbers to the left of it
 _CIVIDIS = ("00224e", "123570", "3b496c", "575d6d", "707173", "8a8678", "a69d75", "c4b56c", "e4cf5b", "fee838")
 _LEVELS = 32  # of colour

@@ -12,8 +12,6 @@ from sweep.monitor.view import View, line_of, speed
 from sweep.storage.heartbeat import Running
 from sweep.text import duration
 
-__all__ = ["live_view"]
-
 _NARROWEST, _LOWEST = 44, 9  # what can be drawn in; below, a line
 _WIDEST, _LEAST, _MOST = 100, (24, 5), (88, 20)  # columns of text; columns and rows of the plot
 

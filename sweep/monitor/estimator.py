@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from sweep.model.estimate import Outline
 
-__all__ = ["Estimator"]
-
 _ESTIMATE, _SHARE = 2.0, 50  # seconds between estimates, at least, and so many times what one takes
 _MOST = 10_000  # points in an estimate
 

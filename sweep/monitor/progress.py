@@ -15,8 +15,6 @@ from sweep.monitor.view import View, line_of, view_of
 from sweep.spec.spec import SweepSpec
 from sweep.storage.heartbeat import Heartbeat, Running, Sign
 
-__all__ = ["Progress"]
-
 _REDRAW, _LOG = 0.5, 10.0  # seconds between lines, on a terminal that knows no more than lines, and elsewhere
 _LOOK = 0.5  # seconds between looks at what is running
 

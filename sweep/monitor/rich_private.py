@@ -8,8 +8,6 @@ import contextlib
 
 from rich.live import Live
 
-__all__ = ["forget_drawn"]
-
 
 def forget_drawn(live: Live) -> None:
     """Have a live display draw below what stands on the terminal, not over it."""

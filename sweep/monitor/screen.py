@@ -19,8 +19,6 @@ from sweep.monitor.rich_private import forget_drawn
 from sweep.monitor.view import View
 from sweep.text import printable
 
-__all__ = ["Screen", "shows", "width_of"]
-
 _EVERY = 1.0  # seconds between pictures
 
 

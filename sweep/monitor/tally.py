@@ -9,8 +9,6 @@ from typing import Any, NamedTuple
 from sweep.spec.columns import POINT
 from sweep.text import printable
 
-__all__ = ["NEEDED", "Tally", "Told"]
-
 _RECENT, _FEW = 60.0, 8  # seconds that are the present, but so many packs at least
 # Columns of rows, beside those of the point.
 NEEDED = ("status", "margin", "margin_censored", "accuracy", "chance", "error", "finished")

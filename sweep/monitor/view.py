@@ -13,8 +13,6 @@ from sweep.text import duration, printable
 if TYPE_CHECKING:
     from sweep.model.estimate import Outline
 
-__all__ = ["View", "line_of", "speed", "view_of"]
-
 _RECENT = 60  # points
 
 

@@ -17,8 +17,6 @@ from sweep.spec.design import budget
 from sweep.storage.heartbeat import STALE, Sign, read_sign
 from sweep.storage.lock import is_running
 
-__all__ = ["Watcher", "watch"]
-
 _LOOK, _LOOK_ELSEWHERE, _SHARE = 1.0, 5.0, 10  # seconds between looks, at least, and so many times what one takes
 _AT_ONCE = 10_000  # parts
 _LOG = 10.0  # seconds between lines, where there is no terminal

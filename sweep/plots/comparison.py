@@ -21,8 +21,6 @@ from sweep.spec.spec import SweepSpec
 if TYPE_CHECKING:
     from sweep.analysis.compare import Comparison
 
-__all__ = ["Surfaces", "comparison_figure", "few_depths", "truth_over_depth", "truth_planes", "xi_c_over"]
-
 Surfaces = Mapping[str, Callable[[dict[str, np.ndarray]], np.ndarray]]  # accuracy, truth and prediction, of places
 _WIDTH = 7.2
 

@@ -18,8 +18,6 @@ from sweep.results.results import Results
 from sweep.spec.options import AXES
 from sweep.spec.spec import SweepSpec
 
-__all__ = ["PICTURE", "draw_theory", "phase_diagram", "save_phase_diagram"]
-
 PICTURE = "phase_diagram.png"
 
 

@@ -13,8 +13,6 @@ from sweep.results.results import Results
 if TYPE_CHECKING:
     from sweep.analysis.difference import Difference
 
-__all__ = ["boundaries", "difference_figure"]
-
 
 def boundaries(one: pd.DataFrame, other: pd.DataFrame, names: Sequence[str], *, ax: Axes | None = None) -> Axes:
     """Draw two ``boundary`` tables of one depth each over each other, with their 90 % intervals.

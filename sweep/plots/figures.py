@@ -22,17 +22,6 @@ from sweep.plots.style import legend
 from sweep.results.results import Results
 from sweep.spec.options import AXES
 
-__all__ = [
-    "depth_figure",
-    "history_figure",
-    "paper_figure",
-    "phase_figure",
-    "profiles_figure",
-    "reconstructions_figure",
-    "roc_figure",
-    "truth_figure",
-]
-
 _LINES = 24  # profiles drawn at most
 
 

@@ -12,8 +12,6 @@ from sweep.plots.style import axes_or_new, without_mathtext
 if TYPE_CHECKING:
     from probes.pictures import Gallery, State
 
-__all__ = ["gallery_figure", "reconstructions", "stretched"]
-
 
 def stretched(tiles: np.ndarray, axes: int) -> np.ndarray:
     """Return images ``[..., height, width(, 3)]`` behind so many axes, each stretched over its own range to 0..1."""

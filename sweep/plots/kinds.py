@@ -14,8 +14,6 @@ from sweep.plots.style import WIDTH, styled
 from sweep.results.results import Results
 from sweep.spec.options import FIGURES
 
-__all__ = ["KINDS", "Kind", "figure", "save_figure"]
-
 
 @dataclass(frozen=True)
 class Kind:

@@ -8,8 +8,6 @@ from matplotlib.colors import LogNorm, Normalize
 
 from sweep.plots.style import RED
 
-__all__ = ["at_most", "draw_points", "draw_surface"]
-
 
 def draw_surface(
     axes: Axes, x: np.ndarray, y: np.ndarray, z: np.ndarray, norm: Normalize, label: str, bar: bool = True

@@ -12,8 +12,6 @@ from sweep.plots.style import DASHED, LABELS, LINE_STYLES, RED, WHITE_OUTLINE, a
 from sweep.spec.options import AXES
 from sweep.spec.spec import SweepSpec
 
-__all__ = ["STEPS", "axis_range", "phase", "regular_grid"]
-
 STEPS = 81  # of a grid, on each side
 
 

@@ -22,8 +22,6 @@ from sweep.plots.style import (
 )
 from sweep.spec.columns import POINT
 
-__all__ = ["band", "depth", "history", "profiles"]
-
 
 def depth(
     points: pd.DataFrame,

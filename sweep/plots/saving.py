@@ -10,8 +10,6 @@ from sweep.errors import SpecError
 from sweep.results.results import Results
 from sweep.storage.files import replaced
 
-__all__ = ["check_picture", "save", "save_beside", "save_picture"]
-
 _ENDINGS = (".png", ".pdf", ".svg")
 
 

@@ -11,24 +11,6 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from sweep.errors import SpecError
 
-__all__ = [
-    "COLOURS",
-    "DASHED",
-    "LABELS",
-    "LINE_STYLES",
-    "PALETTE",
-    "RED",
-    "STYLE",
-    "VALUE_LABELS",
-    "WHITE_OUTLINE",
-    "WIDTH",
-    "axes_or_new",
-    "legend",
-    "styled",
-    "use_plain_ticks",
-    "without_mathtext",
-]
-
 LABELS = {
     "sigma_w": r"weight standard deviation $\sigma_w$",
     "sigma_b": r"bias standard deviation $\sigma_b$",

@@ -8,8 +8,6 @@ from matplotlib.colors import Normalize
 from sweep.plots.marks import draw_points, draw_surface
 from sweep.plots.style import DASHED, LABELS, LINE_STYLES, PALETTE, RED, WHITE_OUTLINE, axes_or_new
 
-__all__ = ["ACCURACY", "draw_theory_depths", "paper", "roc", "truth"]
-
 ACCURACY = "accuracy after training"
 
 

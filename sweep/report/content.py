@@ -33,8 +33,6 @@ from sweep.spec.options import AXES, MEASURED
 from sweep.spec.spec import SweepSpec
 from sweep.version import __version__, installed_versions
 
-__all__ = ["content"]
-
 _PACKAGES = ("torch", "ray", "optuna", "numpy", "scipy", "pandas", "plotly")
 _PROBED = (  # what `sweep probe` has options for
     *("dataset", "data_dir", "images", "resize", "architecture", "width", "widths", "activation"),

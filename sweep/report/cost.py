@@ -15,8 +15,6 @@ from sweep.results.results import Results
 from sweep.spec.spec import SweepSpec
 from sweep.text import duration
 
-__all__ = ["MOST_GROUPS", "cost_data"]
-
 MOST_GROUPS = 50  # rows of a table whose length the sweep decides
 _KINDS = {"direct": "direct", "cascade": "cascade", "train": "training"}
 

@@ -14,18 +14,6 @@ from sweep.spec.columns import COLUMNS, KINDS, POINT
 from sweep.spec.options import AXES
 from sweep.text import finite, printable
 
-__all__ = [
-    "column_data",
-    "critical_data",
-    "history_data",
-    "line_data",
-    "numbers",
-    "phase_data",
-    "profile_data",
-    "safe_text",
-    "sampled_points",
-]
-
 _SHOWN = 600  # points with their rows and profiles; the estimates are from all
 _FAILED_SHOWN = 100  # of them
 _LAYERS = 40  # of a profile

@@ -17,8 +17,6 @@ from sweep.report.content import content
 from sweep.results.results import Results
 from sweep.storage.files import replaced
 
-__all__ = ["page", "script", "write_report"]
-
 REPORT = "report.html"
 _ENDINGS = (".html", ".htm")
 _SCRIPTS = ("dom.js", "charts.js", "phase.js", "point.js", "sections.js")

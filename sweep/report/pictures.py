@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from probes import Point
     from sweep.measuring.reconstruct import Painter
 
-__all__ = ["reconstruction_data"]
-
 _PAINTED, _OPERATIONS = 64, 2e12  # networks whose reconstructions are shown, and what they may take: 20 s of a core
 
 

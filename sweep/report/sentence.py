@@ -8,8 +8,6 @@ import pandas as pd
 from sweep.model.estimate import theory_line
 from sweep.results.results import Results
 
-__all__ = ["sentence"]
-
 
 def sentence(results: Results) -> str:
     """Say what was found."""

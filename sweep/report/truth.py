@@ -10,8 +10,6 @@ from sweep.report.data import numbers, safe_text
 from sweep.results.results import Results
 from sweep.text import finite
 
-__all__ = ["truth_data"]
-
 _TRAINED = 500  # points that prediction and truth are compared at
 
 

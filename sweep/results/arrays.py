@@ -17,8 +17,6 @@ from sweep.version import __version__
 if TYPE_CHECKING:
     import xarray
 
-__all__ = ["boundary_to_xarray", "points_to_xarray"]
-
 _REPLICA = "replica"
 
 

@@ -13,8 +13,6 @@ from sweep.errors import SpecError
 from sweep.spec.columns import COLUMNS, DTYPES, SWEEP, described
 from sweep.spec.options import TABLES
 
-__all__ = ["read_table", "write_table"]
-
 _KINDS = {".csv": "csv", ".parquet": "parquet", ".json": "json"}
 _INFINITE = {math.inf: "Infinity", -math.inf: "-Infinity"}  # as JavaScript's Number and Python's float understand them
 

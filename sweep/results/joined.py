@@ -13,8 +13,6 @@ from sweep.spec.columns import SWEEP, described
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["Joined"]
-
 
 @dataclass
 class Joined:

@@ -10,8 +10,6 @@ from sweep.results.results import Results
 from sweep.storage.home import Home
 from sweep.storage.store import Store
 
-__all__ = ["load"]
-
 
 @overload
 def load(directory: str | Path) -> Results: ...  # type: ignore[overload-overlap]  # a text is a sequence of texts

@@ -17,8 +17,6 @@ from sweep.storage.home import VERSIONS_FILE, Home
 from sweep.storage.lock import locked
 from sweep.storage.store import Store
 
-__all__ = ["SOURCES_FILE", "merge"]
-
 SOURCES_FILE = "merged.json"
 
 

@@ -12,8 +12,6 @@ from sweep.results.unfolded import unfolded_lists
 from sweep.spec.columns import LIST_PREFIX, POINT, PROFILES, described
 from sweep.storage.store import Store
 
-__all__ = ["read_profiles"]
-
 
 def read_profiles(
     store: Store,

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from sweep.model.estimate import PhaseModel
 
-__all__ = ["Results"]
-
 
 @dataclass
 class Results:

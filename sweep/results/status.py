@@ -5,8 +5,6 @@ from typing import Any
 from sweep.results.results import Results
 from sweep.text import finite, printable
 
-__all__ = ["is_known", "status"]
-
 
 def status(results: Results) -> dict[str, Any]:
     """Counts of rows (points times replicas), the critical line so far, the last error."""

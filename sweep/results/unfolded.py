@@ -7,8 +7,6 @@ import pyarrow.compute as pc
 
 from sweep.spec.columns import COLUMNS, DTYPES, LIST_PREFIX, POINT, described
 
-__all__ = ["points_of", "unfolded_lists"]
-
 
 def unfolded_lists(wide: pa.Table, table: str, names: list[str], first: int = 1) -> pd.DataFrame:
     """Unfold the list columns of every row; layers are counted from ``first``.

@@ -27,8 +27,6 @@ from sweep.search.optuna_patches import RedisJournal
 from sweep.spec.options import STUDY_FROM
 from sweep.spec.spec import SweepSpec
 
-__all__ = ["FileJournal", "JOURNAL", "STUDY_NAME", "open_study", "unusable"]
-
 JOURNAL, STUDY_NAME = "study.journal", "study.name"
 _NAME = "sweep"
 _DESCRIBED = ("dataset", "architecture", "width", "activation", "probe", "statistic", "train")  # of a sweep

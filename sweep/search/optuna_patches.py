@@ -17,8 +17,6 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage
 from optuna.storages.journal import BaseJournalBackend
 
-__all__ = ["CHECKED", "RedisJournal", "storage_of"]
-
 CHECKED = ">=5.0,<6"  # versions of Optuna
 _COUNT, _LINE = ":log_number", ":log:{}"  # keys on a Redis server: the number of the last line, a line
 _AT_ONCE = 10_000  # lines read from a server

@@ -7,8 +7,6 @@ from typing import Any
 from sweep.levelset.sampler import CENSORED
 from sweep.spec.design import Place
 
-__all__ = ["Outcome", "Row", "place_of"]
-
 Row = Mapping[str, Any]
 
 

@@ -10,8 +10,6 @@ from typing import Any
 from probes.point import Point
 from sweep.search.study import SweepStudy
 
-__all__ = ["Planner"]
-
 Row = Mapping[str, Any]
 _MEMORY = 0.7  # weight of the past, in how long things take
 _SLOW = 0.5  # share of the time between packs, from which on thinking is what is waited for

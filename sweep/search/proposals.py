@@ -14,8 +14,6 @@ from sweep.search.sweep_sampler import SweepSampler
 from sweep.spec.design import Place, places
 from sweep.spec.options import AXES
 
-__all__ = ["Proposals", "make_sampler"]
-
 _AT_ONCE = 64  # points thought of, at most
 _FRUITLESS = 20  # repetitions that a search may suggest in a row before another place is taken instead
 _LEARNS = ("boundary", "tpe")  # searches that ask Optuna's sampler

@@ -24,8 +24,6 @@ from sweep.spec.design import Place, seeds
 from sweep.spec.options import AXES
 from sweep.spec.spec import SweepSpec
 
-__all__ = ["Record", "search_space"]
-
 T = TypeVar("T")
 _DOUBTFUL = "doubtful"  # user attribute of a trial whose points are to be trained
 

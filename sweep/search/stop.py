@@ -6,8 +6,6 @@ from typing import Any
 from sweep.model.margin import MIN_POINTS, SearchModel
 from sweep.spec.spec import SweepSpec
 
-__all__ = ["StopRule"]
-
 _EVERY = 1.05  # the boundary's error is worked out anew when there are this many times more points
 
 

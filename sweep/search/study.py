@@ -17,8 +17,6 @@ from sweep.search.stop import StopRule
 from sweep.spec.design import budget
 from sweep.spec.spec import SweepSpec
 
-__all__ = ["SweepStudy"]
-
 
 class SweepStudy:
     """Hands out points and takes in rows, each point once.

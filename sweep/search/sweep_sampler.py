@@ -15,8 +15,6 @@ from sweep.levelset.sampler import CENSORED, BoundarySampler
 from sweep.model.margin import SearchModel
 from sweep.spec.spec import SweepSpec
 
-__all__ = ["SweepSampler"]
-
 _DEPTHS = 24  # that are compared
 _RIDGE_LEVELS = 4
 _RIDGE_WEIGHT = 0.25  # of what is learnt about horizons beyond all boundaries, which the critical line needs

@@ -4,19 +4,6 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-__all__ = [
-    "COLUMNS",
-    "CURVES",
-    "DTYPES",
-    "KINDS",
-    "LIST_PREFIX",
-    "POINT",
-    "PROFILES",
-    "SCHEMA_VERSION",
-    "UNITS",
-    "described",
-]
-
 SCHEMA_VERSION = "1"
 _DTYPES = {"number": "float64", "count": "int64", "whole": "Int64", "truth": "boolean", "text": "str"}
 

@@ -9,8 +9,6 @@ import numpy as np
 from sweep.spec.options import AXES
 from sweep.spec.spec import SweepSpec
 
-__all__ = ["Place", "budget", "grid_axes", "grid_size", "places", "seeds"]
-
 Place = tuple[float, float, int]  # sigma_w, sigma_b, depth
 _DRAWN_AT_ONCE = 512  # a power of two, as Sobol points come
 

@@ -4,8 +4,6 @@ from typing import Any
 
 from sweep.spec.ranges import Range
 
-__all__ = ["CHOICES", "MOST_RATES", "PRESETS", "RANGES"]
-
 RANGES = {
     "points": Range(1, 1_000_000),
     "until_boundary_error": Range(0, 0.5, whole=False, above=True),

@@ -6,8 +6,6 @@ from typing import Any
 
 from sweep.errors import SpecError
 
-__all__ = ["Range"]
-
 
 @dataclass(frozen=True)
 class Range:

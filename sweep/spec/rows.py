@@ -9,8 +9,6 @@ if TYPE_CHECKING:
 
     from probes import Measurement, Point
 
-__all__ = ["point_of", "row"]
-
 
 def row(measurement: "Measurement", **extra: Any) -> dict[str, Any]:
     """One row of a part file: point, status, values; profiles and curves as lists."""

@@ -2,8 +2,6 @@
 
 from urllib.parse import unquote
 
-__all__ = ["holds_secret"]
-
 _SECRETS = ("key", "secret", "token", "password", "passwd", "pwd", "signature")  # in names of a URI's options
 
 

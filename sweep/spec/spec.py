@@ -14,8 +14,6 @@ from sweep.spec.options import AXES, CHANGEABLE, CHOICES, DEPTH, MEASURED, MOST_
 from sweep.spec.ranges import Range
 from sweep.spec.secrets import holds_secret
 
-__all__ = ["SweepSpec"]
-
 
 @dataclass(frozen=True)
 class SweepSpec:

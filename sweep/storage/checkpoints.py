@@ -21,8 +21,6 @@ from probes.point import Point
 from sweep.storage.files import filesystem, write_whole
 from sweep.text import one_line
 
-__all__ = ["Checkpoints"]
-
 _FOLDER = "checkpoints"
 _OURS = re.compile(r"[0-9a-f]{32}\.pt(\.[0-9a-f]{8}\.tmp)?")
 

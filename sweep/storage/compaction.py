@@ -11,8 +11,6 @@ from sweep.storage.parts import PART_NAME, PartFormat, concatenated, each_point_
 from sweep.storage.reading import Wanted, read_part
 from sweep.text import one_line
 
-__all__ = ["put_together"]
-
 _MANY, _SMALL, _LARGE = 64, 2**21, 2**22  # parts that are put together, their bytes, those of what becomes of them
 _UNPACKED = 2**26  # bytes of a small part in memory
 

@@ -16,8 +16,6 @@ from sweep.errors import StoreError
 from sweep.spec.secrets import holds_secret
 from sweep.text import one_line
 
-__all__ = ["filesystem", "patiently", "replaced", "write_whole"]
-
 T = TypeVar("T")
 _WAITS = (0.2, 0.6, 1.8)  # seconds between tries to read
 

@@ -13,8 +13,6 @@ from sweep.errors import StoreError
 from sweep.storage.files import patiently, write_whole
 from sweep.text import one_line
 
-__all__ = ["DiskFolder", "Folder", "folder_at"]
-
 
 class Folder:
     """A folder on any filesystem that Arrow knows, such as a bucket.

@@ -17,8 +17,6 @@ from sweep.processes import is_gone, myself
 from sweep.storage.home import Home
 from sweep.text import printable
 
-__all__ = ["Heartbeat", "LIVE_FILE", "Running", "STALE", "Sign", "read_sign"]
-
 LIVE_FILE = "live.json"
 STALE = 40.0  # seconds without one, after which a sign says nothing any more
 _EVERY, _EVERY_UPLOAD = 3.0, 10.0  # seconds

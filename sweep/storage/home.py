@@ -21,8 +21,6 @@ from sweep.storage.files import filesystem, patiently, write_whole
 from sweep.text import one_line, printable
 from sweep.version import installed_versions
 
-__all__ = ["SPEC_FILE", "VERSIONS_FILE", "Home"]
-
 SPEC_FILE = "spec.json"
 VERSIONS_FILE = "versions.json"
 _PACKAGES = (

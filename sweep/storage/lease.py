@@ -22,8 +22,6 @@ from sweep.processes import is_gone, myself
 from sweep.storage.files import patiently, write_whole
 from sweep.text import one_line, printable
 
-__all__ = ["Lease"]
-
 
 class _Sign(NamedTuple):
     """The last sign of life of a holder, as it stands in the file of the lease."""

@@ -19,8 +19,6 @@ from sweep.storage.files import filesystem
 from sweep.storage.lease import Lease
 from sweep.text import one_line, printable
 
-__all__ = ["LOCK_FILE", "is_running", "locked"]
-
 LOCK_FILE = "sweep.lock"
 _NO_FLOCK = (errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS)
 

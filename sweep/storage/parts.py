@@ -14,21 +14,6 @@ from probes.point import MAX_DEPTH, MAX_SEED, MAX_SIGMA
 from sweep.spec.columns import KINDS, SCHEMA_VERSION
 from sweep.storage.folder import Folder
 
-__all__ = [
-    "ARROW_TYPES",
-    "KEY_RANGES",
-    "LEFTOVERS",
-    "NotAPart",
-    "PART_NAME",
-    "PartFormat",
-    "check_bytes",
-    "concatenated",
-    "each_point_once",
-    "implausible",
-    "part_name",
-    "table_of",
-]
-
 KEY_RANGES = {"sigma_w": (0, MAX_SIGMA), "sigma_b": (0, MAX_SIGMA), "depth": (1, MAX_DEPTH), "seed": (0, MAX_SEED)}
 _STATUS = ("ok", "diverged", "failed")
 LEFTOVERS = re.compile(  # what a killed driver leaves

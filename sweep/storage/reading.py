@@ -12,8 +12,6 @@ from sweep.storage.folder import DiskFolder, Folder
 from sweep.storage.parts import LEFTOVERS, PartFormat, check_bytes, concatenated, implausible
 from sweep.text import one_line, printable
 
-__all__ = ["TRIES", "Reading", "Wanted", "come_and_go", "read_part", "read_parts"]
-
 TRIES = 3  # where the folder was away for a moment, or parts were put together
 _THREADS = 16  # most of the time is waiting
 _THREADS_OF_A_DISK = 2

@@ -34,8 +34,6 @@ from sweep.text import one_line, printable
 if TYPE_CHECKING:
     import pyarrow.dataset as ds
 
-__all__ = ["Store"]
-
 _PARTS, _ASIDE = "parts", "damaged"
 
 

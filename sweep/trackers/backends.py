@@ -14,8 +14,6 @@ from typing import Any
 
 from sweep.trackers.ledger import Ledger
 
-__all__ = ["CALLBACKS", "TrackedRun"]
-
 _PROJECT = "trainability-sweep"  # of W&B, where the environment names none
 
 

@@ -8,8 +8,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-__all__ = ["Ledger", "POINT_COLUMNS"]
-
 POINT_COLUMNS = ("sigma_w", "sigma_b", "depth", "seed")
 _LEDGER = "logged"
 _LARGEST = 2**26  # characters of it: a million points

@@ -14,8 +14,6 @@ from sweep.processes import command, environment
 from sweep.text import printable
 from sweep.trackers.ledger import Ledger
 
-__all__ = ["LITTLE", "TrackerProcess"]
-
 _COMMAND = command("sweep.trackers.runs")
 _MOST_WAITING = 20_000  # events: of a tracker that is slower than the sweep, the others are logged at the next start
 _PATIENCE = 30.0  # seconds without a point logged that the end of a sweep waits for

@@ -12,8 +12,6 @@ from typing import Any, TextIO
 from sweep.trackers.backends import CALLBACKS, TrackedRun
 from sweep.trackers.ledger import POINT_COLUMNS, Ledger
 
-__all__ = ["main"]
-
 _SAID = ("status", "error")  # of a run, in words, at its end
 _POLITE = 5  # niceness: measuring comes first
 _LONGEST = 500  # characters of a text

@@ -20,8 +20,6 @@ from sweep.trackers.process import LITTLE, TrackerProcess
 if TYPE_CHECKING:
     from probes import Point
 
-__all__ = ["COLUMNS_LOGGED", "Trackers", "check"]
-
 _EPOCHS = ("epoch_lr", "epoch_epoch", "epoch_accuracy", "epoch_loss")  # columns of a row
 _ROW = [name for name in COLUMNS["points"] if name not in ("finished", "trainable")]
 COLUMNS_LOGGED = (*_ROW, *_EPOCHS)
