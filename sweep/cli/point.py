@@ -1,12 +1,8 @@
 """What `sweep probe` prints."""
 
 import json
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import click
 import numpy as np
 
 from sweep.spec.rows import row
@@ -17,16 +13,6 @@ if TYPE_CHECKING:
 
 _BARS = "▁▂▃▄▅▆▇█"
 _MOST_LINES = 16
-
-
-@contextmanager
-def progress_bar(label: str, steps: int) -> Iterator[Callable[[], None]]:
-    """Show a progress bar on a terminal; give what is to be called for each step that is done."""
-    if not (steps and sys.stderr.isatty()):
-        yield lambda: None
-        return
-    with click.progressbar(length=steps, label=label, file=sys.stderr) as bar:
-        yield lambda: bar.update(1)
 
 
 def point_json(m: "Measurement") -> str:

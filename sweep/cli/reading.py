@@ -3,7 +3,6 @@
 import json
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -188,19 +187,16 @@ def diff_command(one: str, other: str, depths: tuple[int, ...] | None, output: s
     """
     from sweep.analysis.difference import diff
     from sweep.cli.compared import difference_text
-    from sweep.plots import saving
     from sweep.plots.difference import difference_figure
+    from sweep.plots.saving import Picture
     from sweep.plots.style import styled
     from sweep.results.loading import load
 
     a, b = load(one), load(other)
-    path = Path(output) if output else a.path / "diff.png"
-    saving.check_picture(path, "output")
+    picture = Picture(a, "diff.png", output)
     found = diff(a, b, depths)
     with styled(None):
-        saving.save_picture(difference_figure(a, b, found), path, "output")
-    if not output:
-        a.home.publish(path)
+        path = picture.save(difference_figure(a, b, found))
     click.echo(found.as_json() if as_json else f"{difference_text(found)}\n\npicture   {path}")
 
 
@@ -242,17 +238,14 @@ def compare_command(directory: str, truth: str | None, output: str | None, as_js
     """
     from sweep.analysis.compare import compare
     from sweep.cli.compared import comparison_text
-    from sweep.plots import saving
     from sweep.plots.comparison import comparison_figure
+    from sweep.plots.saving import Picture
     from sweep.plots.style import styled
     from sweep.results.loading import load
 
     results, other = load(directory), load(truth) if truth else None
-    path = Path(output) if output else results.path / "compare.png"
-    saving.check_picture(path, "output")
+    picture = Picture(results, "compare.png", output)
     found = compare(results, other)
     with styled(None):
-        saving.save_picture(comparison_figure(found), path, "output")
-    if not output:
-        results.home.publish(path)
+        path = picture.save(comparison_figure(found))
     click.echo(found.as_json() if as_json else f"{comparison_text(found)}\n\npicture   {path}")

@@ -162,8 +162,9 @@ def probe_command(
     Example: sweep probe --sigma-w 1.3 --sigma-b 0.2 --depth 30 --images-out point.png
     """
     spec = SweepSpec(points=1, sigma_w=(sigma_w, sigma_w), sigma_b=(sigma_b, sigma_b), depth=(depth, depth), **fields)
-    from sweep.cli.point import point_json, point_text, progress_bar
+    from sweep.cli.point import point_json, point_text
     from sweep.measuring import single
+    from sweep.monitor.screen import progress_bar
 
     picture = Path(images_out) if images_out is not None else None
     if picture:

@@ -194,16 +194,15 @@ class PhaseModel:
         """
         if not self.enough or "sigma_w" not in self.free:
             return pd.DataFrame(columns=list(COLUMNS["boundary"]), dtype=float).astype({"depth": int})
-        critical = self.critical_line().set_index("sigma_b")
+        critical = self.critical_line()[["sigma_w", "lower", "upper"]].to_numpy()
         theory = theory_line(self.spec, self.sigma_b)
         rows = []
         for depth in depths or self.depths:
-            for b, t in zip(self.sigma_b, theory, strict=True):
+            for b, c, t in zip(self.sigma_b, critical, theory, strict=True):
                 draws = self._draws(b, depth)
                 ends = outer_crossings(self.sigma_w, draws)
                 ends[draws[:, [0, -1]] >= 0] = math.nan  # there the band goes on beyond the range
                 lower, upper = (_quantiles(end) for end in ends.T)
-                c = critical.loc[b, ["sigma_w", "lower", "upper"]].to_numpy(float)
                 rows.append((depth, b, *lower, *upper, float((draws >= 0).mean()), *c, t))
         return pd.DataFrame(rows, columns=list(COLUMNS["boundary"])).astype({"depth": int})
 

@@ -6,11 +6,12 @@ import io
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
 from rich.console import Console, ConsoleDimensions, RenderableType
 from rich.live import Live
+from rich.progress import Progress
 from rich.text import Text
 
 from sweep.monitor.caught import CaughtOutput
@@ -32,6 +33,15 @@ def width_of(stream: TextIO) -> int:
 def shows(stream: TextIO) -> bool:
     """Tell whether a stream is a terminal that a view can be drawn on."""
     return stream.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown", "")
+
+
+@contextlib.contextmanager
+def progress_bar(label: str, steps: int) -> Iterator[Callable[[], None]]:
+    """Show a progress bar on a terminal; give what is to be called for each step that is done."""
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not (steps and console.is_terminal)) as bar:
+        task = bar.add_task(label, total=steps)
+        yield lambda: bar.advance(task)
 
 
 class Screen:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from sweep.spec.columns import POINT
+from sweep.spec.rows import Seen
 from sweep.text import printable
 
 _RECENT, _FEW = 60.0, 8  # seconds that are the present, but so many packs at least
@@ -31,10 +32,9 @@ class Tally:
     """Counts points, each once, and keeps what an estimate of the boundary wants to know of them."""
 
     def __init__(self, rows: Iterable[Mapping[str, Any]] = ()) -> None:
-        self.done = self.failed = 0
         self.last_error = ""
         self.told: list[Told] = []  # every point with a margin, the last one last
-        self._failed: dict[tuple[Any, ...], bool] = {}
+        self._seen = Seen()
         self._arrived: deque[tuple[float, int]] = deque()
         self._count(rows)
 
@@ -55,19 +55,25 @@ class Tally:
         """Count rows and return how many were not known."""
         new = 0
         for row in sorted(rows, key=lambda r: r.get("finished") or 0.0):
-            key, failed = tuple(row[k] for k in POINT), row["status"] == "failed"
-            before = self._failed.get(key)
-            if before is False or before is failed:  # of a point that failed and was measured, the measurement counts
+            failed = row["status"] == "failed"
+            if not self._seen.add(tuple(row[k] for k in POINT), failed):
                 continue
-            self._failed[key] = failed
-            self.failed += failed - bool(before)
-            self.done += not failed
             new += 1
             if failed:
                 self.last_error = printable(" ".join(str(row.get("error") or "").split()))
             elif (margin := row.get("margin")) is not None and math.isfinite(margin):
                 self.told.append(Told._make(row.get(name) for name in Told._fields))
         return new
+
+    @property
+    def done(self) -> int:
+        """Return the points that were measured."""
+        return self._seen.done
+
+    @property
+    def failed(self) -> int:
+        """Return the points that failed, and were not measured after all."""
+        return self._seen.failed
 
     @property
     def rate(self) -> float:

@@ -12,7 +12,7 @@ from probes.point import NEEDED
 from sweep.model.estimate import NORMAL_90, PhaseModel, theory_line
 from sweep.plots.marks import draw_points, draw_surface
 from sweep.plots.planes import STEPS, axis_range, phase, regular_grid
-from sweep.plots.saving import save_beside
+from sweep.plots.saving import Picture
 from sweep.plots.style import COLOURS, DASHED, LABELS, RED, WHITE_OUTLINE, legend, without_mathtext
 from sweep.results.results import Results
 from sweep.spec.options import AXES
@@ -22,8 +22,8 @@ PICTURE = "phase_diagram.png"
 
 
 def save_phase_diagram(results: Results, output: str | Path | None = None) -> Path:
-    """Write the phase diagram of a sweep into a file; return its path (see `save_beside`)."""
-    return save_beside(results, PICTURE, output, lambda: phase_diagram(results))
+    """Write the phase diagram of a sweep into a file; return its path (see `Picture`)."""
+    return Picture(results, PICTURE, output).save(phase_diagram(results))
 
 
 def phase_diagram(results: Results, *, title: bool = True, depth: int | None = None, width: float = 8.6) -> Figure:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from sweep.errors import SpecError
 from sweep.plots import figures
 from sweep.plots.diagram import PICTURE
-from sweep.plots.saving import save_beside
+from sweep.plots.saving import Picture
 from sweep.plots.style import WIDTH, styled
 from sweep.results.results import Results
 from sweep.spec.options import FIGURES
@@ -76,7 +76,7 @@ def save_figure(
     style_file: str | None = None,
     width: float | None = None,
 ) -> Path:
-    """Write a figure into a file; return its path (see `save_beside`).
+    """Write a figure into a file; return its path (see `Picture`).
 
     Raises
     ------
@@ -87,6 +87,5 @@ def save_figure(
     """
     with styled(style_file):
         name = PICTURE if kind == "phase" else f"{kind}.png"
-        return save_beside(
-            results, name, output, lambda: figure(results, kind, sigma_b=sigma_b, depth=depth, width=width)
-        )
+        picture = Picture(results, name, output)
+        return picture.save(figure(results, kind, sigma_b=sigma_b, depth=depth, width=width))

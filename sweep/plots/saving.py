@@ -1,6 +1,5 @@
 """Figures as files: PNG, PDF or SVG."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -42,21 +41,31 @@ def save_picture(figure: Figure, path: Path, argument: str) -> None:
         raise SpecError(f"`{argument}` {str(path)!r} cannot be written: {error.strerror or error}") from None
 
 
-def save_beside(results: Results, name: str, output: str | Path | None, make: Callable[[], Figure]) -> Path:
-    """Write the figure that ``make`` returns to ``output``, by default to ``name`` in the sweep; return the path.
-
-    The path is checked before the figure is made. A figure in a sweep at a URI is copied there.
+class Picture:
+    """The file that a figure of a sweep is written to: ``output``, by default ``name`` in the sweep.
 
     Raises
     ------
     SpecError
-        Another ending than PNG, PDF or SVG, or a file that cannot be written.
-    StoreError
-        The URI cannot be written.
+        Another ending than PNG, PDF or SVG, or no such folder: before any work is done for the figure.
     """
-    path = Path(output) if output else results.path / name
-    check_picture(path, "output")
-    save_picture(make(), path, "output")
-    if not output:
-        results.home.publish(path)
-    return path
+
+    def __init__(self, results: Results, name: str, output: str | Path | None) -> None:
+        self._home = None if output else results.home
+        self.path = Path(output) if output else results.path / name
+        check_picture(self.path, "output")
+
+    def save(self, figure: Figure) -> Path:
+        """Write the figure, also to the URI that a sweep is at; return the path.
+
+        Raises
+        ------
+        SpecError
+            The file cannot be written.
+        StoreError
+            The URI cannot be written.
+        """
+        save_picture(figure, self.path, "output")
+        if self._home is not None:
+            self._home.publish(self.path)
+        return self.path

@@ -2,7 +2,6 @@
 
 import base64
 import io
-from collections.abc import Iterable
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sweep.errors import SpecError
+from sweep.monitor.screen import progress_bar
 from sweep.report.data import safe_text
 from sweep.spec.spec import SweepSpec
 
@@ -40,8 +40,11 @@ def reconstruction_data(spec: SweepSpec, shown: pd.DataFrame, count: int | None)
         if not chosen:
             return {**none, "why_not": "it would take long (--reconstructions N does it)"}
     layers = [some_layers(point.depth) for _, point in chosen]
-    networks = _counted([(point, at) for (_, point), at in zip(chosen, layers, strict=True)])
-    images = [[_picture(image) for image in painter.images(point, at)] for point, at in networks]
+    images = []
+    with progress_bar("reconstructions", len(chosen)) as step:
+        for (_, point), at in zip(chosen, layers, strict=True):
+            images.append([_picture(image) for image in painter.images(point, at)])
+            step()
     return {"at": [at for at, _ in chosen], "layers": layers, "images": images}
 
 
@@ -54,16 +57,6 @@ def _affordable(chosen: list[tuple[int, "Point"]], painter: "Painter") -> list[t
             spent += cost
             affordable.append((at, point))
     return affordable
-
-
-def _counted(networks: list[Any]) -> Iterable[Any]:
-    """Show on a terminal how many of the networks are done."""
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(stderr=True)
-    off = not console.is_terminal
-    return track(networks, "reconstructions", console=console, transient=True, disable=off)
 
 
 def _picture(image: np.ndarray) -> str:

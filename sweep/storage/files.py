@@ -41,7 +41,7 @@ def filesystem(uri: str | Path) -> tuple[fs.FileSystem, str]:
 
 
 def patiently(work: Callable[[], T], name: str) -> T:
-    """Return the result of a read, tried again a few times where the storage fails.
+    """Return the result of a read, tried again a few times where the storage fails, but for a `StoreError` of its own.
 
     Raises
     ------
@@ -53,8 +53,8 @@ def patiently(work: Callable[[], T], name: str) -> T:
     for wait in (*_WAITS, None):
         try:
             return work()
-        except FileNotFoundError:
-            raise
+        except (FileNotFoundError, StoreError):
+            raise  # a second try would change nothing
         except (OSError, pa.ArrowException) as error:
             if wait is None:
                 raise StoreError(f"{name!r} cannot be read: {one_line(error)}") from error

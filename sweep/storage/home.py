@@ -91,9 +91,9 @@ class Home:
             if found.type == fs.FileType.NotFound:
                 return None
             if not found.is_file:  # a pipe would be waited for
-                raise OSError("it is no file")
+                raise StoreError(f"{path!r} cannot be read: it is no file")
             if found.size > most:
-                raise OSError(f"it has more than {most:g} bytes")
+                raise StoreError(f"{path!r} cannot be read: it has more than {most:g} bytes")
             with self._fs.open_input_file(path) as file:
                 return bytes(file.readall())
 

@@ -8,8 +8,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-POINT_COLUMNS = ("sigma_w", "sigma_b", "depth", "seed")
+from sweep.spec.columns import POINT
+from sweep.spec.rows import Seen
+
 _LEDGER = "logged"
+_FAILED = " failed"  # ends the line of a point that may be measured after all
 _LARGEST = 2**26  # characters of it: a million points
 
 
@@ -27,17 +30,17 @@ class Ledger:
                 lines = file.read(_LARGEST).splitlines() if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else []
         except (OSError, ValueError):  # none yet, or damaged
             lines = []
-        self.name, self._known = (lines[0] if lines else ""), set(lines[1:])
+        self.name, self._seen = (lines[0] if lines else ""), Seen()
+        for line in lines[1:]:
+            self._seen.add(line.removesuffix(_FAILED), line.endswith(_FAILED))
         self._file: TextIO | None = None
         self.new = False  # nothing was ever logged
 
     def __contains__(self, row: Mapping[str, Any]) -> bool:
-        return self._line(row) in self._known
+        return self._seen.knows(*_point(row))
 
-    @staticmethod
-    def _line(row: Mapping[str, Any]) -> str:
-        failed = ["failed"] if row["status"] == "failed" else []  # may be measured again
-        return " ".join([*(repr(row[name]) for name in POINT_COLUMNS), *failed])
+    def __len__(self) -> int:
+        return self._seen.done + self._seen.failed
 
     @classmethod
     @contextlib.contextmanager
@@ -55,5 +58,11 @@ class Ledger:
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Note that a point is logged."""
-        self._known.add(line := self._line(row))
-        print(line, file=self._file, flush=True)
+        point, failed = _point(row)
+        self._seen.add(point, failed)
+        print(point + _FAILED * failed, file=self._file, flush=True)
+
+
+def _point(row: Mapping[str, Any]) -> tuple[str, bool]:
+    """Return the point of a row as a line of the ledger, and whether it failed."""
+    return " ".join(repr(row[name]) for name in POINT), row["status"] == "failed"

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from sweep.spec.columns import POINT
 from sweep.trackers.backends import CALLBACKS, TrackedRun
-from sweep.trackers.ledger import POINT_COLUMNS, Ledger
+from sweep.trackers.ledger import Ledger
 
 _SAID = ("status", "error")  # of a run, in words, at its end
 _POLITE = 5  # niceness: measuring comes first
@@ -41,7 +42,7 @@ class _Logger:
         row = event.get("row")
         if row is not None and row in self._ledger:
             return
-        point = {name: (row or event["point"])[name] for name in POINT_COLUMNS}
+        point = {name: (row or event["point"])[name] for name in POINT}
         key = tuple(point.values())
         try:
             run = self._open.get(key) or self._start(point, key)
@@ -84,7 +85,7 @@ def _finite(values: Mapping[str, Any]) -> dict[str, float]:
     return {
         k: v if isinstance(v, int) and not isinstance(v, bool) else float(v)
         for k, v in values.items()
-        if k not in POINT_COLUMNS and isinstance(v, int | float) and math.isfinite(v)
+        if k not in POINT and isinstance(v, int | float) and math.isfinite(v)
     }
 
 

@@ -242,7 +242,7 @@ def test_an_old_process_is_waited_for(tmp_path):
     code = (
         "import sys; from pathlib import Path; from sweep.trackers.ledger import Ledger; print('there', flush=True)\n"
     )
-    code += "with Ledger.held(Path(sys.argv[1])) as ledger: print(len(ledger._known))"
+    code += "with Ledger.held(Path(sys.argv[1])) as ledger: print(len(ledger))"
     with Ledger.held(tmp_path) as held:
         other = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
         assert other.stdout.readline() == "there\n"

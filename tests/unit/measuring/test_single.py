@@ -7,8 +7,9 @@ import pytest
 from click.testing import CliRunner
 
 from sweep.cli.main import main
-from sweep.cli.point import point_json, point_text, progress_bar
+from sweep.cli.point import point_json, point_text
 from sweep.measuring.single import probe
+from sweep.monitor.screen import progress_bar
 from sweep.plots.gallery import gallery_figure
 from sweep.spec.spec import SweepSpec
 

@@ -136,7 +136,11 @@ def test_a_point_that_could_not_be_logged_is_no_point_logged(tmp_path, ledger):
     del callback.log_trial_end
     logger.take(event)
     assert event["row"] in ledger and event["row"] in Ledger(tmp_path)
-    assert {**event["row"], "status": "failed"} not in ledger  # and the other way round
+    assert {**event["row"], "status": "failed"} in ledger  # the measurement counts
+    failed = {**event["row"], "seed": 8, "status": "failed"}
+    logger.take({"row": failed, "epochs": []})
+    for known in (ledger, Ledger(tmp_path)):
+        assert failed in known and {**failed, "status": "ok"} not in known  # it may be measured after all
 
 
 def test_trackers_hear_of_networks_in_training():
