@@ -76,6 +76,9 @@ def _try_ray(folder: str) -> dict[str, str]:
     started = time.monotonic()
     import ray
 
+    from sweep.execution.ray_patches import TEMP_DIR
+
+    options: dict[str, Any] = {TEMP_DIR: folder}
     ray.init(
         address="local",
         num_cpus=1,
@@ -84,7 +87,7 @@ def _try_ray(folder: str) -> dict[str, str]:
         include_dashboard=False,
         log_to_driver=False,
         logging_level=logging.CRITICAL,
-        _temp_dir=folder,
+        **options,
     )
     took = time.monotonic() - started
     ray.shutdown()

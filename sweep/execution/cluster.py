@@ -7,7 +7,6 @@ import os
 import secrets
 import socket
 import subprocess
-import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sweep.errors import SpecError
 from sweep.execution.capacity import Capacity
 from sweep.execution.nodes import alive
+from sweep.execution.ray_patches import RAY_COMMAND
 from sweep.limits import cores
 from sweep.spec.spec import SweepSpec
 
@@ -99,7 +99,7 @@ def authenticate(address: str | None) -> None:
         if token.exists():
             token.chmod(0o600)
     if address and "RAY_AUTH_MODE" not in os.environ and (elsewhere or token.exists()):
-        command = [sys.executable, "-m", "ray.scripts.scripts", "health-check"]
+        command = [*RAY_COMMAND, "health-check"]
         command += [] if address == "auto" else ["--address", address]
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):
             if subprocess.run(command, capture_output=True, timeout=60).returncode:

@@ -7,6 +7,7 @@ without what it is for, or, where keys would be shown, does not start.
 
 import logging
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +16,8 @@ from typing import Any
 
 from sweep.errors import SpecError
 
+RAY_COMMAND = (sys.executable, "-m", "ray.scripts.scripts")  # `ray`, wherever its script is installed
+TEMP_DIR = "_temp_dir"  # of `ray.init`: RAY_TMPDIR, but without a folder "ray" in it, which makes names longer
 _ROOM_IS_FOUND = 5.0  # seconds after which a node would have begun to start a worker, if there was room for it
 _LOST_NODE = ("node has died", "actor's node was")  # in the texts of ActorDiedError, ActorUnavailableError
 _FAILURE = "Failure # "  # begins the first line of each failure in a trial's error file

@@ -6,7 +6,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from contextlib import contextmanager
@@ -14,7 +13,9 @@ from pathlib import Path
 
 import psutil
 
-RAY = [sys.executable, "-m", "ray.scripts.scripts"]  # the command `ray`, wherever it is installed
+from sweep.execution.ray_patches import RAY_COMMAND
+
+RAY = [*RAY_COMMAND]
 _ports = itertools.count(10_000 + 11_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]), 1500)
 
 

@@ -2,9 +2,11 @@
 
 import inspect
 import mmap
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+import ray
 
 from sweep.errors import SpecError
 from sweep.execution import ray_patches
@@ -15,6 +17,15 @@ from sweep.execution.ray_patches import (
     last_error,
     starting_workers_are_kept,
 )
+
+
+def test_the_command_line_is_a_module():
+    (command,) = entry_points(group="console_scripts", name="ray")
+    assert command.value == f"{ray_patches.RAY_COMMAND[-1]}:main"
+
+
+def test_ray_can_be_given_a_folder():
+    assert f'kwargs.pop("{ray_patches.TEMP_DIR}"' in inspect.getsource(ray.init)
 
 
 def test_the_controller_reuses_workers_by_a_method_of_one_trial():
