@@ -33,7 +33,7 @@ from sweep.errors import SpecError
 from sweep.model.crossings import falls, outer_crossings, rises
 from sweep.model.estimate import PhaseModel
 from sweep.results.results import Results
-from sweep.spec.options import MEASURED
+from sweep.spec.options import measured
 from sweep.text import finite
 
 LEVEL = 0.05  # p below which a difference is called significant
@@ -208,7 +208,7 @@ def _tested(
 
 def _differs(one: Results, other: Results) -> dict[str, tuple[Any, Any]]:
     """What may be the reason."""
-    found = {n: (getattr(one.spec, n), getattr(other.spec, n)) for n in MEASURED}
+    found = {n: (getattr(one.spec, n), getattr(other.spec, n)) for n in measured(one.spec)}
     versions = [r.home.versions() or {} for r in (one, other)]
     found |= {f"version of {n}": (versions[0].get(n), versions[1].get(n)) for n in sorted({*versions[0], *versions[1]})}
     return {n: pair for n, pair in found.items() if pair[0] != pair[1]}

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from sweep.cli.numbers import Numbers
-from sweep.spec.options import PRESETS
+from sweep.spec.parts import PRESETS
 
 _LARGEST_CONFIG = 2**15  # bytes: reading a key of many parts takes time that grows with their square
 _LONGEST_VALUE = 4096  # characters: a path's limit

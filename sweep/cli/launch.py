@@ -14,8 +14,8 @@ from sweep.cli.shared import usage_error
 from sweep.errors import SpecError
 from sweep.launch.job import Job, container_options
 from sweep.launch.plan import Plan
-from sweep.spec.options import CHANGEABLE
-from sweep.spec.ranges import Range
+from sweep.spec.kinds import Range
+from sweep.spec.options import changeable
 from sweep.spec.spec import SweepSpec
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -183,7 +183,7 @@ def parse_job(arguments: Sequence[str], name: str, nodes: int, cpus: int, gpus: 
     if in_container:
         values, dataset = container_options(job, spec, values)
         job = replace(job, dataset=dataset)
-    at_will = {"quiet", "as_json", *CHANGEABLE}
+    at_will = {"quiet", "as_json", *changeable(SweepSpec)}
     return replace(
         job,
         arguments=_words(values, values),

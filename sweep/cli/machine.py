@@ -7,9 +7,11 @@ from typing import Any
 import click
 
 from sweep.cli.numbers import Number
-from sweep.cli.shared import bad_input_is_usage, json_option, options
+from sweep.cli.options import spec_options
+from sweep.cli.shared import bad_input_is_usage, json_option
 from sweep.doctor.answers import FAULT, OK, WARNING, Check
-from sweep.spec.options import BENCHMARKS, RANGES
+from sweep.spec.options import BENCHMARKS, local
+from sweep.spec.parts import RESIZE
 from sweep.spec.spec import SweepSpec
 from sweep.text import printable
 
@@ -25,10 +27,8 @@ _SIGNS = {OK: ("✓", "green"), WARNING: ("!", "yellow"), FAULT: ("✗", "red")}
 )
 @click.option("--orchestration", is_flag=True, help="The same as --only orchestration.")
 @click.option("--dataset", default="noise", show_default=True, metavar="NAME|FILE.npz", help="As of sweep run.")
-@options("data_dir", "download")
-@click.option(
-    "--resize", type=Number(RANGES["resize"]), default=28, show_default=True, help="Pool or enlarge images to N x N."
-)
+@spec_options(local(SweepSpec))
+@click.option("--resize", type=Number(RESIZE), default=28, show_default=True, help="Pool or enlarge images to N x N.")
 @json_option
 @bad_input_is_usage
 def bench_command(only: tuple[str, ...], orchestration: bool, as_json: bool, **fields: Any) -> None:
@@ -55,7 +55,7 @@ def bench_command(only: tuple[str, ...], orchestration: bool, as_json: bool, **f
 
 @click.command("doctor")
 @click.option("--out", metavar="DIR", default="runs", show_default=True, help="Where results are to go: DIR or a URI.")
-@options("data_dir")
+@spec_options(["data_dir"])
 @click.option("--address", metavar="ADDRESS", help="Ray cluster to join; default: whether a Ray starts here.")
 @json_option
 @bad_input_is_usage

@@ -1,15 +1,11 @@
 """Parameter types of click for numbers within a range."""
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from sweep.spec.options import CHOICES, RANGES
-from sweep.spec.ranges import Range
-
-AUTO, NONE = "auto", "none"
-F = TypeVar("F", bound=Callable[..., Any])
+from sweep.spec.kinds import Range
+from sweep.spec.options import AUTO
 
 
 class Number(click.ParamType):
@@ -57,33 +53,3 @@ class Numbers(click.ParamType):
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
         """Return ``N,N,...`` or ``X,X,...``."""
         return "N,N,..." if self.allowed.whole else "X,X,..."
-
-
-def number_option(name: str, help: str, *, word: str | None = None, **more: Any) -> Callable[[F], F]:
-    """Return a click option for a number within its range, which the help tells."""
-    text = f"{help} [{RANGES[name]}]"
-    return click.option("--" + name.replace("_", "-"), type=Number(RANGES[name], word), help=text, **more)
-
-
-def interval_option(name: str, help: str, default: tuple[float, float] | None) -> Callable[[F], F]:
-    """Return a click option for two numbers, the ends of an axis."""
-    return click.option(
-        "--" + name.replace("_", "-"),
-        type=Number(RANGES[name]),
-        nargs=2,
-        default=default,
-        show_default=default is not None,
-        metavar="LO HI",
-        help=f"{help} [each {RANGES[name]}]",
-    )
-
-
-def choice_option(name: str, help: str, default: str | None) -> Callable[[F], F]:
-    """Return a click option for one of the choices that there are."""
-    return click.option(
-        "--" + name,
-        type=click.Choice(CHOICES[name]),
-        default=default,
-        show_default=default is not None,
-        help=help,
-    )

@@ -10,8 +10,9 @@ import click
 from sweep.cli.numbers import Number, Numbers
 from sweep.cli.shared import bad_input_is_usage, directory, json_option
 from sweep.errors import SpecError
-from sweep.spec.options import FIGURES, RANGES, TABLES
-from sweep.spec.ranges import Range
+from sweep.spec.kinds import Range
+from sweep.spec.options import FIGURES, TABLES
+from sweep.spec.parts import DEPTH, SIGMA_B
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -46,11 +47,11 @@ def status_command(directory: str, watched: bool, as_json: bool) -> None:
 @click.option("--table", type=click.Choice(TABLES), default="points", show_default=True, help="Which table.")
 @click.option(
     "--depths",
-    type=Numbers(RANGES["depth"]),
+    type=Numbers(DEPTH),
     help="Of the table boundary, within those of the sweep; default: four, evenly on a log scale. Of the table "
     "profiles, the networks of these depths; default: all.",
 )
-@click.option("--layers", type=Numbers(RANGES["depth"]), help="Of the table profiles; default: all.")
+@click.option("--layers", type=Numbers(DEPTH), help="Of the table profiles; default: all.")
 @click.option(
     "--format",
     "kind",
@@ -106,13 +107,13 @@ def results_command(
 )
 @click.option(
     "--sigma-b",
-    type=Number(RANGES["sigma_b"]),
+    type=Number(SIGMA_B),
     default=None,
     help="Of profiles, reconstructions and paper; default: the middle of the range, of profiles any.",
 )
 @click.option(
     "--depth",
-    type=Number(RANGES["depth"]),
+    type=Number(DEPTH),
     default=None,
     help="Of phase, profiles, reconstructions and truth; default: a few, or the middle of the range.",
 )
@@ -173,7 +174,7 @@ def merge_command(directories: tuple[str, ...], output: str, as_json: bool) -> N
 @click.command("diff")
 @click.argument("one", metavar="A", type=click.Path())
 @click.argument("other", metavar="B", type=click.Path())
-@click.option("--depths", type=Numbers(RANGES["depth"]), help="To compare at; default: three that both cover.")
+@click.option("--depths", type=Numbers(DEPTH), help="To compare at; default: three that both cover.")
 @click.option("-o", "--output", metavar="FILE", help="Picture, PNG, PDF or SVG; default: A/diff.png.")
 @json_option
 @bad_input_is_usage

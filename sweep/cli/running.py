@@ -10,37 +10,24 @@ import click
 
 from sweep.cli.config import config_option, preset_option
 from sweep.cli.numbers import Number
+from sweep.cli.options import Sectioned, spec_options
 from sweep.cli.shared import (
     bad_input_is_usage,
     directory,
     json_option,
     log_option,
-    options,
     quiet_option,
     verbose_option,
 )
 from sweep.errors import SpecError
-from sweep.spec.options import RANGES, RESOURCES
+from sweep.spec.options import changeable, local, names
+from sweep.spec.parts import DEPTH, MEASURING, POINTS, SIGMA_B, SIGMA_W
 from sweep.spec.spec import SweepSpec
 
-_TRAIN = ("train", "train_images", "epochs", "optimizer", "lr", "batch", "level", "patience")
-_RUN = (
-    *("points", "sigma_w", "sigma_b", "depth", "replicas"),
-    *("dataset", "data_dir", "download", "images", "resize"),
-    *("architecture", "width", "widths", "activation"),
-    *("probe", "statistic", "threshold", "penalty", "decoded_layers", "certainty", "probe_steps", "precision"),
-    *("search", "aim", "prior", "until_boundary_error", *_TRAIN, *RESOURCES, "storage", "seed"),
-)
-_PROBE = (
-    *("dataset", "data_dir", "download", "images", "resize", "architecture", "width", "widths", "activation"),
-    *("probe", "statistic", "threshold", "penalty", "decoded_layers", "certainty", "probe_steps", "precision"),
-    *(*_TRAIN, "seed"),
-)
 
-
-@click.command("run")
+@click.command("run", cls=Sectioned)
 @click.option("--out", metavar="DIR", help="The sweep's directory; default: runs/<timestamp>.")
-@options(*_RUN)
+@spec_options(names(SweepSpec))
 @log_option
 @preset_option
 @config_option
@@ -71,8 +58,9 @@ def run_command(
 
 @click.command("resume")
 @directory
-@click.option("--points", type=Number(RANGES["points"]), default=None, help="Raise the budget to N points.")
-@options("until_boundary_error", *RESOURCES, "data_dir", "download")
+@click.option("--points", type=Number(POINTS), default=None, help="Raise the budget to N points.")
+@spec_options([n for n in changeable(SweepSpec) if n != "points"], defaults=False)
+@spec_options(local(SweepSpec), defaults=False)
 @click.option("--retry-failed", is_flag=True, help="Measure the points that failed once more.")
 @log_option
 @quiet_option
@@ -138,11 +126,11 @@ def _drive(work: Callable[[], Any], path: str, quiet: bool, as_json: bool) -> No
     sys.exit(1 if missing > 0 or found["failed"] else 0)
 
 
-@click.command("probe")
-@click.option("--sigma-w", type=Number(RANGES["sigma_w"]), required=True, help="Standard deviation of the weights.")
-@click.option("--sigma-b", type=Number(RANGES["sigma_b"]), required=True, help="Standard deviation of the biases.")
-@click.option("--depth", type=Number(RANGES["depth"]), required=True, help="Hidden layers.")
-@options(*_PROBE)
+@click.command("probe", cls=Sectioned)
+@click.option("--sigma-w", type=Number(SIGMA_W), required=True, help="Standard deviation of the weights.")
+@click.option("--sigma-b", type=Number(SIGMA_B), required=True, help="Standard deviation of the biases.")
+@click.option("--depth", type=Number(DEPTH), required=True, help="Hidden layers.")
+@spec_options([*names(SweepSpec, *MEASURING), "seed"])
 @click.option(
     "--images-out",
     metavar="FILE.png",

@@ -6,15 +6,15 @@ import click
 
 from sweep.cli.numbers import Number
 from sweep.cli.shared import bad_input_is_usage, json_option
-from sweep.spec.options import CHOICES, RANGES
+from sweep.spec.parts import ACTIVATION, SIGMA_B, SIGMA_W
 
 
 @click.command("theory")
-@click.option("--sigma-b", type=Number(RANGES["sigma_b"]), nargs=2, required=True, metavar="LO HI", help="Range.")
-@click.option("--sigma-w", type=Number(RANGES["sigma_w"]), default=None, help="Give q*, chi_1, c*, xi_c there.")
+@click.option("--sigma-b", type=Number(SIGMA_B), nargs=2, required=True, metavar="LO HI", help="Range.")
+@click.option("--sigma-w", type=Number(SIGMA_W), default=None, help="Give q*, chi_1, c*, xi_c there.")
 @click.option(
     "--activation",
-    type=click.Choice(CHOICES["activation"]),
+    type=click.Choice(ACTIVATION.words),
     default="tanh",
     show_default=True,
     help="Of the layers.",

@@ -18,7 +18,7 @@ from sweep.measuring.settings import sweep_images
 from sweep.results.loading import load
 from sweep.results.results import Results
 from sweep.search.journal import JOURNAL, STUDY_NAME
-from sweep.spec.options import CHANGEABLE
+from sweep.spec.options import changeable, local
 from sweep.spec.spec import SweepSpec
 from sweep.storage.home import SPEC_FILE, VERSIONS_FILE, Home
 from sweep.storage.lock import locked
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from sweep.execution.trainable import MakeProber
 
 _STORE_COMES_BACK = 60.0  # seconds, or a sweep cannot go on
-_ELSEWHERE = ("data_dir", "download")  # may differ where a sweep goes on, and are not kept
 # Clusters of this machine's choice. A spec that came from elsewhere must not say whose answers are unpickled.
 _OWN_CLUSTERS = (None, "auto", "local")
 
@@ -185,7 +184,7 @@ def resume(
     verbose: bool = False,
     **changes: Any,
 ) -> Results:
-    """Go on with the sweep in a directory or at a URI; ``changes`` are `CHANGEABLE` fields of its spec.
+    """Go on with the sweep in a directory or at a URI; ``changes`` are fields of its spec that may change.
 
     ``data_dir`` and ``download`` may be given for another machine: what the spec says of downloads is not obeyed, so
     that a spec from elsewhere has nothing written outside of the sweep. ``retry_failed``: measure points that failed
@@ -202,7 +201,7 @@ def resume(
     old = home.read_spec()
     spec = _changed(old, changes)
     home.check()
-    images = sweep_images(replace(spec, **{"download": False} | {k: changes[k] for k in _ELSEWHERE if k in changes}))
+    images = sweep_images(replace(spec, **{"download": False} | {k: changes[k] for k in local(old) if k in changes}))
     check_here(spec)
     store = _find_store(spec, home)
     with _alone(home, spec):
@@ -224,9 +223,9 @@ def resume(
 
 def _changed(old: SweepSpec, changes: dict[str, Any]) -> SweepSpec:
     """Return the spec of a sweep that goes on, with changes that are allowed."""
-    if fixed := sorted(set(changes) - {*CHANGEABLE, *_ELSEWHERE}):
-        raise SpecError(f"`{fixed[0]}` of a sweep cannot be changed; what can: {', '.join(CHANGEABLE)}")
-    spec = replace(old, **{k: v for k, v in changes.items() if k not in _ELSEWHERE})
+    if fixed := sorted(set(changes) - {*changeable(old), *local(old)}):
+        raise SpecError(f"`{fixed[0]}` of a sweep cannot be changed; what can: {', '.join(changeable(old))}")
+    spec = replace(old, **{k: v for k, v in changes.items() if k not in local(old)})
     if spec.points < old.points:
         raise SpecError(f"`points` must be at least {old.points}, the budget of this sweep, got {spec.points}")
     if spec.address not in _OWN_CLUSTERS and "address" not in changes:

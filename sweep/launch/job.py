@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.errors import SpecError
-from sweep.spec.options import RANGES
+from sweep.spec.parts import CONCURRENCY
 from sweep.spec.spec import SweepSpec
 
 # In the containers of KubeRay, `ray up` and Docker.
@@ -97,7 +97,7 @@ def _trials_that_fit(spec: SweepSpec, job: Job) -> tuple[float, int]:
         raise SpecError(f"`gpus` must be at least {math.ceil(share)}, what a trial takes, got {job.gpus}")
     if share:
         fit = min(fit, math.floor(job.gpus / share + 1e-9))
-    return share, min(job.nodes * fit, int(RANGES["concurrency"].high))
+    return share, min(job.nodes * fit, int(CONCURRENCY.high))
 
 
 def script(job: Job) -> str:

@@ -29,16 +29,13 @@ from sweep.report.truth import truth_data
 from sweep.results.results import Results
 from sweep.results.status import status
 from sweep.spec.columns import COLUMNS, POINT
-from sweep.spec.options import AXES, MEASURED
+from sweep.spec.options import AXES, measured, names
+from sweep.spec.parts import MEASURING
 from sweep.spec.spec import SweepSpec
 from sweep.version import __version__, installed_versions
 
 _PACKAGES = ("torch", "ray", "optuna", "numpy", "scipy", "pandas", "plotly")
-_PROBED = (  # what `sweep probe` has options for
-    *("dataset", "data_dir", "images", "resize", "architecture", "width", "widths", "activation"),
-    *("probe", "statistic", "threshold", "penalty", "decoded_layers", "certainty", "probe_steps", "precision"),
-    *("train_images", "epochs", "optimizer", "lr", "batch", "level", "patience"),
-)
+_NOT_PROBED = ("download", "train")  # of the options of `sweep probe`: images are here, and pictures train
 _COUNTS = ("total", "done", "failed", "running", "diverged", "boundary_error")
 
 
@@ -76,13 +73,13 @@ def content(results: Results, reconstructions: int | None = 0) -> dict[str, Any]
 
 def _settings(spec: SweepSpec) -> list[list[Any]]:
     """Return name, value, and whether it is the default, of every option."""
-    defaults = asdict(SweepSpec())
+    defaults = asdict(type(spec)())
     settings = []
     for name, value in asdict(spec).items():
         if name != "first_points":
             shown = " to ".join(f"{v:g}" for v in value) if name in AXES else _plain(value)
             settings.append([name, safe_text(shown), value == defaults[name]])
-    return sorted(settings, key=lambda s: s[0] not in (*AXES, "points", *MEASURED))
+    return sorted(settings, key=lambda s: s[0] not in (*AXES, "points", *measured(spec)))
 
 
 def _plain(value: Any) -> str:
@@ -116,11 +113,11 @@ def _predictions(spec: SweepSpec) -> dict[str, Any]:
 
 def _command(spec: SweepSpec) -> str:
     """Return the command that measures a point again, but for the point."""
-    defaults = SweepSpec()
+    defaults = type(spec)()
     words = ["sweep", "probe"]
-    for name in _PROBED:
+    for name in names(type(spec), *MEASURING):
         value = getattr(spec, name)
-        if value is not None and value != getattr(defaults, name):
+        if name not in _NOT_PROBED and value is not None and value != getattr(defaults, name):
             words += [f"--{name.replace('_', '-')}", ",".join(map(str, value)) if type(value) is tuple else str(value)]
     return " ".join(map(_quoted, words))
 

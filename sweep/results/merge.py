@@ -11,7 +11,8 @@ from sweep.errors import SpecError, StoreError
 from sweep.results.loading import load
 from sweep.results.results import Results
 from sweep.spec.design import budget
-from sweep.spec.options import AXES, MEASURED, RANGES
+from sweep.spec.options import AXES, measured
+from sweep.spec.parts import POINTS
 from sweep.spec.spec import SweepSpec
 from sweep.storage.home import VERSIONS_FILE, Home
 from sweep.storage.lock import locked
@@ -78,7 +79,7 @@ def merge(directories: Sequence[str | Path], output: str | Path) -> Results:
 def _check_alike(one: Results, other: Results) -> None:
     if one.spec.digest == other.spec.digest:
         return
-    for name in MEASURED:
+    for name in measured(one.spec):
         a, b = getattr(one.spec, name), getattr(other.spec, name)
         if a != b and (name != "dataset" or Path(a).name != Path(b).name):
             raise SpecError(
@@ -92,10 +93,10 @@ def _merged(sweeps: Sequence[Results], uri: str | None) -> SweepSpec:
     ranges: dict[str, Any] = {
         a: (min(getattr(s, a)[0] for s in specs), max(getattr(s, a)[1] for s in specs)) for a in AXES
     }
-    measured = [set(s.points[list(AXES)].itertuples(index=False, name=None)) for s in sweeps]
-    places = set().union(*measured)
-    to_come = sum(max(0, budget(s) - len(m)) for s, m in zip(specs, measured, strict=True))
-    points = min(len(places) + to_come, int(RANGES["points"].high))
+    measured_by = [set(s.points[list(AXES)].itertuples(index=False, name=None)) for s in sweeps]
+    places = set().union(*measured_by)
+    to_come = sum(max(0, budget(s) - len(m)) for s, m in zip(specs, measured_by, strict=True))
+    points = min(len(places) + to_come, int(POINTS.high))
     search = specs[0].search
     if any(s.search != search for s in specs) or (search == "grid" and any(_grid(s) != _grid(specs[0]) for s in specs)):
         search = "boundary"

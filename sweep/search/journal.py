@@ -24,7 +24,7 @@ from optuna.study import StudyDirection
 
 from sweep.errors import SpecError
 from sweep.search.optuna_patches import RedisJournal
-from sweep.spec.options import STUDY_FROM
+from sweep.spec.parts import STUDY_FROM
 from sweep.spec.spec import SweepSpec
 
 JOURNAL, STUDY_NAME = "study.journal", "study.name"

@@ -1,75 +1,91 @@
-"""The names, ranges and choices of the options of a sweep."""
+"""What an option of a sweep is: declared once, as a field of one of the parts of a spec (`sweep.spec.parts`).
 
+The options of the command line, the keys of TOML files, validation and its messages, the digest, what `resume` may
+change, the sections of the help, the report's table and the tests' tables all derive from the declarations.
+"""
+
+from collections.abc import Iterator
+from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any
 
-from sweep.spec.ranges import Range
+from sweep.spec.kinds import Kind
 
-RANGES = {
-    "points": Range(1, 1_000_000),
-    "until_boundary_error": Range(0, 0.5, whole=False, above=True),
-    "sigma_w": Range(0, 20, whole=False, above=True),
-    "sigma_b": Range(0, 20, whole=False),
-    "depth": Range(1, 2000),
-    "replicas": Range(1, 1000),
-    "images": Range(16, 10_000_000),
-    "train_images": Range(16, 10_000_000),
-    "resize": Range(2, 512),
-    "width": Range(1, 16_384),
-    "decoded_layers": Range(2, 6000),
-    "certainty": Range(1e-4, 0.5, whole=False),
-    "threshold": Range(0.001, 0.999, whole=False),
-    "penalty": Range(1e-9, 1e3, whole=False),
-    "probe_steps": Range(1, 1_000_000),
-    "epochs": Range(1, 100_000),
-    "lr": Range(0, 100, whole=False, above=True),
-    "batch": Range(1, 100_000),
-    "level": Range(0, 1, whole=False, above=True),
-    "patience": Range(1, 100_000),
-    "concurrency": Range(1, 10_000),
-    "pack": Range(1, 1024),
-    "retries": Range(0, 100),
-    "cpus_per_trial": Range(0.001, 1024, whole=False),
-    "gpus_per_trial": Range(0, 64, whole=False),
-    "seed": Range(0, 2**31 - 1),
-}
-CHOICES = {
-    "architecture": ("mlp", "published", "shrinking", "conv", "resnet"),
-    "activation": ("tanh", "relu", "erf", "arctan"),
-    "precision": ("float32", "bfloat16"),
-    "probe": ("both", "cascade", "direct"),
-    "statistic": ("direct_horizon", "direct_retained", "cascade_horizon", "cascade_retained"),
-    "search": ("boundary", "sobol", "grid", "random", "tpe"),
-    "aim": ("boundary", "ridge", "both"),
-    "prior": ("none", "theory"),
-    "train": ("none", "boundary", "all"),
-    "optimizer": ("sgd", "adam"),
-}
-# Protocols by name: options that a sweep begins with.
-PRESETS: dict[str, dict[str, Any]] = {
-    "paper": {
-        "train": "all",
-        "optimizer": "sgd",
-        "lr": (0.001,),
-        "batch": 64,
-        "epochs": 200,
-        "train_images": 60_000,
-        "level": 0.4,
-    }
-}
-DEPTH = (5, 60)  # unless there are widths to count
-MOST_RATES = 20
+AUTO, NONE = "auto", "none"  # words for None
+
+
+@dataclass(frozen=True)
+class Option:
+    """All that is said of an option, but for its name, its type and its default, which its field has.
+
+    Attributes
+    ----------
+    kind:
+        What it may be.
+    help:
+        Of the command line.
+    word:
+        Stands for a value: `AUTO` and `NONE` for None, ``all`` for the largest.
+    measured:
+        Whether it is part of what defines a measurement, and so of the digest: where points are taken, how many and by
+        which machines is not.
+    changeable:
+        Whether `resume` may change it.
+    place:
+        Whether it says where things are: of two specs that differ in that alone, each may be the other's.
+    local:
+        Whether it may be given anew on another machine, where it is not kept.
+    """
+
+    kind: Kind
+    help: str
+    word: str | None = None
+    measured: bool = False
+    changeable: bool = False
+    place: bool = False
+    local: bool = False
+
+
+def option(default: Any, kind: Kind, help: str, **more: Any) -> Any:
+    """Return the field of an option; ``more`` are attributes of `Option`. A default of None may be resolved later."""
+    return field(default=default, metadata={"option": Option(kind, help, **more)})
+
+
+def declared(spec: Any) -> Iterator[tuple[Field[Any], Option]]:
+    """Yield the field and the declaration of every option of a part of a spec, or of a whole one."""
+    for each in fields(spec):
+        if (found := each.metadata.get("option")) is not None:
+            assert each.default is not MISSING
+            yield each, found
+
+
+def part_of(spec: type, name: str) -> Any:
+    """Return the part of a spec that declares an option."""
+    return next(part for part in spec.__mro__ if name in part.__dict__.get("__annotations__", ()))
+
+
+def names(spec: type, *parts: type) -> list[str]:
+    """Return the names of the options of a spec: all, or those of some parts."""
+    return [each.name for each, _ in declared(spec) if issubclass(part_of(spec, each.name), parts or object)]
+
+
+def measured(spec: Any) -> list[str]:
+    """Return the names of the options that define a measurement."""
+    return [each.name for each, told in declared(spec) if told.measured]
+
+
+def changeable(spec: Any) -> list[str]:
+    """Return the names of the options that may change in a sweep that has begun."""
+    return [each.name for each, told in declared(spec) if told.changeable]
+
+
+def local(spec: Any) -> list[str]:
+    """Return the names of the options that are of one machine alone."""
+    return [each.name for each, told in declared(spec) if told.local]
+
+
+# Choices of commands, here so that the command line need not import what draws, writes or measures.
 AXES = ("sigma_w", "sigma_b", "depth")
 BENCHMARKS = ("cascade", "direct", "pack", "training", "memory", "gpu", "orchestration", "scale")
 FIGURES = ("phase", "depth", "profiles", "reconstructions", "truth", "history", "roc", "paper")
 TABLES = ("points", "profiles", "truth", "boundary")
 TRACKERS = ("tensorboard", "mlflow", "wandb")
-RESOURCES = ("concurrency", "pack", "cpus_per_trial", "gpus_per_trial", "retries", "address", "study")
-# What defines a measurement: where points are taken, how many and by which machines does not.
-MEASURED = (
-    *("dataset", "images", "resize", "architecture", "width", "widths", "activation"),
-    *("probe", "statistic", "threshold", "penalty", "decoded_layers", "certainty", "probe_steps", "precision"),
-    *("train", "train_images", "epochs", "optimizer", "lr", "batch", "level", "patience"),
-)
-STUDY_FROM = "env:"  # NAME: where the study's URL stands
-PLACES = ("dataset", "data_dir", "download", "storage")
-CHANGEABLE = ("points", "until_boundary_error", *RESOURCES)  # of a sweep that has begun

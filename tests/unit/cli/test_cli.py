@@ -16,35 +16,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sweep.cli.main import main
-from sweep.spec.options import CHOICES, RANGES
+from sweep.spec.kinds import Choice, Flag, Interval, Numbers, Range, Text
+from sweep.spec.options import declared
 from sweep.spec.spec import SweepSpec
 
-NUMBERS = {
-    "--points": "points",
-    "--until-boundary-error": "until_boundary_error",
-    "--replicas": "replicas",
-    "--images": "images",
-    "--train-images": "train_images",
-    "--resize": "resize",
-    "--width": "width",
-    "--threshold": "threshold",
-    "--penalty": "penalty",
-    "--probe-steps": "probe_steps",
-    "--decoded-layers": "decoded_layers",
-    "--certainty": "certainty",
-    "--epochs": "epochs",
-    "--batch": "batch",
-    "--level": "level",
-    "--patience": "patience",
-    "--concurrency": "concurrency",
-    "--pack": "pack",
-    "--cpus-per-trial": "cpus_per_trial",
-    "--gpus-per-trial": "gpus_per_trial",
-    "--seed": "seed",
-}
-AXES = {"--sigma-w": "sigma_w", "--sigma-b": "sigma_b", "--depth": "depth"}
-CHOSEN = {f"--{name}": allowed for name, allowed in CHOICES.items()}
-PROBE_NUMBERS = ("--images", "--width", "--penalty", "--threshold", "--probe-steps", "--seed")
+OPTIONS = {field.name: told.kind for field, told in declared(SweepSpec)}
+CHOICES = {name: kind.words for name, kind in OPTIONS.items() if isinstance(kind, Choice)}
 
 
 def invoke(*arguments):
@@ -61,88 +38,97 @@ def refuses(result):
     return errors[0]
 
 
-def bad_numbers(allowed):
-    outside = [
-        -1,
-        allowed.low - 1,
-        allowed.high * 2 + 1,
-        "1e999",
-        "nan",
-        "-inf",
-        "abc",
-        "",
-        "0x10",
-        "1,5",
-        "--",
-        "９e9",
-    ]
+def wrong_numbers(allowed):
+    wrong = [-1, allowed.low - 1, allowed.high * 2 + 1, "1e999", "nan", "-inf", "abc", "", "0x10", "1;5", "--", "９e9"]
     if allowed.above:
-        outside.append(0)
+        wrong.append(0)
     if allowed.whole:
-        outside += ["2.5", "1e3", 10**30]
-    return st.sampled_from([str(v) for v in outside])
+        wrong += ["2.5", "1e3", 10**30]
+    return [str(v) for v in wrong]
 
 
-@st.composite
-def malformed(draw):
-    """Arguments of ``sweep run`` with one thing wrong, and the option that is."""
-    kind = draw(
-        st.sampled_from(("number", "axis", "reversed", "choice", "dataset", "unknown", "arity", "both", "widths"))
-    )
-    if kind == "number":
-        option = draw(st.sampled_from(sorted(NUMBERS)))
-        return [option, draw(bad_numbers(RANGES[NUMBERS[option]]))]
-    if kind in ("axis", "reversed"):
-        option = draw(st.sampled_from(sorted(AXES)))
-        if kind == "reversed":
-            return [option, "9", "3"]
-        good, bad = "3", draw(bad_numbers(RANGES[AXES[option]]))
-        return [option, *draw(st.permutations([good, bad]))]
-    if kind == "choice":
-        return [
-            draw(st.sampled_from(sorted(CHOSEN))),
-            draw(st.sampled_from(("", "BEST", "tanh2", "none,all", "\u2603"))),
-        ]
-    if kind == "dataset":
-        return [
-            "--dataset",
-            draw(st.sampled_from(("", "imagenet", "x.npz", "/dev/null/y.npz", "../a.npy", "mnist", "a\nb"))),
-        ]
-    if kind == "unknown":
-        return [draw(st.sampled_from(("--colour", "--sigma", "extra", "--points=", "-z")))]
-    if kind == "widths":
-        return draw(
-            st.sampled_from(
-                (
-                    ["--widths", "5,x"],
-                    ["--widths", ""],
-                    ["--widths", "5,,5"],
-                    ["--widths", "0,5"],
-                    ["--widths", "5,5", "--width", "5"],
-                    ["--widths", "5,5", "--depth", "2", "3"],
-                    ["--widths", "5,5", "--architecture", "shrinking"],
-                    ["--widths", ",".join(["5"] * 2001)],
-                )
-            )
-        )
-    if kind == "arity":
-        return draw(st.sampled_from((["--sigma-w", "1"], ["--points"], ["--depth", "5"])))
-    return ["--probe", "direct", "--statistic", "cascade_horizon"]
+def wrong_values(kind):
+    """Return values that an option of a kind may not have, as on the command line; pairs for an interval."""
+    match kind:
+        case Range():
+            return wrong_numbers(kind)
+        case Interval():
+            wrong = wrong_numbers(kind.each)
+            return [("3", v) for v in wrong] + [(v, "3") for v in wrong] + [("9", "3")]
+        case Numbers():
+            return [f"3,{v}" for v in wrong_numbers(kind.each)] + ["", ",", "3,,4"]
+        case Choice():
+            return ["", "BEST", "tanh2", "none,all", "\u2603"]
+        case Text():
+            return ["", "a\0b"]
+    return []
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(arguments=malformed())
-@example(arguments=["--width", "16384", "--depth", "2000", "2000"])
-@example(arguments=["--sigma-w", "1", "1", "--sigma-b", "1", "1", "--depth", "5", "9", "--points", "6"])
-@example(arguments=["--gpus-per-trial", "1.5"])
-@example(arguments=["--storage", "nonsense://x"])
-@example(arguments=["--config", "missing.toml"])
+def is_told(kind, value, error):
+    """Tell whether an error names the value and what is allowed."""
+    allowed = {
+        Range: lambda: [str(kind)],
+        Interval: lambda: ["LO HI"] if value == ("9", "3") else [str(kind.each)],
+        Numbers: lambda: [str(kind.each)],
+        Choice: lambda: kind.words,
+        Text: lambda: ["must be"],
+    }[type(kind)]()
+    given = [value] if isinstance(value, str) else value
+    return all(word in error for word in allowed) and any(repr(v)[1:-1][:80] in error for v in given)
+
+
+wrong = st.sampled_from(sorted(OPTIONS)).flatmap(
+    lambda name: st.tuples(st.just(name), st.sampled_from(wrong_values(OPTIONS[name]) or [None]))
+)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(wrong=wrong, by_file=st.booleans())
+def test_a_wrong_value_of_any_option(wrong, by_file, tmp_path):
+    """From the command line and from a file: the option, the value and what is allowed are named."""
+    name, value = wrong
+    flag = "--" + name.replace("_", "-")
+    if by_file or value is None:
+        given = "yes" if value is None else value  # a flag has no value on the command line
+        (tmp_path / "sweep.toml").write_text(f"{flag[2:]} = {json.dumps(given)}")
+        error = refuses(invoke("run", "--out", tmp_path / "out", "--config", tmp_path / "sweep.toml"))
+        assert value is not None or "true or false, got 'yes'" in error
+    else:
+        given = [f"{flag}={value}"] if isinstance(value, str) else [flag, *value]
+        error = refuses(invoke("run", "--out", tmp_path / "out", *given))
+    assert flag[2:] in error and (value is None or is_told(OPTIONS[name], value, error)), error
+    assert not (tmp_path / "out").exists()
+
+
+TOGETHER = [  # allowed alone
+    ["--probe", "direct", "--statistic", "cascade_horizon"],
+    ["--widths", "5,5", "--width", "5"],
+    ["--widths", "5,5", "--depth", "2", "3"],
+    ["--widths", "5,5", "--architecture", "shrinking"],
+    ["--widths", ",".join(["5"] * 2001)],
+    ["--width", "16384", "--depth", "2000", "2000"],
+    ["--sigma-w", "1", "1", "--sigma-b", "1", "1", "--depth", "5", "9", "--points", "6"],
+    ["--gpus-per-trial", "1.5"],
+    ["--storage", "nonsense://x"],
+    ["--config", "missing.toml"],
+]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *([option] for option in ("--colour", "--sigma", "extra", "--points=", "-z")),
+        *(["--dataset", d] for d in ("imagenet", "x.npz", "/dev/null/y.npz", "../a.npy", "mnist", "a\nb")),
+        *(["--sigma-w", "1"], ["--points"], ["--depth", "5"]),
+        *TOGETHER,
+    ],
+    ids=lambda arguments: " ".join(arguments)[:40],
+)
 def test_malformed_command_lines(arguments, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    out = tmp_path / "out"
-    refuses(invoke("run", "--out", out, *arguments))
+    refuses(invoke("run", "--out", tmp_path / "out", *arguments))
     assert [p for p in tmp_path.iterdir() if p.name != "out"] == []
-    assert not (out / "spec.json").exists()
+    assert not (tmp_path / "out" / "spec.json").exists()
 
 
 toml_values = st.one_of(
@@ -153,8 +139,11 @@ toml_values = st.one_of(
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     text=st.one_of(
-        st.builds(lambda o, v: f"{o[2:]} = {v}", st.sampled_from(sorted([*NUMBERS, *AXES])), toml_values),
-        st.builds(lambda o, v: f"{o[2:]} = {v}", st.sampled_from(sorted(CHOSEN)), toml_values),
+        st.builds(
+            lambda name, value: f"{name} = {value}",
+            st.sampled_from(sorted(n for n, kind in OPTIONS.items() if not isinstance(kind, Text | Flag | Numbers))),
+            toml_values,
+        ),
         st.sampled_from(
             (
                 "colour = 1",

@@ -15,9 +15,12 @@ from probes.settings import PROBES, STATISTICS, TRAIN, ProbeSettings
 from probes.training.settings import OPTIMIZERS, TrainingSettings
 from sweep.errors import SpecError
 from sweep.measuring.settings import probe_settings
-from sweep.spec.options import CHOICES, PRESETS, RANGES
-from sweep.spec.ranges import Range
+from sweep.spec.kinds import Choice, Range
+from sweep.spec.options import declared
+from sweep.spec.parts import DEPTH, PRESETS, SIGMA_B, SIGMA_W
 from sweep.spec.spec import SweepSpec
+
+CHOICES = {field.name: told.kind.words for field, told in declared(SweepSpec) if isinstance(told.kind, Choice)}
 
 
 def test_defaults_are_those_of_the_contract():
@@ -31,7 +34,7 @@ def test_what_the_probes_know_and_what_the_spec_allows_agree():
     assert (CHOICES["architecture"], CHOICES["precision"]) == (ARCHITECTURES, PRECISIONS)
     assert CHOICES["activation"] == tuple(ACTIVATIONS) == tuple(KERNELS)
     assert (CHOICES["probe"], CHOICES["statistic"], CHOICES["train"]) == (PROBES, STATISTICS, TRAIN)
-    assert RANGES["sigma_w"].high == RANGES["sigma_b"].high == MAX_SIGMA and RANGES["depth"].high == MAX_DEPTH
+    assert SIGMA_W.high == SIGMA_B.high == MAX_SIGMA and DEPTH.high == MAX_DEPTH
     defaults = {f.name: f.default for f in fields(ProbeSettings)}
     for name in ("penalty", "images", "activation", "probe", "train"):
         assert getattr(SweepSpec(), name) == defaults[name]

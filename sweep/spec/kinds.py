@@ -1,0 +1,121 @@
+"""Kinds of values that an option may take: what is allowed, its conversion and its error message."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sweep.errors import SpecError
+
+
+class Kind(Protocol):
+    """What an option may be."""
+
+    def check(self, name: str, value: Any) -> Any:
+        """Return the value, converted; raises a `SpecError` that names the option if it is not allowed."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """A number: within [low, high] (above ``low`` only, if ``above``), whole if ``whole``."""
+
+    low: float
+    high: float
+    whole: bool = True
+    above: bool = False
+
+    def __str__(self) -> str:
+        kind = "a whole number" if self.whole else "a number"
+        start = "above" if self.above else "from"
+        end = "and up to" if self.above else "to"
+        return f"{kind} {start} {self.low:.15g} {end} {self.high:.15g}"
+
+    def convert(self, value: Any) -> Any:
+        """Return the value as int or float, from a string or a number; raises ValueError if it is not allowed."""
+        if isinstance(value, bool):
+            raise ValueError(value)
+        number: float = int(value) if isinstance(value, str) and self.whole else float(value)
+        if not math.isfinite(number) or not self.low <= number <= self.high or (self.above and number == self.low):
+            raise ValueError(value)
+        if self.whole and number != int(number):
+            raise ValueError(value)
+        return int(number) if self.whole else float(number)
+
+    def check(self, name: str, value: Any) -> Any:
+        """Return the value as int or float; raises a `SpecError` if it is not allowed."""
+        try:
+            return self.convert(value)
+        except (ValueError, TypeError, OverflowError):
+            raise SpecError(f"`{name}` must be {self}, got {value!r}") from None
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Two numbers, LO and HI, each within a range; equal ones fix an axis."""
+
+    each: Range
+
+    def check(self, name: str, value: Any) -> tuple[Any, Any]:
+        """Return the two numbers; raises a `SpecError` if they are not allowed."""
+        try:
+            low, high = value
+        except (TypeError, ValueError):
+            raise SpecError(f"`{name}` must be two numbers, LO and HI, got {value!r}") from None
+        low, high = self.each.check(name, low), self.each.check(name, high)
+        if low > high:
+            raise SpecError(f"`{name}` must be LO HI with LO <= HI, got {low:g} {high:g}")
+        return low, high
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Up to ``most`` numbers, each within a range, all different if ``different``."""
+
+    each: Range
+    most: int
+    different: bool = False
+
+    def check(self, name: str, value: Any) -> tuple[Any, ...]:
+        """Return the numbers; raises a `SpecError` if they are not allowed."""
+        if not isinstance(value, list | tuple) or not 1 <= len(value) <= self.most:
+            raise SpecError(f"`{name}` must be 1 to {self.most} numbers, got {value!r}")
+        numbers = tuple(self.each.check(name, v) for v in value)
+        if self.different and len(set(numbers)) < len(numbers):
+            raise SpecError(f"`{name}` must be different numbers, got {', '.join(map(str, numbers))}")
+        return numbers
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of a few words."""
+
+    words: tuple[str, ...]
+
+    def check(self, name: str, value: Any) -> str:
+        """Return the word; raises a `SpecError` if it is none of them."""
+        if value not in self.words:
+            raise SpecError(f"`{name}` must be one of {', '.join(self.words)}, got {value!r}")
+        return str(value)
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text, shown as ``metavar`` where it is to be given."""
+
+    metavar: str
+
+    def check(self, name: str, value: Any) -> str:
+        """Return the text; raises a `SpecError` if it is none, or empty."""
+        if not isinstance(value, str) or not value or "\0" in value:
+            raise SpecError(f"`{name}` must be a non-empty text, got {value!r}")
+        return value
+
+
+@dataclass(frozen=True)
+class Flag:
+    """Yes or no."""
+
+    def check(self, name: str, value: Any) -> bool:
+        """Return the value; raises a `SpecError` if it is neither true nor false."""
+        if not isinstance(value, bool):
+            raise SpecError(f"`{name}` must be true or false, got {value!r}")
+        return value

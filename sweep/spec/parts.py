@@ -1,0 +1,378 @@
+"""The parts of a spec, and the declaration of every option. A new option is one field here, and its use.
+
+A `SweepSpec` is all parts in one, so that it may be given wherever one of them is asked for.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from sweep.errors import SpecError
+from sweep.spec.kinds import Choice, Flag, Interval, Numbers, Range, Text
+from sweep.spec.options import AUTO, AXES, NONE, declared, option
+from sweep.spec.secrets import holds_secret
+
+SIGMA_W = Range(0, 20, whole=False, above=True)
+SIGMA_B = Range(0, 20, whole=False)
+DEPTH = Range(1, 2000)
+WIDTH = Range(1, 16_384)
+IMAGES = Range(16, 10_000_000)
+POINTS = Range(1, 1_000_000)
+CONCURRENCY = Range(1, 10_000)
+RESIZE = Range(2, 512)
+ACTIVATION = Choice(("tanh", "relu", "erf", "arctan"))
+STUDY_FROM = "env:"  # NAME: where the study's URL stands
+# Protocols by name: options that a sweep begins with.
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {
+        "train": "all",
+        "optimizer": "sgd",
+        "lr": (0.001,),
+        "batch": 64,
+        "epochs": 200,
+        "train_images": 60_000,
+        "level": 0.4,
+    }
+}
+_DEFAULT_DEPTH = (5, 60)  # unless there are widths to count
+
+
+class _ResolvedText(str):
+    """A default that depends on other options: worked out anew where those are replaced."""
+
+
+class _ResolvedPair(tuple[Any, ...]):
+    """The same."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Options that belong together.
+
+    Every option is checked by its declaration; before that, a part may resolve defaults that depend on other options
+    (``_resolve``), and after it, refuse what is allowed alone but not together (``_refuse``).
+
+    Raises
+    ------
+    SpecError
+        A value that is not allowed.
+    """
+
+    title: ClassVar[str]  # of its section in the help
+
+    def __post_init__(self) -> None:
+        for resolve in self._each("_resolve"):
+            resolve(self)
+        for field, told in declared(self):
+            value = getattr(self, field.name)
+            if value is None and field.default is None:
+                continue
+            checked = told.kind.check(field.name, value)
+            if not isinstance(value, _ResolvedText | _ResolvedPair):
+                object.__setattr__(self, field.name, checked)
+        for refuse in self._each("_refuse"):
+            refuse(self)
+
+    def _each(self, name: str) -> list[Callable[["Part"], None]]:
+        """Return a method of every part in this one."""
+        return [vars(part)[name] for part in reversed(type(self).__mro__) if name in vars(part)]
+
+    def _default(self, name: str, value: Any) -> None:
+        """Set an option that was not given."""
+        given = getattr(self, name)
+        if given is None or isinstance(given, _ResolvedText | _ResolvedPair):
+            kind = _ResolvedText if isinstance(value, str) else _ResolvedPair
+            object.__setattr__(self, name, kind(value))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Space(Part):
+    """Where points lie."""
+
+    title = "Points"
+
+    sigma_w: tuple[float, float] = option(
+        (0.5, 2.5), Interval(SIGMA_W), "Standard deviation of the weights, times sqrt(fan_in)."
+    )
+    sigma_b: tuple[float, float] = option((0.05, 1.0), Interval(SIGMA_B), "Standard deviation of the biases.")
+    depth: tuple[int, int] = option(
+        None, Interval(DEPTH), "Hidden layers; default: 5 60, or the number of widths. LO = HI fixes an axis."
+    )
+    replicas: int = option(1, Range(1, 1000), "Seeds per point.")
+    seed: int = option(0, Range(0, 2**31 - 1), "Of everything random.")
+
+    def _resolve(self) -> None:
+        self._default("depth", _DEFAULT_DEPTH)
+
+    @property
+    def free_axes(self) -> list[str]:
+        """Names of the axes that are not fixed."""
+        return [a for a in AXES if getattr(self, a)[0] != getattr(self, a)[1]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data(Part):
+    """The images."""
+
+    title = "Data"
+
+    dataset: str = option(
+        "digits",
+        Text("NAME|FILE.npz"),
+        "digits, mnist, fashion-mnist, cifar10 (grey), cifar10-rgb, noise, or an .npz with train_images, "
+        "train_labels, test_images, test_labels.",
+        measured=True,
+        place=True,
+    )
+    data_dir: str = option("data", Text("DIR"), "Where torchvision's data sets are.", place=True, local=True)
+    download: bool = option(False, Flag(), "Whether they may be fetched.", place=True, local=True)
+    images: int = option(4096, IMAGES, "Training images used by the probe.", measured=True)
+    resize: int | None = option(None, RESIZE, "Pool or enlarge images to N x N.", measured=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network(Part):
+    """The networks: what is the same for all points."""
+
+    title = "Network"
+
+    architecture: str = option(
+        "mlp",
+        Choice(("mlp", "published", "shrinking", "conv", "resnet")),
+        "mlp: layers of one width. published: the same, with a last one of 400. shrinking: from the input's width to "
+        "the classes. conv: 3 x 3 convolutions. resnet: blocks of two of them, a block a layer.",
+        measured=True,
+    )
+    width: int | None = option(
+        None,
+        WIDTH,
+        "Of the hidden layers, or their channels; default: the input dimension, 16 channels.",
+        measured=True,
+    )
+    widths: tuple[int, ...] | None = option(
+        None,
+        Numbers(WIDTH, int(DEPTH.high)),
+        "Of every hidden layer (mlp), or its channels (conv); the depth is at most their number.",
+        measured=True,
+    )
+    activation: str = option("tanh", ACTIVATION, "Of the hidden layers.", measured=True)
+
+    def _refuse(self) -> None:
+        if self.widths is None:
+            return
+        if self.architecture not in ("mlp", "conv"):
+            raise SpecError(f"`widths` must be left out with architecture {self.architecture!r}")
+        if self.width is not None:
+            raise SpecError("`widths` must be left out where `width` is given")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probing(Part):
+    """What is measured of a random network, and what of it predicts that it can be trained."""
+
+    title = "Probe"
+
+    probe: str = option("both", Choice(("both", "cascade", "direct")), "What is measured.", measured=True)
+    statistic: str = option(
+        None,
+        Choice(("direct_horizon", "direct_retained", "cascade_horizon", "cascade_retained")),
+        "What drives the search; default: direct_horizon, or cascade_horizon with --probe cascade.",
+        measured=True,
+    )
+    threshold: float | None = option(
+        None,
+        Range(0.001, 0.999, whole=False),
+        "Retained information below which a signal counts as lost; default: 0.15 (direct_horizon), 0.02 "
+        "(direct_retained), 0.05 (cascade).",
+        measured=True,
+    )
+    penalty: float = option(
+        3e-2,
+        Range(1e-9, 1e3, whole=False),
+        "Noise floor of the direct probe, a variance of activations.",
+        measured=True,
+    )
+    decoded_layers: int = option(
+        16,
+        Range(2, 6000),
+        "How many layers up to the depth the direct probe decodes; the horizon is found whatever they are.",
+        word="all",
+        measured=True,
+    )
+    certainty: float | None = option(
+        None,
+        Range(1e-4, 0.5, whole=False),
+        "The direct probe begins with 512 images and doubles them until its horizon changes by less than this share; "
+        "default: 0.02 for convolutions, otherwise all images at once.",
+        measured=True,
+    )
+    probe_steps: int | None = option(
+        None,
+        Range(1, 1_000_000),
+        "Adam steps of the cascade, batch 64; auto: one epoch of the images used, but at least 300.",
+        word=AUTO,
+        measured=True,
+    )
+    precision: str = option(
+        "float32", Choice(("float32", "bfloat16")), "Of the products that train the cascade.", measured=True
+    )
+
+    def _resolve(self) -> None:
+        self._default("statistic", "cascade_horizon" if self.probe == "cascade" else "direct_horizon")
+
+    def _refuse(self) -> None:
+        if self.probe not in ("both", self.statistic.partition("_")[0]):
+            raise SpecError(f"`statistic` must be one that probe {self.probe!r} measures, got {self.statistic!r}")
+
+    @property
+    def by_horizon(self) -> bool:
+        """Whether the margin is that of a horizon, rather than a score minus its threshold."""
+        return self.statistic.endswith("_horizon")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search(Part):
+    """How points are chosen, and how many."""
+
+    title = "Search"
+
+    points: int = option(
+        64,
+        POINTS,
+        "Distinct (sigma_w, sigma_b, depth); grid takes the largest balanced grid of at most so many.",
+        changeable=True,
+    )
+    search: str = option("boundary", Choice(("boundary", "sobol", "grid", "random", "tpe")), "How points are chosen.")
+    aim: str = option(
+        "both",
+        Choice(("boundary", "ridge", "both")),
+        "What the boundary search looks for: the boundary at all depths; the ridge, where information travels deepest "
+        "(the critical line); or both.",
+    )
+    prior: str = option(
+        "none",
+        Choice(("none", "theory")),
+        "theory: the horizon may resemble mean field's depth scale; how much, the points say.",
+    )
+    until_boundary_error: float | None = option(
+        None,
+        Range(0, 0.5, whole=False, above=True),
+        "Stop as soon as so little of the plane is expected to be on the wrong side of the boundary; default: measure "
+        "all points.",
+        changeable=True,
+    )
+    first_points: int | None = None  # the budget that the sweep began with: a grid is refined, not redrawn
+
+    def _refuse(self) -> None:
+        if self.first_points is None:
+            object.__setattr__(self, "first_points", self.points)
+        POINTS.check("first_points", self.first_points)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training(Part):
+    """How networks are trained for ground truth, and which."""
+
+    title = "Training"
+
+    train: str = option(
+        "none",
+        Choice(("none", "boundary", "all")),
+        "Which points are trained for ground truth; boundary: those whose prediction is uncertain, and a few others.",
+        measured=True,
+    )
+    train_images: int = option(6400, IMAGES, "Training images used by training.", measured=True)
+    epochs: int | None = option(
+        None,
+        Range(1, 100_000),
+        "Of training; auto: as many as show 96,000 images (15 of 6,400).",
+        word=AUTO,
+        measured=True,
+    )
+    optimizer: str = option("sgd", Choice(("sgd", "adam")), "Of training: plain SGD, or Adam.", measured=True)
+    lr: tuple[float, ...] = option(
+        (0.01,),
+        Numbers(Range(0, 100, whole=False, above=True), 20, different=True),
+        "Learning rate, or several: each network is trained with each, and the best counts.",
+        measured=True,
+    )
+    batch: int = option(64, Range(1, 100_000), "Images a training step.", measured=True)
+    level: float | None = option(
+        None,
+        Range(0, 1, whole=False, above=True),
+        "Test accuracy above which a network counts as trained, and is trained no further; auto: half way from chance "
+        "to the best accuracy of the sweep, and every network is trained to the end.",
+        word=AUTO,
+        measured=True,
+    )
+    patience: int | None = option(
+        None,
+        Range(1, 100_000),
+        "Epochs without progress after which a training is given up; default: never.",
+        measured=True,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources(Part):
+    """What measures, and how much at once."""
+
+    title = "Resources"
+
+    concurrency: int | None = option(
+        None, CONCURRENCY, "Trials at once; auto: as many as fit.", word=AUTO, changeable=True
+    )
+    pack: int | None = option(
+        None, Range(1, 1024), "Points per trial; auto: from their cost and the memory.", word=AUTO, changeable=True
+    )
+    cpus_per_trial: float = option(1.0, Range(0.001, 1024, whole=False), "Cores per trial.", changeable=True)
+    gpus_per_trial: float | None = option(
+        None,
+        Range(0, 64, whole=False),
+        "GPUs per trial, fractions allowed; auto: a share where there are any.",
+        word=AUTO,
+        changeable=True,
+    )
+    retries: int = option(
+        2,
+        Range(0, 100),
+        "How often a point that failed is measured again before it counts as failed; losing a node does not count.",
+        changeable=True,
+    )
+    address: str | None = option(None, Text("ADDRESS"), "Ray cluster to join (auto: the one here).", changeable=True)
+
+    def _refuse(self) -> None:
+        for name in ("cpus_per_trial", "gpus_per_trial"):
+            value = getattr(self, name)
+            if value is not None and value > 1 and value != int(value):
+                raise SpecError(f"`{name}` must be a whole number where it is above 1, got {value:g}")
+        if self.gpus_per_trial and self.gpus_per_trial < 0.001:
+            raise SpecError(f"`gpus_per_trial` must be 0 or at least 0.001, got {self.gpus_per_trial:g}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Storage(Part):
+    """Where results and the study go."""
+
+    title = "Storage"
+
+    storage: str | None = option(None, Text("URI"), "Where results go; default: the sweep's directory.", place=True)
+    study: str | None = option(
+        None,
+        Text("URL|env:NAME|none"),
+        "A server for the Optuna study (PostgreSQL, MySQL, Redis), to look at it from elsewhere; a URL with a password "
+        "stands in the environment variable NAME. Default: none, a journal in the sweep's directory alone.",
+        word=NONE,
+        changeable=True,
+    )
+
+    def _refuse(self) -> None:
+        if self.study is not None and not (self.study.startswith(STUDY_FROM) or "://" in self.study):
+            raise SpecError("`study` must be a URL, scheme://..., or env:NAME")  # whatever it is may hold a password
+        if self.study is not None and holds_secret(self.study):
+            raise SpecError("`study` must hold no password; put the URL in an environment variable and say env:NAME")
+        if self.storage and holds_secret(self.storage):
+            raise SpecError("`storage` must hold no key or password: they belong in the environment")
+
+
+MEASURING = (Data, Network, Probing, Training)  # all that measuring one point needs to be told
