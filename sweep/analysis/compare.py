@@ -28,7 +28,7 @@ from sweep.analysis.surface import MIN_POINTS, Surface, truth_surface
 from sweep.errors import SpecError
 from sweep.results.results import Results
 from sweep.spec.columns import POINT
-from sweep.spec.spec import SweepSpec
+from sweep.spec.experiment import Experiment
 from sweep.text import finite
 
 
@@ -63,7 +63,7 @@ class Comparison:
     truth: Surface
     prediction: Surface
     accuracy: Surface
-    spec: SweepSpec
+    spec: Experiment
 
     def as_json(self) -> str:
         """``{"default": NAME, "statistics": {NAME: {"auc": ..., ...}}, "cost": {...}, ...}``; null where undefined."""
@@ -148,7 +148,7 @@ def _trained(truth: Results) -> pd.DataFrame:
     return trained
 
 
-def _check_alike(one: SweepSpec, other: SweepSpec) -> None:
+def _check_alike(one: Experiment, other: Experiment) -> None:
     """Refuse to compare what was measured on one kind of network with what was trained on another."""
     for name in ("dataset", "resize", "architecture", "width", "widths", "activation"):
         a, b = getattr(one, name), getattr(other, name)

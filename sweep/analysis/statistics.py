@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from probes.point import MIN_HORIZON, NEEDED, THRESHOLDS
-from sweep.spec.spec import SweepSpec
+from sweep.spec.experiment import Measuring
+from sweep.spec.parts import Probing
 
 _LIMIT = 10.0  # scores beyond are as good as infinite
 
@@ -28,11 +29,11 @@ class Statistic:
     """
 
     meaning: str
-    score: Callable[[pd.DataFrame, SweepSpec], pd.Series]
+    score: Callable[[pd.DataFrame, Measuring], pd.Series]
     natural: bool = True
 
 
-def _margin(name: str) -> Callable[[pd.DataFrame, SweepSpec], pd.Series]:
+def _margin(name: str) -> Callable[[pd.DataFrame, Measuring], pd.Series]:
     return lambda points, spec: _ratio(points[name], points) - math.log(NEEDED[name])
 
 
@@ -41,11 +42,11 @@ def _ratio(numerator: pd.Series, points: pd.DataFrame) -> pd.Series:
     return ratio.map(math.log, na_action="ignore")
 
 
-def _above_threshold(name: str) -> Callable[[pd.DataFrame, SweepSpec], pd.Series]:
+def _above_threshold(name: str) -> Callable[[pd.DataFrame, Measuring], pd.Series]:
     return lambda points, spec: points[name] - threshold_of(spec, name)
 
 
-def threshold_of(spec: SweepSpec, name: str) -> float:
+def threshold_of(spec: Probing, name: str) -> float:
     """Return the retained information below which one of the statistics of a probe counts it as lost."""
     return THRESHOLDS[name] if spec.threshold is None else spec.threshold
 
@@ -64,7 +65,7 @@ STATISTICS: dict[str, Statistic] = {
 }
 
 
-def score(name: str, points: pd.DataFrame, spec: SweepSpec) -> np.ndarray:
+def score(name: str, points: pd.DataFrame, spec: Measuring) -> np.ndarray:
     """Return the score of one of `STATISTICS` for rows of the ``points`` table; NaN where it was not measured."""
     values = STATISTICS[name].score(points, spec)
     return np.asarray(values.astype(float).clip(-1e3, _LIMIT))

@@ -8,7 +8,8 @@ import pandas as pd
 from sweep.levelset.domain import Axis
 from sweep.levelset.level_set import LevelSet
 from sweep.model.crossings import outer_crossings
-from sweep.spec.spec import SweepSpec
+from sweep.spec.experiment import Experiment
+from sweep.spec.parts import Space
 
 MIN_POINTS = 12  # trained, and both outcomes among them, before anything is said
 GRID = 64
@@ -25,7 +26,7 @@ class Surface:
         Rows with the columns of the axes, and as many numbers.
     """
 
-    def __init__(self, spec: SweepSpec, points: pd.DataFrame, values: np.ndarray) -> None:
+    def __init__(self, spec: Space, points: pd.DataFrame, values: np.ndarray) -> None:
         self._free = spec.free_axes
         ends = {a: getattr(spec, a) for a in self._free}
         axes = [Axis(a, low, high, log=a != "sigma_b") for a, (low, high) in ends.items()]
@@ -47,7 +48,7 @@ class Surface:
         return found.reshape(len(weights), *next(iter(places.values())).shape)
 
 
-def truth_surface(spec: SweepSpec, points: pd.DataFrame) -> Surface:
+def truth_surface(spec: Experiment, points: pd.DataFrame) -> Surface:
     """Through +1 where a network was trained above the level and -1 where it was not.
 
     In a sweep that trained the boundary only, the points that it left out count as what was predicted of them.
@@ -58,7 +59,7 @@ def truth_surface(spec: SweepSpec, points: pd.DataFrame) -> Surface:
     return Surface(spec, points[use], sign[use])
 
 
-def depth_planes(spec: SweepSpec, size: int) -> dict[str, np.ndarray]:
+def depth_planes(spec: Space, size: int) -> dict[str, np.ndarray]:
     """``[depths, sigma_b, sigma_w]`` places: a plane for each of a few depths."""
     low, high = spec.depth
     depths = np.unique(np.geomspace(low, high, 4).round())
@@ -68,7 +69,7 @@ def depth_planes(spec: SweepSpec, size: int) -> dict[str, np.ndarray]:
     return {"sigma_w": w, "sigma_b": b, "depth": d}
 
 
-def distance_to_boundary(truth: Surface, points: pd.DataFrame, spec: SweepSpec) -> np.ndarray:
+def distance_to_boundary(truth: Surface, points: pd.DataFrame, spec: Space) -> np.ndarray:
     """``|log(sigma_w / nearest sigma_w of the true boundary)|`` at a point's sigma_b and depth; infinite if none."""
     sigma_w = np.geomspace(*spec.sigma_w, 161)
     shape = (len(points), len(sigma_w))

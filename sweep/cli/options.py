@@ -8,8 +8,7 @@ import click
 
 from sweep.cli.numbers import Number, Numbers
 from sweep.spec import kinds
-from sweep.spec.options import AUTO, NONE, Option, declared, part_of
-from sweep.spec.parts import Part
+from sweep.spec.options import AUTO, NONE, Option, Part, declared, part_of
 from sweep.spec.spec import SweepSpec
 
 F = TypeVar("F", bound=Callable[..., Any])

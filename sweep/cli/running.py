@@ -20,8 +20,9 @@ from sweep.cli.shared import (
     verbose_option,
 )
 from sweep.errors import SpecError
+from sweep.spec.experiment import Measuring
 from sweep.spec.options import changeable, local, names
-from sweep.spec.parts import DEPTH, MEASURING, POINTS, SIGMA_B, SIGMA_W
+from sweep.spec.parts import DEPTH, POINTS, SIGMA_B, SIGMA_W
 from sweep.spec.spec import SweepSpec
 
 
@@ -130,7 +131,7 @@ def _drive(work: Callable[[], Any], path: str, quiet: bool, as_json: bool) -> No
 @click.option("--sigma-w", type=Number(SIGMA_W), required=True, help="Standard deviation of the weights.")
 @click.option("--sigma-b", type=Number(SIGMA_B), required=True, help="Standard deviation of the biases.")
 @click.option("--depth", type=Number(DEPTH), required=True, help="Hidden layers.")
-@spec_options([*names(SweepSpec, *MEASURING), "seed"])
+@spec_options([*names(SweepSpec, Measuring), "seed"])
 @click.option(
     "--images-out",
     metavar="FILE.png",

@@ -14,7 +14,7 @@ from sweep.execution.capacity import Capacity
 from sweep.execution.cost import cost_of_point, guessed_speeds
 from sweep.measuring.settings import probe_settings
 from sweep.spec.design import budget
-from sweep.spec.spec import SweepSpec
+from sweep.spec.experiment import Workload
 
 if TYPE_CHECKING:
     from probes import Images
@@ -27,7 +27,7 @@ _LONG = 600.0  # seconds that a sweep takes, by a guess, to be worth it
 
 
 def share_gpus(
-    spec: SweepSpec, images: "Images", make: "MakeProber | None", capacity: Capacity, note: Callable[[str], None]
+    spec: Workload, images: "Images", make: "MakeProber | None", capacity: Capacity, note: Callable[[str], None]
 ) -> None:
     """Let as many trials share a GPU as are fastest together, where the spec leaves it open and a sweep is long."""
     from ray.exceptions import RayError
@@ -40,13 +40,13 @@ def share_gpus(
             capacity.share(trials_to_a_gpu(spec, images, make or make_prober, capacity.sharing))
 
 
-def _is_long(spec: SweepSpec, images: "Images", capacity: Capacity) -> bool:
+def _is_long(spec: Workload, images: "Images", capacity: Capacity) -> bool:
     """Return whether a minute of calibration is worth it."""
     points, cost = budget(spec) * spec.replicas, cost_of_point(spec, images)(sum(spec.depth) // 2)
     return points * cost / guessed_speeds(capacity)["gpu"] / capacity.slots > _LONG
 
 
-def trials_to_a_gpu(spec: SweepSpec, images: "Images", make: "MakeProber", most: int) -> int:
+def trials_to_a_gpu(spec: Workload, images: "Images", make: "MakeProber", most: int) -> int:
     """Return how many trials share a GPU best, up to ``most``: 1, 2, 4, ... Takes a minute; Ray must have been started.
 
     Raises

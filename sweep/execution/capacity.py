@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from sweep.errors import SpecError
 from sweep.spec.design import budget
-from sweep.spec.spec import SweepSpec
+from sweep.spec.experiment import Workload
+from sweep.spec.parts import Resources
 
 _LOOK = 2.0  # seconds between looks at the nodes
 
@@ -30,7 +31,7 @@ class Capacity:
         There are nodes, but none has what a trial takes, and `concurrency` does not say that there will be.
     """
 
-    def __init__(self, spec: SweepSpec, nodes: Callable[[], Sequence[tuple[float, float]]]) -> None:
+    def __init__(self, spec: Workload, nodes: Callable[[], Sequence[tuple[float, float]]]) -> None:
         self._spec, self._nodes, self._looked = spec, nodes, -math.inf
         self.cpus, self.gpus = spec.cpus_per_trial, _share_of_gpu(spec, nodes())
         gpu_kinds = ("gpu", "cpu") if spec.gpus_per_trial is None else ("gpu",)
@@ -96,7 +97,7 @@ class Capacity:
         return {"CPU": self.cpus, "GPU": self.gpus if kind == "gpu" else 0.0}
 
 
-def _share_of_gpu(spec: SweepSpec, nodes: Sequence[tuple[float, float]]) -> float:
+def _share_of_gpu(spec: Resources, nodes: Sequence[tuple[float, float]]) -> float:
     """Return the GPUs of a trial: those asked for, or such a share that every core is used."""
     if spec.gpus_per_trial is not None:
         return spec.gpus_per_trial

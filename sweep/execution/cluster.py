@@ -16,7 +16,8 @@ from sweep.execution.capacity import Capacity
 from sweep.execution.nodes import alive
 from sweep.execution.ray_patches import RAY_COMMAND
 from sweep.limits import cores
-from sweep.spec.spec import SweepSpec
+from sweep.spec.experiment import Workload
+from sweep.spec.parts import Resources
 
 if TYPE_CHECKING:
     from probes import Images
@@ -26,9 +27,9 @@ _OBJECT_STORE_BYTES = 80 * 2**20  # the smallest that Ray allows; images beside 
 _RAY_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 
 
-def check_here(spec: SweepSpec) -> None:
+def check_here(spec: Resources) -> None:
     """Refuse more than a private Ray on this machine should be asked for."""
-    if spec.address not in (None, "local"):
+    if not spec.is_here:
         return
     here = cores()
     if spec.cpus_per_trial > here:
@@ -40,7 +41,7 @@ def check_here(spec: SweepSpec) -> None:
         )
 
 
-def start_ray(spec: SweepSpec, images: "Images", verbose: bool = False) -> Capacity:
+def start_ray(spec: Workload, images: "Images", verbose: bool = False) -> Capacity:
     """Start a private Ray, or join the cluster at ``spec.address``; ``verbose`` shows what Ray and the workers say.
 
     Raises
@@ -50,14 +51,14 @@ def start_ray(spec: SweepSpec, images: "Images", verbose: bool = False) -> Capac
     """
     for name, value in _RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    authenticate(None if spec.address in (None, "local") else spec.address)
+    authenticate(None if spec.is_here else spec.address)
     import ray
 
     told: dict[str, Any] = {"log_to_driver": verbose, "logging_level": logging.INFO if verbose else logging.ERROR}
     with warnings.catch_warnings():
         if not verbose:
             warnings.simplefilter("ignore")
-        if spec.address in (None, "local"):
+        if spec.is_here:
             bytes_of_images = sum(t.numel() * t.element_size() for t in (images.train, images.test))
             ray.init(
                 address="local",
@@ -67,7 +68,7 @@ def start_ray(spec: SweepSpec, images: "Images", verbose: bool = False) -> Capac
                 **told,
             )
         else:
-            check_reachable(spec.address)
+            check_reachable(str(spec.address))
             try:
                 ray.init(address=spec.address, **told)
             except Exception as error:  # of many kinds, none of them ours

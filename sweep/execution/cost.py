@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sweep.execution.capacity import Capacity
 from sweep.measuring.settings import probe_settings
-from sweep.spec.spec import SweepSpec
+from sweep.spec.experiment import Measuring
 
 if TYPE_CHECKING:
     from probes import Images
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _CORE_FLOPS, _GPU_FLOPS = 100e9, 10e12  # a second, of well filled matrix products in float32
 
 
-def cost_of_depth(spec: SweepSpec, images: "Images") -> Callable[[int], float]:
+def cost_of_depth(spec: Measuring, images: "Images") -> Callable[[int], float]:
     """What a probe of a depth costs, in floating point operations."""
     from probes.cost import cost
 
@@ -22,7 +22,7 @@ def cost_of_depth(spec: SweepSpec, images: "Images") -> Callable[[int], float]:
     return lambda depth: cost(settings, images, depth).probes
 
 
-def cost_of_point(spec: SweepSpec, images: "Images") -> Callable[[int], float]:
+def cost_of_point(spec: Measuring, images: "Images") -> Callable[[int], float]:
     """Roughly, floating point operations of a point of a depth, with its training."""
     from probes.cost import cost
 

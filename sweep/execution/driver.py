@@ -14,6 +14,7 @@ from sweep.monitor.tally import NEEDED
 from sweep.processes import terminated_is_interrupted
 from sweep.search.planner import Planner
 from sweep.search.study import SweepStudy
+from sweep.spec.parts import Storage
 from sweep.spec.rows import point_of
 from sweep.spec.spec import SweepSpec
 from sweep.storage.checkpoints import Checkpoints
@@ -75,7 +76,7 @@ def _put_together(store: Store, progress: Progress) -> None:
         logging.getLogger(__name__).warning("the results are not put together: %s", one_line(error))
 
 
-def _name(spec: SweepSpec, path: Path) -> str:
+def _name(spec: Storage, path: Path) -> str:
     """Return what trackers call a sweep."""
     return (spec.storage or str(path.absolute())).rstrip("/").rpartition("/")[2]
 

@@ -9,7 +9,7 @@ from sweep.execution.capacity import Capacity
 from sweep.execution.nodes import cores_and_gpus, resources_of_nodes
 from sweep.limits import available_bytes
 from sweep.measuring.settings import probe_settings
-from sweep.spec.spec import SweepSpec
+from sweep.spec.experiment import Workload
 
 if TYPE_CHECKING:
     from probes import Images
@@ -39,7 +39,7 @@ class Packer:
     """
 
     def __init__(
-        self, spec: SweepSpec, cost: Callable[[int], float], speed: dict[str, float], most: int = MOST_PACKED
+        self, spec: Workload, cost: Callable[[int], float], speed: dict[str, float], most: int = MOST_PACKED
     ) -> None:
         self._spec, self._cost, self._speed, self._most = spec, cost, dict(speed), most
         self._measured = dict.fromkeys(speed, False)
@@ -95,7 +95,7 @@ class Packer:
 _SHARE = 0.8  # of the memory at hand: an estimate may be 20 % off
 
 
-def fitting_pack(spec: SweepSpec, images: "Images", capacity: Capacity) -> int:
+def fitting_pack(spec: Workload, images: "Images", capacity: Capacity) -> int:
     """The largest pack of the deepest points that a trial has the memory for, as far as this machine can tell.
 
     At least 1. On a GPU its share of the device's memory (those of a cluster are taken to be like the one here), on a
@@ -120,9 +120,9 @@ def fitting_pack(spec: SweepSpec, images: "Images", capacity: Capacity) -> int:
     return pack
 
 
-def _bytes_a_trial(spec: SweepSpec, capacity: Capacity) -> float:
+def _bytes_a_trial(spec: Workload, capacity: Capacity) -> float:
     """Memory that every trial can have on the cores of a node."""
-    if spec.address in (None, "local"):
+    if spec.is_here:
         return available_bytes() / capacity.slots
     trials = ((n.get("memory", 0.0), capacity.on(cores_and_gpus(n), "cpu")) for n in resources_of_nodes())
     shares = [memory / min(count, capacity.slots) for memory, count in trials if memory and count]

@@ -19,6 +19,7 @@ from sweep.results.loading import load
 from sweep.results.results import Results
 from sweep.search.journal import JOURNAL, STUDY_NAME
 from sweep.spec.options import changeable, local
+from sweep.spec.parts import Storage
 from sweep.spec.spec import SweepSpec
 from sweep.storage.home import SPEC_FILE, VERSIONS_FILE, Home
 from sweep.storage.lock import locked
@@ -64,7 +65,8 @@ def run(
     spec = _with_absolute_paths(spec, home)
     images = sweep_images(spec)
     check_here(spec)
-    check_memory(spec, images)
+    if spec.is_here:  # a cluster is not judged
+        check_memory(spec, images)
     is_new = _make_folder(home.local)
     home.check()
     store, places = _create_store(spec, home), home.places(spec)
@@ -115,7 +117,7 @@ def _home(place: str | Path, argument: str = "out") -> Home:
         raise SpecError(f"`{argument}` {error}") from None
 
 
-def _argument(spec: SweepSpec, home: Home) -> str:
+def _argument(spec: Storage, home: Home) -> str:
     """Return the name of the option that says where the results are."""
     return "storage" if spec.storage and not home.uri else "out"
 
@@ -149,7 +151,7 @@ def _find_store(spec: SweepSpec, home: Home) -> Store:
 
 
 @contextmanager
-def _alone(home: Home, spec: SweepSpec) -> Iterator[None]:
+def _alone(home: Home, spec: Storage) -> Iterator[None]:
     """Hold the locks of the sweep: on this machine, and where its results are."""
     with ExitStack() as locks:
         locks.enter_context(locked(home.local, home.place))

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from sweep.errors import SpecError
-from sweep.spec.parts import CONCURRENCY
-from sweep.spec.spec import SweepSpec
+from sweep.spec.experiment import Workload
+from sweep.spec.parts import CONCURRENCY, Resources
 
 # In the containers of KubeRay, `ray up` and Docker.
 RESULTS = "/results"
@@ -54,7 +54,7 @@ class Job:
         return f"{RESULTS}/{self.name}"
 
 
-def container_options(job: Job, spec: SweepSpec, given: Mapping[str, Any]) -> tuple[dict[str, Any], Path | None]:
+def container_options(job: Job, spec: Workload, given: Mapping[str, Any]) -> tuple[dict[str, Any], Path | None]:
     """Return the options of `sweep run` as a container needs them, and the file here that must be brought there.
 
     ``given`` are the options that the user chose; they stand.
@@ -82,7 +82,7 @@ def container_options(job: Job, spec: SweepSpec, given: Mapping[str, Any]) -> tu
     return options, None
 
 
-def _trials_that_fit(spec: SweepSpec, job: Job) -> tuple[float, int]:
+def _trials_that_fit(spec: Resources, job: Job) -> tuple[float, int]:
     """Return the share of a GPU that a trial gets, and the trials at once, on nodes that need not be there yet."""
     from sweep.execution.capacity import share_of_gpu  # loads numpy
 

@@ -5,16 +5,14 @@ from typing import TYPE_CHECKING
 
 from sweep.errors import SpecError
 from sweep.measuring.settings import probe_settings
-from sweep.spec.spec import SweepSpec
+from sweep.spec.experiment import Experiment
 
 if TYPE_CHECKING:
     from probes import Images
 
 
-def check_memory(spec: SweepSpec, images: "Images") -> None:
-    """Refuse what can only end in the kernel's out-of-memory killer (on this machine; a cluster is not judged)."""
-    if spec.address not in (None, "local"):
-        return
+def check_memory(spec: Experiment, images: "Images") -> None:
+    """Refuse what can only end in this machine's out-of-memory killer."""
     from probes.memory import peak_bytes
 
     needed = peak_bytes(probe_settings(spec), images, spec.depth[1])

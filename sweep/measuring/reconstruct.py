@@ -12,9 +12,9 @@ from sweep.measuring.memory import check_memory
 from sweep.measuring.settings import probe_settings, sweep_images
 from sweep.results.results import Results
 from sweep.spec.columns import POINT
+from sweep.spec.experiment import Experiment
 from sweep.spec.options import AXES
 from sweep.spec.rows import point_of
-from sweep.spec.spec import SweepSpec
 
 if TYPE_CHECKING:
     from probes import Images, Point
@@ -65,10 +65,10 @@ class Painter:
         A data set that cannot be loaded, or networks that are too large for this machine.
     """
 
-    def __init__(self, spec: SweepSpec) -> None:
+    def __init__(self, spec: Experiment) -> None:
         from probes.prober import Prober
 
-        spec = replace(spec, download=False, address=None)
+        spec = replace(spec, download=False)
         self._settings = replace(probe_settings(spec), probe="both")
         self._images: Images = sweep_images(spec)
         check_memory(spec, self._images)
@@ -97,7 +97,7 @@ def _records(points: pd.DataFrame) -> list[dict[str, float]]:
     return points[list(POINT)].astype({"depth": int, "seed": int}).to_dict("records")  # type: ignore[return-value]
 
 
-def spread(points: pd.DataFrame, spec: SweepSpec) -> Iterator[tuple[int, "Point"]]:
+def spread(points: pd.DataFrame, spec: Experiment) -> Iterator[tuple[int, "Point"]]:
     """Measured points, and their places in the table: the deepest horizon first, then always the one farthest off."""
     measured = np.flatnonzero((points["status"] == "ok") & np.isfinite(points["margin"]))
     some, records = points.iloc[measured], _records(points.iloc[measured])

@@ -5,10 +5,10 @@ from probes.networks import Architecture
 from probes.settings import ProbeSettings
 from probes.training.settings import TrainingSettings
 from sweep.errors import SpecError
-from sweep.spec.spec import SweepSpec
+from sweep.spec.experiment import Measuring
 
 
-def probe_settings(spec: SweepSpec) -> ProbeSettings:
+def probe_settings(spec: Measuring) -> ProbeSettings:
     """The part of a spec that the probes see."""
     return ProbeSettings(
         probe=spec.probe,
@@ -37,7 +37,7 @@ def probe_settings(spec: SweepSpec) -> ProbeSettings:
     )
 
 
-def sweep_images(spec: SweepSpec) -> Images:
+def sweep_images(spec: Measuring) -> Images:
     """Load the data set of a spec.
 
     Raises

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sweep.measuring.settings import probe_settings, sweep_images
-from sweep.spec.spec import SweepSpec
+from sweep.spec.experiment import Experiment
 
 if TYPE_CHECKING:
     from probes import Measurement
@@ -16,7 +16,7 @@ Steps = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
 
 
 def probe(
-    spec: SweepSpec, *, pictures: bool = False, steps: Steps = lambda label, count: nullcontext(lambda: None)
+    spec: Experiment, *, pictures: bool = False, steps: Steps = lambda label, count: nullcontext(lambda: None)
 ) -> "tuple[Measurement, Gallery | None]":
     """Measure the only point of a spec whose axes are all fixed; with ``pictures``, also train it for its gallery.
 

@@ -17,8 +17,9 @@ from probes.meanfield import applies_to, critical_sigma_w
 from sweep.model.crossings import outer_crossings
 from sweep.model.margin import MIN_POINTS, SearchModel
 from sweep.spec.columns import COLUMNS
+from sweep.spec.experiment import Experiment
 from sweep.spec.options import AXES
-from sweep.spec.spec import SweepSpec
+from sweep.spec.parts import Network
 
 NORMAL_90 = 1.645  # standard deviations on either side of the mean that hold 90 % of a normal distribution
 
@@ -63,7 +64,7 @@ class PhaseModel:
         from 2,000 on the model merges those that are nearest to each other.
     """
 
-    spec: SweepSpec
+    spec: Experiment
     points: pd.DataFrame
 
     def __post_init__(self) -> None:
@@ -207,7 +208,7 @@ class PhaseModel:
         return pd.DataFrame(rows, columns=list(COLUMNS["boundary"])).astype({"depth": int})
 
 
-def history(spec: SweepSpec, points: pd.DataFrame, moments: int = _HISTORY) -> pd.DataFrame:
+def history(spec: Experiment, points: pd.DataFrame, moments: int = _HISTORY) -> pd.DataFrame:
     """``points, expected_error``: of the boundary by the first so many points that were stored.
 
     At numbers of points evenly spaced on a log scale, up to 10,000; empty as long as there are too few.
@@ -222,7 +223,7 @@ def history(spec: SweepSpec, points: pd.DataFrame, moments: int = _HISTORY) -> p
     return frame
 
 
-def theory_line(spec: SweepSpec, sigma_b: np.ndarray) -> np.ndarray:
+def theory_line(spec: Network, sigma_b: np.ndarray) -> np.ndarray:
     """Mean field's critical sigma_w at each sigma_b; NaN for an architecture that it is not for."""
     if not applies_to(spec.architecture):
         return np.full(len(sigma_b), math.nan)

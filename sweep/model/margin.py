@@ -15,8 +15,9 @@ from sweep.levelset.domain import Axis
 from sweep.levelset.level_set import LevelSet
 from sweep.model.level import level_of
 from sweep.model.theory import depth_scale
+from sweep.spec.experiment import Experiment
 from sweep.spec.options import AXES
-from sweep.spec.spec import SweepSpec
+from sweep.spec.parts import Space
 
 MIN_POINTS = 10  # measured points before anything is estimated
 _LEVELS = 8  # depths whose boundaries are looked for
@@ -37,7 +38,7 @@ class MarginModel:
         The model. Points ``[n, len(names)]``, values are the margin plus `shift`.
     """
 
-    def __init__(self, spec: SweepSpec) -> None:
+    def __init__(self, spec: Experiment) -> None:
         self.spec = spec
         others = [a for a in spec.free_axes if a != "depth"]
         self.through_depth = spec.by_horizon and nested(spec.architecture) and bool(others)
@@ -163,7 +164,7 @@ class SearchModel:
         Those of the one that is searched.
     """
 
-    def __init__(self, spec: SweepSpec) -> None:
+    def __init__(self, spec: Experiment) -> None:
         self.margin = MarginModel(spec)
         self.truth = TruthModel(self.margin) if spec.train != "none" else None
         searched = self.truth or self.margin
@@ -178,7 +179,7 @@ class SearchModel:
             self.truth.retell(self._rows)
 
 
-def _axes(spec: SweepSpec, names: Sequence[str]) -> list[Axis]:
+def _axes(spec: Space, names: Sequence[str]) -> list[Axis]:
     # The horizon varies with the ratio of sigma_w to its critical value; sigma_b may be 0.
     ends = {a: getattr(spec, a) for a in names}
     return [Axis(a, low, high, log=a != "sigma_b", integer=a == "depth") for a, (low, high) in ends.items()]

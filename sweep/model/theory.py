@@ -7,7 +7,7 @@ import numpy as np
 
 from probes.meanfield import critical_sigma_w, mean_field
 from sweep.errors import SpecError
-from sweep.spec.spec import SweepSpec
+from sweep.spec.experiment import Experiment
 from sweep.text import finite
 
 _STEPS = 20
@@ -40,7 +40,7 @@ def rows(sigma_b: tuple[float, float], sigma_w: float | None, activation: str) -
     return out
 
 
-def depth_scale(spec: SweepSpec) -> Callable[[Any, Any], np.ndarray]:
+def depth_scale(spec: Experiment) -> Callable[[Any, Any], np.ndarray]:
     """``(sigma_w, sigma_b) -> xi_c`` in layers, at most 1000, within a sweep's ranges."""
     from scipy.interpolate import RegularGridInterpolator
 

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from sweep.monitor.tally import Tally, Told
-from sweep.spec.spec import SweepSpec
+from sweep.spec.experiment import Experiment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +21,7 @@ _MOST = 10_000  # points in an estimate
 class Estimator:
     """Estimates the boundary now and then, in a thread: an ornament, whose faults stop nothing."""
 
-    def __init__(self, spec: SweepSpec, tally: Tally) -> None:
+    def __init__(self, spec: Experiment, tally: Tally) -> None:
         self._spec, self._tally = spec, tally
         self._known, self._next = 0, -math.inf
         self._busy = threading.Lock()

@@ -12,7 +12,7 @@ from sweep.monitor.estimator import Estimator
 from sweep.monitor.screen import Screen, shows, width_of
 from sweep.monitor.tally import Tally
 from sweep.monitor.view import View, line_of, view_of
-from sweep.spec.spec import SweepSpec
+from sweep.spec.experiment import Experiment
 from sweep.storage.heartbeat import Heartbeat, Running, Sign
 
 _REDRAW, _LOG = 0.5, 10.0  # seconds between lines, on a terminal that knows no more than lines, and elsewhere
@@ -39,7 +39,7 @@ class Progress:
 
     def __init__(
         self,
-        spec: SweepSpec,
+        spec: Experiment,
         total: int,
         rows: Sequence[Mapping[str, Any]],
         *,

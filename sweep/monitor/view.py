@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sweep.monitor.estimator import Estimator
 from sweep.monitor.tally import Tally
-from sweep.spec.spec import SweepSpec
+from sweep.spec.experiment import Experiment
 from sweep.storage.heartbeat import Running, Sign
 from sweep.text import duration, printable
 
@@ -48,7 +48,7 @@ class View:
         return duration(self.left / self.rate) if self.rate and self.left else ("?" if self.left else "0 s")
 
 
-def view_of(spec: SweepSpec, place: str, total: int, tally: Tally, estimator: Estimator, sign: Sign) -> View:
+def view_of(spec: Experiment, place: str, total: int, tally: Tally, estimator: Estimator, sign: Sign) -> View:
     """Return what there is to be seen of a sweep."""
     across, up = (*spec.free_axes, "", "")[:2]
     recent = tally.told[-_RECENT:] if up else []

@@ -16,7 +16,7 @@ from sweep.plots.planes import axis_range, regular_grid
 from sweep.plots.style import COLOURS, DASHED, LABELS, RED, legend, without_mathtext
 from sweep.plots.trained import ACCURACY, draw_theory_depths, truth
 from sweep.spec.options import AXES
-from sweep.spec.spec import SweepSpec
+from sweep.spec.parts import Network, Space
 
 if TYPE_CHECKING:
     from sweep.analysis.compare import Comparison
@@ -54,19 +54,19 @@ def comparison_figure(comparison: "Comparison") -> Figure:
     return figure
 
 
-def few_depths(spec: SweepSpec) -> list[int]:
+def few_depths(spec: Space) -> list[int]:
     """Return up to four depths of a sweep, evenly on a log scale."""
     return [int(d) for d in np.unique(np.geomspace(*spec.depth, 4).round())]
 
 
-def xi_c_over(spec: SweepSpec, sigma_w: np.ndarray, sigma_b: float) -> pd.Series:
+def xi_c_over(spec: Network, sigma_w: np.ndarray, sigma_b: float) -> pd.Series:
     """Return mean field's depth scale at each sigma_w; NaN where the architecture has no theory."""
     known = applies_to(spec.architecture)
     return pd.Series([mean_field(w, sigma_b, spec.activation).xi_c if known else np.nan for w in sigma_w])
 
 
 def truth_planes(
-    spec: SweepSpec, trained: pd.DataFrame, surfaces: Surfaces, depths: Sequence[int], width: float
+    spec: Space, trained: pd.DataFrame, surfaces: Surfaces, depths: Sequence[int], width: float
 ) -> tuple[Figure, list[Axes]]:
     """Draw `truth` over (sigma_w, sigma_b) at each of the depths, with the trained points that are nearest to it.
 
@@ -93,7 +93,7 @@ def truth_planes(
 
 
 def truth_over_depth(
-    spec: SweepSpec, trained: pd.DataFrame, surfaces: Surfaces, x: str, width: float
+    spec: Space, trained: pd.DataFrame, surfaces: Surfaces, x: str, width: float
 ) -> tuple[Figure, list[Axes]]:
     """Draw `truth` over the depth and ``sigma_w``, or its ``variance``."""
     figure = Figure(figsize=(width, 0.7 * width), layout="constrained")

@@ -15,8 +15,8 @@ from sweep.plots.planes import STEPS, axis_range, phase, regular_grid
 from sweep.plots.saving import Picture
 from sweep.plots.style import COLOURS, DASHED, LABELS, RED, WHITE_OUTLINE, legend, without_mathtext
 from sweep.results.results import Results
+from sweep.spec.experiment import Experiment
 from sweep.spec.options import AXES
-from sweep.spec.spec import SweepSpec
 
 PICTURE = "phase_diagram.png"
 
@@ -134,7 +134,7 @@ def _draw_line(axes: Axes, measured: pd.DataFrame, phase: PhaseModel, x: str) ->
         axes.legend(fontsize=8, frameon=False)
 
 
-def draw_theory(axes: Axes, spec: SweepSpec) -> None:
+def draw_theory(axes: Axes, spec: Experiment) -> None:
     """Draw mean field's critical sigma_w at the one sigma_b of a sweep, if it has a theory."""
     (critical,) = theory_line(spec, np.array(spec.sigma_b[:1]))
     if np.isfinite(critical):

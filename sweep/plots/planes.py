@@ -10,18 +10,18 @@ from matplotlib.colors import LogNorm, Normalize
 from sweep.plots.marks import draw_points, draw_surface
 from sweep.plots.style import DASHED, LABELS, LINE_STYLES, RED, WHITE_OUTLINE, axes_or_new
 from sweep.spec.options import AXES
-from sweep.spec.spec import SweepSpec
+from sweep.spec.parts import Space
 
 STEPS = 81  # of a grid, on each side
 
 
-def axis_range(spec: SweepSpec, axis: str) -> tuple[float, float]:
+def axis_range(spec: Space, axis: str) -> tuple[float, float]:
     """Return the ends of an axis."""
     low, high = getattr(spec, axis)
     return float(low), float(high)
 
 
-def regular_grid(spec: SweepSpec, x: str, y: str, **fixed: float) -> pd.DataFrame:
+def regular_grid(spec: Space, x: str, y: str, **fixed: float) -> pd.DataFrame:
     """Return a regular grid over two axes of a sweep; the third is at its lower end, or as fixed."""
     gx, gy = np.meshgrid(*[np.linspace(*axis_range(spec, a), STEPS) for a in (x, y)])
     others = {a: axis_range(spec, a)[0] for a in AXES} | fixed

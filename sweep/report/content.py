@@ -29,9 +29,8 @@ from sweep.report.truth import truth_data
 from sweep.results.results import Results
 from sweep.results.status import status
 from sweep.spec.columns import COLUMNS, POINT
-from sweep.spec.options import AXES, measured, names
-from sweep.spec.parts import MEASURING
-from sweep.spec.spec import SweepSpec
+from sweep.spec.experiment import Experiment, Measuring
+from sweep.spec.options import AXES, Part, measured, names
 from sweep.version import __version__, installed_versions
 
 _PACKAGES = ("torch", "ray", "optuna", "numpy", "scipy", "pandas", "plotly")
@@ -71,7 +70,7 @@ def content(results: Results, reconstructions: int | None = 0) -> dict[str, Any]
     }
 
 
-def _settings(spec: SweepSpec) -> list[list[Any]]:
+def _settings(spec: Part) -> list[list[Any]]:
     """Return name, value, and whether it is the default, of every option."""
     defaults = asdict(type(spec)())
     settings = []
@@ -97,7 +96,7 @@ def _versions() -> list[list[str]]:
     return own + [list(pair) for pair in installed_versions(*_PACKAGES).items()]
 
 
-def _predictions(spec: SweepSpec) -> dict[str, Any]:
+def _predictions(spec: Experiment) -> dict[str, Any]:
     """Return the axes, and what a network is predicted trainable by."""
     settings = probe_settings(spec)
     return {
@@ -111,11 +110,11 @@ def _predictions(spec: SweepSpec) -> dict[str, Any]:
     }
 
 
-def _command(spec: SweepSpec) -> str:
+def _command(spec: Measuring) -> str:
     """Return the command that measures a point again, but for the point."""
     defaults = type(spec)()
     words = ["sweep", "probe"]
-    for name in names(type(spec), *MEASURING):
+    for name in names(type(spec), Measuring):
         value = getattr(spec, name)
         if name not in _NOT_PROBED and value is not None and value != getattr(defaults, name):
             words += [f"--{name.replace('_', '-')}", ",".join(map(str, value)) if type(value) is tuple else str(value)]

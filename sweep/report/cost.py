@@ -12,7 +12,7 @@ from sweep.errors import SpecError
 from sweep.measuring.settings import probe_settings, sweep_images
 from sweep.report.data import safe_text
 from sweep.results.results import Results
-from sweep.spec.spec import SweepSpec
+from sweep.spec.experiment import Measuring
 from sweep.text import duration
 
 MOST_GROUPS = 50  # rows of a table whose length the sweep decides
@@ -81,7 +81,7 @@ def _extrapolated(points: pd.DataFrame, trained: pd.DataFrame) -> tuple[float, f
     return share * seconds, share * flops
 
 
-def _estimated(spec: SweepSpec, points: pd.DataFrame) -> tuple[float, float] | None:
+def _estimated(spec: Measuring, points: pd.DataFrame) -> tuple[float, float] | None:
     """Return seconds and operations by the cost of an epoch; None where the images are not on this machine."""
     from probes.cost import cost
 

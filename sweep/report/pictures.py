@@ -11,7 +11,7 @@ import pandas as pd
 from sweep.errors import SpecError
 from sweep.monitor.screen import progress_bar
 from sweep.report.data import safe_text
-from sweep.spec.spec import SweepSpec
+from sweep.spec.experiment import Experiment
 
 if TYPE_CHECKING:
     from probes import Point
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _PAINTED, _OPERATIONS = 64, 2e12  # networks whose reconstructions are shown, and what they may take: 20 s of a core
 
 
-def reconstruction_data(spec: SweepSpec, shown: pd.DataFrame, count: int | None) -> dict[str, Any]:
+def reconstruction_data(spec: Experiment, shown: pd.DataFrame, count: int | None) -> dict[str, Any]:
     """Return reconstructions of ``count`` of the points shown; of as many as take some twenty seconds, if it is None.
 
     Their places ``at`` in the table, layers, and images as URIs, the image itself first; ``why_not`` there are none.

@@ -10,8 +10,8 @@ import pandas as pd
 from sweep.errors import SpecError
 from sweep.spec.columns import COLUMNS, DTYPES, POINT, SCHEMA_VERSION, UNITS
 from sweep.spec.design import grid_axes
+from sweep.spec.experiment import Design
 from sweep.spec.options import AXES
-from sweep.spec.spec import SweepSpec
 from sweep.version import __version__
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _REPLICA = "replica"
 
 
-def points_to_xarray(spec: SweepSpec, points: pd.DataFrame, profiles: pd.DataFrame) -> "xarray.Dataset":
+def points_to_xarray(spec: Design, points: pd.DataFrame, profiles: pd.DataFrame) -> "xarray.Dataset":
     """Return the tables ``points`` and ``profiles`` of a sweep as one Dataset.
 
     The points of a grid are over ``sigma_w``, ``sigma_b``, ``depth`` and ``replica``, with NaN where they are missing;
@@ -36,7 +36,7 @@ def points_to_xarray(spec: SweepSpec, points: pd.DataFrame, profiles: pd.DataFra
     return _dataset(spec, *_variables(spec, points, profiles), {**COLUMNS["points"], **COLUMNS["profiles"]})
 
 
-def boundary_to_xarray(spec: SweepSpec, boundary: pd.DataFrame) -> "xarray.Dataset":
+def boundary_to_xarray(spec: Design, boundary: pd.DataFrame) -> "xarray.Dataset":
     """Return the table ``boundary`` of a sweep as a Dataset over ``depth`` and ``sigma_b``; see `points_to_xarray`."""
     depths, sigma_b = (np.unique(boundary[a]) for a in ("depth", "sigma_b"))
     full = boundary.set_index(["depth", "sigma_b"]).reindex(pd.MultiIndex.from_product([depths, sigma_b]))
@@ -47,7 +47,7 @@ def boundary_to_xarray(spec: SweepSpec, boundary: pd.DataFrame) -> "xarray.Datas
 
 
 def _dataset(
-    spec: SweepSpec, data: dict[str, Any], coordinates: dict[str, Any], meanings: dict[str, str]
+    spec: Design, data: dict[str, Any], coordinates: dict[str, Any], meanings: dict[str, str]
 ) -> "xarray.Dataset":
     try:
         import xarray
@@ -67,7 +67,7 @@ def _dataset(
     return dataset
 
 
-def _variables(spec: SweepSpec, points: pd.DataFrame, profiles: pd.DataFrame) -> tuple[dict[str, Any], dict[str, Any]]:
+def _variables(spec: Design, points: pd.DataFrame, profiles: pd.DataFrame) -> tuple[dict[str, Any], dict[str, Any]]:
     names = [n for n in points if n not in (*AXES, "seed")]
     columns = {str(n): _plain(points[n]) for n in names}
     place, dims, shape, coordinates = _places(spec, points)
@@ -97,9 +97,7 @@ def _plain(column: pd.Series) -> np.ndarray:
     return column.to_numpy(float, na_value=np.nan)
 
 
-def _places(
-    spec: SweepSpec, points: pd.DataFrame
-) -> tuple[np.ndarray, tuple[str, ...], tuple[int, ...], dict[str, Any]]:
+def _places(spec: Design, points: pd.DataFrame) -> tuple[np.ndarray, tuple[str, ...], tuple[int, ...], dict[str, Any]]:
     """Of each point its place in a flat array; the array's dimensions, their lengths and the coordinates."""
     if spec.search == "grid":
         axes = {a: np.array(values) for a, values in grid_axes(spec).items()}

@@ -11,6 +11,7 @@ from sweep.errors import SpecError, StoreError
 from sweep.results.loading import load
 from sweep.results.results import Results
 from sweep.spec.design import budget
+from sweep.spec.experiment import Design
 from sweep.spec.options import AXES, measured
 from sweep.spec.parts import POINTS
 from sweep.spec.spec import SweepSpec
@@ -118,5 +119,5 @@ def _merged(sweeps: Sequence[Results], uri: str | None) -> SweepSpec:
     )
 
 
-def _grid(spec: SweepSpec) -> Any:
+def _grid(spec: Design) -> Any:
     return spec.points, spec.first_points, [getattr(spec, a) for a in AXES]

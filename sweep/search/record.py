@@ -22,13 +22,14 @@ from sweep.search.optuna_patches import storage_of
 from sweep.search.outcome import Outcome, Row, place_of
 from sweep.spec.design import Place, seeds
 from sweep.spec.options import AXES
+from sweep.spec.parts import Space
 from sweep.spec.spec import SweepSpec
 
 T = TypeVar("T")
 _DOUBTFUL = "doubtful"  # user attribute of a trial whose points are to be trained
 
 
-def search_space(spec: SweepSpec) -> dict[str, BaseDistribution]:
+def search_space(spec: Space) -> dict[str, BaseDistribution]:
     """Return the axes as Optuna knows them."""
     return {
         "sigma_w": FloatDistribution(*spec.sigma_w),

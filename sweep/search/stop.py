@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sweep.model.margin import MIN_POINTS, SearchModel
-from sweep.spec.spec import SweepSpec
+from sweep.spec.experiment import Experiment
 
 _EVERY = 1.05  # the boundary's error is worked out anew when there are this many times more points
 
@@ -18,7 +18,7 @@ class StopRule:
         Whether it is.
     """
 
-    def __init__(self, spec: SweepSpec, rows: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(self, spec: Experiment, rows: Sequence[Mapping[str, Any]]) -> None:
         self._enough, self._looked_at = spec.until_boundary_error, 0
         self._model = None if self._enough is None else SearchModel(spec)
         self.reached = False

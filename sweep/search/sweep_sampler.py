@@ -13,7 +13,7 @@ from scipy.special import ndtr
 from sweep.levelset.level_set import LevelSet
 from sweep.levelset.sampler import CENSORED, BoundarySampler
 from sweep.model.margin import SearchModel
-from sweep.spec.spec import SweepSpec
+from sweep.spec.experiment import Experiment
 
 _DEPTHS = 24  # that are compared
 _RIDGE_LEVELS = 4
@@ -47,7 +47,7 @@ class SweepSampler(BoundarySampler):
 
     def __init__(
         self,
-        spec: SweepSpec,
+        spec: Experiment,
         space: dict[str, BaseDistribution],
         cost: Callable[[int], float],
         batch: int = 1,

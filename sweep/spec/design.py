@@ -6,14 +6,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from sweep.spec.experiment import Design
 from sweep.spec.options import AXES
-from sweep.spec.spec import SweepSpec
+from sweep.spec.parts import Space
 
 Place = tuple[float, float, int]  # sigma_w, sigma_b, depth
 _DRAWN_AT_ONCE = 512  # a power of two, as Sobol points come
 
 
-def places(spec: SweepSpec) -> Iterator[Place]:
+def places(spec: Design) -> Iterator[Place]:
     """The places of a search that does not learn (sobol, grid, random), in order; only a grid ends.
 
     The same for every driver, whatever its budget: what is missing is what has not been measured of them.
@@ -30,7 +31,7 @@ def places(spec: SweepSpec) -> Iterator[Place]:
         yield w + u_w * (w_end - w), b + u_b * (b_end - b), depth
 
 
-def _units(spec: SweepSpec) -> Iterator[list[float]]:
+def _units(spec: Design) -> Iterator[list[float]]:
     """Points of the unit cube; 0 on fixed axes."""
     free = [axis in spec.free_axes for axis in AXES]
     random = np.random.default_rng(spec.seed)
@@ -45,7 +46,7 @@ def _units(spec: SweepSpec) -> Iterator[list[float]]:
         yield from drawn.tolist()
 
 
-def grid_axes(spec: SweepSpec) -> dict[str, list[float]]:
+def grid_axes(spec: Design) -> dict[str, list[float]]:
     """The values of each axis of the largest balanced grid of at most ``spec.points`` points.
 
     A sweep whose budget was raised keeps its first grid and halves the spacing, widest axis first, as long as
@@ -62,7 +63,7 @@ def grid_axes(spec: SweepSpec) -> dict[str, list[float]]:
         axes = finer
 
 
-def _balanced_grid(spec: SweepSpec, points: int) -> dict[str, list[float]]:
+def _balanced_grid(spec: Design, points: int) -> dict[str, list[float]]:
     """Lengthen the shortest axis, again and again, as long as the grid stays within ``points``."""
     counts = dict.fromkeys(AXES, 1)
     limits = {a: _most(spec, a) for a in AXES}
@@ -74,14 +75,14 @@ def _balanced_grid(spec: SweepSpec, points: int) -> dict[str, list[float]]:
     return {a: _spread(spec, a, counts[a]) for a in AXES}
 
 
-def _most(spec: SweepSpec, axis: str) -> int:
+def _most(spec: Design, axis: str) -> int:
     low, high = getattr(spec, axis)
     if axis == "depth":
         return int(high - low + 1)
     return 1 if low == high else spec.points
 
 
-def _spread(spec: SweepSpec, axis: str, count: int) -> list[float]:
+def _spread(spec: Design, axis: str, count: int) -> list[float]:
     low, high = getattr(spec, axis)
     values = np.linspace(low, high, count) if count > 1 else np.array([(low + high) / 2])
     if axis == "depth":
@@ -100,17 +101,17 @@ def _size(axes: dict[str, list[float]]) -> int:
     return math.prod(len(v) for v in axes.values())
 
 
-def budget(spec: SweepSpec) -> int:
+def budget(spec: Design) -> int:
     """Distinct points that a sweep measures."""
     return grid_size(spec) if spec.search == "grid" else spec.points
 
 
-def grid_size(spec: SweepSpec) -> int:
+def grid_size(spec: Design) -> int:
     """Points of the grid."""
     return _size(grid_axes(spec))
 
 
-def seeds(spec: SweepSpec, number: int) -> list[int]:
+def seeds(spec: Space, number: int) -> list[int]:
     """Seeds of the replicas of the sweep's point ``number`` = 0, 1, ...
 
     Every point has networks of its own: the boundary is that of the ensemble, not of one draw.

@@ -4,9 +4,9 @@ The options of the command line, the keys of TOML files, validation and its mess
 change, the sections of the help, the report's table and the tests' tables all derive from the declarations.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import MISSING, Field, dataclass, field, fields
-from typing import Any
+from typing import Any, ClassVar
 
 from sweep.spec.kinds import Kind
 
@@ -50,6 +50,54 @@ def option(default: Any, kind: Kind, help: str, **more: Any) -> Any:
     return field(default=default, metadata={"option": Option(kind, help, **more)})
 
 
+class _ResolvedText(str):
+    """A default that depends on other options: worked out anew where those are replaced."""
+
+
+class _ResolvedPair(tuple[Any, ...]):
+    """The same."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Options that belong together.
+
+    Every option is checked by its declaration; before that, a part may resolve defaults that depend on other options
+    (``_resolve``), and after it, refuse what is allowed alone but not together (``_refuse``).
+
+    Raises
+    ------
+    SpecError
+        A value that is not allowed.
+    """
+
+    title: ClassVar[str]  # of its section in the help
+
+    def __post_init__(self) -> None:
+        for resolve in self._each("_resolve"):
+            resolve(self)
+        for each, told in declared(self):
+            value = getattr(self, each.name)
+            if value is None and each.default is None:
+                continue
+            checked = told.kind.check(each.name, value)
+            if not isinstance(value, _ResolvedText | _ResolvedPair):
+                object.__setattr__(self, each.name, checked)
+        for refuse in self._each("_refuse"):
+            refuse(self)
+
+    def _each(self, name: str) -> list[Callable[["Part"], None]]:
+        """Return a method of every part in this one."""
+        return [vars(part)[name] for part in reversed(type(self).__mro__) if name in vars(part)]
+
+    def _default(self, name: str, value: Any) -> None:
+        """Set an option that was not given."""
+        given = getattr(self, name)
+        if given is None or isinstance(given, _ResolvedText | _ResolvedPair):
+            kind = _ResolvedText if isinstance(value, str) else _ResolvedPair
+            object.__setattr__(self, name, kind(value))
+
+
 def declared(spec: Any) -> Iterator[tuple[Field[Any], Option]]:
     """Yield the field and the declaration of every option of a part of a spec, or of a whole one."""
     for each in fields(spec):
@@ -65,7 +113,8 @@ def part_of(spec: type, name: str) -> Any:
 
 def names(spec: type, *parts: type) -> list[str]:
     """Return the names of the options of a spec: all, or those of some parts."""
-    return [each.name for each, _ in declared(spec) if issubclass(part_of(spec, each.name), parts or object)]
+    wanted = tuple({part_of(part, each.name) for part in parts for each, _ in declared(part)}) or object
+    return [each.name for each, _ in declared(spec) if issubclass(part_of(spec, each.name), wanted)]
 
 
 def measured(spec: Any) -> list[str]:

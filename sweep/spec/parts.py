@@ -3,13 +3,12 @@
 A `SweepSpec` is all parts in one, so that it may be given wherever one of them is asked for.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from sweep.errors import SpecError
 from sweep.spec.kinds import Choice, Flag, Interval, Numbers, Range, Text
-from sweep.spec.options import AUTO, AXES, NONE, declared, option
+from sweep.spec.options import AUTO, AXES, NONE, Part, option
 from sweep.spec.secrets import holds_secret
 
 SIGMA_W = Range(0, 20, whole=False, above=True)
@@ -35,54 +34,6 @@ PRESETS: dict[str, dict[str, Any]] = {
     }
 }
 _DEFAULT_DEPTH = (5, 60)  # unless there are widths to count
-
-
-class _ResolvedText(str):
-    """A default that depends on other options: worked out anew where those are replaced."""
-
-
-class _ResolvedPair(tuple[Any, ...]):
-    """The same."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """Options that belong together.
-
-    Every option is checked by its declaration; before that, a part may resolve defaults that depend on other options
-    (``_resolve``), and after it, refuse what is allowed alone but not together (``_refuse``).
-
-    Raises
-    ------
-    SpecError
-        A value that is not allowed.
-    """
-
-    title: ClassVar[str]  # of its section in the help
-
-    def __post_init__(self) -> None:
-        for resolve in self._each("_resolve"):
-            resolve(self)
-        for field, told in declared(self):
-            value = getattr(self, field.name)
-            if value is None and field.default is None:
-                continue
-            checked = told.kind.check(field.name, value)
-            if not isinstance(value, _ResolvedText | _ResolvedPair):
-                object.__setattr__(self, field.name, checked)
-        for refuse in self._each("_refuse"):
-            refuse(self)
-
-    def _each(self, name: str) -> list[Callable[["Part"], None]]:
-        """Return a method of every part in this one."""
-        return [vars(part)[name] for part in reversed(type(self).__mro__) if name in vars(part)]
-
-    def _default(self, name: str, value: Any) -> None:
-        """Set an option that was not given."""
-        given = getattr(self, name)
-        if given is None or isinstance(given, _ResolvedText | _ResolvedPair):
-            kind = _ResolvedText if isinstance(value, str) else _ResolvedPair
-            object.__setattr__(self, name, kind(value))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -341,6 +292,11 @@ class Resources(Part):
     )
     address: str | None = option(None, Text("ADDRESS"), "Ray cluster to join (auto: the one here).", changeable=True)
 
+    @property
+    def is_here(self) -> bool:
+        """Whether a private Ray on this machine measures."""
+        return self.address in (None, "local")
+
     def _refuse(self) -> None:
         for name in ("cpus_per_trial", "gpus_per_trial"):
             value = getattr(self, name)
@@ -373,6 +329,3 @@ class Storage(Part):
             raise SpecError("`study` must hold no password; put the URL in an environment variable and say env:NAME")
         if self.storage and holds_secret(self.storage):
             raise SpecError("`storage` must hold no key or password: they belong in the environment")
-
-
-MEASURING = (Data, Network, Probing, Training)  # all that measuring one point needs to be told

@@ -15,6 +15,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from sweep.errors import SpecError, StoreError
+from sweep.spec.parts import Storage
 from sweep.spec.secrets import holds_secret
 from sweep.spec.spec import SweepSpec
 from sweep.storage.files import filesystem, patiently, write_whole
@@ -118,7 +119,7 @@ class Home:
             with contextlib.suppress(OSError, pa.ArrowException):
                 self._fs.delete_file(f"{self._root}/{name}")
 
-    def places(self, spec: SweepSpec) -> "list[Home]":
+    def places(self, spec: Storage) -> "list[Home]":
         """Where its spec stands: a storage has its own, for those who have only that."""
         return [self] if self.uri or not spec.storage else [self, Home(spec.storage)]
 

@@ -13,6 +13,17 @@ from tests.helpers import ROOT
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
+NAME_THE_WHOLE_SPEC = {  # all others take the part of it that they need
+    "sweep",
+    *("sweep.bench.orchestration", "sweep.bench.plain_tune"),
+    *("sweep.cli.launch", "sweep.cli.machine", "sweep.cli.options", "sweep.cli.running"),
+    *("sweep.execution.driver", "sweep.execution.runner", "sweep.execution.tuner"),
+    *("sweep.results.merge", "sweep.results.results"),
+    *("sweep.search.journal", "sweep.search.record", "sweep.search.study"),
+    "sweep.storage.home",
+}
+
+
 @pytest.fixture(scope="module")
 def graph():
     return grimp.build_graph("sweep", "probes", include_external_packages=True, cache_dir=None)
@@ -40,3 +51,7 @@ def test_every_package_is_installed():
     folders = {p.parent for top in ("probes", "sweep") for p in (ROOT / top).rglob("*.py")}
     packages = {".".join(f.relative_to(ROOT).parts) for f in folders}
     assert sorted({*packages, "sweep.cluster"}) == PROJECT["tool"]["setuptools"]["packages"]
+
+
+def test_few_modules_name_the_whole_spec(graph):
+    assert graph.find_modules_that_directly_import("sweep.spec.spec") == NAME_THE_WHOLE_SPEC

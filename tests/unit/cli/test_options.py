@@ -12,9 +12,10 @@ from sweep.cli.options import Sectioned, spec_options
 from sweep.cli.shared import bad_input_is_usage
 from sweep.errors import SpecError
 from sweep.report import content
+from sweep.spec.experiment import Measuring
 from sweep.spec.kinds import Range
 from sweep.spec.options import changeable, declared, names, option
-from sweep.spec.parts import MEASURING, Network
+from sweep.spec.parts import Network
 from sweep.spec.spec import SweepSpec
 
 
@@ -59,7 +60,7 @@ def test_a_new_option_is_checked_saved_and_read(tmp_path):
 
 def test_a_new_option_counts_as_it_says():
     assert Coloured().digest == SweepSpec().digest != Coloured(colour=4).digest  # sweeps of before go on
-    assert "colour" in changeable(Coloured) and "colour" in names(Coloured, *MEASURING)
+    assert "colour" in changeable(Coloured) and "colour" in names(Coloured, Measuring)
     assert Coloured(colour=4).identity.keys() == SweepSpec().identity.keys()
 
 

@@ -1,0 +1,75 @@
+"""Parts of a spec together, for what needs several of them.
+
+The bases stand in reverse order: dataclasses takes the fields of the last one first.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from sweep.errors import SpecError
+from sweep.spec.options import measured
+from sweep.spec.parts import Data, Network, Probing, Resources, Search, Space, Training
+
+
+@dataclass(frozen=True, kw_only=True)
+class Design(Search, Space):
+    """Which points are measured: where they lie, how they are chosen, and how many."""
+
+    def _refuse(self) -> None:
+        if self.until_boundary_error is not None and not self.free_axes:
+            raise SpecError("`until_boundary_error` must be left out where no axis is free")
+        if set(self.free_axes) <= {"depth"}:
+            most = self.depth[1] - self.depth[0] + 1
+            if self.points > most and self.search != "grid":
+                raise SpecError(f"`points` must be at most {most}, the distinct points there are, got {self.points}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measuring(Training, Probing, Network, Data):
+    """What is measured at a point, and how."""
+
+    @property
+    def digest(self) -> str:
+        """What was measured: parts of two sweeps belong together if theirs are equal."""
+        # By what differs from the defaults, so that options of later versions change nothing.
+        defaults = {f.name: f.default for f in fields(self)}
+        told = {name: getattr(self, name) for name in measured(self) if getattr(self, name) != defaults[name]}
+        told |= {"dataset": Path(self.dataset).name}
+        return hashlib.blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=8).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment(Measuring, Design):
+    """What is measured at which points: all of a sweep but what measures it and where results go."""
+
+    def _resolve(self) -> None:
+        if isinstance(self.widths, list | tuple) and self.widths:
+            self._default("depth", (len(self.widths),) * 2)
+
+    def _refuse(self) -> None:
+        if self.widths is not None and self.depth[1] > len(self.widths):
+            most = len(self.widths)
+            raise SpecError(f"`depth` must be at most {most}, the number of widths, got {self.depth[1]}")
+        if self.prior == "theory":
+            from probes.meanfield import applies_to
+
+            if not applies_to(self.architecture):
+                raise SpecError(
+                    f"`prior` must be none with architecture {self.architecture!r}, which mean field theory is not for"
+                )
+        if self.aim == "ridge" and self.train != "none":
+            raise SpecError("`aim` must be boundary or both where networks are trained: the truth has no ridge")
+
+    @property
+    def reach(self) -> float:
+        """How many times its depth the deepest network can be followed in search of its horizon."""
+        from probes.point import reach
+
+        return reach(self.architecture, self.depth[1], self.widths) / self.depth[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload(Resources, Experiment):
+    """What is measured at which points, and what measures it: all of a sweep but where results go."""
