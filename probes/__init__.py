@@ -16,13 +16,14 @@ __all__ = [
     "Prober",
     "TrainingSettings",
     "critical_sigma_w",
+    "images_of",
     "load_images",
     "mean_field",
     "measure",
 ]
 
 if TYPE_CHECKING:
-    from probes.datasets import Images, load_images
+    from probes.datasets import Images, images_of, load_images
     from probes.meanfield import MeanField, critical_sigma_w, mean_field
     from probes.point import Measurement, Point
     from probes.prober import Prober, measure
@@ -39,6 +40,7 @@ _HOME = {
     "measure": "prober",
     "critical_sigma_w": "meanfield",
     "TrainingSettings": "training.settings",
+    "images_of": "datasets",
     "load_images": "datasets",
     "mean_field": "meanfield",
 }

@@ -1,25 +1,27 @@
 """Image sets as float tensors: digits, MNIST, FashionMNIST, CIFAR10 (grey or RGB), noise, .npz."""
 
 import gzip
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from probes.own_data import ARRAYS, Arrays, DatasetError, call, is_program, own_arrays
 from probes.seeds import generator
 
 _TORCHVISION = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar10-rgb": "CIFAR10"}
 DATASETS = ("digits", *_TORCHVISION, "noise")
+GIVEN = "python:"  # begins the name of data that a program has given
+_GREY = "cifar10"  # as in the paper
 MIN_IMAGES = 2  # a standard deviation needs two
 _LUMA = torch.tensor([0.299, 0.587, 0.114])  # ITU-R 601
 _NOISE_SIZE, _NOISE_IMAGES = 16, (4096, 1024)
 _DIGITS_TRAIN = 1437  # of 1797: four fifths
 _MOST_BYTES = 2**32  # of resized images
-
-
-class DatasetError(ValueError):
-    """A data set that cannot be read or makes no sense; the message is one line."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,15 @@ class Images:
     test_labels: torch.Tensor
     shape: tuple[int, ...]
     classes: int
+    _content: str = field(init=False, default="", repr=False, compare=False)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """32 hexadecimal digits that tell data sets apart by their images and labels, whatever their names.
+
+        Of what was loaded, before it was made grey or resized, which other machines may round otherwise.
+        """
+        return self._content or _fingerprint(self.train, self.train_labels, self.test, self.test_labels)
 
     @property
     def pixels(self) -> int:
@@ -46,9 +57,14 @@ class Images:
 
 
 def load_images(
-    name: str, *, data_dir: str | Path = "data", download: bool = False, resize: int | None = None
+    name: str,
+    *,
+    data_dir: str | Path = "data",
+    download: bool = False,
+    resize: int | None = None,
+    run_code: bool = False,
 ) -> Images:
-    """Load a data set by name, or an ``.npz`` by path.
+    """Load a data set by name, an ``.npz`` by path, or what a function in a Python file returns.
 
     Parameters
     ----------
@@ -56,11 +72,14 @@ def load_images(
         One of `DATASETS`, or the path of an ``.npz`` with ``train_images``, ``train_labels``,
         ``test_images``, ``test_labels``; images uint8 (divided by 255) or float (left alone within [0, 1], otherwise
         mapped there by the range of all images), of shape ``[N, pixels]``, ``[N, height, width]`` or
-        ``[N, height, width, channels]``.
+        ``[N, height, width, channels]``. ``FILE.py:FUNCTION``: a function without arguments that returns these four
+        arrays in this order.
     data_dir, download:
         Where torchvision's sets are, and whether they may be fetched.
     resize:
         Pool or enlarge every image to ``resize x resize``.
+    run_code:
+        Whether a Python file may be run: not if its name comes from somebody else.
 
     Raises
     ------
@@ -76,12 +95,55 @@ def load_images(
         arrays = _torchvision(name, Path(data_dir), download)
     elif name.endswith(".npz"):
         arrays = _npz(Path(name))
+    elif is_program(name):
+        if not run_code:
+            raise DatasetError(f"{name!r} is a program, which is run only where it is named anew: --dataset")
+        arrays = own_arrays(name, **dict(zip(ARRAYS, call(name), strict=True)))
+    elif name.startswith(GIVEN):
+        raise DatasetError(f"{name.removeprefix(GIVEN)!r} came from a program: it is to be given again, as `images`")
     else:
-        raise DatasetError(f"{name!r} is none of {', '.join(DATASETS)} and no path of an .npz file")
-    return _prepare(name, *arrays, resize=resize)
+        raise DatasetError(
+            f"{name!r} is none of {', '.join(DATASETS)}, no path of an .npz file and no FILE.py:FUNCTION"
+        )
+    return _finished(name, arrays, resize)
 
 
-Arrays = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+def images_of(
+    train_images: Any,
+    train_labels: Any,
+    test_images: Any,
+    test_labels: Any,
+    *,
+    name: str = "images",
+    resize: int | None = None,
+) -> Images:
+    """Make a data set of arrays, which are as in an ``.npz`` file (see `load_images`).
+
+    Raises
+    ------
+    DatasetError
+        One line that says what is wrong with which array.
+    """
+    return _finished(name, own_arrays(name, train_images, train_labels, test_images, test_labels), resize)
+
+
+def _finished(name: str, arrays: Arrays, resize: int | None) -> Images:
+    content = _fingerprint(*arrays, grey=name == _GREY)
+    if name == _GREY:
+        arrays = (arrays[0] @ _LUMA, arrays[1], arrays[2] @ _LUMA, arrays[3])
+    images = _prepare(name, *arrays, resize=resize)
+    object.__setattr__(images, "_content", content)
+    return images
+
+
+def _fingerprint(*arrays: torch.Tensor, grey: bool = False) -> str:
+    """Return a hash of images and labels, in turn."""
+    hashed = hashlib.blake2b(b"grey" if grey else b"", digest_size=16)
+    for array in arrays:
+        array = array if array.is_floating_point() else array.long()
+        hashed.update(f"{array.dtype} {tuple(array.shape)}".encode())
+        hashed.update(array.contiguous().numpy().data)
+    return hashed.hexdigest()
 
 
 def _digits() -> Arrays:
@@ -117,8 +179,6 @@ def _torchvision(name: str, data_dir: Path, download: bool) -> Arrays:
     out: list[torch.Tensor] = []
     for part in sets:
         images = torch.as_tensor(part.data).float() / 255
-        if images.ndim == 4 and name == "cifar10":  # the paper's is grey
-            images = images @ _LUMA
         out += [images, torch.as_tensor(part.targets)]
     return out[0], out[1], out[2], out[3]
 
@@ -142,52 +202,18 @@ def _packed_mnist(raw: Path) -> Arrays:
 
 
 def _npz(path: Path) -> Arrays:
-    names = ("train_images", "train_labels", "test_images", "test_labels")
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            missing = [n for n in names if n not in archive]
+            missing = [n for n in ARRAYS if n not in archive]
             if missing:
-                raise DatasetError(f"{str(path)!r} has no array {missing[0]!r}; it must hold {', '.join(names)}")
-            arrays = {n: archive[n] for n in names}
+                raise DatasetError(f"{str(path)!r} has no array {missing[0]!r}; it must hold {', '.join(ARRAYS)}")
+            arrays = {n: archive[n] for n in ARRAYS}
     except DatasetError:
         raise
     except Exception as error:  # numpy's and zipfile's parsers raise a dozen kinds on damaged bytes
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DatasetError(f"{str(path)!r} is not a readable .npz file: {reason}") from error
-    images = [arrays["train_images"], arrays["test_images"]]
-    for array, label in zip(images, ("train_images", "test_images"), strict=True):
-        if array.dtype != np.uint8 and array.dtype.kind != "f":
-            raise DatasetError(f"{label} of {str(path)!r} must be uint8 or float, got {array.dtype}")
-        if array.ndim not in (2, 3, 4) or 0 in array.shape:
-            raise DatasetError(
-                f"{label} of {str(path)!r} must be [N, pixels], [N, height, width] or [N, height, width, channels], "
-                f"got shape {list(array.shape)}"
-            )
-    if images[0].shape[1:] != images[1].shape[1:] or images[0].dtype.kind != images[1].dtype.kind:
-        raise DatasetError(f"train_images and test_images of {str(path)!r} differ in image shape or type")
-    if images[0].dtype == np.uint8:
-        train, test = (torch.from_numpy(a.astype(np.float32) / 255) for a in images)
-    else:
-        if not all(np.isfinite(a).all() for a in images):
-            raise DatasetError(f"the images of {str(path)!r} must be finite, got NaN or infinity")
-        low, high = (float(f([f(a) for a in images])) for f in (np.min, np.max))
-        if low < 0 or high > 1:
-            span = high - low or 1.0
-            if not np.isfinite(span):
-                raise DatasetError(f"the images of {str(path)!r} span {low:g} to {high:g}, more than a float holds")
-            images = [(a.astype(np.float64) - low) / span for a in images]
-        train, test = (torch.from_numpy(np.asarray(a, dtype=np.float32)) for a in images)
-    labels = []
-    for label, n in (("train_labels", len(train)), ("test_labels", len(test))):
-        array = arrays[label]
-        if array.dtype.kind not in "iu" or array.shape not in ((n,), (n, 1)):
-            raise DatasetError(
-                f"{label} of {str(path)!r} must be {n} integers, got {array.dtype} of shape {list(array.shape)}"
-            )
-        if array.min() < 0 or array.max() >= 10_000:
-            raise DatasetError(f"{label} of {str(path)!r} must be from 0 to 9999, got {array.min()} to {array.max()}")
-        labels.append(torch.from_numpy(array.reshape(n).astype(np.int64)))
-    return train, labels[0], test, labels[1]
+    return own_arrays(str(path), **arrays)
 
 
 def _prepare(

@@ -11,7 +11,7 @@ from probes.cascade import Cascade
 from probes.direct import Profile
 from probes.meanfield import applies_to, mean_field
 from probes.networks import Network
-from probes.point import Measurement, horizon_margin
+from probes.point import Measurement
 from probes.settings import ProbeSettings
 
 Values = dict[str, float | int | bool]
@@ -86,7 +86,7 @@ class Evaluator:
         settings = self._settings
         statistic = float(values[settings.statistic])
         if settings.by_horizon:
-            values["margin"] = horizon_margin(settings.statistic, statistic, depth)
+            values["margin"] = settings.definition.margin(settings.statistic, statistic, depth)
             values["margin_censored"] = values[settings.statistic + "_censored"]
         else:
             values["margin"] = statistic - settings.threshold_of(settings.statistic)

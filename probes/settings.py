@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from probes.decoders import PRECISIONS
 from probes.layers import ACTIVATIONS
 from probes.networks import ARCHITECTURES
-from probes.point import THRESHOLDS
+from probes.point import TODAY, Definition
 from probes.training.settings import TrainingSettings
 
 PROBES = ("both", "cascade", "direct")
@@ -37,7 +37,7 @@ class ProbeSettings:
         What the margin is made of, one of `STATISTICS`; empty: `direct_horizon`, or `cascade_horizon` if
         there is no direct probe.
     threshold:
-        Retained information below which a signal counts as lost; None: `THRESHOLDS`.
+        Retained information below which a signal counts as lost; None: by ``definition``.
     penalty:
         Of the direct probe, in absolute units of activation variance.
     architecture, width, widths, activation:
@@ -59,6 +59,8 @@ class ProbeSettings:
         uncertain, and a few of the others).
     training:
         How.
+    definition:
+        What the margin means.
 
     Raises
     ------
@@ -81,6 +83,7 @@ class ProbeSettings:
     precision: str = "float32"
     train: str = "none"
     training: TrainingSettings = field(default_factory=TrainingSettings)
+    definition: Definition = TODAY
 
     def __post_init__(self) -> None:
         for name, allowed in (
@@ -109,7 +112,7 @@ class ProbeSettings:
 
     def threshold_of(self, statistic: str) -> float:
         """The threshold that applies to one of `STATISTICS`."""
-        return THRESHOLDS[statistic] if self.threshold is None else self.threshold
+        return self.definition.threshold(statistic) if self.threshold is None else self.threshold
 
     @property
     def by_horizon(self) -> bool:

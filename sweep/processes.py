@@ -1,12 +1,14 @@
 """Processes of this machine: our own children, who is alive, and how a signal ends a sweep."""
 
 import contextlib
+import logging
 import os
+import random
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -59,6 +61,39 @@ def environment() -> dict[str, str]:
     """Return the environment of this process, with the way to this package."""
     found = [str(Path(str(files("sweep"))).parent), os.environ.get("PYTHONPATH", "")]
     return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, found))}
+
+
+@contextmanager
+def left_as_found() -> Iterator[None]:
+    """Leave what a process has only one of as it was: environment, log levels, signals, random states, directory."""
+    environment, folder = dict(os.environ), os.getcwd()
+    levels = {name: logging.getLogger(name).level for name in [*logging.root.manager.loggerDict]}
+    signals = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGTSTP)}
+    states = [(restore, state()) for state, restore in _random_states()]
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - environment.keys():
+            del os.environ[name]
+        os.environ.update(environment)
+        os.chdir(folder)
+        for name in [*logging.root.manager.loggerDict]:
+            logging.getLogger(name).setLevel(levels.get(name, logging.NOTSET))
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in signals.items():
+                if handler is not None and signal.getsignal(number) is not handler:
+                    signal.signal(number, handler)
+        for restore, state in states:
+            restore(state)
+
+
+def _random_states() -> Iterator[tuple[Callable[[], Any], Callable[[Any], Any]]]:
+    """Yield what gives the state of each global generator that there is, and what sets it."""
+    yield random.getstate, random.setstate
+    if numpy := sys.modules.get("numpy"):
+        yield numpy.random.get_state, numpy.random.set_state
+    if torch := sys.modules.get("torch"):
+        yield torch.get_rng_state, torch.set_rng_state
 
 
 @contextmanager

@@ -150,7 +150,9 @@ def _trained(truth: Results) -> pd.DataFrame:
 
 def _check_alike(one: Experiment, other: Experiment) -> None:
     """Refuse to compare what was measured on one kind of network with what was trained on another."""
-    for name in ("dataset", "resize", "architecture", "width", "widths", "activation"):
+    if not one.has_data_of(other):
+        raise SpecError(f"`truth` must be a sweep of the same data, got {other.data!r} for {one.data!r}")
+    for name in ("resize", "architecture", "width", "widths", "activation"):
         a, b = getattr(one, name), getattr(other, name)
         if a != b:
             raise SpecError(f"`truth` must be a sweep with the same {name}, got {b!r} for {a!r}")

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from probes.point import MIN_HORIZON, NEEDED, THRESHOLDS
+from probes.point import MIN_HORIZON
 from sweep.spec.experiment import Measuring
-from sweep.spec.parts import Probing
 
 _LIMIT = 10.0  # scores beyond are as good as infinite
 
@@ -34,7 +33,7 @@ class Statistic:
 
 
 def _margin(name: str) -> Callable[[pd.DataFrame, Measuring], pd.Series]:
-    return lambda points, spec: _ratio(points[name], points) - math.log(NEEDED[name])
+    return lambda points, spec: _ratio(points[name], points) - math.log(spec.definition.share(name))
 
 
 def _ratio(numerator: pd.Series, points: pd.DataFrame) -> pd.Series:
@@ -43,12 +42,7 @@ def _ratio(numerator: pd.Series, points: pd.DataFrame) -> pd.Series:
 
 
 def _above_threshold(name: str) -> Callable[[pd.DataFrame, Measuring], pd.Series]:
-    return lambda points, spec: points[name] - threshold_of(spec, name)
-
-
-def threshold_of(spec: Probing, name: str) -> float:
-    """Return the retained information below which one of the statistics of a probe counts it as lost."""
-    return THRESHOLDS[name] if spec.threshold is None else spec.threshold
+    return lambda points, spec: points[name] - spec.threshold_of(name)
 
 
 STATISTICS: dict[str, Statistic] = {

@@ -5,13 +5,12 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-import ray
 from ray import tune
 
 from probes import Images
 from sweep.bench.figure import timed
-from sweep.execution.cluster import start_ray
-from sweep.spec.spec import SweepSpec
+from sweep.execution.cluster import on_ray
+from sweep.spec.experiment import Workload
 
 
 def seconds_of_trials(
@@ -26,16 +25,12 @@ def seconds_of_trials(
 
     ``parameters`` are given to every trial by way of Ray's object store.
     """
-    start_ray(SweepSpec(), images)
-    try:
-        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tuner = tune.Tuner(
-                tune.with_resources(tune.with_parameters(trial, **parameters) if parameters else trial, {"cpu": 1}),
-                param_space=space,
-                tune_config=search,
-                run_config=tune.RunConfig(storage_path=folder, verbose=0),
-            )
-            return timed(tuner.fit, "cpu")
-    finally:
-        ray.shutdown()
+    with on_ray(Workload(), images), tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tuner = tune.Tuner(
+            tune.with_resources(tune.with_parameters(trial, **parameters) if parameters else trial, {"cpu": 1}),
+            param_space=space,
+            tune_config=search,
+            run_config=tune.RunConfig(storage_path=folder, verbose=0),
+        )
+        return timed(tuner.fit, "cpu")

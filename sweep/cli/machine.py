@@ -10,7 +10,7 @@ from sweep.cli.numbers import Number
 from sweep.cli.options import spec_options
 from sweep.cli.shared import bad_input_is_usage, json_option
 from sweep.doctor.answers import FAULT, OK, WARNING, Check
-from sweep.spec.options import BENCHMARKS, local
+from sweep.spec.options import BENCHMARKS
 from sweep.spec.parts import RESIZE
 from sweep.spec.spec import SweepSpec
 from sweep.text import printable
@@ -27,7 +27,7 @@ _SIGNS = {OK: ("✓", "green"), WARNING: ("!", "yellow"), FAULT: ("✗", "red")}
 )
 @click.option("--orchestration", is_flag=True, help="The same as --only orchestration.")
 @click.option("--dataset", default="noise", show_default=True, metavar="NAME|FILE.npz", help="As of sweep run.")
-@spec_options(local(SweepSpec))
+@spec_options(["data_dir", "download"])
 @click.option("--resize", type=Number(RESIZE), default=28, show_default=True, help="Pool or enlarge images to N x N.")
 @json_option
 @bad_input_is_usage
@@ -40,7 +40,7 @@ def bench_command(only: tuple[str, ...], orchestration: bool, as_json: bool, **f
     from sweep.bench import bench
     from sweep.measuring.settings import sweep_images
 
-    images = sweep_images(SweepSpec(points=1, **fields))
+    images = sweep_images(SweepSpec(points=1, **fields), run_code=True)
     if not as_json:
         click.echo(f"{bench.machine()}\n{images.name}, {len(images.train)} images of {images.pixels} numbers")
     found, last = [], ""

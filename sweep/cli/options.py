@@ -69,6 +69,9 @@ def _option(field: Field[Any], told: Option, section: str, defaults: bool) -> Ca
         text += f" [{kind.each}]"
     elif isinstance(kind, kinds.Choice):
         more |= {"type": click.Choice(kind.words)}
+    elif isinstance(kind, kinds.Duration):
+        more |= {"metavar": "DURATION"}
+        text += f" [{kind}]"
     elif isinstance(kind, kinds.Text):
         more |= {"metavar": kind.metavar}
         if told.word == NONE:

@@ -32,12 +32,13 @@ from sweep.spec.spec import SweepSpec
 @log_option
 @preset_option
 @config_option
+@click.option("--dry-run", is_flag=True, help="Say what would run, where, and how long it would take; run nothing.")
 @quiet_option
 @verbose_option
 @json_option
 @bad_input_is_usage
 def run_command(
-    out: str | None, log: tuple[str, ...], quiet: bool, verbose: bool, as_json: bool, **fields: Any
+    out: str | None, log: tuple[str, ...], dry_run: bool, quiet: bool, verbose: bool, as_json: bool, **fields: Any
 ) -> None:
     """Launch a sweep and wait for it.
 
@@ -49,6 +50,10 @@ def run_command(
     from sweep.execution import runner
 
     path = out or str(runner.default_directory())
+    if dry_run:
+        told = runner.dry_run(spec, path)
+        click.echo(json.dumps(told) if as_json else "\n".join(f"{name:<9}{text}" for name, text in told.items()))
+        return
     if spec.search == "grid" and not quiet:
         from sweep.spec.design import grid_axes, grid_size
 

@@ -7,7 +7,9 @@ import os
 import secrets
 import socket
 import subprocess
+import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,16 +43,32 @@ def check_here(spec: Resources) -> None:
         )
 
 
-def start_ray(spec: Workload, images: "Images", verbose: bool = False) -> Capacity:
-    """Start a private Ray, or join the cluster at ``spec.address``; ``verbose`` shows what Ray and the workers say.
+@contextlib.contextmanager
+def on_ray(spec: Workload, images: "Images", verbose: bool = False) -> Iterator[Capacity]:
+    """Use a private Ray, the cluster at ``spec.address``, or the Ray that this process has joined already.
+
+    That one is left running. ``verbose`` shows what Ray and the workers say.
 
     Raises
     ------
     SpecError
-        The cluster cannot be joined, or has less than one trial needs.
+        The cluster cannot be joined, or has less than one trial needs; another one is asked for than was joined.
     """
     for name, value in _RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    is_ours = "ray" not in sys.modules or not sys.modules["ray"].is_initialized()
+    if is_ours:
+        _start_or_join(spec, images, verbose)
+    elif spec.address not in (None, "auto"):
+        raise SpecError(f"`address` must be left out where the program has joined a Ray, got {spec.address!r}")
+    try:
+        yield Capacity(spec, alive)
+    finally:
+        if is_ours:
+            sys.modules["ray"].shutdown()
+
+
+def _start_or_join(spec: Workload, images: "Images", verbose: bool) -> None:
     authenticate(None if spec.is_here else spec.address)
     import ray
 
@@ -67,21 +85,16 @@ def start_ray(spec: Workload, images: "Images", verbose: bool = False) -> Capaci
                 include_dashboard=False,
                 **told,
             )
-        else:
-            check_reachable(str(spec.address))
-            try:
-                ray.init(address=spec.address, **told)
-            except Exception as error:  # of many kinds, none of them ours
-                reason = " ".join(str(error).split())
-                raise SpecError(
-                    f"`address` {spec.address!r} cannot be joined: {reason[:300]} "
-                    "(driver and nodes must agree on RAY_AUTH_MODE, see cluster/README.md)"
-                ) from None
-    try:
-        return Capacity(spec, alive)
-    except SpecError:
-        ray.shutdown()
-        raise
+            return
+        check_reachable(str(spec.address))
+        try:
+            ray.init(address=spec.address, **told)
+        except Exception as error:  # of many kinds, none of them ours
+            reason = " ".join(str(error).split())
+            raise SpecError(
+                f"`address` {spec.address!r} cannot be joined: {reason[:300]} "
+                "(driver and nodes must agree on RAY_AUTH_MODE, see cluster/README.md)"
+            ) from None
 
 
 def authenticate(address: str | None) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.execution.cost import cost_of_depth, cost_of_point, guessed_speeds
+from sweep.execution.deadline import Deadline, time_left
 from sweep.execution.packing import Packer, fitting_pack
 from sweep.execution.recorder import Recorder
 from sweep.execution.tuner import Sweep, tune_on_ray
@@ -92,6 +93,7 @@ def run_trials(sweep: Sweep) -> None:
         progress.measured(rows)
         sweep.trackers.stored(rows)
 
+    deadline = Deadline(time_left(spec))
     with tune_on_ray(sweep) as (capacity, fit):
         from sweep.execution.searcher import PackSearcher
 
@@ -100,9 +102,10 @@ def run_trials(sweep: Sweep) -> None:
         progress.start(capacity.slots, packer.size(capacity.slots))
         recorder = Recorder(sweep.store, stored)
         planner = Planner(sweep.study, lambda: packer.size(capacity.slots), lambda: capacity.slots)
-        searcher = PackSearcher(planner, packer, capacity, recorder, spec.retries, progress.refresh)
+        searcher = PackSearcher(planner, packer, capacity, recorder, spec.retries, deadline, progress.refresh)
         try:
-            fit(searcher)
+            with deadline.kept():
+                fit(searcher)
             while not recorder.flush(_REDRAW):
                 searcher.refresh()
         finally:
@@ -110,3 +113,5 @@ def run_trials(sweep: Sweep) -> None:
             if lost := recorder.close(_LAST_WORDS):
                 said = "measured points could not be stored and will be measured again"
                 progress.say(f"{lost} {said}: {recorder.trouble}")
+    if deadline.reached:
+        raise KeyboardInterrupt("the time of the sweep is up")

@@ -10,11 +10,14 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from probes.datasets import GIVEN, Images
+from probes.own_data import is_program
 from sweep.errors import SpecError, StoreError
 from sweep.execution.cluster import check_here
 from sweep.execution.driver import measure
 from sweep.measuring.memory import check_memory
-from sweep.measuring.settings import sweep_images
+from sweep.measuring.settings import given_images, sweep_images
+from sweep.processes import left_as_found
 from sweep.results.loading import load
 from sweep.results.results import Results
 from sweep.search.journal import JOURNAL, STUDY_NAME
@@ -26,19 +29,24 @@ from sweep.storage.lock import locked
 from sweep.storage.store import Store
 from sweep.text import printable
 from sweep.trackers.trackers import check
+from sweep.version import installed_versions
 
 if TYPE_CHECKING:
     from sweep.execution.trainable import MakeProber
 
+_HELD = "`out` {0!r} holds a sweep already; go on with it by `sweep resume {0}`"
 _STORE_COMES_BACK = 60.0  # seconds, or a sweep cannot go on
+_COMPARED = ("trainability-sweep", "torch")  # packages whose versions may change what is measured
 # Clusters of this machine's choice. A spec that came from elsewhere must not say whose answers are unpickled.
 _OWN_CLUSTERS = (None, "auto", "local")
 
 
+@left_as_found()
 def run(
     spec: SweepSpec,
     directory: str | Path,
     *,
+    images: Any = None,
     quiet: bool = True,
     callbacks: Sequence[Any] = (),
     make: "MakeProber | None" = None,
@@ -46,6 +54,9 @@ def run(
     verbose: bool = False,
 ) -> Results:
     """Run a new sweep into a directory or at a URI (``s3://bucket/path``), and wait for it.
+
+    ``images`` are data in place of the spec's: a `probes.Images`, or train_images, train_labels, test_images and
+    test_labels as of `probes.images_of`. `resume` must be given them again.
 
     ``quiet`` says nothing of how it gets on, ``verbose`` shows what Tune and Ray say, too. ``log`` names trackers that
     get a run for every point: ``tensorboard``, ``mlflow``, ``wandb``. ``callbacks`` are Tune's: they see a result after
@@ -63,16 +74,19 @@ def run(
     check(log)
     home = _home(directory)
     spec = _with_absolute_paths(spec, home)
-    images = sweep_images(spec)
-    check_here(spec)
-    if spec.is_here:  # a cluster is not judged
-        check_memory(spec, images)
+    if images is None:
+        images = sweep_images(spec, run_code=True)
+    else:
+        images = given_images(images, spec)
+        spec = replace(spec, dataset=GIVEN + images.name)
+    spec = replace(spec, fingerprint=images.fingerprint)
+    _check_machine(spec, images)
     is_new = _make_folder(home.local)
     home.check()
     store, places = _create_store(spec, home), home.places(spec)
     with _alone(home, spec):
         if home.read(SPEC_FILE) is not None:
-            raise SpecError(f"`out` {home.place!r} holds a sweep already; go on with it by `sweep resume {home.place}`")
+            raise SpecError(_HELD.format(home.place))
         if store.read([]).seen or any(p.read(SPEC_FILE) is not None for p in places[1:]):
             raise SpecError(f"`{_argument(spec, home)}` {places[-1].place!r} holds the results of another sweep")
         with _undone_if_refused(home, places, is_new):
@@ -82,6 +96,31 @@ def run(
             names = [p.place for p in places]
             measure(spec, home.local, images, quiet, callbacks, make, log=log, verbose=verbose, places=names)
     return load(directory)
+
+
+def dry_run(spec: SweepSpec, directory: str | Path) -> dict[str, str]:
+    """Return what `run` would do, by what of it; nothing is written, and Ray is not started.
+
+    Raises
+    ------
+    SpecError
+        What `run` would refuse before it writes anything.
+    """
+    from sweep.execution.preview import preview
+
+    home = _home(directory)
+    spec = _with_absolute_paths(spec, home)
+    images = sweep_images(spec, run_code=True)
+    _check_machine(spec, images)
+    if home.read(SPEC_FILE) is not None:
+        raise SpecError(_HELD.format(home.place))
+    return preview(spec, images, Path(directory).absolute() if not home.uri else Path(home.place))
+
+
+def _check_machine(spec: SweepSpec, images: Images) -> None:
+    check_here(spec)
+    if spec.is_here:  # a cluster is not judged
+        check_memory(spec, images)
 
 
 def _make_folder(path: Path) -> bool:
@@ -167,17 +206,20 @@ def _with_absolute_paths(spec: SweepSpec, home: Home) -> SweepSpec:
         raise SpecError(f"`storage` must be left out where `out` is a URI, got {storage!r}")
     if storage and _home(storage, "storage") == home:
         storage = None
+    is_file = spec.dataset.endswith(".npz") or is_program(spec.dataset)
     return replace(
         spec,
-        dataset=str(Path(spec.dataset).absolute()) if spec.dataset.endswith(".npz") else spec.dataset,
+        dataset=str(Path(spec.dataset).absolute()) if is_file else spec.dataset,
         data_dir=str(Path(spec.data_dir).absolute()),
         storage=home.uri or storage,
     )
 
 
+@left_as_found()
 def resume(
     directory: str | Path,
     *,
+    images: Any = None,
     quiet: bool = True,
     callbacks: Sequence[Any] = (),
     make: "MakeProber | None" = None,
@@ -188,9 +230,10 @@ def resume(
 ) -> Results:
     """Go on with the sweep in a directory or at a URI; ``changes`` are fields of its spec that may change.
 
-    ``data_dir`` and ``download`` may be given for another machine: what the spec says of downloads is not obeyed, so
-    that a spec from elsewhere has nothing written outside of the sweep. ``retry_failed``: measure points that failed
-    once more. ``quiet``, ``verbose``, ``callbacks``, ``make`` and ``log`` as in `run`; trackers get the points of
+    ``dataset``, ``data_dir`` and ``download`` may be given for another machine: what the spec says of downloads is not
+    obeyed, nor is a program run that it names, so that a spec from elsewhere has nothing written outside of the sweep.
+    ``images`` are as of `run`. ``retry_failed``: measure points that failed once more.
+    ``quiet``, ``verbose``, ``callbacks``, ``make`` and ``log`` as in `run`; trackers get the points of
     before, too, if they have not had them.
 
     Raises
@@ -203,8 +246,9 @@ def resume(
     old = home.read_spec()
     spec = _changed(old, changes)
     home.check()
-    images = sweep_images(replace(spec, **{"download": False} | {k: changes[k] for k in local(old) if k in changes}))
+    images = _images_again(spec, images, {k: changes[k] for k in local(old) if k in changes})
     check_here(spec)
+    _warn_of_other_versions(home)
     store = _find_store(spec, home)
     with _alone(home, spec):
         for name, reason in store.set_aside().items():
@@ -221,6 +265,31 @@ def resume(
             places=names,
         )
     return load(directory)
+
+
+def _images_again(spec: SweepSpec, given: Any, here: dict[str, Any]) -> Images:
+    """Return the data of a sweep that goes on, ``given`` or loaded, with the options of this machine in ``here``."""
+    if given is not None:
+        images = given_images(given, spec)
+    else:
+        images = sweep_images(replace(spec, **{"download": False} | here), run_code="dataset" in here)
+    if spec.fingerprint is None and (given is not None or "dataset" in here):
+        raise SpecError("`dataset` of a sweep that does not know the content of its data must be left out")
+    if spec.fingerprint not in (None, images.fingerprint):
+        name = printable(here.get("dataset", spec.dataset))
+        raise SpecError(
+            f"`dataset` {name!r} must hold the images and labels that this sweep measured, but holds others"
+        )
+    return images
+
+
+def _warn_of_other_versions(home: Home) -> None:
+    """Say in one line where a sweep goes on with another version of this project or of torch."""
+    began, here = home.versions() or {}, installed_versions(*_COMPARED)
+    other = [n for n in _COMPARED if n in began and began[n] != here.get(n)]
+    if other:
+        told = [f"{n} {printable(str(began[n]))[:40]} (here is {here.get(n, 'none')})" for n in other]
+        logging.getLogger(__name__).warning("the sweep began with %s", ", ".join(told))
 
 
 def _changed(old: SweepSpec, changes: dict[str, Any]) -> SweepSpec:

@@ -10,6 +10,7 @@ from ray.tune.search import Searcher
 
 from probes.point import Point
 from sweep.execution.capacity import Capacity
+from sweep.execution.deadline import Deadline
 from sweep.execution.failures import Failures, Verdict
 from sweep.execution.packing import Packer
 from sweep.execution.ray_patches import Hosts
@@ -53,6 +54,8 @@ class PackSearcher(NeverSaved, Searcher):
         Stores rows for good.
     retries:
         How often a point that failed is measured again.
+    deadline:
+        When no pack may begin that would not be done in time; its points stay under way in the study.
     show:
         Called often, with what gives the trials under way and what is wrong with the storage.
     """
@@ -64,11 +67,13 @@ class PackSearcher(NeverSaved, Searcher):
         capacity: Capacity,
         recorder: Recorder,
         retries: int,
+        deadline: Deadline,
         show: Callable[[Callable[[], Sequence[Running]], str | None], None] = lambda running, trouble: None,
     ) -> None:
         super().__init__()
         self._planner, self._packer, self._capacity, self._recorder = planner, packer, capacity, recorder
         self._failures, self._hosts, self._show = Failures(retries), Hosts(), show
+        self._deadline = deadline
         self._running: dict[str, _Trial] = {}
         self._ended = False
 
@@ -80,12 +85,15 @@ class PackSearcher(NeverSaved, Searcher):
         kind = self._capacity.free(Counter(trial.kind for trial in self._running.values()))
         if kind is None or not self._storage_keeps_up(slots):
             return None
+        if self._deadline.reached:
+            self._ended = not self._running
+            return Searcher.FINISHED if self._ended else None
         small = self._capacity.is_helper(kind)
         wait = _PATIENCE if self._running else _NOTHING_ELSE_TO_DO
         points = self._planner.take(lambda groups: self._packer.pick(groups, slots, kind, small=small), wait=wait)
         if points is None:
             return None
-        if not points:
+        if not points or not self._deadline.allows(self._packer.seconds(points, kind)):
             self._ended = not self._running  # what is under way may fail, and be measured again
             return Searcher.FINISHED if self._ended else None
         self._running[trial_id] = _Trial(points, kind)

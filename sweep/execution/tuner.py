@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.execution.capacity import Capacity
-from sweep.execution.cluster import start_ray
+from sweep.execution.cluster import on_ray
 from sweep.execution.ray_patches import aws_keys_stay_here, starting_workers_are_kept
 from sweep.measuring.settings import probe_settings
 from sweep.monitor.progress import Progress
@@ -66,22 +66,25 @@ def tune_on_ray(sweep: Sweep) -> Iterator[tuple[Capacity, Callable[["PackSearche
     sweep.progress.note("starting Ray")
     for name in ("ray.tune", "ray.train", "ray.data"):
         logging.getLogger(name).setLevel(logging.INFO if sweep.verbose else logging.CRITICAL)
-    capacity = start_ray(sweep.spec, sweep.images, sweep.verbose)
-    import ray
-
-    from sweep.execution.calibrate import share_gpus
-
     # Tune's own state is never read again, and must not be in the way where the sweep's disk is full or far away.
     folder = Path(tempfile.mkdtemp(prefix="sweep-"))
     try:
-        with terminated_is_interrupted(), starting_workers_are_kept(), aws_keys_stay_here(), warnings.catch_warnings():
-            if not sweep.verbose:
-                warnings.simplefilter("ignore")
-            share_gpus(sweep.spec, sweep.images, sweep.make, capacity, sweep.progress.note)
-            yield capacity, lambda searcher: _make_tuner(sweep, capacity, searcher, folder).fit()
+        with on_ray(sweep.spec, sweep.images, sweep.verbose) as capacity:
+            from sweep.execution.calibrate import share_gpus
+
+            with terminated_is_interrupted(), starting_workers_are_kept(), aws_keys_stay_here(), _no_warnings(sweep):
+                share_gpus(sweep.spec, sweep.images, sweep.make, capacity, sweep.progress.note)
+                yield capacity, lambda searcher: _make_tuner(sweep, capacity, searcher, folder).fit()
     finally:
-        ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _no_warnings(sweep: Sweep) -> Iterator[None]:
+    with warnings.catch_warnings():
+        if not sweep.verbose:
+            warnings.simplefilter("ignore")
+        yield
 
 
 def trainable_parameters(sweep: Sweep, capacity: Capacity) -> dict[str, Any]:

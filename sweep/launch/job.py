@@ -68,6 +68,10 @@ def container_options(job: Job, spec: Workload, given: Mapping[str, Any]) -> tup
     options = {"concurrency": trials, "data_dir": f"{RESULTS}/data", **given}
     if job.gpus:
         options.setdefault("gpus_per_trial", share)
+    if ".py:" in spec.dataset:
+        raise SpecError(
+            f"`dataset` must be a data set or an .npz file, which a container can have, got {spec.dataset!r}"
+        )
     if spec.dataset.endswith(".npz"):
         if spec.dataset.startswith(f"{RESULTS}/"):
             return options, None

@@ -33,7 +33,7 @@ def probe(
     from probes.prober import Prober
     from sweep.measuring.memory import check_memory
 
-    images = sweep_images(spec)
+    images = sweep_images(spec, run_code=True)
     check_memory(spec, images)
     point = Point(spec.sigma_w[0], spec.sigma_b[0], spec.depth[0], spec.seed)
     settings = replace(probe_settings(spec), train="none" if pictures else spec.train)

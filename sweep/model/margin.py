@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from probes.point import NEEDED, horizon_margin, nested, reach
+from probes.point import nested, reach
 from sweep.levelset.domain import Axis
 from sweep.levelset.level_set import LevelSet
 from sweep.model.level import level_of
@@ -54,13 +54,15 @@ class MarginModel:
 
     def shift(self, depth: Any) -> Any:
         """What is added to the margin at a depth to give what is modelled."""
-        return np.log(NEEDED[str(self.spec.statistic)] * np.asarray(depth)) if self.through_depth else 0.0 * depth
+        if not self.through_depth:
+            return 0.0 * depth
+        return np.log(self.spec.definition.share(self.spec.statistic) * np.asarray(depth))
 
     def sees(self, depth: int) -> float:
         """What is modelled at the longest horizon that a probe of this depth can see."""
         spec = self.spec
         followed = reach(spec.architecture, depth, spec.widths) if spec.statistic == "direct_horizon" else depth
-        return float(horizon_margin(str(spec.statistic), followed, depth) + self.shift(depth))
+        return float(spec.definition.margin(spec.statistic, followed, depth) + self.shift(depth))
 
     def at(self, **axes: Any) -> np.ndarray:
         """``[n, axes of the model]`` from values of ``sigma_w``, ``sigma_b`` and ``depth``, arrays or numbers."""

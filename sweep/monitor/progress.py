@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from sweep.monitor.estimator import Estimator
+from sweep.monitor.notebook import Bar, is_notebook
 from sweep.monitor.screen import Screen, shows, width_of
 from sweep.monitor.tally import Tally
 from sweep.monitor.view import View, line_of, view_of
@@ -22,7 +23,8 @@ _LOOK = 0.5  # seconds between looks at what is running
 class Progress:
     """Says on standard error how a sweep gets on, and to whoever looks from elsewhere by signs of life.
 
-    A live view on a terminal (one line, where that can do no more); elsewhere a line every ten seconds. A context
+    A live view on a terminal (one line, where that can do no more), a bar in a notebook; elsewhere a line every ten
+    seconds. A context
     manager: on the way out a last line is written.
 
     Parameters
@@ -60,10 +62,15 @@ class Progress:
         self._drawn = self._looked = -math.inf
         self._heartbeat: Heartbeat | None = None
         self._screen: Screen | None = None
+        self._bar: Bar | None = None
 
     def __enter__(self) -> "Progress":
-        if self._terminal and not self._quiet and shows(self._stream):
+        if self._quiet:
+            return self
+        if self._terminal and shows(self._stream):
             self._screen = Screen(self._view, self._stream)
+        elif is_notebook():
+            self._bar = Bar(self._total)
         return self
 
     def __exit__(
@@ -72,10 +79,12 @@ class Progress:
         try:
             if self._screen:
                 self._screen.close()
+            if self._bar:
+                self._bar.close(self._view())
         finally:
             if self._heartbeat:
                 self._heartbeat.close()
-        if not self._quiet and self._started:
+        if not self._quiet and self._started and not self._bar:
             self._running, self._note, self._estimator.found = (), "", []  # the summary has the last word on it
             self._say(line_of(self._view()), "\n")
 
@@ -86,6 +95,8 @@ class Progress:
             self._heartbeat = Heartbeat(self._places, self._sign)
         if self._screen:
             self._screen.open()
+        elif self._bar:
+            self._bar.show(self._view())
         elif not self._quiet:
             self._say(f"{text} ...", "" if self._terminal else "\n")
 
@@ -115,7 +126,9 @@ class Progress:
         self._looked, self._running, self._trouble = now, running(), trouble or ""
         if not self._quiet:
             self._estimator.look()
-            if not self._screen and now - self._drawn >= (_REDRAW if self._terminal else _LOG):
+            if self._bar:
+                self._bar.show(self._view())
+            elif not self._screen and now - self._drawn >= (_REDRAW if self._terminal else _LOG):
                 self._drawn = now
                 self._say(line_of(self._view()), "" if self._terminal else "\n")
 

@@ -8,7 +8,6 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from probes.point import NEEDED
 from sweep.model.estimate import NORMAL_90, PhaseModel, theory_line
 from sweep.plots.marks import draw_points, draw_surface
 from sweep.plots.planes import STEPS, axis_range, phase, regular_grid
@@ -89,7 +88,7 @@ def _margin_surface(results: Results, depth: int) -> pd.DataFrame:
     surface["margin"] = results.phase.mean(surface["sigma_w"].to_numpy(), surface["sigma_b"].to_numpy(), float(depth))
     surface.attrs["label"] = f"margin at depth {depth}"
     if spec.by_horizon:
-        surface["horizon"] = depth * NEEDED[str(spec.statistic)] * np.exp(surface["margin"])
+        surface["horizon"] = depth * spec.definition.share(spec.statistic) * np.exp(surface["margin"])
     return surface
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from probes.point import NEEDED
+from probes.point import HORIZONS
 from sweep import plots
-from sweep.analysis.statistics import STATISTICS, score, threshold_of
+from sweep.analysis.statistics import STATISTICS, score
 from sweep.analysis.surface import MIN_POINTS, Surface, truth_surface
 from sweep.errors import SpecError
 from sweep.model.estimate import NORMAL_90
@@ -52,13 +52,14 @@ def phase_figure(results: Results, sigma_b: float | None, depth: int | None, wid
 def depth_figure(results: Results, sigma_b: float | None, depth: int | None, width: float) -> Figure:
     """Draw horizons against depth, and how the trainable band narrows."""
     points = results.points
-    wanted = dict.fromkeys([str(results.spec.statistic), *NEEDED])
-    names = [n for n in wanted if n in NEEDED and points[n].notna().any()]
+    wanted = dict.fromkeys([str(results.spec.statistic), *HORIZONS])
+    names = [n for n in wanted if n in HORIZONS and points[n].notna().any()]
     _need(names, results, "depth", "measured horizons")
     figure = Figure(figsize=(width, 0.45 * width), layout="constrained")
     has_band = len(results.boundary) > 0 and results.spec.depth[0] < results.spec.depth[1]
     axes = figure.subplots(1, 2 if has_band else 1, squeeze=False)[0]
-    plots.depth(points, statistic=names[0], boundary=results.boundary, ax=axes[0])
+    share = results.spec.definition.share(names[0])
+    plots.depth(points, statistic=names[0], boundary=results.boundary, share=share, ax=axes[0])
     axes[0].legend(loc="upper left", ncols=2)
     if has_band:
         low, high = results.spec.depth
@@ -84,7 +85,7 @@ def profiles_figure(results: Results, sigma_b: float | None, depth: int | None, 
 
 def _lost(results: Results, value: str) -> float:
     """Return the threshold of the horizon of a profile: what its lines fall below."""
-    return threshold_of(results.spec, value.replace("retained", "horizon"))
+    return results.spec.threshold_of(value.replace("retained", "horizon"))
 
 
 def _near(results: Results, points: pd.DataFrame, sigma_b: float | None, depth: int | None) -> pd.DataFrame:

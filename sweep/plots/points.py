@@ -8,7 +8,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from probes.point import NEEDED
+from probes.point import TODAY
 from sweep.plots.marks import at_most
 from sweep.plots.style import (
     DASHED,
@@ -28,11 +28,13 @@ def depth(
     *,
     statistic: str = "direct_horizon",
     boundary: pd.DataFrame | None = None,
+    share: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw horizon against depth, from the table ``points``: above the line, a network is predicted trainable.
 
-    Colour says on which side of the measured critical line of ``boundary`` a network is, where that is given.
+    Colour says on which side of the measured critical line of ``boundary`` a network is, where that is given; ``share``
+    is that of its depth which a trainable network's horizon reaches, by default today's.
     """
     ax = axes_or_new(ax)
     measured = at_most(points[points[statistic].notna()], 2000)
@@ -61,7 +63,7 @@ def depth(
         ticks = [t for t in (0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5) if low <= t <= high]
         bar.set_ticks(ticks, labels=[f"{t:g}" for t in ticks])
         bar.ax.minorticks_off()
-    share = NEEDED[statistic]
+    share = TODAY.share(statistic) if share is None else share
     ends = ends if ends[0] < ends[1] else ends * [0.8, 1.25]
     ax.plot(
         ends,

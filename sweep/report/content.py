@@ -2,15 +2,13 @@
 
 import platform
 import shlex
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from probes.point import NEEDED
-from sweep.measuring.settings import probe_settings
+from probes.point import HORIZONS
 from sweep.model.margin import MarginModel
 from sweep.report.cost import MOST_GROUPS, cost_data
 from sweep.report.data import (
@@ -72,12 +70,12 @@ def content(results: Results, reconstructions: int | None = 0) -> dict[str, Any]
 
 def _settings(spec: Part) -> list[list[Any]]:
     """Return name, value, and whether it is the default, of every option."""
-    defaults = asdict(type(spec)())
+    defaults = type(spec)()
     settings = []
-    for name, value in asdict(spec).items():
-        if name != "first_points":
-            shown = " to ".join(f"{v:g}" for v in value) if name in AXES else _plain(value)
-            settings.append([name, safe_text(shown), value == defaults[name]])
+    for name in names(type(spec)):
+        value = getattr(spec, name)
+        shown = " to ".join(f"{v:g}" for v in value) if name in AXES else _plain(value)
+        settings.append([name, safe_text(shown), value == getattr(defaults, name)])
     return sorted(settings, key=lambda s: s[0] not in (*AXES, "points", *measured(spec)))
 
 
@@ -98,15 +96,14 @@ def _versions() -> list[list[str]]:
 
 def _predictions(spec: Experiment) -> dict[str, Any]:
     """Return the axes, and what a network is predicted trainable by."""
-    settings = probe_settings(spec)
     return {
         "axes": {a: getattr(spec, a) for a in AXES},
         "free": spec.free_axes,
         "statistic": spec.statistic,
-        "needed": NEEDED.get(str(spec.statistic)),
-        "needs": NEEDED,
+        "needed": spec.definition.share(spec.statistic) if spec.by_horizon else None,
+        "needs": {n: spec.definition.share(n) for n in HORIZONS},
         "through_depth": bool(spec.free_axes) and MarginModel(spec).through_depth,
-        "thresholds": {n: settings.threshold_of(n) for n in ("direct_horizon", "cascade_horizon")},
+        "thresholds": {n: spec.threshold_of(n) for n in HORIZONS},
     }
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
-@dataclass
+@dataclass(repr=False)
 class Joined:
     """Several sweeps together: the tables of `Results`, each row with the name of its sweep in the column ``sweep``.
 
@@ -22,6 +22,14 @@ class Joined:
     """
 
     sweeps: dict[str, Results]
+
+    def __repr__(self) -> str:
+        return (
+            "\n".join(["<Results of several sweeps:", *(f"  {name}: {r!r}" for name, r in self.sweeps.items())]) + ">"
+        )
+
+    def _repr_html_(self) -> str:
+        return "".join(results._repr_html_() for results in self.sweeps.values())
 
     @cached_property
     def points(self) -> pd.DataFrame:

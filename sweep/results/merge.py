@@ -80,9 +80,10 @@ def merge(directories: Sequence[str | Path], output: str | Path) -> Results:
 def _check_alike(one: Results, other: Results) -> None:
     if one.spec.digest == other.spec.digest:
         return
-    for name in measured(one.spec):
-        a, b = getattr(one.spec, name), getattr(other.spec, name)
-        if a != b and (name != "dataset" or Path(a).name != Path(b).name):
+    differ = {n: (getattr(one.spec, n), getattr(other.spec, n)) for n in (*measured(one.spec), "definition")}
+    differ["dataset"] = ("", "") if one.spec.has_data_of(other.spec) else (one.spec.data, other.spec.data)
+    for name, (a, b) in differ.items():
+        if a != b:
             raise SpecError(
                 f"sweeps must have measured the same to be merged: {other.home.place!r} has {name} {b!r}, "
                 f"{one.home.place!r} {a!r}"
@@ -108,6 +109,7 @@ def _merged(sweeps: Sequence[Results], uri: str | None) -> SweepSpec:
     return replace(
         specs[0],
         **ranges,
+        fingerprint=specs[0].fingerprint if all(s.fingerprint for s in specs) else None,
         points=points,
         first_points=specs[0].first_points if search == "grid" else None,
         search=search,

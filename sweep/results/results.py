@@ -1,5 +1,6 @@
 """The results of one sweep as DataFrames."""
 
+import html
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ from sweep.spec.columns import COLUMNS, CURVES, LIST_PREFIX, described
 from sweep.spec.spec import SweepSpec
 from sweep.storage.home import Home
 from sweep.storage.store import Store
+from sweep.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,8 +26,10 @@ if TYPE_CHECKING:
 
     from sweep.model.estimate import PhaseModel
 
+_SHOWN = 8  # rows of a table in a notebook
 
-@dataclass
+
+@dataclass(repr=False)
 class Results:
     """The results of one sweep, read when asked for.
 
@@ -36,6 +40,26 @@ class Results:
     home: Home
     spec: SweepSpec
     store: Store
+
+    def __repr__(self) -> str:
+        counts = [f"{len(self.points)} points"]
+        for status in ("failed", "diverged"):
+            if number := int((self.points["status"] == status).sum()):
+                counts.append(f"{number} {status}")
+        if trained := int(self.points["accuracy"].notna().sum()):
+            counts.append(f"{trained} trained")
+        spec = self.spec
+        networks = f"{printable(Path(spec.dataset).name)}, {spec.architecture}, {spec.activation}"
+        return f"<Results of {printable(self.home.place)}: {', '.join(counts)}; {networks}>"
+
+    def _repr_html_(self) -> str:
+        told = [repr(self)[1:-1]]
+        if len(line := self.phase.critical_line()):
+            at = line.iloc[len(line) // 2]
+            sigma_w = f"{at.sigma_w:.3g} ({at.lower:.3g} to {at.upper:.3g})"
+            told.append(f"The critical line is at sigma_w {sigma_w} where sigma_b is {at.sigma_b:.2g}.")
+        text = "".join(f"<p>{html.escape(line)}</p>" for line in told)
+        return f"{text}{self.points.head(_SHOWN)._repr_html_()}"  # type: ignore[operator]
 
     @property
     def path(self) -> Path:

@@ -5,9 +5,10 @@ The bases stand in reverse order: dataclasses takes the fields of the last one f
 
 import hashlib
 import json
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from probes.point import FIRST
 from sweep.errors import SpecError
 from sweep.spec.options import measured
 from sweep.spec.parts import Data, Network, Probing, Resources, Search, Space, Training
@@ -36,7 +37,10 @@ class Measuring(Training, Probing, Network, Data):
         # By what differs from the defaults, so that options of later versions change nothing.
         defaults = {f.name: f.default for f in fields(self)}
         told = {name: getattr(self, name) for name in measured(self) if getattr(self, name) != defaults[name]}
-        told |= {"dataset": Path(self.dataset).name}
+        told.pop("dataset", None)
+        told |= {"data": self.fingerprint} if self.fingerprint else {"dataset": Path(self.dataset).name}
+        if self.definition != FIRST:
+            told["definition"] = asdict(self.definition)
         return hashlib.blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
@@ -46,7 +50,7 @@ class Experiment(Measuring, Design):
 
     def _resolve(self) -> None:
         if isinstance(self.widths, list | tuple) and self.widths:
-            self._default("depth", (len(self.widths),) * 2)
+            self._default("depth", (len(self.widths),) * 2, by=len(self.widths))
 
     def _refuse(self) -> None:
         if self.widths is not None and self.depth[1] > len(self.widths):

@@ -1,6 +1,7 @@
 """Kinds of values that an option may take: what is allowed, its conversion and its error message."""
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -108,6 +109,30 @@ class Text:
         if not isinstance(value, str) or not value or "\0" in value:
             raise SpecError(f"`{name}` must be a non-empty text, got {value!r}")
         return value
+
+
+_UNITS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
+
+
+@dataclass(frozen=True)
+class Duration:
+    """A time, as ``90m``, ``3h`` or ``1d12h30m``."""
+
+    def __str__(self) -> str:
+        return "a duration, such as 90m, 3h or 1d12h"
+
+    def check(self, name: str, value: Any) -> str:
+        """Return the text; raises a `SpecError` if it is no duration."""
+        if not isinstance(value, str) or not seconds_of(value):
+            raise SpecError(f"`{name}` must be {self}, got {value!r}")
+        return value
+
+
+def seconds_of(duration: str) -> int:
+    """Return the seconds of a `Duration`; 0 if it is none."""
+    if not re.fullmatch(r"(\d{1,9}d)?(\d{1,9}h)?(\d{1,9}m)?(\d{1,9}s)?", duration, re.ASCII):
+        return 0
+    return sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"(\d+)([dhms])", duration, re.ASCII))
 
 
 @dataclass(frozen=True)

@@ -51,11 +51,22 @@ def option(default: Any, kind: Kind, help: str, **more: Any) -> Any:
 
 
 class _ResolvedText(str):
-    """A default that depends on other options: worked out anew where those are replaced."""
+    """A default that depends on another option, and by what value of it: worked out anew where that is replaced."""
+
+    by: Any = None
 
 
 class _ResolvedPair(tuple[Any, ...]):
-    """The same."""
+    """The same, of two numbers."""
+
+    by: Any = None
+
+
+def resolved(value: Any, by: Any) -> Any:
+    """Return a default, marked as one that depends on another option, whose value is ``by``."""
+    marked: Any = _ResolvedText(value) if isinstance(value, str) else _ResolvedPair(value)
+    marked.by = by
+    return marked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +92,9 @@ class Part:
             if value is None and each.default is None:
                 continue
             checked = told.kind.check(each.name, value)
-            if not isinstance(value, _ResolvedText | _ResolvedPair):
-                object.__setattr__(self, each.name, checked)
+            if isinstance(value, _ResolvedText | _ResolvedPair):
+                checked = resolved(checked, value.by)
+            object.__setattr__(self, each.name, checked)
         for refuse in self._each("_refuse"):
             refuse(self)
 
@@ -90,12 +102,17 @@ class Part:
         """Return a method of every part in this one."""
         return [vars(part)[name] for part in reversed(type(self).__mro__) if name in vars(part)]
 
-    def _default(self, name: str, value: Any) -> None:
-        """Set an option that was not given."""
+    def _default(self, name: str, value: Any, *, by: Any) -> None:
+        """Set an option that was not given, but follows from ``by``, another option."""
         given = getattr(self, name)
-        if given is None or isinstance(given, _ResolvedText | _ResolvedPair):
-            kind = _ResolvedText if isinstance(value, str) else _ResolvedPair
-            object.__setattr__(self, name, kind(value))
+        if given is None or (isinstance(given, _ResolvedText | _ResolvedPair) and given.by != by):
+            object.__setattr__(self, name, resolved(value, by))
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """The options that were not given, but follow from another one, and by what value of it."""
+        values = {each.name: getattr(self, each.name) for each, _ in declared(self)}
+        return {n: v.by for n, v in values.items() if isinstance(v, _ResolvedText | _ResolvedPair)}
 
 
 def declared(spec: Any) -> Iterator[tuple[Field[Any], Option]]:

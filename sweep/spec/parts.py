@@ -3,11 +3,14 @@
 A `SweepSpec` is all parts in one, so that it may be given wherever one of them is asked for.
 """
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
+from probes.point import TODAY, Definition
 from sweep.errors import SpecError
-from sweep.spec.kinds import Choice, Flag, Interval, Numbers, Range, Text
+from sweep.spec.kinds import Choice, Duration, Flag, Interval, Numbers, Range, Text
 from sweep.spec.options import AUTO, AXES, NONE, Part, option
 from sweep.spec.secrets import holds_secret
 
@@ -19,6 +22,8 @@ IMAGES = Range(16, 10_000_000)
 POINTS = Range(1, 1_000_000)
 CONCURRENCY = Range(1, 10_000)
 RESIZE = Range(2, 512)
+SHARE = Range(0, 1, whole=False, above=True)
+VERSION = Range(1, 1_000_000)
 ACTIVATION = Choice(("tanh", "relu", "erf", "arctan"))
 STUDY_FROM = "env:"  # NAME: where the study's URL stands
 # Protocols by name: options that a sweep begins with.
@@ -34,6 +39,11 @@ PRESETS: dict[str, dict[str, Any]] = {
     }
 }
 _DEFAULT_DEPTH = (5, 60)  # unless there are widths to count
+# Versions of what a sweep writes down, that are known here.
+_DEFINITIONS, _SEQUENCES = (1,), (1,)
+_NOT_KNOWN = (
+    "the sweep's definition of {} is of version {}, which is not known here: install a newer version of this tool"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +63,7 @@ class Space(Part):
     seed: int = option(0, Range(0, 2**31 - 1), "Of everything random.")
 
     def _resolve(self) -> None:
-        self._default("depth", _DEFAULT_DEPTH)
+        self._default("depth", _DEFAULT_DEPTH, by=None)
 
     @property
     def free_axes(self) -> list[str]:
@@ -69,16 +79,33 @@ class Data(Part):
 
     dataset: str = option(
         "digits",
-        Text("NAME|FILE.npz"),
-        "digits, mnist, fashion-mnist, cifar10 (grey), cifar10-rgb, noise, or an .npz with train_images, "
-        "train_labels, test_images, test_labels.",
+        Text("NAME|FILE.npz|FILE.py:FUNCTION"),
+        "digits, mnist, fashion-mnist, cifar10 (grey), cifar10-rgb, noise, an .npz with train_images, train_labels, "
+        "test_images, test_labels, or a function that returns these four arrays.",
         measured=True,
         place=True,
+        local=True,
     )
     data_dir: str = option("data", Text("DIR"), "Where torchvision's data sets are.", place=True, local=True)
     download: bool = option(False, Flag(), "Whether they may be fetched.", place=True, local=True)
     images: int = option(4096, IMAGES, "Training images used by the probe.", measured=True)
     resize: int | None = option(None, RESIZE, "Pool or enlarge images to N x N.", measured=True)
+    fingerprint: str | None = None  # of the images and labels; None: not loaded yet, or a sweep of before there was one
+
+    def _refuse(self) -> None:
+        if self.fingerprint is not None and not re.fullmatch("[0-9a-f]{32}", str(self.fingerprint)):
+            raise SpecError("`fingerprint` must be 32 hexadecimal digits")
+
+    @property
+    def data(self) -> str:
+        """The data set as messages name it: with its fingerprint, where that is known."""
+        return self.dataset + (f" ({self.fingerprint})" if self.fingerprint else "")
+
+    def has_data_of(self, other: "Data") -> bool:
+        """Whether two specs are about the same data: by its content, or by its name where that is not known."""
+        if self.fingerprint and other.fingerprint:
+            return self.fingerprint == other.fingerprint
+        return Path(self.dataset).name == Path(other.dataset).name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,10 +195,15 @@ class Probing(Part):
         "float32", Choice(("float32", "bfloat16")), "Of the products that train the cascade.", measured=True
     )
 
+    definition: Definition = TODAY  # of the margin
+
     def _resolve(self) -> None:
-        self._default("statistic", "cascade_horizon" if self.probe == "cascade" else "direct_horizon")
+        self._default("statistic", "cascade_horizon" if self.probe == "cascade" else "direct_horizon", by=self.probe)
 
     def _refuse(self) -> None:
+        object.__setattr__(self, "definition", _definition(self.definition))
+        if self.definition.version not in _DEFINITIONS:
+            raise SpecError(_NOT_KNOWN.format("the margin", self.definition.version))
         if self.probe not in ("both", self.statistic.partition("_")[0]):
             raise SpecError(f"`statistic` must be one that probe {self.probe!r} measures, got {self.statistic!r}")
 
@@ -179,6 +211,20 @@ class Probing(Part):
     def by_horizon(self) -> bool:
         """Whether the margin is that of a horizon, rather than a score minus its threshold."""
         return self.statistic.endswith("_horizon")
+
+    def threshold_of(self, statistic: str) -> float:
+        """Return the retained information below which a statistic counts a signal as lost."""
+        return self.definition.threshold(statistic) if self.threshold is None else self.threshold
+
+
+def _definition(data: Any) -> Definition:
+    """Return the definition of a margin, which a file has as a table."""
+    if isinstance(data, Definition):
+        return data
+    if not isinstance(data, dict) or set(data) != {f.name for f in fields(Definition)}:
+        raise SpecError("`definition` must be a definition of the margin that is known here")
+    version = VERSION.check("definition", data["version"])
+    return Definition(version, **{n: SHARE.check(f"definition of {n}", v) for n, v in data.items() if n != "version"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,8 +259,11 @@ class Search(Part):
         changeable=True,
     )
     first_points: int | None = None  # the budget that the sweep began with: a grid is refined, not redrawn
+    sequence: int = 1  # version of the places and seeds of `sweep.spec.design`
 
     def _refuse(self) -> None:
+        if VERSION.check("sequence", self.sequence) not in _SEQUENCES:
+            raise SpecError(_NOT_KNOWN.format("the points", self.sequence))
         if self.first_points is None:
             object.__setattr__(self, "first_points", self.points)
         POINTS.check("first_points", self.first_points)
@@ -291,6 +340,13 @@ class Resources(Part):
         changeable=True,
     )
     address: str | None = option(None, Text("ADDRESS"), "Ray cluster to join (auto: the one here).", changeable=True)
+    time_limit: str | None = option(
+        None,
+        Duration(),
+        "Stop after that time, with all that was measured stored, and go on with `sweep resume`; default: none, in a "
+        "SLURM job its own.",
+        changeable=True,
+    )
 
     @property
     def is_here(self) -> bool:

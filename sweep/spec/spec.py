@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from probes.point import FIRST
 from sweep.errors import SpecError
 from sweep.spec.experiment import Workload
-from sweep.spec.options import changeable, declared
+from sweep.spec.options import changeable, declared, resolved
 from sweep.spec.parts import Storage
 
 
@@ -35,7 +36,7 @@ class SweepSpec(Storage, Workload):
 
     def as_json(self) -> str:
         """What `from_json` reads."""
-        return json.dumps(asdict(self), indent=1) + "\n"
+        return json.dumps({**asdict(self), "resolved": self.resolved}, indent=1) + "\n"
 
     def save(self, path: Path) -> None:
         """Write as JSON."""
@@ -70,8 +71,13 @@ class SweepSpec(Storage, Workload):
             data = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise SpecError(f"{name!r} cannot be read: {' '.join(str(error).split())}") from None
-        names = {f.name for f in fields(cls)}
-        unknown = set(data) - names if isinstance(data, dict) else {"(not a table)"}
-        if unknown:
+        if not isinstance(data, dict):
+            raise SpecError(f"{name!r} holds no table")
+        follows = data.pop("resolved", {})
+        if unknown := set(data) - {f.name for f in fields(cls)}:
             raise SpecError(f"{name!r} holds what is no option: {', '.join(sorted(map(repr, unknown)))[:200]}")
+        data.setdefault("definition", FIRST)
+        for key, by in follows.items() if isinstance(follows, dict) else ():
+            if isinstance(data.get(key), str | list) and isinstance(by, str | int | None):
+                data[key] = resolved(data[key], by)
         return cls(**data)

@@ -35,7 +35,7 @@ class PartFormat:
     """
 
     def __init__(self, digest: str = "") -> None:
-        self._digest = digest
+        self.digest = digest
         self._good: pa.Schema | None = None  # the last that was checked: most parts have the same
 
     def write(self, folder: Folder, table: pa.Table) -> str:
@@ -46,7 +46,7 @@ class PartFormat:
         StoreError
             It cannot be written.
         """
-        table = table.replace_schema_metadata({"schema_version": SCHEMA_VERSION, "sweep": self._digest})
+        table = table.replace_schema_metadata({"schema_version": SCHEMA_VERSION, "sweep": self.digest})
         buffer = pa.BufferOutputStream()
         # Of so few rows neither a dictionary nor statistics are of use; reading is faster without.
         pq.write_table(table, buffer, use_dictionary=False, write_statistics=False)
@@ -91,8 +91,8 @@ class PartFormat:
         if version != SCHEMA_VERSION:
             raise NotAPart(f"of version {version[:20]} of the format, this is version {SCHEMA_VERSION}")
         digest = about.get(b"sweep", b"").decode(errors="replace")
-        if self._digest and digest and digest != self._digest:
-            raise NotAPart(f"of another sweep, {digest[:40]}; this is {self._digest}")
+        if self.digest and digest and digest != self.digest:
+            raise NotAPart(f"of another sweep, {digest[:40]}; this is {self.digest}")
         _check_types(schema)
 
 

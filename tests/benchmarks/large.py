@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from probes.point import NEEDED, THRESHOLDS, Point
+from probes.point import TODAY, Point
 from sweep.bench.bench import machine
 from sweep.bench.figure import Figure
 from sweep.execution.recorder import Recorder
@@ -54,7 +54,7 @@ def make(folder: Path, points: int, pack: int) -> Store:
         m = made_up(Point(w, b, int(random.integers(spec.depth[0], spec.depth[1] + 1)), seed))
         depth, horizon = m.point.depth, float(true_horizon(w, b))
         layers = np.arange(1, depth + 1)
-        lasts = THRESHOLDS["direct_horizon"] ** (layers / (NEEDED["direct_horizon"] * horizon))
+        lasts = TODAY.threshold("direct_horizon") ** (layers / (TODAY.share("direct_horizon") * horizon))
         profile = lasts + random.normal(0, 0.005, depth)
         direct = np.full(depth, np.nan)
         at = np.unique(np.geomspace(1, depth, DECODED).round().astype(int)) - 1

@@ -29,6 +29,7 @@ NODE_DIED = "ActorDiedError: The actor died because its node has died. Node Id: 
 WORKER_DIED = "ActorDiedError: The actor died unexpectedly before finishing this task: its process has died."
 _TIMED = (  # modules whose `time` is the virtual clock
     "sweep.execution.capacity",
+    "sweep.execution.deadline",
     "sweep.execution.searcher",
     "sweep.execution.trainable",
     "sweep.measuring.rehearsal",

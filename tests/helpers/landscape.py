@@ -3,7 +3,7 @@
 import numpy as np
 
 from probes import Measurement, Point
-from probes.point import NEEDED
+from probes.point import TODAY
 
 # Ranges of sweeps with every number of free axes.
 FIXED: list[dict] = [
@@ -37,7 +37,7 @@ def made_up(point, cap=np.inf, status="ok"):
     horizon = min(horizon, cap * point.depth)
     values = {
         "direct_retained": 0.3,
-        "direct_horizon": NEEDED["direct_horizon"] * horizon,
+        "direct_horizon": TODAY.share("direct_horizon") * horizon,
         "direct_horizon_censored": censored,
         "margin": float(np.log(horizon / point.depth)),
         "margin_censored": censored,
@@ -61,7 +61,7 @@ def made_up_sweep(path, spec=None, count=64, cap=np.inf, failed=0, rows_a_part=1
     spec = spec or SweepSpec(points=max(count, 1))
     path.mkdir()
     spec.save(path / SPEC_FILE)
-    store = Store(path)
+    store = Store(path, spec.digest)
     store.create()
     rng, rows = np.random.default_rng(0), []
     for i in range(count):

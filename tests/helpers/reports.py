@@ -17,9 +17,9 @@ def spec_of(fixed, **more):
     return SweepSpec(points=1 if len(fixed) == 3 else 30, **fixed, **more)
 
 
-def trained_sweep(path):
+def trained_sweep(path, **options):
     """Make a sweep that trained half of its networks, some of them on another host."""
-    results = made_up_sweep(path, SweepSpec(points=1, train="boundary"), count=0)
+    results = made_up_sweep(path, SweepSpec(points=1, train="boundary", **options), count=0)
     rng, rows = np.random.default_rng(0), []
     for i in range(60):
         point = Point(float(rng.uniform(0.5, 2.5)), float(rng.uniform(0.05, 1)), int(rng.integers(5, 61)), i)

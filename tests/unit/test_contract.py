@@ -15,9 +15,9 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 NAME_THE_WHOLE_SPEC = {  # all others take the part of it that they need
     "sweep",
-    *("sweep.bench.orchestration", "sweep.bench.plain_tune"),
+    "sweep.bench.orchestration",
     *("sweep.cli.launch", "sweep.cli.machine", "sweep.cli.options", "sweep.cli.running"),
-    *("sweep.execution.driver", "sweep.execution.runner", "sweep.execution.tuner"),
+    *("sweep.execution.driver", "sweep.execution.preview", "sweep.execution.runner", "sweep.execution.tuner"),
     *("sweep.results.merge", "sweep.results.results"),
     *("sweep.search.journal", "sweep.search.record", "sweep.search.study"),
     "sweep.storage.home",

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sweep.cli.main import main
-from sweep.spec.kinds import Choice, Flag, Interval, Numbers, Range, Text
+from sweep.spec.kinds import Choice, Duration, Flag, Interval, Numbers, Range, Text
 from sweep.spec.options import declared
 from sweep.spec.spec import SweepSpec
 
@@ -61,6 +61,8 @@ def wrong_values(kind):
             return ["", "BEST", "tanh2", "none,all", "\u2603"]
         case Text():
             return ["", "a\0b"]
+        case Duration():
+            return ["", "3", "h", "1.5h", "-1h", "soon", "0s"]
     return []
 
 
@@ -72,6 +74,7 @@ def is_told(kind, value, error):
         Numbers: lambda: [str(kind.each)],
         Choice: lambda: kind.words,
         Text: lambda: ["must be"],
+        Duration: lambda: [str(kind)],
     }[type(kind)]()
     given = [value] if isinstance(value, str) else value
     return all(word in error for word in allowed) and any(repr(v)[1:-1][:80] in error for v in given)
@@ -141,7 +144,9 @@ toml_values = st.one_of(
     text=st.one_of(
         st.builds(
             lambda name, value: f"{name} = {value}",
-            st.sampled_from(sorted(n for n, kind in OPTIONS.items() if not isinstance(kind, Text | Flag | Numbers))),
+            st.sampled_from(
+                sorted(n for n, kind in OPTIONS.items() if not isinstance(kind, Text | Flag | Numbers | Duration))
+            ),
             toml_values,
         ),
         st.sampled_from(

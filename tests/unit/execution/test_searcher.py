@@ -4,6 +4,7 @@ from ray.tune.search import Searcher
 from probes import Measurement, Point
 from sweep.errors import StoreError
 from sweep.execution.capacity import Capacity
+from sweep.execution.deadline import Deadline
 from sweep.execution.packing import Packer
 from sweep.execution.recorder import Recorder
 from sweep.execution.searcher import PackSearcher
@@ -43,7 +44,7 @@ def make(tmp_path, parts):
         planner = Planner(SweepStudy(spec, tmp_path), lambda: 4, lambda: capacity.slots)
         recorder = Recorder(parts, lambda rows: None)
         made.append((planner, recorder))
-        return PackSearcher(planner, packer, capacity, recorder, retries)
+        return PackSearcher(planner, packer, capacity, recorder, retries, Deadline())
 
     yield make
     for planner, recorder in made:

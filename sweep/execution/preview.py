@@ -1,0 +1,119 @@
+"""What `sweep run` would do, without doing it."""
+
+import math
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from probes.point import Point
+from sweep.execution.capacity import Capacity
+from sweep.execution.cost import cost_of_point, guessed_speeds
+from sweep.execution.deadline import time_left
+from sweep.execution.packing import Packer, fitting_pack
+from sweep.limits import cores
+from sweep.measuring.settings import probe_settings
+from sweep.spec.design import budget, grid_axes
+from sweep.spec.experiment import Workload
+from sweep.spec.spec import SweepSpec
+from sweep.text import duration, printable
+
+if TYPE_CHECKING:
+    from probes import Images
+
+_PATIENCE = 30.0  # seconds that a measurement may take, by a guess
+_DEPTHS = 16  # that the mean cost of a point is taken over
+
+
+def preview(spec: SweepSpec, images: "Images", directory: Path) -> dict[str, str]:
+    """Return what a sweep would do, by what of it: points, trials, memory, expected time, places of files.
+
+    On this machine, a point is measured for the expected time; a cluster is not joined.
+    """
+    points = budget(spec) * spec.replicas
+    told = {"points": _points(spec, points), "data": f"{printable(spec.dataset)}, {_data(images)}"}
+    if spec.is_here:
+        capacity = Capacity(spec, lambda: [(cores(), _gpus())])
+        packer = Packer(
+            spec, cost_of_point(spec, images), guessed_speeds(capacity), fitting_pack(spec, images, capacity)
+        )
+        pack = packer.size(capacity.slots)
+        told |= {
+            "trials": f"about {math.ceil(points / pack)} of up to {pack} points, {capacity.slots} at once",
+            "device": _device(capacity),
+            "memory": _memory(spec, images, capacity, pack),
+            "time": _expected(spec, images, capacity, points),
+        }
+    else:
+        told |= {
+            "trials": f"on the cluster at {printable(str(spec.address))}, as many at once as there is room for",
+            "time": "not known: the cluster is not joined for this",
+        }
+    if (limit := time_left(spec)) is not None:
+        told["limit"] = f"{duration(limit)}, after which the sweep stops, to be resumed"
+    told["results"] = printable(spec.storage or str(directory))
+    told["study"] = printable(spec.study or f"a journal in {directory}")
+    return told
+
+
+def _points(spec: Workload, points: int) -> str:
+    ranges = [f"{name} {low:g} to {high:g}" for name, (low, high) in _axes(spec).items()]
+    if spec.search == "grid":
+        ranges.append("a grid of " + " x ".join(str(len(v)) for v in grid_axes(spec).values()))
+    trained = {"none": "", "boundary": ", those near the boundary trained", "all": ", all trained"}[spec.train]
+    return f"{points} ({', '.join(ranges)}; search: {spec.search}{trained})"
+
+
+def _axes(spec: Workload) -> dict[str, tuple[float, float]]:
+    return {"sigma_w": spec.sigma_w, "sigma_b": spec.sigma_b, "depth": spec.depth}
+
+
+def _data(images: "Images") -> str:
+    return f"{len(images.train)} training and {len(images.test)} test images of {images.pixels} numbers"
+
+
+def _gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def _device(capacity: Capacity) -> str:
+    if not capacity.gpus:
+        return f"{capacity.cpus:g} of {cores()} cores a trial, no GPU"
+    return f"{capacity.gpus:g} of {_gpus()} GPUs and {capacity.cpus:g} of {cores()} cores a trial"
+
+
+def _memory(spec: Workload, images: "Images", capacity: Capacity, pack: int) -> str:
+    from probes.memory import peak_bytes
+
+    device, threads = "cuda" if capacity.gpus else "cpu", max(1, math.floor(capacity.cpus))
+    needed = peak_bytes(probe_settings(spec), images, spec.depth[1], pack, device, threads)
+    return f"up to {needed / 2**30:.1f} GiB a trial, of the deepest networks"
+
+
+def _expected(spec: Workload, images: "Images", capacity: Capacity, points: int) -> str:
+    """Measure a network of middle depth, and say how long all of them will take."""
+    import torch
+
+    from sweep.execution.trainable import make_prober
+
+    cost = cost_of_point(spec, images)
+    low, high = spec.depth
+    depths = [round(low + (high - low) * (i + 0.5) / _DEPTHS) for i in range(_DEPTHS)]
+    middle = depths[_DEPTHS // 2]
+    if cost(middle) / guessed_speeds(capacity)[capacity.kinds[0]] > _PATIENCE:
+        return "not known: to measure one network takes long"
+    threads = torch.get_num_threads()
+    try:
+        prober = make_prober(images, probe_settings(spec), max(1, math.floor(capacity.cpus)), capacity.gpus)
+        started = time.monotonic()
+        point = Point(sum(spec.sigma_w) / 2, sum(spec.sigma_b) / 2, middle, spec.seed)
+        measured = prober.probe([point])
+        trains = spec.train != "none"
+        for _ in prober.train(measured, doubtful=[point]) if trains else ():
+            pass
+        took = time.monotonic() - started
+    finally:
+        torch.set_num_threads(threads)
+    mean = sum(map(cost, depths)) / len(depths) / cost(middle) * took
+    return f"about {duration(points * mean / capacity.slots)} ({took:.2g} s for a network of {middle} layers, alone)"

@@ -1,0 +1,88 @@
+"""Sweeps in the kernel of a notebook, which has an event loop of its own, and is left as it was."""
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from tests.helpers import ROOT
+
+FOUND = """
+import asyncio, logging, os, random, signal
+import numpy as np, torch
+def state():
+    return (
+        dict(os.environ), os.getcwd(),
+        random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist(),
+        {n: logging.getLogger(n).level for n in ("ray", "ray.tune", "optuna", "torch")},
+        [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGTSTP)],
+    )
+import sweep
+spec = sweep.SweepSpec(points=6, probe="direct", images=200, depth=(3, 9), cpus_per_trial=0.5)
+assert asyncio.get_event_loop().is_running()
+"""
+FIRST = """
+before = state()
+results = sweep.run(spec, "first", quiet=False)
+for was, now in zip(before, state()):
+    assert was == now, (was, now)
+results
+"""
+FIGURE = """
+import matplotlib
+%matplotlib inline
+from matplotlib import pyplot
+figure, ax = pyplot.subplots()
+sweep.plots.phase(results.points, results.boundary, ax=ax);
+"""
+SECOND = """
+import ray
+assert not ray.is_initialized()
+assert len(sweep.run(spec, "second").points) == 6
+"""
+JOINED = """
+ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+node = ray.get_runtime_context().get_node_id()
+assert len(sweep.run(spec, "third").points) == 6
+assert ray.is_initialized() and ray.get_runtime_context().get_node_id() == node
+import dataclasses
+try:
+    sweep.run(dataclasses.replace(spec, address="10.0.0.1:6379"), "fourth")
+except sweep.SpecError as error:
+    print(error)
+ray.shutdown()
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    cells = [nbformat.v4.new_code_cell(source) for source in (FOUND, FIRST, FIGURE, SECOND, JOINED)]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    folder = tmp_path_factory.mktemp("notebook")
+    resources = {"metadata": {"path": str(folder)}}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))
+        NotebookClient(notebook, timeout=300, kernel_name="python3", resources=resources).execute()
+    return notebook.cells
+
+
+def outputs(cell, kind):
+    return [o for o in cell.outputs if o.output_type == kind]
+
+
+def test_a_sweep_shows_a_bar_and_its_results(run):
+    written = "".join(o.text for o in outputs(run[1], "stream"))
+    assert "6/6" in written and "points" in written
+    assert "\x1b[" not in written  # no drawing as on a terminal
+    (shown,) = outputs(run[1], "execute_result")
+    assert "<table" in shown.data["text/html"] and shown.data["text/plain"].startswith("<Results of ")
+    assert "6 points" in shown.data["text/plain"]
+
+
+def test_a_figure_is_shown(run):
+    (shown,) = outputs(run[2], "display_data")
+    assert len(shown.data["image/png"]) > 1000 and "Axes" not in str(outputs(run[2], "execute_result"))
+
+
+def test_a_ray_that_runs_already_is_joined_and_left_running(run):
+    written = "".join(o.text for o in outputs(run[4], "stream") if o.name == "stdout")
+    assert "`address` must be left out where the program has joined a Ray, got '10.0.0.1:6379'" in written

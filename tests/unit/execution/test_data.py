@@ -1,0 +1,146 @@
+"""A sweep knows its data: by content, whatever the name, on one machine and on another."""
+
+import json
+import logging
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import sweep
+from probes import images_of
+from probes.own_data import ARRAYS
+from sweep import Rehearsal, SpecError, SweepSpec
+from sweep.analysis.compare import compare
+from sweep.analysis.difference import diff
+from sweep.cli.main import main
+from sweep.results.merge import merge
+from tests.helpers.reports import trained_sweep
+
+SPEC = SweepSpec(points=4, depth=(2, 6), images=64, probe="direct")
+MAKE = Rehearsal(seconds=0.1)
+
+
+def arrays(seed=0):
+    random = np.random.default_rng(seed)
+    return (
+        *(random.integers(0, 256, (80, 4, 4), dtype=np.uint8), random.integers(0, 3, 80)),
+        *(random.integers(0, 256, (40, 4, 4), dtype=np.uint8), random.integers(0, 3, 40)),
+    )
+
+
+def save(path, seed=0):
+    np.savez(path, **dict(zip(ARRAYS, arrays(seed), strict=True)))
+    return str(path)
+
+
+def run(path, dataset, **options):
+    return sweep.run(SweepSpec(**{**SPEC.__dict__, "dataset": dataset, **options}), path, make=MAKE)
+
+
+def test_data_from_a_program(without_ray, tmp_path):
+    path = tmp_path / "sweep"
+    results = sweep.run(SPEC, path, images=arrays(), make=MAKE)
+    assert results.spec.dataset == "python:images" and len(results.points) == 4
+    again = sweep.resume(path, points=6, images=images_of(*arrays(), name="other"), make=MAKE)
+    assert len(again.points) == 6 and again.spec.dataset == "python:images"
+    with pytest.raises(SpecError, match="'images' came from a program: it is to be given again, as `images`"):
+        sweep.resume(path, points=8, make=MAKE)
+    with pytest.raises(SpecError, match="must hold the images and labels that this sweep measured"):
+        sweep.resume(path, points=8, images=arrays(1), make=MAKE)
+    for wrong, match in ((5, "got int"), (arrays()[:2], "got tuple")):
+        with pytest.raises(SpecError, match=f"`images` must be a probes.Images or train_images, .*, {match}"):
+            sweep.run(SPEC, tmp_path / "no", images=wrong)
+
+
+def test_images_that_are_a_data_set_are_not_resized(without_ray, tmp_path):
+    spec = SweepSpec(**{**SPEC.__dict__, "resize": 2})
+    with pytest.raises(SpecError, match="`resize` must be left out"):
+        sweep.run(spec, tmp_path / "no", images=images_of(*arrays()))
+    assert sweep.run(spec, tmp_path / "sweep", images=arrays(), make=MAKE).spec.resize == 2
+
+
+def test_the_file_changed_under_the_sweep(without_ray, tmp_path):
+    path, name = tmp_path / "sweep", save(tmp_path / "images.npz")
+    run(path, name)
+    save(tmp_path / "images.npz", seed=1)
+    done = CliRunner().invoke(main, ["resume", str(path), "--points", "6"])
+    assert done.exit_code == 2 and "'--dataset': '" in done.stderr
+    assert "must hold the images and labels that this sweep measured, but holds others" in done.stderr
+    elsewhere = save(tmp_path / "found again.npz")
+    assert len(sweep.resume(path, points=6, dataset=elsewhere, make=MAKE).points) == 6
+    assert sweep.load(path).spec.dataset == name
+
+
+def test_two_names_of_the_same_data_and_one_name_of_two(without_ray, tmp_path):
+    for folder, seed in (("one", 0), ("other", 1)):
+        (tmp_path / folder).mkdir()
+        save(tmp_path / folder / "images.npz", seed)
+    save(tmp_path / "copy.npz")
+    one, other = (run(tmp_path / f"sweep {n}", str(tmp_path / n / "images.npz")) for n in ("one", "other"))
+    copy = run(tmp_path / "sweep copy", str(tmp_path / "copy.npz"), seed=5)
+    assert one.spec.digest == copy.spec.digest != other.spec.digest
+    assert len(merge([one.path, copy.path], tmp_path / "merged").points) == 8
+    with pytest.raises(SpecError, match=r"must have measured the same to be merged: .* has dataset '.*images.npz \("):
+        merge([one.path, other.path], tmp_path / "never")
+
+
+def test_comparisons_of_other_data(tmp_path):
+    def made(folder, fingerprint):
+        return trained_sweep(tmp_path / folder, dataset="x.npz", fingerprint=fingerprint)
+
+    one, other, same = made("one", "0" * 32), made("other", "1" * 32), made("same", "0" * 32)
+    with pytest.raises(SpecError, match="`truth` must be a sweep of the same data, got 'x.npz .1111"):
+        compare(one, other)
+    assert compare(one, same).info["points"] == 30
+    assert diff(one, other).differs["dataset"] == (f"x.npz ({'0' * 32})", f"x.npz ({'1' * 32})")
+    assert "dataset" not in diff(one, same).differs
+
+
+def test_a_sweep_of_before_merges_with_one_of_today(make_sweep, tmp_path):
+    before = make_sweep(SweepSpec(points=20, sigma_w=(0.5, 1.5)), count=20, folder="before")
+    today = make_sweep(SweepSpec(points=20, fingerprint="a" * 32), count=20, folder="today")
+    assert before.spec.digest != today.spec.digest
+    for order, folder in (((before, today), "a"), ((today, before), "b")):
+        both = merge([s.path for s in order], tmp_path / folder)
+        assert both.spec.fingerprint is None and both.spec.digest == before.spec.digest
+        assert len(both.points) == 40 and not both.damaged
+
+
+def test_a_function_in_a_file(without_ray, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save("images.npz")
+    (tmp_path / "mine.py").write_text(
+        "import numpy as np\n"
+        "def data():\n"
+        "    print('was run')\n"
+        "    with np.load('images.npz') as f:\n"
+        "        return f['train_images'], f['train_labels'], f['test_images'], f['test_labels']\n"
+    )
+    results = run(tmp_path / "sweep", "mine.py:data")
+    assert results.spec.dataset == f"{tmp_path}/mine.py:data"
+    done = CliRunner().invoke(main, ["resume", str(results.path), "--points", "6"])
+    assert done.exit_code == 2 and "is a program, which is run only where it is named anew: --dataset" in done.stderr
+    assert "was run" not in done.output
+    assert len(sweep.resume(results.path, points=6, dataset="mine.py:data", make=MAKE).points) == 6
+    assert len(sweep.resume(results.path, points=7, dataset="images.npz", make=MAKE).points) == 7
+
+
+def test_a_sweep_of_before_takes_no_other_data(without_ray, tmp_path):
+    path = run(tmp_path / "sweep", save(tmp_path / "a.npz")).path
+    spec = json.loads((path / "spec.json").read_text())
+    (path / "spec.json").write_text(json.dumps({**spec, "fingerprint": None}))
+    with pytest.raises(SpecError, match="`dataset` of a sweep that does not know the content of its data"):
+        sweep.resume(path, dataset=save(tmp_path / "b.npz"))
+
+
+def test_another_version_is_told_of(without_ray, tmp_path, caplog):
+    path = run(tmp_path / "sweep", "digits").path
+    sweep.resume(path, points=5, make=MAKE)
+    assert "began with" not in caplog.text
+    began = json.loads((path / "versions.json").read_text())
+    (path / "versions.json").write_text(json.dumps({**began, "torch": "1.0\x1b[2J"}))
+    with caplog.at_level(logging.WARNING):
+        sweep.resume(path, points=6, make=MAKE)
+    (said,) = [r.getMessage() for r in caplog.records if "began with" in r.getMessage()]
+    assert said.startswith("the sweep began with torch 1.0") and "\x1b" not in said and "here is" in said
