@@ -8,7 +8,7 @@ from sweep.spec.kinds import Range
 from sweep.spec.options import AUTO
 
 
-class Number(click.ParamType):
+class Number(click.ParamType):  # type: ignore[type-arg]  # no generic before click 8.2
     """A number within a `Range`, or a word that stands for a value: ``auto`` for None, ``all`` for the largest."""
 
     name = "number"
@@ -33,7 +33,7 @@ class Number(click.ParamType):
         return ("N" if self.allowed.whole else "X") + (f"|{self.word}" if self.word else "")
 
 
-class Numbers(click.ParamType):
+class Numbers(click.ParamType):  # type: ignore[type-arg]  # no generic before click 8.2
     """Numbers within a `Range` with commas between them."""
 
     name = "numbers"

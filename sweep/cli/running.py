@@ -76,6 +76,7 @@ def run_command(
 @bad_input_is_usage
 def resume_command(
     ctx: click.Context,
+    /,
     directory: str,
     retry_failed: bool,
     log: tuple[str, ...],
