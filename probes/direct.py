@@ -27,8 +27,8 @@ from dataclasses import dataclass, field
 import torch
 
 from probes import entropy
+from probes.definition import MIN_HORIZON
 from probes.networks import Network
-from probes.point import MIN_HORIZON
 from probes.products import gram, matmul
 from probes.settings import CERTAINTY, FEW_IMAGES, ProbeSettings
 

@@ -10,8 +10,6 @@ MAX_SIGMA = 20.0  # far beyond every phase boundary; keeps quadrature and float3
 MAX_DEPTH = 2000
 MAX_SEED = 2**53 - 1  # exact in JSON, in double precision and in every dataframe
 REACH = 3  # the direct probe follows a network to this multiple of its depth in search of its horizon
-MIN_HORIZON = 0.5  # in layers; a shorter one counts as this
-HORIZONS = ("direct_horizon", "cascade_horizon")  # statistics that are a number of layers
 _NESTED = ("mlp", "conv", "resnet")  # architectures in which a deeper network contains the shallower one
 
 
@@ -25,55 +23,6 @@ def reach(architecture: str, depth: int, widths: Sequence[int] | None = None) ->
     if not nested(architecture):
         return depth
     return min(REACH * depth, len(widths)) if widths else REACH * depth
-
-
-@dataclass(frozen=True)
-class Definition:
-    """What the margin of a network means: written down with every sweep, so that other defaults move no old boundary.
-
-    Attributes
-    ----------
-    version:
-        Of the formula. 1: log(horizon / (share * depth)) of a horizon, score - threshold of a score.
-    direct_share, cascade_share:
-        Share of its depth that a trainable network's horizon reaches.
-    direct_horizon, direct_retained, cascade_horizon, cascade_retained:
-        Thresholds, by statistic: retained information below which a signal counts as lost.
-    """
-
-    version: int
-    direct_share: float
-    cascade_share: float
-    direct_horizon: float
-    direct_retained: float
-    cascade_horizon: float
-    cascade_retained: float
-
-    def share(self, statistic: str) -> float:
-        """Return the share of its depth that a trainable network's horizon reaches, for one of `HORIZONS`."""
-        return {"direct_horizon": self.direct_share, "cascade_horizon": self.cascade_share}[statistic]
-
-    def threshold(self, statistic: str) -> float:
-        """Return the retained information below which a signal counts as lost."""
-        return float(getattr(self, statistic))
-
-    def margin(self, statistic: str, horizon: float, depth: float) -> float:
-        """Return the margin of a horizon: log(horizon / (share * depth)); positive: predicted trainable."""
-        return math.log(max(horizon, MIN_HORIZON) / (self.share(statistic) * depth))
-
-
-# Of sweeps that say nothing of it: not to be changed. The thresholds of the direct probe are by evidence (see README),
-# those of the cascade small, since its decoders compound their errors.
-FIRST = Definition(
-    version=1,
-    direct_share=0.5,
-    cascade_share=1.0,
-    direct_horizon=0.15,
-    direct_retained=0.02,
-    cascade_horizon=0.05,
-    cascade_retained=0.05,
-)
-TODAY = FIRST  # of sweeps that begin now
 
 
 @dataclass(frozen=True, order=True)

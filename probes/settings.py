@@ -4,9 +4,9 @@ import math
 from dataclasses import dataclass, field
 
 from probes.decoders import PRECISIONS
+from probes.definition import TODAY, Definition
 from probes.layers import ACTIVATIONS
 from probes.networks import ARCHITECTURES
-from probes.point import TODAY, Definition
 from probes.training.settings import TrainingSettings
 
 PROBES = ("both", "cascade", "direct")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from probes.point import MIN_HORIZON
+from probes.definition import MIN_HORIZON
 from sweep.spec.experiment import Measuring
 
 _LIMIT = 10.0  # scores beyond are as good as infinite

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from probes.point import HORIZONS
+from probes.definition import HORIZONS
 from sweep import plots
 from sweep.analysis.statistics import STATISTICS, score
 from sweep.analysis.surface import MIN_POINTS, Surface, truth_surface

@@ -8,7 +8,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from probes.point import TODAY
+from probes.definition import TODAY
 from sweep.plots.marks import at_most
 from sweep.plots.style import (
     DASHED,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from probes.point import HORIZONS
+from probes.definition import HORIZONS
 from sweep.model.margin import MarginModel
 from sweep.report.cost import MOST_GROUPS, cost_data
 from sweep.report.data import (

@@ -8,7 +8,7 @@ import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from probes.point import FIRST
+from probes.definition import FIRST
 from sweep.errors import SpecError
 from sweep.spec.options import measured
 from sweep.spec.parts import Data, Network, Probing, Resources, Search, Space, Training

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from probes.point import TODAY, Definition
+from probes.definition import TODAY, Definition
 from sweep.errors import SpecError
 from sweep.spec.kinds import Choice, Duration, Flag, Interval, Numbers, Range, Text
 from sweep.spec.options import AUTO, AXES, NONE, Part, option

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from probes.point import FIRST
+from probes.definition import FIRST
 from sweep.errors import SpecError
 from sweep.spec.experiment import Workload
 from sweep.spec.options import changeable, declared, resolved

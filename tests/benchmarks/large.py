@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from probes.point import TODAY, Point
+from probes.definition import TODAY
+from probes.point import Point
 from sweep.bench.bench import machine
 from sweep.bench.figure import Figure
 from sweep.execution.recorder import Recorder

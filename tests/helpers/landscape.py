@@ -3,7 +3,7 @@
 import numpy as np
 
 from probes import Measurement, Point
-from probes.point import TODAY
+from probes.definition import TODAY
 
 # Ranges of sweeps with every number of free axes.
 FIXED: list[dict] = [

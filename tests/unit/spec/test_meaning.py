@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from probes.point import FIRST, TODAY, Definition
+from probes.definition import FIRST, TODAY, Definition
 from sweep.errors import SpecError
 from sweep.measuring.settings import probe_settings
 from sweep.model.estimate import PhaseModel
