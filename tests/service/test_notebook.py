@@ -1,7 +1,6 @@
 """Sweeps in the kernel of a notebook, which has an event loop of its own, and is left as it was."""
 
 import nbformat
-import pytest
 from nbclient import NotebookClient
 
 from tests.helpers import ROOT
@@ -54,36 +53,27 @@ ray.shutdown()
 """
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    cells = [nbformat.v4.new_code_cell(source) for source in (FOUND, FIRST, FIGURE, SECOND, JOINED)]
-    notebook = nbformat.v4.new_notebook(cells=cells)
-    folder = tmp_path_factory.mktemp("notebook")
-    resources = {"metadata": {"path": str(folder)}}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(ROOT))
-        NotebookClient(notebook, timeout=300, kernel_name="python3", resources=resources).execute()
-    return notebook.cells
-
-
 def outputs(cell, kind):
     return [o for o in cell.outputs if o.output_type == kind]
 
 
-def test_a_sweep_shows_a_bar_and_its_results(run):
-    written = "".join(o.text for o in outputs(run[1], "stream"))
+def test_sweeps_in_a_notebook(tmp_path, monkeypatch):
+    cells = [nbformat.v4.new_code_cell(source) for source in (FOUND, FIRST, FIGURE, SECOND, JOINED)]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    resources = {"metadata": {"path": str(tmp_path)}}
+    NotebookClient(notebook, timeout=300, kernel_name="python3", resources=resources).execute()
+    _, first, figure, _, joined = notebook.cells
+
+    written = "".join(o.text for o in outputs(first, "stream"))
     assert "6/6" in written and "points" in written
     assert "\x1b[" not in written  # no drawing as on a terminal
-    (shown,) = outputs(run[1], "execute_result")
+    (shown,) = outputs(first, "execute_result")
     assert "<table" in shown.data["text/html"] and shown.data["text/plain"].startswith("<Results of ")
     assert "6 points" in shown.data["text/plain"]
 
+    (shown,) = outputs(figure, "display_data")
+    assert len(shown.data["image/png"]) > 1000
 
-def test_a_figure_is_shown(run):
-    (shown,) = outputs(run[2], "display_data")
-    assert len(shown.data["image/png"]) > 1000 and "Axes" not in str(outputs(run[2], "execute_result"))
-
-
-def test_a_ray_that_runs_already_is_joined_and_left_running(run):
-    written = "".join(o.text for o in outputs(run[4], "stream") if o.name == "stdout")
+    written = "".join(o.text for o in outputs(joined, "stream") if o.name == "stdout")
     assert "`address` must be left out where the program has joined a Ray, got '10.0.0.1:6379'" in written
