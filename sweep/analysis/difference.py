@@ -24,6 +24,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -103,9 +104,15 @@ def diff(one: Results, other: Results, depths: Sequence[int] | None = None) -> D
     Raises
     ------
     SpecError
-        Too few points, a fixed sigma_w, ranges that do not overlap, depths outside of them.
+        Too few points, a fixed sigma_w, ranges that do not overlap, depths outside of them; other data of one name.
     """
     sweeps = (one, other)
+    names = [Path(s.spec.dataset).name for s in sweeps]
+    if names[0] == names[1] and not one.spec.has_data_of(other.spec):
+        raise SpecError(
+            f"`other` must be a sweep of the same {names[0]!r}, or of another name, got {other.spec.data!r} "
+            f"for {one.spec.data!r}"
+        )
     for s in sweeps:
         if not s.phase.enough or "sigma_w" not in s.spec.free_axes:
             raise SpecError(f"{s.home.place!r} has no boundary in sigma_w: too few points, or a fixed sigma_w")

@@ -86,14 +86,19 @@ def test_two_names_of_the_same_data_and_one_name_of_two(without_ray, tmp_path):
 
 
 def test_comparisons_of_other_data(tmp_path):
-    def made(folder, fingerprint):
-        return trained_sweep(tmp_path / folder, dataset="x.npz", fingerprint=fingerprint)
+    def made(folder, fingerprint, dataset="x.npz"):
+        return trained_sweep(tmp_path / folder, dataset=dataset, fingerprint=fingerprint)
 
     one, other, same = made("one", "0" * 32), made("other", "1" * 32), made("same", "0" * 32)
     with pytest.raises(SpecError, match="`truth` must be a sweep of the same data, got 'x.npz .1111"):
         compare(one, other)
     assert compare(one, same).info["points"] == 30
-    assert diff(one, other).differs["dataset"] == (f"x.npz ({'0' * 32})", f"x.npz ({'1' * 32})")
+    with pytest.raises(
+        SpecError, match="`other` must be a sweep of the same x.npz, or of another name, got 'x.npz .111"
+    ):
+        diff(one, other)
+    named = diff(one, made("named", "1" * 32, "y.npz"))
+    assert named.differs["dataset"] == (f"x.npz ({'0' * 32})", f"y.npz ({'1' * 32})")
     assert "dataset" not in diff(one, same).differs
 
 
