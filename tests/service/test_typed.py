@@ -1,10 +1,8 @@
 """A user's program, type-checked against the wheel as it is installed."""
 
 import shutil
-import site
 import subprocess
 import sys
-import sysconfig
 import zipfile
 
 import pytest
@@ -40,7 +38,7 @@ def python(tmp_path_factory):
     packages = folder / "env" / "lib" / version / "site-packages"
     (built,) = folder.glob("*.whl")
     zipfile.ZipFile(built).extractall(packages)
-    others = {sysconfig.get_path("purelib"), *site.getsitepackages()}
+    others = {path for path in sys.path if path.endswith("site-packages")}
     (packages / "others.pth").write_text("\n".join(sorted(others)))
     assert (packages / "sweep" / "py.typed").exists() and (packages / "probes" / "py.typed").exists()
     return folder / "env" / "bin" / "python"
