@@ -199,9 +199,9 @@ class Probing(Part):
 
     def _resolve(self) -> None:
         self._default("statistic", "cascade_horizon" if self.probe == "cascade" else "direct_horizon", by=self.probe)
+        object.__setattr__(self, "definition", _definition(self.definition))
 
     def _refuse(self) -> None:
-        object.__setattr__(self, "definition", _definition(self.definition))
         if self.definition.version not in _DEFINITIONS:
             raise SpecError(_NOT_KNOWN.format("the margin", self.definition.version))
         if self.probe not in ("both", self.statistic.partition("_")[0]):
