@@ -8,11 +8,12 @@ import socket
 import subprocess
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 
+from sweep.execution.cluster import authenticate
 from sweep.execution.ray_patches import RAY_COMMAND
 
 RAY = [*RAY_COMMAND]
@@ -79,6 +80,7 @@ class Nodes:
 
     def __init__(self, folder, port):
         self.folder, self._ports = Path(folder), itertools.count(port, 100)
+        authenticate(None)  # makes this user's token, which all of the cluster read
         self.environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
         self.nodes = []
         self.address = f"127.0.0.1:{port}"
@@ -111,11 +113,20 @@ class Nodes:
         kill([*children(node.pid), node.pid])
         node.wait(30)
 
+    def _workers(self):
+        """Return the title of each worker process, by its number."""
+        titles = {pid: _title(pid) for node in self.nodes for pid in children(node.pid)}
+        return {pid: title for pid, title in titles.items() if title.startswith(b"ray::")}
+
     def workers(self):
         """Processes that run trials."""
-        pids = [pid for node in self.nodes for pid in children(node.pid)]
-        titles = {pid: _title(pid) for pid in pids}
-        return [pid for pid, title in titles.items() if title.startswith(b"ray::") and b".train" in title]
+        return [pid for pid, title in self._workers().items() if b".train" in title]
+
+    def hold(self):
+        """Stop all workers where they are: no trial gets any further."""
+        for pid in self._workers():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
 
     def close(self):
         for node in [*self.nodes, self.head]:

@@ -175,18 +175,19 @@ def test_twenty_faults_over_a_sweep(cluster, tmp_path, seed):
 
 def test_the_head_dies(nodes, tmp_path):
     """With it the driver, who cannot go on; the sweep goes on with another cluster."""
-    first, path = nodes(), tmp_path / "sweep"
+    first, path, points = nodes(), tmp_path / "sweep", 150
     first.environment["RAY_gcs_rpc_server_reconnect_timeout_s"] = "5"  # for which Ray looks for its head; else a minute
     first.add()
-    driver = start(first, path, "--points", 60)
+    driver = start(first, path, "--points", points)
     wait_for(path, 10, driver)
+    first.hold()  # else all that is left may be measured before the driver misses the head
     kill([*children(first.head.pid), first.head.pid])
     assert driver.wait(200) != 0
     before = keys_in_parts(path)
     first.close()
     second = nodes()
     second.add()
-    finish(path, start(second, path), 60)
+    finish(path, start(second, path), points)
     assert before.keys() <= keys_in_parts(path).keys()
 
 
