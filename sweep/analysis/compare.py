@@ -100,7 +100,7 @@ def compare(results: Results, truth: Results | None = None) -> Comparison:
     scores = _scored(results, trained, same=truth is None)
     default = str(results.spec.statistic)
     if default not in scores:
-        raise SpecError(f"{results.home.place!r} must hold measured points, got none with a {default}")
+        raise SpecError(f"{results.files.location!r} must hold measured points, got none with a {default}")
     judge = Judge(other, trained, scores["xi_c"].to_numpy() if "xi_c" in scores else None)
     rows, reliability, surfaces = {}, {}, {}
     for name in map(str, scores):
@@ -137,7 +137,7 @@ def compare(results: Results, truth: Results | None = None) -> Comparison:
 
 def _trained(truth: Results) -> pd.DataFrame:
     """Return the trained rows of the truth, of which there must be some, of both outcomes."""
-    trained, where = truth.points[truth.points["trainable"].notna()], repr(truth.home.place)
+    trained, where = truth.points[truth.points["trainable"].notna()], repr(truth.files.location)
     if len(trained) < MIN_POINTS:
         raise SpecError(f"{where} must hold at least {MIN_POINTS} trained points, got {len(trained)}: see --train")
     if trained["trainable"].nunique() < 2:

@@ -115,7 +115,7 @@ def diff(one: Results, other: Results, depths: Sequence[int] | None = None) -> D
         )
     for s in sweeps:
         if not s.phase.enough or "sigma_w" not in s.spec.free_axes:
-            raise SpecError(f"{s.home.place!r} has no boundary in sigma_w: too few points, or a fixed sigma_w")
+            raise SpecError(f"{s.files.location!r} has no boundary in sigma_w: too few points, or a fixed sigma_w")
     ends = {a: _common(sweeps, a) for a in ("sigma_w", "sigma_b", "depth")}
     low, high = ends["depth"]
     chosen = sorted({round(d) for d in depths or np.geomspace(low, high, _DEPTHS)})
@@ -139,7 +139,7 @@ def diff(one: Results, other: Results, depths: Sequence[int] | None = None) -> D
         float(apart.abs().max()) if len(apart) else math.nan,
         tested["p"],
         _differs(one, other),
-        (one.home.place, other.home.place),
+        (one.files.location, other.files.location),
     )
 
 
@@ -217,6 +217,6 @@ def _differs(one: Results, other: Results) -> dict[str, tuple[Any, Any]]:
     """What may be the reason."""
     found = {n: (getattr(one.spec, n), getattr(other.spec, n)) for n in measured(one.spec)}
     found["dataset"] = ("", "") if one.spec.has_data_of(other.spec) else (one.spec.data, other.spec.data)
-    versions = [r.home.versions() or {} for r in (one, other)]
+    versions = [r.files.versions() or {} for r in (one, other)]
     found |= {f"version of {n}": (versions[0].get(n), versions[1].get(n)) for n in sorted({*versions[0], *versions[1]})}
     return {n: pair for n, pair in found.items() if pair[0] != pair[1]}

@@ -166,9 +166,9 @@ def merge_command(directories: tuple[str, ...], output: str, as_json: bool) -> N
     results = merge(directories, output)
     points, names = len(results.points), list(directories)
     if as_json:
-        click.echo(json.dumps({"directory": results.home.place, "points": points, "merged": names}))
+        click.echo(json.dumps({"directory": results.files.location, "points": points, "merged": names}))
     else:
-        click.echo(f"{points} points of {len(names)} sweeps: {results.home.place}")
+        click.echo(f"{points} points of {len(names)} sweeps: {results.files.location}")
 
 
 @click.command("diff")

@@ -61,10 +61,10 @@ def table(results: Results, seconds: float, picture: Path) -> str:
         agree = (points.loc[trained.index, "margin"] >= 0) == trained.astype(bool)
         lines.append(
             f"{len(trained)} trained, {int(trained.sum())} of them above the level of {results.level:.2f}; "
-            f"the probe was right about {int(agree.sum())} (more: sweep compare {results.home.place})"
+            f"the probe was right about {int(agree.sum())} (more: sweep compare {results.files.location})"
         )
     lines += _boundary_lines(results)
-    lines += ["", f"results   {results.home.place}", f"picture   {picture}"]
+    lines += ["", f"results   {results.files.location}", f"picture   {picture}"]
     return "\n".join(lines)
 
 

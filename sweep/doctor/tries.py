@@ -124,16 +124,16 @@ def _try_cluster(address: str) -> dict[str, str]:
 
 def _try_storage(out: str) -> dict[str, str]:
     from sweep.errors import SpecError, StoreError
-    from sweep.storage.home import Home
+    from sweep.storage.sweep_files import SweepFiles
 
     name = f"doctor-{secrets.token_hex(4)}"
     try:
-        home = Home(out)
-        home.write(name, b"well")
+        files = SweepFiles(out)
+        files.write(name, b"well")
         try:
-            whole = home.read(name) == b"well"
+            whole = files.read(name) == b"well"
         finally:
-            home.remove(name)
+            files.remove(name)
     except (SpecError, StoreError) as error:
         return _found(FAULT, str(error), "keys belong in the environment (AWS_ACCESS_KEY_ID ...); is the bucket there?")
     return _found(OK, f"{out} can be written and read") if whole else _found(FAULT, f"{out} gives back something else")

@@ -42,13 +42,13 @@ def measure(
     retry_failed: bool = False,
     log: Sequence[str] = (),
     verbose: bool = False,
-    places: Sequence[str] = (),
+    locations: Sequence[str] = (),
 ) -> None:
     """Measure what is missing of the sweep in ``path``, whose lock is held.
 
     ``make`` makes what measures points, in place of the probes; ``retry_failed`` measures points that failed once more;
     ``log`` names trackers, which are told of every point that they have not logged yet; ``verbose`` lets Tune and Ray
-    say what they have to say; ``places`` are where others look for signs of life.
+    say what they have to say; ``locations`` are where others look for signs of life.
     """
     store = Store(spec.storage or path, spec.digest)
     rows = store.read([*NEEDED, *(COLUMNS_LOGGED if log else ())]).rows.to_pylist()
@@ -60,7 +60,7 @@ def measure(
     total = study.budget * spec.replicas
     with Trackers(log, path, _name(spec, path), spec.lr) as trackers:
         trackers.stored(rows)
-        with Progress(spec, total, rows, places=places, quiet=quiet, plain=verbose) as progress:
+        with Progress(spec, total, rows, locations=locations, quiet=quiet, plain=verbose) as progress:
             if len(rows) < total and not study.stopped:
                 with terminated_is_interrupted():  # Ray takes the signal for itself, and leaves it so
                     run_trials(Sweep(spec, path, images, store, study, progress, callbacks, make, trackers, verbose))

@@ -24,9 +24,9 @@ from sweep.search.journal import JOURNAL, STUDY_NAME
 from sweep.spec.options import changeable, local
 from sweep.spec.parts import Storage
 from sweep.spec.spec import SweepSpec
-from sweep.storage.home import SPEC_FILE, VERSIONS_FILE, Home
 from sweep.storage.lock import locked
 from sweep.storage.store import Store
+from sweep.storage.sweep_files import SPEC_FILE, VERSIONS_FILE, SweepFiles
 from sweep.text import printable
 from sweep.trackers.trackers import check
 from sweep.version import installed_versions
@@ -72,8 +72,8 @@ def run(
         After Ctrl-C or SIGTERM, when what had been measured is stored.
     """
     check(log)
-    home = _home(directory)
-    spec = _with_absolute_paths(spec, home)
+    files = _files(directory)
+    spec = _with_absolute_paths(spec, files)
     if images is None:
         images = sweep_images(spec, run_code=True)
     else:
@@ -81,20 +81,20 @@ def run(
         spec = replace(spec, dataset=GIVEN + images.name)
     spec = replace(spec, fingerprint=images.fingerprint)
     _check_machine(spec, images)
-    is_new = _make_folder(home.local)
-    home.check()
-    store, places = _create_store(spec, home), home.places(spec)
-    with _alone(home, spec):
-        if home.read(SPEC_FILE) is not None:
-            raise SpecError(_HELD.format(home.place))
-        if store.read([]).seen or any(p.read(SPEC_FILE) is not None for p in places[1:]):
-            raise SpecError(f"`{_argument(spec, home)}` {places[-1].place!r} holds the results of another sweep")
-        with _undone_if_refused(home, places, is_new):
-            for place in places:
-                place.write_spec(spec)
-                place.write_versions()
-            names = [p.place for p in places]
-            measure(spec, home.local, images, quiet, callbacks, make, log=log, verbose=verbose, places=names)
+    is_new = _make_folder(files.local)
+    files.check()
+    store, copies = _create_store(spec, files), files.spec_copies(spec)
+    with _alone(files, spec):
+        if files.read(SPEC_FILE) is not None:
+            raise SpecError(_HELD.format(files.location))
+        if store.read([]).seen or any(p.read(SPEC_FILE) is not None for p in copies[1:]):
+            raise SpecError(f"`{_argument(spec, files)}` {copies[-1].location!r} holds the results of another sweep")
+        with _undone_if_refused(files, copies, is_new):
+            for copy in copies:
+                copy.write_spec(spec)
+                copy.write_versions()
+            locations = [p.location for p in copies]
+            measure(spec, files.local, images, quiet, callbacks, make, log=log, verbose=verbose, locations=locations)
     return load(directory)
 
 
@@ -108,13 +108,13 @@ def dry_run(spec: SweepSpec, directory: str | Path) -> dict[str, str]:
     """
     from sweep.execution.preview import preview
 
-    home = _home(directory)
-    spec = _with_absolute_paths(spec, home)
+    files = _files(directory)
+    spec = _with_absolute_paths(spec, files)
     images = sweep_images(spec, run_code=True)
     _check_machine(spec, images)
-    if home.read(SPEC_FILE) is not None:
-        raise SpecError(_HELD.format(home.place))
-    return preview(spec, images, Path(directory).absolute() if not home.uri else Path(home.place))
+    if files.read(SPEC_FILE) is not None:
+        raise SpecError(_HELD.format(files.location))
+    return preview(spec, images, Path(directory).absolute() if not files.uri else Path(files.location))
 
 
 def _check_machine(spec: SweepSpec, images: Images) -> None:
@@ -134,84 +134,84 @@ def _make_folder(path: Path) -> bool:
 
 
 @contextmanager
-def _undone_if_refused(home: Home, places: Sequence[Home], is_new: bool) -> Iterator[None]:
+def _undone_if_refused(files: SweepFiles, copies: Sequence[SweepFiles], is_new: bool) -> Iterator[None]:
     """Remove what was written where only the storage or the cluster could tell that something is wrong."""
     try:
         yield
     except SpecError:  # nothing was measured
-        for place in places:
-            place.remove(SPEC_FILE, VERSIONS_FILE)
+        for copy in copies:
+            copy.remove(SPEC_FILE, VERSIONS_FILE)
         for name in (JOURNAL, STUDY_NAME):
-            (home.local / name).unlink(missing_ok=True)
+            (files.local / name).unlink(missing_ok=True)
         if is_new:
-            shutil.rmtree(home.local, ignore_errors=True)
+            shutil.rmtree(files.local, ignore_errors=True)
         raise
 
 
-def _home(place: str | Path, argument: str = "out") -> Home:
-    """Return a sweep's home, of which a bad name is the user's mistake."""
+def _files(directory: str | Path, argument: str = "out") -> SweepFiles:
+    """Return a sweep's files, of which a bad name is the user's mistake."""
     try:
-        return Home(place)
+        return SweepFiles(directory)
     except StoreError as error:
         raise SpecError(f"`{argument}` {error}") from None
 
 
-def _argument(spec: Storage, home: Home) -> str:
+def _argument(spec: Storage, files: SweepFiles) -> str:
     """Return the name of the option that says where the results are."""
-    return "storage" if spec.storage and not home.uri else "out"
+    return "storage" if spec.storage and not files.uri else "out"
 
 
-def _create_store(spec: SweepSpec, home: Home) -> Store:
+def _create_store(spec: SweepSpec, files: SweepFiles) -> Store:
     """Return the store of a new sweep."""
     try:
-        store = Store(spec.storage or home.place, spec.digest)
+        store = Store(spec.storage or files.location, spec.digest)
         store.create()
     except StoreError as error:
-        raise SpecError(f"`{_argument(spec, home)}` {error}") from None
+        raise SpecError(f"`{_argument(spec, files)}` {error}") from None
     return store
 
 
-def _find_store(spec: SweepSpec, home: Home) -> Store:
+def _find_store(spec: SweepSpec, files: SweepFiles) -> Store:
     """Return the store of a sweep that goes on; one that is away is waited for: else all would be measured again."""
-    store, end = Store(spec.storage or home.place, spec.digest), time.monotonic() + _STORE_COMES_BACK
+    store, end = Store(spec.storage or files.location, spec.digest), time.monotonic() + _STORE_COMES_BACK
     for wait in count(1):
         try:
-            home.check_storage(spec)
+            files.check_storage(spec)
             store.check()
             return store
         except StoreError as error:
             if isinstance(error.__cause__, PermissionError):
-                raise SpecError(f"`{_argument(spec, home)}` {error}") from None
+                raise SpecError(f"`{_argument(spec, files)}` {error}") from None
             if time.monotonic() + wait > end:
-                raise SpecError(f"`{_argument(spec, home)}` {error}; where are the results?") from None
+                raise SpecError(f"`{_argument(spec, files)}` {error}; where are the results?") from None
             logging.getLogger(__name__).warning("WAITING FOR THE STORAGE: %s", error)
             time.sleep(wait)
     raise AssertionError("unreachable")
 
 
 @contextmanager
-def _alone(home: Home, spec: Storage) -> Iterator[None]:
+def _alone(files: SweepFiles, spec: Storage) -> Iterator[None]:
     """Hold the locks of the sweep: on this machine, and where its results are."""
     with ExitStack() as locks:
-        locks.enter_context(locked(home.local, home.place))
+        locks.enter_context(locked(files.local, files.location))
         if spec.storage:
             locks.enter_context(locked(spec.storage))
         yield
 
 
-def _with_absolute_paths(spec: SweepSpec, home: Home) -> SweepSpec:
+def _with_absolute_paths(spec: SweepSpec, files: SweepFiles) -> SweepSpec:
     """Return the spec with absolute paths, so that the sweep can be resumed from anywhere."""
     storage = spec.storage and (spec.storage if "://" in spec.storage else str(Path(spec.storage).absolute()))
-    if home.uri and storage:
+    if files.uri and storage:
         raise SpecError(f"`storage` must be left out where `out` is a URI, got {storage!r}")
-    if storage and _home(storage, "storage") == home:
+    if storage and _files(storage, "storage") == files:
         storage = None
     is_file = spec.dataset.endswith(".npz") or is_program(spec.dataset)
     return replace(
         spec,
         dataset=str(Path(spec.dataset).absolute()) if is_file else spec.dataset,
         data_dir=str(Path(spec.data_dir).absolute()),
-        storage=home.uri or storage,
+        storage=files.uri or storage,
     )
 
 
@@ -242,27 +242,27 @@ def resume(
         No sweep there, a tracker that is not installed, another driver is at it, or a change that is not allowed.
     """
     check(log)
-    home = _home(directory)
-    old = home.read_spec()
+    files = _files(directory)
+    old = files.read_spec()
     spec = _changed(old, changes)
-    home.check()
+    files.check()
     images = _images_again(spec, images, {k: changes[k] for k in local(old) if k in changes})
     check_here(spec)
-    _warn_of_other_versions(home)
-    store = _find_store(spec, home)
-    with _alone(home, spec):
+    _warn_of_other_versions(files)
+    store = _find_store(spec, files)
+    with _alone(files, spec):
         for name, reason in store.set_aside().items():
             logging.getLogger(__name__).warning("set aside: %s: %s", name, reason)
         if spec != old:
-            for place in home.places(spec):
-                place.write_spec(spec)
-        names = [p.place for p in home.places(spec)]
+            for copy in files.spec_copies(spec):
+                copy.write_spec(spec)
+        locations = [p.location for p in files.spec_copies(spec)]
         measure(
-            *(spec, home.local, images, quiet, callbacks, make),
+            *(spec, files.local, images, quiet, callbacks, make),
             retry_failed=retry_failed,
             log=log,
             verbose=verbose,
-            places=names,
+            locations=locations,
         )
     return load(directory)
 
@@ -283,9 +283,9 @@ def _images_again(spec: SweepSpec, given: Any, here: dict[str, Any]) -> Images:
     return images
 
 
-def _warn_of_other_versions(home: Home) -> None:
+def _warn_of_other_versions(files: SweepFiles) -> None:
     """Say in one line where a sweep goes on with another version of this project or of torch."""
-    began, here = home.versions() or {}, installed_versions(*_COMPARED)
+    began, here = files.versions() or {}, installed_versions(*_COMPARED)
     other = [n for n in _COMPARED if n in began and began[n] != here.get(n)]
     if other:
         told = [f"{n} {printable(str(began[n]))[:40]} (here is {here.get(n, 'none')})" for n in other]

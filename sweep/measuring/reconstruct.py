@@ -43,7 +43,7 @@ def reconstructions(results: Results, sigma_b: float, depth: int) -> Tiles:
     """
     measured = results.points[results.points["status"] == "ok"]
     if not len(measured):
-        raise SpecError(f"{results.home.place!r} must hold measured networks for reconstructions, got none")
+        raise SpecError(f"{results.files.location!r} must hold measured networks for reconstructions, got none")
     chosen = _three(measured, sigma_b, depth, results.spec.sigma_b, results.spec.depth)
     painter = Painter(results.spec)
     layers = some_layers(int(chosen["depth"].min()))

@@ -54,7 +54,7 @@ def _fitting(parts: Sequence[str], width: int) -> str:
 
 def _header(view: View, width: int) -> Text:
     """Return where, what, and for how long."""
-    text = Text(view.place, style="bold")
+    text = Text(view.location, style="bold")
     text.append(f"  {view.about}", style="dim not bold")
     since = duration(view.elapsed)
     text.truncate(max(1, width - len(since) - 2), overflow="ellipsis", pad=True)

@@ -31,7 +31,7 @@ class Progress:
     ----------
     spec, total, rows:
         Of the sweep; the points that it shall have; those that it has.
-    places:
+    locations:
         Where signs of life are written, the first one being what the sweep is called.
     quiet:
         Say nothing.
@@ -45,12 +45,12 @@ class Progress:
         total: int,
         rows: Sequence[Mapping[str, Any]],
         *,
-        places: Sequence[str] = (),
+        locations: Sequence[str] = (),
         quiet: bool = False,
         plain: bool = False,
         stream: TextIO | None = None,
     ) -> None:
-        self._spec, self._total, self._places, self._quiet = spec, total, places, quiet
+        self._spec, self._total, self._locations, self._quiet = spec, total, locations, quiet
         self._stream = stream or sys.stderr
         self._terminal = not plain and self._stream.isatty()
         self._tally = Tally(rows)
@@ -91,8 +91,8 @@ class Progress:
     def note(self, text: str) -> None:
         """Say what is being waited for."""
         self._note = text
-        if self._heartbeat is None and self._places:
-            self._heartbeat = Heartbeat(self._places, self._sign)
+        if self._heartbeat is None and self._locations:
+            self._heartbeat = Heartbeat(self._locations, self._sign)
         if self._screen:
             self._screen.open()
         elif self._bar:
@@ -144,5 +144,5 @@ class Progress:
         return Sign(self._running, rate, elapsed, self._note, self._trouble)
 
     def _view(self) -> View:
-        place = self._places[0] if self._places else ""
-        return view_of(self._spec, place, self._total, self._tally, self._estimator, self._sign())
+        location = self._locations[0] if self._locations else ""
+        return view_of(self._spec, location, self._total, self._tally, self._estimator, self._sign())

@@ -20,7 +20,7 @@ _RECENT = 60  # points
 class View:
     """What there is to be seen of a sweep."""
 
-    place: str = ""
+    location: str = ""
     about: str = ""
     total: int = 0
     done: int = 0
@@ -48,12 +48,12 @@ class View:
         return duration(self.left / self.rate) if self.rate and self.left else ("?" if self.left else "0 s")
 
 
-def view_of(spec: Experiment, place: str, total: int, tally: Tally, estimator: Estimator, sign: Sign) -> View:
+def view_of(spec: Experiment, location: str, total: int, tally: Tally, estimator: Estimator, sign: Sign) -> View:
     """Return what there is to be seen of a sweep."""
     across, up = (*spec.free_axes, "", "")[:2]
     recent = tally.told[-_RECENT:] if up else []
     return View(
-        place=printable(place),
+        location=printable(location),
         about=printable(f"{spec.dataset.rpartition('/')[2]} · {spec.architecture} {spec.activation} · {spec.search}"),
         total=total,
         done=tally.done,

@@ -35,8 +35,8 @@ class Watcher:
 
     def __init__(self, directory: str | Path) -> None:
         results = load(directory)
-        self._home, self._spec, self._store = results.home, results.spec, results.store
-        self._places = self._home.places(self._spec)
+        self._files, self._spec, self._store = results.files, results.spec, results.store
+        self._places = self._files.spec_copies(self._spec)
         self._seen: set[str] = set()
         self._behind = True  # whether there may be parts that are not read yet
         self._tally = Tally()
@@ -79,7 +79,7 @@ class Watcher:
         self._estimator.look()
         if self._behind:
             return 0.0
-        least = _LOOK_ELSEWHERE if self._home.uri else _LOOK
+        least = _LOOK_ELSEWHERE if self._files.uri else _LOOK
         return max(least, _SHARE * (time.monotonic() - started))
 
     def ending(self) -> tuple[int, str] | None:
@@ -89,7 +89,7 @@ class Watcher:
         missing = self._total - self._tally.done - self._tally.failed
         if missing <= 0:
             return 0, "done"
-        if time.monotonic() - self._heard < STALE or any(is_running(p.place) for p in self._places):
+        if time.monotonic() - self._heard < STALE or any(is_running(p.location) for p in self._places):
             return None
         self.look()  # what was stored last
         if self._trouble or self._behind:
@@ -102,7 +102,7 @@ class Watcher:
         if is_known(error):
             return 0, f"done: the boundary is known as well as was asked for; {missing} points were not needed"
         more = f"{missing} point{'s are' if missing > 1 else ' is'} missing"
-        return 1, f"its driver is gone, {more}; go on with: sweep resume {self._home.place}"
+        return 1, f"its driver is gone, {more}; go on with: sweep resume {self._files.location}"
 
     def view(self) -> View:
         """What there is to be seen."""
@@ -110,7 +110,7 @@ class Watcher:
         if time.monotonic() - self._heard >= STALE:
             sign = Sign(rate=self._tally.rate, note="reading" if self._behind else "no word from the driver")
         sign = replace(sign, trouble=self._trouble or sign.trouble)
-        return view_of(self._spec, self._home.place, self._total, self._tally, self._estimator, sign)
+        return view_of(self._spec, self._files.location, self._total, self._tally, self._estimator, sign)
 
 
 def watch(directory: str | Path, stream: TextIO | None = None) -> int:

@@ -28,7 +28,7 @@ _LINES = 24  # profiles drawn at most
 def _need(there: Any, results: Results, kind: str, what: str) -> None:
     """Refuse to draw a kind of figure without what it needs."""
     if not there:
-        raise SpecError(f"`kind` {kind} needs {what}, which {results.home.place!r} does not hold")
+        raise SpecError(f"`kind` {kind} needs {what}, which {results.files.location!r} does not hold")
 
 
 def _one(width: float, ratio: float = 0.7) -> tuple[Figure, Any]:

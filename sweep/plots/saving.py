@@ -51,7 +51,7 @@ class Picture:
     """
 
     def __init__(self, results: Results, name: str, output: str | Path | None) -> None:
-        self._home = None if output else results.home
+        self._files = None if output else results.files
         self.path = Path(output) if output else results.path / name
         check_picture(self.path, "output")
 
@@ -66,6 +66,6 @@ class Picture:
             The URI cannot be written.
         """
         save_picture(figure, self.path, "output")
-        if self._home is not None:
-            self._home.publish(self.path)
+        if self._files is not None:
+            self._files.publish(self.path)
         return self.path

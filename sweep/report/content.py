@@ -43,7 +43,7 @@ def content(results: Results, reconstructions: int | None = 0) -> dict[str, Any]
     state = status(results)
     return {
         "title": safe_text(" · ".join([Path(spec.dataset).name, spec.architecture, spec.activation])),
-        "place": safe_text(results.home.place),
+        "place": safe_text(results.files.location),
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "sentence": sentence(results),
         "status": {k: state[k] for k in _COUNTS},

@@ -47,7 +47,7 @@ def write_report(results: Results, output: str | Path | None = None, reconstruct
     except OSError as error:
         raise SpecError(f"`output` {str(path)!r} cannot be written: {error.strerror or error}") from None
     if not output:
-        results.home.publish(path)
+        results.files.publish(path)
     return path
 
 

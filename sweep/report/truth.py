@@ -47,7 +47,7 @@ def truth_data(results: Results) -> dict[str, Any] | None:
 
 def _sampled(results: Results, trained: pd.Series) -> Results:
     """Return results with at most so many of the trained points, and of the others."""
-    sample = Results(results.home, results.spec, results.store)
+    sample = Results(results.files, results.spec, results.store)
     kinds = (results.points[trained], results.points[~trained])
     sample.points = pd.concat([k.sample(min(_TRAINED, len(k)), random_state=0) for k in kinds]).sort_index()
     return sample

@@ -7,8 +7,8 @@ from typing import overload
 from sweep.errors import SpecError
 from sweep.results.joined import Joined
 from sweep.results.results import Results
-from sweep.storage.home import Home
 from sweep.storage.store import Store
+from sweep.storage.sweep_files import SweepFiles
 
 
 @overload
@@ -30,15 +30,15 @@ def load(directory: str | Path | Sequence[str | Path]) -> Results | Joined:
         Its storage cannot be used.
     """
     if isinstance(directory, str | Path):
-        home = Home(directory)
-        spec = home.read_spec()
-        return Results(home, spec, Store(spec.storage or home.place, spec.digest))
+        files = SweepFiles(directory)
+        spec = files.read_spec()
+        return Results(files, spec, Store(spec.storage or files.location, spec.digest))
     sweeps: dict[str, Results] = {}
     for one in directory:
         results = load(one)
-        if any(results.home == other.home for other in sweeps.values()):
+        if any(results.files == other.files for other in sweeps.values()):
             raise SpecError(f"`directory` must name different sweeps, got {str(one)!r} twice")
-        sweeps[results.home.place] = results
+        sweeps[results.files.location] = results
     if not sweeps:
         raise SpecError("`directory` must name at least one sweep, got none")
     return Joined(sweeps)

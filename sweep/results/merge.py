@@ -15,9 +15,9 @@ from sweep.spec.experiment import Design
 from sweep.spec.options import AXES, measured
 from sweep.spec.parts import POINTS
 from sweep.spec.spec import SweepSpec
-from sweep.storage.home import VERSIONS_FILE, Home
 from sweep.storage.lock import locked
 from sweep.storage.store import Store
+from sweep.storage.sweep_files import VERSIONS_FILE, SweepFiles
 
 SOURCES_FILE = "merged.json"
 
@@ -44,34 +44,34 @@ def merge(directories: Sequence[str | Path], output: str | Path) -> Results:
     for other in sweeps[1:]:
         _check_alike(first, other)
     try:
-        home = Home(output)
-        if home.read("spec.json") is not None:
-            raise SpecError(f"`output` {home.place!r} holds a sweep already")
-        if not home.uri:
-            home.local.mkdir(parents=True, exist_ok=True)
-        home.check()
+        files = SweepFiles(output)
+        if files.read("spec.json") is not None:
+            raise SpecError(f"`output` {files.location!r} holds a sweep already")
+        if not files.uri:
+            files.local.mkdir(parents=True, exist_ok=True)
+        files.check()
     except (StoreError, OSError, ValueError) as error:
         raise SpecError(f"`output` {str(output)!r} cannot be written: {getattr(error, 'strerror', error)}") from None
-    spec = _merged(sweeps, home.uri or None)
-    with locked(home.uri or home.local, home.place):
-        store = Store(home.place, spec.digest)
+    spec = _merged(sweeps, files.uri or None)
+    with locked(files.uri or files.local, files.location):
+        store = Store(files.location, spec.digest)
         store.create()
         if store.read([]).seen:
-            raise SpecError(f"`output` {home.place!r} holds the results of another sweep")
-        left_out = {s.home.place: store.copy(s.store) for s in sweeps}
+            raise SpecError(f"`output` {files.location!r} holds the results of another sweep")
+        left_out = {s.files.location: store.copy(s.store) for s in sweeps}
         told = [
             {
-                "sweep": s.home.place,
+                "sweep": s.files.location,
                 "points": len(s.points),
-                "left_out": left_out[s.home.place],
-                "versions": s.home.versions(),
+                "left_out": left_out[s.files.location],
+                "versions": s.files.versions(),
             }
             for s in sweeps
         ]
-        home.write(SOURCES_FILE, (json.dumps(told, indent=1) + "\n").encode())
-        if (versions := first.home.read(VERSIONS_FILE)) is not None:
-            home.write(VERSIONS_FILE, versions)
-        home.write_spec(spec)  # last: before it, there is no sweep
+        files.write(SOURCES_FILE, (json.dumps(told, indent=1) + "\n").encode())
+        if (versions := first.files.read(VERSIONS_FILE)) is not None:
+            files.write(VERSIONS_FILE, versions)
+        files.write_spec(spec)  # last: before it, there is no sweep
         with suppress(StoreError):  # for quicker reading: nothing depends on it
             store.put_together()
     return load(output)
@@ -85,8 +85,8 @@ def _check_alike(one: Results, other: Results) -> None:
     for name, (a, b) in differ.items():
         if a != b:
             raise SpecError(
-                f"sweeps must have measured the same to be merged: {other.home.place!r} has {name} {b!r}, "
-                f"{one.home.place!r} {a!r}"
+                f"sweeps must have measured the same to be merged: {other.files.location!r} has {name} {b!r}, "
+                f"{one.files.location!r} {a!r}"
             )
 
 

@@ -14,8 +14,8 @@ from sweep.results.profiles import read_profiles
 from sweep.results.unfolded import points_of, unfolded_lists
 from sweep.spec.columns import COLUMNS, CURVES, LIST_PREFIX, described
 from sweep.spec.spec import SweepSpec
-from sweep.storage.home import Home
 from sweep.storage.store import Store
+from sweep.storage.sweep_files import SweepFiles
 from sweep.text import printable
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Results:
     means. ``spec`` is the sweep's `SweepSpec`, ``phase`` the model behind the boundary.
     """
 
-    home: Home
+    files: SweepFiles
     spec: SweepSpec
     store: Store
 
@@ -50,7 +50,7 @@ class Results:
             counts.append(f"{trained} trained")
         spec = self.spec
         networks = f"{printable(Path(spec.dataset).name)}, {spec.architecture}, {spec.activation}"
-        return f"<Results of {printable(self.home.place)}: {', '.join(counts)}; {networks}>"
+        return f"<Results of {printable(self.files.location)}: {', '.join(counts)}; {networks}>"
 
     def _repr_html_(self) -> str:
         told = [repr(self)[1:-1]]
@@ -64,7 +64,7 @@ class Results:
     @property
     def path(self) -> Path:
         """The folder for its study and its pictures."""
-        return self.home.local
+        return self.files.local
 
     @cached_property
     def _stored(self) -> tuple[pd.DataFrame, dict[str, str]]:

@@ -13,17 +13,17 @@ def status(results: Results) -> dict[str, Any]:
     from sweep.storage.lock import is_running
 
     spec, points = results.spec, results.points
-    places = results.home.places(spec)
+    copies = results.files.spec_copies(spec)
     failed = points[points["status"] == "failed"]
     total = budget(spec) * spec.replicas
-    sign = read_sign(places)
+    sign = read_sign(copies)
     running = sign.running if sign and sign.is_fresh else ()
     return {
         "total": total,
         "done": len(points) - len(failed),
         "failed": len(failed),
         "running": min(sum(r.points for r in running), total - len(points)),
-        "driver": bool(sign and sign.is_fresh) or any(is_running(p.place) for p in places),
+        "driver": bool(sign and sign.is_fresh) or any(is_running(p.location) for p in copies),
         "nodes": [r._asdict() for r in running],
         "diverged": int((points["status"] == "diverged").sum()),
         "last_error": printable(failed.sort_values("finished")["error"].iloc[-1]) if len(failed) else None,

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from sweep.errors import SpecError, StoreError
 from sweep.processes import is_gone, myself
-from sweep.storage.home import Home
+from sweep.storage.sweep_files import SweepFiles
 from sweep.text import printable
 
 LIVE_FILE = "live.json"
@@ -97,36 +97,39 @@ def _number(value: Any) -> float:
     return float(value)
 
 
-def read_sign(places: Sequence[Home]) -> Sign | None:
-    """The newest sign of life in the homes of a sweep."""
+def read_sign(copies: Sequence[SweepFiles]) -> Sign | None:
+    """The newest sign of life in the files of a sweep."""
     signs = []
-    for place in places:
+    for copy in copies:
         with contextlib.suppress(StoreError):
-            if data := place.read(LIVE_FILE, _MOST_BYTES):
+            if data := copy.read(LIVE_FILE, _MOST_BYTES):
                 signs.append(Sign.from_json(data))
     return max((s for s in signs if s), key=lambda s: s.time, default=None)
 
 
 class Heartbeat:
-    """Writes signs of life from a thread of its own, one a place, and takes them away when it ends."""
+    """Writes signs of life from a thread of its own, one a location, and takes them away when it ends."""
 
-    def __init__(self, places: Sequence[str], look: Callable[[], Sign]) -> None:
-        self._places, self._look, self._ended = places, look, threading.Event()
-        self._threads = [threading.Thread(target=self._beat, args=(p,), name="heartbeat", daemon=True) for p in places]
+    def __init__(self, locations: Sequence[str], look: Callable[[], Sign]) -> None:
+        self._locations, self._look, self._ended = locations, look, threading.Event()
+        self._threads = [
+            threading.Thread(target=self._beat, args=(location,), name="heartbeat", daemon=True)
+            for location in locations
+        ]
         for thread in self._threads:
             thread.start()
 
-    def _beat(self, place: str) -> None:
+    def _beat(self, location: str) -> None:
         with contextlib.suppress(SpecError, StoreError):
-            home, me = Home(place), myself()
+            files, me = SweepFiles(location), myself()
             while True:
                 sign = self._look()
                 text = Sign(**{**sign.__dict__, "time": time.time(), "driver": me})
                 with contextlib.suppress(StoreError):  # it is away, or full
-                    home.write(LIVE_FILE, text.as_json())
-                if self._ended.wait(_EVERY_UPLOAD if home.uri else _EVERY):
+                    files.write(LIVE_FILE, text.as_json())
+                if self._ended.wait(_EVERY_UPLOAD if files.uri else _EVERY):
                     break
-            home.remove(LIVE_FILE)
+            files.remove(LIVE_FILE)
 
     def close(self) -> None:
         """Take the signs away; a storage that hangs is not waited for."""

@@ -24,18 +24,18 @@ _NO_FLOCK = (errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS)
 
 
 @contextmanager
-def locked(place: str | Path, named: str = "") -> Iterator[None]:
+def locked(directory: str | Path, named: str = "") -> Iterator[None]:
     """Hold the lock of a sweep at a path or a URI, which messages call ``named``; it goes with the process.
 
     Raises
     ------
     SpecError
-        Another driver holds it or has taken it over, or the place cannot be written.
+        Another driver holds it or has taken it over, or the directory cannot be written.
     StoreError
         The storage cannot be used.
     """
-    named = named or str(place)
-    where, root = filesystem(place)
+    named = named or str(directory)
+    where, root = filesystem(directory)
     if isinstance(where, fs.LocalFileSystem):
         try:
             file = _flock(Path(root), named)
@@ -69,10 +69,10 @@ def _flock(folder: Path, named: str) -> int:
     return file
 
 
-def is_running(place: str | Path) -> bool:
-    """Return whether a driver is at the sweep: on this machine, or on any where the place is locked by a lease."""
+def is_running(directory: str | Path) -> bool:
+    """Return whether a driver is at the sweep: on this machine, or on any where the sweep is locked by a lease."""
     try:
-        where, root = filesystem(place)
+        where, root = filesystem(directory)
         if isinstance(where, fs.LocalFileSystem):
             file = os.open(Path(root) / LOCK_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
             try:

@@ -23,8 +23,8 @@ from sweep.execution.recorder import Recorder
 from sweep.results.loading import load
 from sweep.spec.rows import row
 from sweep.spec.spec import SweepSpec
-from sweep.storage.home import SPEC_FILE
 from sweep.storage.store import Store
+from sweep.storage.sweep_files import SPEC_FILE
 from tests.helpers.browser import Page, browser
 from tests.helpers.landscape import made_up, true_horizon
 

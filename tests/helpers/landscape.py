@@ -55,8 +55,8 @@ def made_up_sweep(path, spec=None, count=64, cap=np.inf, failed=0, rows_a_part=1
     from sweep.results.loading import load
     from sweep.spec.rows import row
     from sweep.spec.spec import SweepSpec
-    from sweep.storage.home import SPEC_FILE
     from sweep.storage.store import Store
+    from sweep.storage.sweep_files import SPEC_FILE
 
     spec = spec or SweepSpec(points=max(count, 1))
     path.mkdir()

@@ -6,8 +6,8 @@ import pytest
 from probes import Measurement, Point
 from sweep.spec.rows import row
 from sweep.spec.spec import SweepSpec
-from sweep.storage.home import SPEC_FILE
 from sweep.storage.store import Store
+from sweep.storage.sweep_files import SPEC_FILE
 from tests.helpers.landscape import made_up
 
 __all__ = ["SPEC", "finished", "measured", "nobody_elses_servers"]

@@ -23,7 +23,7 @@ NOISY = """
 import os, sys, time
 from sweep.monitor.screen import Screen
 from sweep.monitor.view import View
-screen = Screen(lambda: View(place="runs/first", total=64, done=int(time.time()) % 64), sys.stderr)
+screen = Screen(lambda: View(location="runs/first", total=64, done=int(time.time()) % 64), sys.stderr)
 screen.open()
 os.write(2, b"(raylet) from below \\x1b[31mred\\x1b[0m\\n")
 print("from Python", flush=True)
@@ -144,7 +144,7 @@ from sweep.monitor.view import View
 x, y = np.linspace(0.5, 2.5, 48), np.linspace(0, 1, 24)
 share = np.exp(-((x[None] - 1.2 - y[:, None] / 2) ** 2) * 4)
 outline = Outline(("sigma_w", "sigma_b"), x, y, share, {20: share - 0.5}, 1.2 + y / 2)
-view = View(place="x", total=9, ranges={"sigma_w": (0.5, 2.5), "sigma_b": (0.0, 1.0)}, depths=(5, 60), outline=outline)
+view = View(location="x", total=9, ranges={"sigma_w": (0.5, 2.5), "sigma_b": (0.0, 1.0)}, depths=(5, 60), outline=outline)
 screen = Screen(lambda: view, sys.stdout)
 screen.open()
 time.sleep(60)

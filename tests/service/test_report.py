@@ -17,8 +17,8 @@ from sweep.results.loading import load
 from sweep.spec.options import measured
 from sweep.spec.rows import row
 from sweep.spec.spec import SweepSpec
-from sweep.storage.home import SPEC_FILE
 from sweep.storage.store import Store
+from sweep.storage.sweep_files import SPEC_FILE
 from tests.helpers.browser import Page
 from tests.helpers.landscape import FIXED, made_up
 from tests.helpers.reports import HOSTILE, SHALLOW, spec_of, trained_sweep

@@ -20,10 +20,10 @@ from sweep.spec.spec import SweepSpec
 from sweep.storage import compaction, files
 from sweep.storage.checkpoints import Checkpoints
 from sweep.storage.files import filesystem
-from sweep.storage.home import Home
 from sweep.storage.lease import Lease
 from sweep.storage.lock import is_running, locked
 from sweep.storage.store import Store
+from sweep.storage.sweep_files import SweepFiles
 from tests.helpers.nodes import children, kill
 from tests.helpers.servers import S3
 from tests.helpers.store_contract import Place, StoreContract, rows, seeds
@@ -68,7 +68,7 @@ def test_a_storage_that_goes_away_and_comes_back(server, place, monkeypatch):
     store = place.store()
     store.write(rows(0))
     server.stop()
-    for fails in (lambda: store.write(rows(1)), store.read, lambda: Home(place.uri).read_spec(), store.create):
+    for fails in (lambda: store.write(rows(1)), store.read, lambda: SweepFiles(place.uri).read_spec(), store.create):
         with pytest.raises(StoreError, match="cannot be (read|written)") as caught:
             fails()
         assert "\n" not in str(caught.value) and "SECRETSECRET" not in str(caught.value)
@@ -112,26 +112,26 @@ def test_half_an_object_does_not_stay(place):
 
 def test_a_home(server, place, tmp_path):
     uri = place.uri
-    home = Home(uri)
+    files = SweepFiles(uri)
     with pytest.raises(SpecError, match="is no sweep"):
-        home.read_spec()
-    home.write_spec(SweepSpec(points=9, storage=uri))
-    assert json.loads(home.read("spec.json"))["storage"] is None
-    assert home.read_spec() == SweepSpec(points=9, storage=uri)
-    assert home.local.is_relative_to(tmp_path / "cache") and home.local.stat().st_mode & 0o777 == 0o700
-    assert Home(server.path() + server.options).local != home.local == Home(uri).local
-    (home.local / "x.png").write_bytes(b"picture")
+        files.read_spec()
+    files.write_spec(SweepSpec(points=9, storage=uri))
+    assert json.loads(files.read("spec.json"))["storage"] is None
+    assert files.read_spec() == SweepSpec(points=9, storage=uri)
+    assert files.local.is_relative_to(tmp_path / "cache") and files.local.stat().st_mode & 0o777 == 0o700
+    assert SweepFiles(server.path() + server.options).local != files.local == SweepFiles(uri).local
+    (files.local / "x.png").write_bytes(b"picture")
     (tmp_path / "y.png").write_bytes(b"")
-    home.publish(home.local / "x.png")
-    home.publish(tmp_path / "y.png")
+    files.publish(files.local / "x.png")
+    files.publish(tmp_path / "y.png")
     assert place.names() == ["spec.json", "x.png"]
-    home.remove("spec.json", "nothing")
-    assert home.read("spec.json") is None
+    files.remove("spec.json", "nothing")
+    assert files.read("spec.json") is None
 
 
 def test_a_spec_at_a_uri_says_nothing_about_where_it_is(place):
-    Home(place.uri).write("spec.json", SweepSpec(storage="/etc").as_json().encode())
-    assert Home(place.uri).read_spec().storage == place.uri
+    SweepFiles(place.uri).write("spec.json", SweepSpec(storage="/etc").as_json().encode())
+    assert SweepFiles(place.uri).read_spec().storage == place.uri
 
 
 def test_checkpoints(place):
@@ -242,7 +242,7 @@ def test_sweeps_are_joined_merged_and_drawn_at_a_uri(server, make_sweep, tmp_pat
     first, second = (Place(server.path(), server.options) for _ in range(2))
     here, *others = (make_sweep(count=n, folder=f"{n}", rows_a_part=1) for n in (15, 12, 14))
     there = merge([other.path for other in others], first.uri)
-    both = merge([here.path, there.home.place], second.uri)
+    both = merge([here.path, there.files.location], second.uri)
     assert len(both.points) == 15 and both.spec.storage == second.uri
     assert both.dataset.count_rows() == 15  # parts of the same content are one
     joined = sweep.load([here.path, second.uri])

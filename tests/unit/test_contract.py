@@ -20,7 +20,7 @@ NAME_THE_WHOLE_SPEC = {  # all others take the part of it that they need
     *("sweep.execution.driver", "sweep.execution.preview", "sweep.execution.runner", "sweep.execution.tuner"),
     *("sweep.results.merge", "sweep.results.results"),
     *("sweep.search.journal", "sweep.search.record", "sweep.search.study"),
-    "sweep.storage.home",
+    "sweep.storage.sweep_files",
 }
 
 

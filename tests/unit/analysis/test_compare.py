@@ -22,8 +22,8 @@ from sweep.plots.comparison import comparison_figure
 from sweep.results.loading import load
 from sweep.spec.rows import row
 from sweep.spec.spec import SweepSpec
-from sweep.storage.home import SPEC_FILE
 from sweep.storage.store import Store
+from sweep.storage.sweep_files import SPEC_FILE
 from tests.helpers.landscape import made_up, true_critical, true_horizon
 
 SPEC = SweepSpec(points=150, sigma_w=(0.6, 2.6), depth=(5, 60), train="all", seed=3)

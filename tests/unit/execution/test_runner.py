@@ -19,9 +19,9 @@ from sweep.errors import SpecError, StoreError
 from sweep.execution import driver, runner
 from sweep.measuring.rehearsal import Rehearsal
 from sweep.spec.spec import SweepSpec
-from sweep.storage.home import Home
 from sweep.storage.lock import LOCK_FILE, locked
 from sweep.storage.store import Store
+from sweep.storage.sweep_files import SweepFiles
 from tests.helpers.fake_tune import NODE_DIED, WORKER_DIED
 
 SMALL = ["--probe", "direct", "--images", "200", "--depth", "3", "12"]
@@ -208,8 +208,8 @@ def test_a_storage_that_is_away_is_waited_for(make_sweep, tmp_path, monkeypatch,
     storage.mkdir()
     (results.path / "parts").rename(storage / "parts")
     spec = replace(results.spec, storage=str(storage))
-    for home in Home(results.path).places(spec):
-        home.write_spec(spec)
+    for files in SweepFiles(results.path).spec_copies(spec):
+        files.write_spec(spec)
     storage.rename(away)
     monkeypatch.setattr(runner.time, "sleep", lambda seconds: away.rename(storage))
     assert len(sweep.resume(results.path).points) == 64

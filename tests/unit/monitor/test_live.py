@@ -150,7 +150,7 @@ def test_any_axes(fixed):
 
 def test_before_anything_is_known():
     lines, _ = screen(
-        View(place="x", total=64, note="starting Ray", ranges={"sigma_w": (0.5, 2), "depth": (5, 60)}), 80, 23
+        View(location="x", total=64, note="starting Ray", ranges={"sigma_w": (0.5, 2), "depth": (5, 60)}), 80, 23
     )
     text = "\n".join(lines)
     assert "starting Ray ..." in text and "0/64  0 %  ETA ?" in text and "appears as points come in" in text

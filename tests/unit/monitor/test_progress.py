@@ -9,7 +9,7 @@ from sweep.monitor.tally import Tally
 from sweep.monitor.view import speed
 from sweep.spec.spec import SweepSpec
 from sweep.storage.heartbeat import LIVE_FILE, Running, Sign, read_sign
-from sweep.storage.home import Home
+from sweep.storage.sweep_files import SweepFiles
 from sweep.text import duration
 
 TWO = [Running("here", "cpu", 2, 8)]
@@ -113,17 +113,17 @@ def test_a_fault_of_the_estimate_stops_nothing(monkeypatch):
 
 
 def test_signs_of_life_come_and_go(tmp_path):
-    home = Home(tmp_path)
-    with Progress(SweepSpec(), 64, [], places=[str(tmp_path)], quiet=True) as progress:
+    files = SweepFiles(tmp_path)
+    with Progress(SweepSpec(), 64, [], locations=[str(tmp_path)], quiet=True) as progress:
         progress.note("starting Ray")
-        while (sign := read_sign([home])) is None:
+        while (sign := read_sign([files])) is None:
             pass
         assert sign.note == "starting Ray" and sign.is_fresh and not sign.is_dead
     assert not (tmp_path / LIVE_FILE).exists() and list(tmp_path.iterdir()) == []
 
 
 def test_a_place_that_cannot_be_written_stops_nothing(tmp_path):
-    with Progress(SweepSpec(), 64, [], places=[str(tmp_path / "missing"), "s3://k:s@b"], quiet=True) as progress:
+    with Progress(SweepSpec(), 64, [], locations=[str(tmp_path / "missing"), "s3://k:s@b"], quiet=True) as progress:
         progress.note("starting Ray")
     assert isinstance(progress._sign(), Sign)
 

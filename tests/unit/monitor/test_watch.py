@@ -14,8 +14,8 @@ from sweep.spec.rows import row
 from sweep.spec.spec import SweepSpec
 from sweep.storage.folder import DiskFolder
 from sweep.storage.heartbeat import LIVE_FILE, Heartbeat, Running, Sign, read_sign
-from sweep.storage.home import Home
 from sweep.storage.lock import locked
+from sweep.storage.sweep_files import SweepFiles
 from tests.helpers.landscape import made_up
 
 HERE = Sign((Running("node-a", "cpu", 2, 8),), 3.0, 12.0)
@@ -41,7 +41,7 @@ def test_a_sweep_under_way_until_it_is_done(make_sweep, quickly):
     def drive():
         with locked(results.path):
             beat = Heartbeat([str(results.path)], lambda: HERE)
-            while not read_sign([results.home]):
+            while not read_sign([results.files]):
                 time.sleep(0.01)
             there.set()
             for i in range(40):
@@ -165,7 +165,7 @@ def test_status_tells_what_runs_where(make_sweep):
     assert (found["running"], found["driver"], found["nodes"]) == (0, False, [])
     assert "no driver is at it" in status_text(found)
     beat = Heartbeat([str(results.path)], lambda: HERE)
-    while not read_sign([Home(results.path)]):
+    while not read_sign([SweepFiles(results.path)]):
         time.sleep(0.01)
     found = status(results)
     beat.close()

@@ -17,7 +17,7 @@ from sweep.search.study import SweepStudy
 from sweep.spec.columns import POINT
 from sweep.spec.rows import row
 from sweep.spec.spec import SweepSpec
-from sweep.storage.home import SPEC_FILE
+from sweep.storage.sweep_files import SPEC_FILE
 from tests.helpers import ROOT
 from tests.helpers.landscape import made_up
 

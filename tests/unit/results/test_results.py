@@ -78,7 +78,7 @@ def test_trained_is_half_way_to_the_best_unless_the_level_is_given(tmp_path):
     from probes import Measurement, Point
     from sweep.results.results import Results
     from sweep.spec.rows import row
-    from sweep.storage.home import SPEC_FILE
+    from sweep.storage.sweep_files import SPEC_FILE
 
     def trainable(accuracies, **keys):
         path = tmp_path / str(len(list(tmp_path.iterdir())))

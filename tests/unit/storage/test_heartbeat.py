@@ -7,7 +7,7 @@ import pytest
 from sweep.processes import myself
 from sweep.storage import heartbeat
 from sweep.storage.heartbeat import LIVE_FILE, STALE, Running, Sign, read_sign
-from sweep.storage.home import Home
+from sweep.storage.sweep_files import SweepFiles
 
 NOW = Sign((Running("node-a", "gpu", 2, 8), Running("", "cpu", 1, 1)), 2.5, 60.0, "", "", 1e9, myself())
 
@@ -61,7 +61,7 @@ def changed(**changes):
 def test_nonsense_is_no_sign(data, tmp_path):
     assert Sign.from_json(data) is None
     (tmp_path / LIVE_FILE).write_bytes(data)
-    assert read_sign([Home(tmp_path)]) is None
+    assert read_sign([SweepFiles(tmp_path)]) is None
 
 
 def test_what_a_terminal_would_obey_and_what_is_long_is_not_taken_over():
@@ -73,17 +73,17 @@ def test_what_a_terminal_would_obey_and_what_is_long_is_not_taken_over():
 
 def test_a_file_of_any_size_is_not_read(tmp_path):
     (tmp_path / LIVE_FILE).write_bytes(NOW.as_json() + b" " * 2**20)
-    assert read_sign([Home(tmp_path)]) is None
+    assert read_sign([SweepFiles(tmp_path)]) is None
     (tmp_path / LIVE_FILE).unlink()
     (tmp_path / LIVE_FILE).mkdir()
-    assert read_sign([Home(tmp_path)]) is None
+    assert read_sign([SweepFiles(tmp_path)]) is None
 
 
 def test_the_newest_of_several_places(tmp_path):
     for name, when in (("a", 5.0), ("b", 7.0)):
         (tmp_path / name).mkdir()
         (tmp_path / name / LIVE_FILE).write_bytes(replace(NOW, time=when).as_json())
-    assert read_sign([Home(tmp_path / "a"), Home(tmp_path / "b")]).time == 7.0
+    assert read_sign([SweepFiles(tmp_path / "a"), SweepFiles(tmp_path / "b")]).time == 7.0
 
 
 def test_it_is_written_again_and_again(tmp_path, monkeypatch):
@@ -91,7 +91,7 @@ def test_it_is_written_again_and_again(tmp_path, monkeypatch):
     beat = heartbeat.Heartbeat([str(tmp_path)], lambda: NOW)
     times = set()
     while len(times) < 3:
-        if sign := read_sign([Home(tmp_path)]):
+        if sign := read_sign([SweepFiles(tmp_path)]):
             times.add(sign.time)
             assert sign.driver == myself() and sign.running == NOW.running
     beat.close()

@@ -22,8 +22,8 @@ from sweep.plots.diagram import save_phase_diagram
 from sweep.results.status import status
 from sweep.spec.spec import SweepSpec
 from sweep.storage.checkpoints import Checkpoints
-from sweep.storage.home import Home
 from sweep.storage.store import Store
+from sweep.storage.sweep_files import SweepFiles
 from tests.helpers.traps import Trap, plant, plant_everywhere, trap  # noqa: F401
 
 # ruff: noqa: F811
@@ -264,7 +264,7 @@ def test_a_spec_holds_no_secret(tmp_path):
     spec = json.loads(SweepSpec(storage="s3://bucket/x").as_json()) | {"storage": "s3://key:hushhush@bucket"}
     (tmp_path / "spec.json").write_text(json.dumps(spec))
     with pytest.raises(SpecError, match="environment") as caught:
-        Home(tmp_path).read_spec()
+        SweepFiles(tmp_path).read_spec()
     assert "hushhush" not in str(caught.value)
 
 

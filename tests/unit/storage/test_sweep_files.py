@@ -12,16 +12,18 @@ from sweep.errors import SpecError
 from sweep.results.loading import load
 from sweep.spec.secrets import holds_secret
 from sweep.spec.spec import SweepSpec
-from sweep.storage.home import SPEC_FILE, Home
+from sweep.storage.sweep_files import SPEC_FILE, SweepFiles
 
 
 def test_a_directory_is_its_own_working_folder(tmp_path):
     for place in (tmp_path, str(tmp_path), f"file://{tmp_path}", f"{tmp_path}/"):
-        home = Home(place)
-        assert (home.uri, home.local, home.place) == ("", tmp_path, str(tmp_path)) and home == Home(tmp_path)
-    home.write("x", b"1")
-    assert home.read("x") == b"1" and home.read("y") is None and (tmp_path / "x").read_bytes() == b"1"
-    home.remove("x", "y")
+        files = SweepFiles(place)
+        assert (files.uri, files.local, files.location) == ("", tmp_path, str(tmp_path)) and files == SweepFiles(
+            tmp_path
+        )
+    files.write("x", b"1")
+    assert files.read("x") == b"1" and files.read("y") is None and (tmp_path / "x").read_bytes() == b"1"
+    files.remove("x", "y")
     assert os.listdir(tmp_path) == []
 
 
@@ -30,10 +32,10 @@ def test_a_spec_at_its_storage_does_not_name_it(tmp_path):
     storage.mkdir()
     here.mkdir()
     spec = SweepSpec(points=7, storage=str(storage))
-    for home in (Home(here), Home(storage)):
-        home.write_spec(spec)
-    assert Home(here).read_spec() == spec and Home(storage).read_spec() == replace(spec, storage=None)
-    Home(here).check_storage(spec)
+    for files in (SweepFiles(here), SweepFiles(storage)):
+        files.write_spec(spec)
+    assert SweepFiles(here).read_spec() == spec and SweepFiles(storage).read_spec() == replace(spec, storage=None)
+    SweepFiles(here).check_storage(spec)
     assert load(storage).spec.points == 7  # whoever has only the storage has the sweep
 
 
@@ -41,12 +43,12 @@ def test_a_spec_at_its_storage_does_not_name_it(tmp_path):
 def test_the_storage_of_another_sweep_is_refused(tmp_path, other):
     spec = SweepSpec(storage=str(tmp_path))
     with pytest.raises(SpecError, match="it holds no spec.json"):
-        Home(tmp_path / "x").check_storage(spec)
-    Home(tmp_path).write_spec(replace(SweepSpec(), **other))
+        SweepFiles(tmp_path / "x").check_storage(spec)
+    SweepFiles(tmp_path).write_spec(replace(SweepSpec(), **other))
     with pytest.raises(SpecError, match="it holds the spec.json of another sweep"):
-        Home(tmp_path / "x").check_storage(spec)
-    Home(tmp_path).write_spec(replace(SweepSpec(), points=999))
-    Home(tmp_path / "x").check_storage(spec)
+        SweepFiles(tmp_path / "x").check_storage(spec)
+    SweepFiles(tmp_path).write_spec(replace(SweepSpec(), points=999))
+    SweepFiles(tmp_path / "x").check_storage(spec)
 
 
 def test_the_digest_is_of_what_is_measured():
@@ -90,14 +92,14 @@ def test_any_json_is_a_spec_or_one_line(name, value):
 def test_a_damaged_spec_is_one_line(tmp_path, content):
     (tmp_path / SPEC_FILE).write_bytes(content)
     with pytest.raises(SpecError) as caught:
-        Home(tmp_path).read_spec()
+        SweepFiles(tmp_path).read_spec()
     assert "\n" not in str(caught.value)
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / SPEC_FILE)
     with pytest.raises(OSError, match="no file"):
-        Home(tmp_path).read_spec()
+        SweepFiles(tmp_path).read_spec()
 
 
 SECRET = [
@@ -117,7 +119,7 @@ SECRET = [
     "postgresql://me:word@host/db",
 ]
 PLAIN = [
-    "/home/me@x:y/z",
+    "/files/me@x:y/z",
     "runs/key=secret",
     "s3://bucket/x?endpoint_override=127.0.0.1:5000&scheme=http&region=eu-west-1",
     "s3://bucket/2024@night/x",
@@ -131,7 +133,7 @@ PLAIN = [
 @pytest.mark.parametrize("uri", SECRET)
 def test_secrets_are_refused_and_not_repeated(uri):
     assert holds_secret(uri)
-    for refuse in (lambda: Home(uri), lambda: SweepSpec(storage=uri)):
+    for refuse in (lambda: SweepFiles(uri), lambda: SweepSpec(storage=uri)):
         with pytest.raises(SpecError, match="environment") as caught:
             refuse()
         assert uri not in str(caught.value) and not any(s in str(caught.value) for s in ("secret", "cret@", "word@"))

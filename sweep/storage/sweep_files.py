@@ -30,7 +30,7 @@ _PACKAGES = (
 )
 
 
-class Home:
+class SweepFiles:
     """A directory (``uri`` is empty, ``local`` the directory) or a URI (``local`` is a folder of the user's cache).
 
     Raises
@@ -41,16 +41,18 @@ class Home:
         A URI that is malformed, or whose filesystem is unknown.
     """
 
-    def __init__(self, place: str | Path) -> None:
-        if holds_secret(str(place)):
+    def __init__(self, directory: str | Path) -> None:
+        if holds_secret(str(directory)):
             raise SpecError("the URI of a sweep must hold no key or password: they belong in the environment")
-        self._fs, self._root = filesystem(place)
+        self._fs, self._root = filesystem(directory)
         is_local = isinstance(self._fs, fs.LocalFileSystem)
-        self.uri = "" if is_local else str(place)
-        self.place = self.uri or (self._root if "://" in str(place) else str(Path(place)))  # as the user calls it
+        self.uri = "" if is_local else str(directory)
+        self.location = self.uri or (
+            self._root if "://" in str(directory) else str(Path(directory))
+        )  # as the user calls it
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Home) and (self._fs, self._root) == (other._fs, other._root)
+        return isinstance(other, SweepFiles) and (self._fs, self._root) == (other._fs, other._root)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -64,7 +66,7 @@ class Home:
             It cannot be made.
         """
         if not self.uri:
-            return Path(self.place)
+            return Path(self.location)
         given = os.environ.get("XDG_CACHE_HOME", "")
         try:
             cache = Path(given) if os.path.isabs(given) else Path.home() / ".cache"
@@ -119,9 +121,9 @@ class Home:
             with contextlib.suppress(OSError, pa.ArrowException):
                 self._fs.delete_file(f"{self._root}/{name}")
 
-    def places(self, spec: Storage) -> "list[Home]":
+    def spec_copies(self, spec: Storage) -> "list[SweepFiles]":
         """Where its spec stands: a storage has its own, for those who have only that."""
-        return [self] if self.uri or not spec.storage else [self, Home(spec.storage)]
+        return [self] if self.uri or not spec.storage else [self, SweepFiles(spec.storage)]
 
     def publish(self, path: Path) -> None:
         """Copy a file of the working folder to the URI; that of a directory is there already.
@@ -146,13 +148,13 @@ class Home:
         """
         data = self.read(SPEC_FILE)
         if data is None:
-            raise SpecError(f"{self.place!r} is no sweep: it holds no {SPEC_FILE}")
-        spec = SweepSpec.from_json(data, f"{self.place.partition('?')[0].rstrip('/')}/{SPEC_FILE}")
+            raise SpecError(f"{self.location!r} is no sweep: it holds no {SPEC_FILE}")
+        spec = SweepSpec.from_json(data, f"{self.location.partition('?')[0].rstrip('/')}/{SPEC_FILE}")
         return replace(spec, storage=self.uri) if self.uri else spec  # whatever it says
 
     def write_spec(self, spec: SweepSpec) -> None:
         """Write it; a spec at its storage does not name the storage, which may be moved."""
-        here = spec.storage is not None and Home(spec.storage) == self
+        here = spec.storage is not None and SweepFiles(spec.storage) == self
         self.write(SPEC_FILE, (replace(spec, storage=None) if here else spec).as_json().encode())
 
     def versions(self) -> dict[str, Any] | None:
@@ -189,10 +191,10 @@ class Home:
             for entry in folder.iterdir():
                 real = entry.resolve()
                 if not real.is_relative_to(folder) or (real.exists() and not (real.is_file() or real.is_dir())):
-                    named = f"{printable(entry.name)!r} in {self.place!r}"
+                    named = f"{printable(entry.name)!r} in {self.location!r}"
                     raise SpecError(f"{named} must be a file or folder of its own")
         except (OSError, RuntimeError) as error:  # a loop of links
-            raise SpecError(f"{self.place!r} cannot be read: {one_line(error)}") from None
+            raise SpecError(f"{self.location!r} cannot be read: {one_line(error)}") from None
 
     def check_storage(self, spec: SweepSpec) -> None:
         """Refuse a storage that does not say itself that it holds the results of this sweep.
@@ -206,13 +208,13 @@ class Home:
         """
         if self.uri or spec.storage is None:
             return
-        storage = Home(spec.storage)
+        storage = SweepFiles(spec.storage)
         if not storage.uri and not Path(spec.storage).is_absolute():
             raise SpecError(f"`storage` must be a URI or an absolute path, got {spec.storage!r}")
         if not storage.uri and not Path(spec.storage).exists():
             raise StoreError(f"{spec.storage!r} cannot be read: no such folder")
         data = storage.read(SPEC_FILE)
-        there = SweepSpec.from_json(data, f"{storage.place}/{SPEC_FILE}") if data is not None else None
+        there = SweepSpec.from_json(data, f"{storage.location}/{SPEC_FILE}") if data is not None else None
         if there is None or there.identity != spec.identity:
             what = f"no {SPEC_FILE}" if there is None else f"the {SPEC_FILE} of another sweep"
             raise SpecError(f"`storage` {spec.storage!r} must hold the {SPEC_FILE} of this sweep, it holds {what}")
