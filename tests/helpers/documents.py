@@ -1,4 +1,4 @@
-"""The commands of the README and of the guides to clusters, and what a test runs in their place.
+"""The commands of the READMEs, and what a test runs in their place.
 
 Every `sweep ...` in a code block or between backticks is one. A new one needs nothing here, unless it takes long
 (`QUICKER`, `LESS`), is not complete (`COMPLETE`, `PLACES`), or cannot be run (`NOT_RUN`).
@@ -8,20 +8,19 @@ import re
 import shlex
 
 from sweep.cli.main import main
-from tests.helpers import ROOT
+from tests.helpers import DOCUMENTS, ROOT
 
-README = (ROOT / "README.md").read_text()
-DOCUMENTS = ("README.md", "cluster/README.md", "cluster/slurm/README.md")
+TEXTS = {document: (ROOT / document).read_text() for document in DOCUMENTS}
 
 # Why a command is not run, by the command.
 NOT_RUN = {
     "sweep run --address auto": "needs a Ray cluster: tests/system/test_namespaces.py starts one and runs it there",
     "sweep run --address auto --out runs/first": "needs a Ray cluster, as the one above",
     "sweep resume runs/first --address auto": "needs a Ray cluster: tests/system/test_faults.py resumes sweeps on some",
-    "sweep bench --orchestration": "takes minutes: other tests run such sweeps, with probes that do nothing",
 }
 # What stands in a command, and what is meant.
 COMPLETE = {
+    "DIR...": "DIR DIR2",
     "--log NAME": "--log tensorboard",
     "LAUNCHER [options of the job] -- [options of sweep run]": "docker -- --points 9",
     "sweep probe --images-out": "sweep probe --sigma-w 1.3 --sigma-b 0.2 --depth 5 --images-out",
@@ -32,6 +31,7 @@ QUICKER = {
     "--data-dir data --download": "--data-dir data --download --resize 8",
     "--resize 14": "--resize 8",
     "--resize 16": "--resize 8",
+    "--points 100": "--points 16",
     "--depth 10 100": "--depth 3 12",
     "--depth 5 30": "--depth 2 6",
     "--train all": "--train all --lr 0.1 --epochs 8 --train-images 512",
@@ -48,7 +48,7 @@ PLACES = {
 }
 
 
-def blocks(language, text=README):
+def blocks(language, text):
     """Return the code blocks in a language."""
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
@@ -62,8 +62,8 @@ def _lines_of(block):
 
 BLOCKS = {
     f"{document} {lines[0]}": lines
-    for document in DOCUMENTS
-    for block in blocks("sh", (ROOT / document).read_text())
+    for document, text in TEXTS.items()
+    for block in blocks("sh", text)
     if (lines := _lines_of(block))
 }
 
@@ -71,8 +71,8 @@ BLOCKS = {
 def _in_the_text():
     """Return commands between backticks; such as ``sweep run`` name one, and are not to be typed, but in a table."""
     commands = set()
-    for document in DOCUMENTS:
-        text = re.sub(r"```.*?```", "", (ROOT / document).read_text(), flags=re.DOTALL)
+    for text in TEXTS.values():
+        text = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
         for before, code in re.findall(r"(^\| )?`([^`]+)`", text, re.MULTILINE):
             if ours := re.search(r"(?:^|\s)(sweep [a-z].*)$", " ".join(code.split())):
                 command = ours[1]

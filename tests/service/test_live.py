@@ -144,7 +144,8 @@ from sweep.monitor.view import View
 x, y = np.linspace(0.5, 2.5, 48), np.linspace(0, 1, 24)
 share = np.exp(-((x[None] - 1.2 - y[:, None] / 2) ** 2) * 4)
 outline = Outline(("sigma_w", "sigma_b"), x, y, share, {20: share - 0.5}, 1.2 + y / 2)
-view = View(location="x", total=9, ranges={"sigma_w": (0.5, 2.5), "sigma_b": (0.0, 1.0)}, depths=(5, 60), outline=outline)
+ranges = {"sigma_w": (0.5, 2.5), "sigma_b": (0.0, 1.0)}
+view = View(location="x", total=9, ranges=ranges, depths=(5, 60), outline=outline)
 screen = Screen(lambda: view, sys.stdout)
 screen.open()
 time.sleep(60)

@@ -1,4 +1,4 @@
-"""The commands of the README and of the guides to clusters run: see `tests/helpers/documents.py`.
+"""The commands and snippets of the READMEs run: see `tests/helpers/documents.py`.
 
 The first one runs in a process of its own, as a user types it. The others run in this one, on one Ray: what they would
 spend is its start, and that of workers.
@@ -20,9 +20,10 @@ from sweep.bench import figure, probes
 from sweep.cli.main import main
 from sweep.results.loading import load
 from tests.helpers import ROOT
-from tests.helpers.documents import BLOCKS, IN_THE_TEXT, NOT_RUN, blocks, words_of
+from tests.helpers.documents import BLOCKS, IN_THE_TEXT, NOT_RUN, TEXTS, blocks, words_of
 
-FIRST, COMPARED = "README.md sweep run --out runs/first", "README.md sweep run --search sobol --sigma-w 0.5 2 "
+FIRST = "README.md sweep run --out runs/first"
+COMPARED = "sweep/analysis/README.md sweep run --search sobol --sigma-w 0.5 2 "
 # Blocks are run in a folder each, but those that are about a sweep that is there.
 BEGINNING = [name for name, commands in BLOCKS.items() if any(c.startswith("sweep run") for c in commands)]
 GOING_ON = [command for name, commands in BLOCKS.items() if name not in BEGINNING for command in commands]
@@ -159,6 +160,7 @@ def test_the_snippets_run(make_sweep, one_ray, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()
     shutil.copytree(results.path, tmp_path / "runs" / "first")
-    for snippet in blocks("python"):
-        exec(compile(snippet, "README.md", "exec"), {})
+    for document, text in TEXTS.items():
+        for snippet in blocks("python", text):
+            exec(compile(snippet, document, "exec"), {})
     assert "sigma_b" in capsys.readouterr().out

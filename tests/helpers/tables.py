@@ -1,0 +1,157 @@
+"""The tables of the READMEs that are written from the code: `python -m tests.helpers.tables` writes them anew.
+
+In a document, a table stands between ``<!-- table: NAME -->`` and ``<!-- end of table -->``. A test in
+`tests/unit/test_documents.py` fails where one differs from what the code says today.
+"""
+
+import json
+import re
+from ast import get_docstring, parse
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
+
+import click
+import numpy as np
+import pandas as pd
+
+from sweep.analysis.skill import bootstrap_auc
+from sweep.analysis.statistics import STATISTICS, score
+from sweep.cli.main import main
+from sweep.cli.options import SpecOption
+from sweep.spec.columns import COLUMNS, UNITS
+from sweep.spec.spec import SweepSpec
+from tests.helpers import DOCUMENTS, ROOT
+
+_TABLE = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+_DRAWS = 1000
+SHORT = ("direct_horizon", "cascade_cutoff", "xi_c")  # the default, the published one, and theory
+# Commands that need more than their arguments.
+_USAGES = {
+    "launch": "sweep launch LAUNCHER [options of the job] -- [options of sweep run]",
+    "merge": "sweep merge DIR DIR2 -o DIR3",
+    "compare": "sweep compare DIR --truth DIR2",
+    "probe": "sweep probe --sigma-w 1.3 --sigma-b 0.2 --depth 30",
+    "theory": "sweep theory --sigma-b 0.05 1",
+}
+# The studies in `tests/study`, by file: networks that were probed and trained.
+STUDIES = {
+    "mnist": "MNIST",
+    "digits": "digits",
+    "cifar": "grey CIFAR-10",
+    "narrow": "MNIST, width 32",
+    "shrinking": "MNIST, shrinking",
+    "conv": "digits, conv",
+}
+
+
+def markdown(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a table in Markdown."""
+    head = list(head)
+    lines = [
+        head,
+        ["---"] * len(head),
+        *([cell.replace("|", "\\|").replace("``", "`") for cell in row] for row in rows),
+    ]
+    return "".join("".join(f"| {cell} " if cell else "| " for cell in line) + "|\n" for line in lines)
+
+
+def commands() -> str:
+    """Return every command with the first paragraph of its help."""
+    return markdown(
+        ("command", "what it does"),
+        ((f"`{usage(name)}`", main.commands[name].help.split("\n\n")[0].replace("\n", " ")) for name in main.commands),
+    )
+
+
+def usage(name: str) -> str:
+    """Return a command with its arguments: ``sweep merge DIR...``."""
+    if name in _USAGES:
+        return _USAGES[name]
+    arguments = [p for p in main.commands[name].params if isinstance(p, click.Argument)]
+    return " ".join(["sweep", name, *(a.human_readable_name.upper() for a in arguments)])
+
+
+def packages() -> str:
+    """Return every package with the first line of its docstring."""
+    folders = ["probes", *sorted(f"sweep/{path.parent.name}" for path in (ROOT / "sweep").glob("*/__init__.py"))]
+    docstrings = {f: get_docstring(parse((ROOT / f / "__init__.py").read_text())) or "" for f in folders}
+    return markdown(("package", "what it is for"), ((f"`{f}`", d.partition("\n")[0]) for f, d in docstrings.items()))
+
+
+def columns(table: str) -> str:
+    """Return every column of a table of results with its meaning."""
+    rows = ((f"`{name}`", meaning, UNITS.get(name, "")) for name, meaning in COLUMNS[table].items())
+    return markdown(("column", "meaning", "unit"), rows)
+
+
+def options() -> str:
+    """Return every option of `sweep run` with its help, a table for each of the help's sections."""
+    context = click.Context(main.commands["run"])
+    sections: dict[str, list[tuple[str, str]]] = {}
+    for parameter in main.commands["run"].params:
+        if (record := parameter.get_help_record(context)) is not None:
+            section = parameter.section if isinstance(parameter, SpecOption) else "Other options"
+            sections.setdefault(section, []).append((f"`{record[0]}`", record[1]))
+    return "\n".join(f"### {title}\n\n" + markdown(("option", "meaning"), rows) for title, rows in sections.items())
+
+
+def skill(*studies: str, statistics: Collection[str] = STATISTICS) -> str:
+    """Return how well statistics tell which networks of a study train: AUC with its interval."""
+    spec, cells = SweepSpec(), {}
+    for study in studies:
+        points = pd.read_csv(ROOT / "tests" / "study" / f"{study}.csv")
+        accuracy = points["accuracy"].to_numpy()
+        trained = accuracy > (accuracy.min() + accuracy.max()) / 2  # the worst are at chance
+        draws = np.random.default_rng(0).multinomial(len(points), np.full(len(points), 1 / len(points)), _DRAWS)
+        cells[study, "points"] = f"{len(points)} ({trained.sum()} trained)"
+        for name in statistics:
+            if name in points:
+                whole = np.ones((1, len(points)))
+                areas = bootstrap_auc(score(name, points, spec), trained, np.concatenate([whole, draws]))
+                low, high = np.nanquantile(areas[1:], (0.05, 0.95))
+                cells[study, name] = f"{areas[0]:.3f} [{low:.3f}, {high:.3f}]"
+    names = {name: f"`{name}`" for name in STATISTICS} | {
+        "points": "networks",
+        "xi_c": "mean field: 6 ξ<sub>c</sub> / depth",
+        "chi_1": "mean field: depth × abs(χ<sub>1</sub> - 1)",
+    }
+    rows = ((names[name], *(cells.get((study, name), "") for study in studies)) for name in ("points", *statistics))
+    return markdown(("statistic", *(STUDIES[study] for study in studies)), rows)
+
+
+def benchmarks() -> str:
+    """Return the figures of `sweep bench --json`, as they are stored beside the benchmarks."""
+    stored = json.loads((ROOT / "tests" / "benchmarks" / "figures.json").read_text())
+    rows = []
+    for figure in stored["figures"]:
+        bar = ""
+        if figure["bar"] is not None:
+            sign = "at least" if figure["at_least"] else "at most"
+            bar = f"{sign} {figure['bar']:g}" + ("" if figure["met"] else ": **missed**")
+        rows.append((figure["section"], figure["name"], f"{figure['value']:.4g} {figure['unit']}", bar))
+    return f"{stored['machine']}:\n\n" + markdown(("section", "what", "measured", "target"), rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "commands": commands,
+    "packages": packages,
+    "options": options,
+    **{f"columns of {table}": partial(columns, table) for table in COLUMNS},
+    "skill": partial(skill, "mnist", "digits", "cifar"),
+    "skill in short": partial(skill, "mnist", "digits", "cifar", statistics=SHORT),
+    "skill elsewhere": partial(skill, "narrow", "shrinking", "conv"),
+    "benchmarks": benchmarks,
+}
+
+
+def written_anew(text: str) -> str:
+    """Return a document with its tables as the code has them today."""
+    return _TABLE.sub(lambda match: match[1] + "\n" + TABLES[match[2]]() + "\n" + match[3], text)
+
+
+if __name__ == "__main__":
+    for path in (ROOT / document for document in DOCUMENTS):
+        text = path.read_text()
+        if (new := written_anew(text)) != text:
+            path.write_text(new)
+            print(f"tables of {path.relative_to(ROOT)} written anew")
