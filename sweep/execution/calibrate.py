@@ -1,6 +1,7 @@
-"""How many trials should share a GPU: measured at the beginning of a sweep, with points of its middle depth.
+"""Measurement of how many trials should share a GPU, at the beginning of a sweep.
 
-One trial after another is added to a device, as long as that lets it do more points a second.
+Networks of the sweep's middle depth are probed on one GPU. The number of trials on it is doubled as long as that
+raises the number of points measured per second.
 """
 
 import math
@@ -20,68 +21,76 @@ if TYPE_CHECKING:
     from probes import Images
     from sweep.execution.trainable import MakeProber
 
-_GAIN = 1.1  # times as many points a second: what twice as many trials must give
-_POINTS, _TURNS = 2, 2  # in a pack, and how often it is measured
-_PATIENCE = 300.0  # seconds for everything
-_LONG = 600.0  # seconds that a sweep takes, by a guess, to be worth it
+_MIN_SPEEDUP = 1.1  # the gain in points per second that a doubling of the trials must bring
+_POINTS_PER_PACK, _REPETITIONS = 2, 2
+_TIMEOUT_S = 300.0  # for the whole calibration
+_MIN_SWEEP_S = 600.0  # shorter sweeps, by the estimate, are not worth a calibration
 
 
 def share_gpus(
     spec: Workload, images: "Images", make: "MakeProber | None", capacity: Capacity, note: Callable[[str], None]
 ) -> None:
-    """Let as many trials share a GPU as are fastest together, where the spec leaves it open and a sweep is long."""
+    """Measure how many trials should share a GPU, and set the capacity accordingly.
+
+    Nothing is measured where the spec sets ``gpus_per_trial``, where only one trial fits on a GPU, or where the sweep
+    is too short to be worth it. If the measurement fails, the capacity stays as it is. ``make`` makes the prober of a
+    trial (None: the default one), ``note`` tells the user what is being waited for.
+    """
     from ray.exceptions import RayError
 
     from sweep.execution.trainable import make_prober
 
-    if spec.gpus_per_trial is None and capacity.sharing > 1 and _is_long(spec, images, capacity):
+    if spec.gpus_per_trial is None and capacity.trials_per_gpu > 1 and _is_long(spec, images, capacity):
         note("measuring how many trials should share a GPU")
-        with suppress(RayError):  # no reason to end a sweep: as many as there are cores for, then
-            capacity.share(trials_to_a_gpu(spec, images, make or make_prober, capacity.sharing))
+        with suppress(RayError):  # no reason to end a sweep: it goes on with one trial per core
+            capacity.set_trials_per_gpu(trials_to_a_gpu(spec, images, make or make_prober, capacity.trials_per_gpu))
 
 
 def _is_long(spec: Workload, images: "Images", capacity: Capacity) -> bool:
-    """Return whether a minute of calibration is worth it."""
+    """Return whether a sweep takes so long that a minute of calibration is worth it."""
     points, cost = budget(spec) * spec.replicas, cost_of_point(spec, images)(sum(spec.depth) // 2)
-    return points * cost / guessed_speeds(capacity)["gpu"] / capacity.slots > _LONG
+    return points * cost / guessed_speeds(capacity)["gpu"] / capacity.slots > _MIN_SWEEP_S
 
 
-def trials_to_a_gpu(spec: Workload, images: "Images", make: "MakeProber", most: int) -> int:
-    """Return how many trials share a GPU best, up to ``most``: 1, 2, 4, ... Takes a minute; Ray must have been started.
+def trials_to_a_gpu(spec: Workload, images: "Images", make: "MakeProber", max_trials: int) -> int:
+    """Return how many trials on one GPU measure the most points per second.
+
+    The answer is a power of two, at most ``max_trials``. Takes about a minute. Ray must have been started; ``make``
+    makes the prober of a trial.
 
     Raises
     ------
     ray.exceptions.RayError
-        A trial failed, or no GPU was free in time.
+        A trial failed, or the calibration took more than five minutes, e.g. since no GPU was free.
     """
     import ray
     from ray.util.placement_group import placement_group, remove_placement_group
     from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-    device = placement_group([{"GPU": 1.0, "CPU": most * spec.cpus_per_trial}])
-    shared, settings = ray.put(images), ray.put(probe_settings(spec))
+    device = placement_group([{"GPU": 1.0, "CPU": max_trials * spec.cpus_per_trial}])
+    shared_images, settings = ray.put(images), ray.put(probe_settings(spec))
     strategy = PlacementGroupSchedulingStrategy(device, placement_group_bundle_index=0)
     actor: Any = ray.remote(_Trial).options(
-        num_gpus=1 / most, num_cpus=spec.cpus_per_trial, scheduling_strategy=strategy, max_restarts=0
+        num_gpus=1 / max_trials, num_cpus=spec.cpus_per_trial, scheduling_strategy=strategy, max_restarts=0
     )
     threads = max(1, math.floor(spec.cpus_per_trial))
     depth = sum(spec.depth) // 2
-    points = [Point(1.3, 0.2, depth, seed) for seed in range(_POINTS)]
-    end = time.monotonic() + _PATIENCE
+    points = [Point(1.3, 0.2, depth, seed) for seed in range(_POINTS_PER_PACK)]
+    end = time.monotonic() + _TIMEOUT_S
     trials: list[Any] = []
     best, rate = 1, 0.0
     try:
-        while 2 * len(trials) <= most:
-            new = [actor.remote(shared, settings, make, threads) for _ in range(max(1, len(trials)))]
+        while 2 * len(trials) <= max_trials:
+            new = [actor.remote(shared_images, settings, make, threads) for _ in range(max(1, len(trials)))]
             trials += new
-            ray.get([t.measure.remote(points) for t in new], timeout=end - time.monotonic())  # begin
+            ray.get([t.measure.remote(points) for t in new], timeout=end - time.monotonic())  # warm up
             started = time.monotonic()
-            for _ in range(_TURNS):
+            for _ in range(_REPETITIONS):
                 ray.get([t.measure.remote(points) for t in trials], timeout=end - time.monotonic())
-            faster = _TURNS * len(trials) * _POINTS / (time.monotonic() - started)
-            if faster < _GAIN * rate:
+            new_rate = _REPETITIONS * len(trials) * _POINTS_PER_PACK / (time.monotonic() - started)
+            if new_rate < _MIN_SPEEDUP * rate:
                 break
-            best, rate = len(trials), faster
+            best, rate = len(trials), new_rate
     finally:
         for trial in trials:
             ray.kill(trial)
@@ -90,11 +99,11 @@ def trials_to_a_gpu(spec: Workload, images: "Images", make: "MakeProber", most: 
 
 
 class _Trial:
-    """What a trial does, without Tune."""
+    """A Ray actor that measures points as a trial does, without Tune."""
 
     def __init__(self, images: "Images", settings: object, make: "MakeProber", threads: int) -> None:
         self._prober = make(images, settings, threads, 1.0)  # type: ignore[arg-type]
 
     def measure(self, points: list[Point]) -> None:
-        """Measure a pack."""
+        """Measure a pack of points."""
         self._prober.probe(points)

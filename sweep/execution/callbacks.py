@@ -1,4 +1,4 @@
-"""Tune's callbacks."""
+"""Callbacks that are given to Ray Tune."""
 
 from typing import Any
 
@@ -11,27 +11,30 @@ from sweep.execution.trainable import network_name
 from sweep.trackers.trackers import Trackers
 
 
-class Watch(NeverSaved, Callback):
-    """Keeps the progress fresh, and gives up trials that failed."""
+class SearcherCallback(NeverSaved, Callback):
+    """Callback that refreshes the live view and reports the start and the failure of trials to the searcher."""
 
     def __init__(self, searcher: PackSearcher) -> None:
         self._searcher = searcher
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Called several times a second."""
+        """Refresh the live view; Tune calls this several times per second."""
         self._searcher.refresh()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Called when a trial has got its worker."""
+        """Tell the searcher that a trial has been given its worker."""
         self._searcher.started(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Called when a trial has failed."""
+        """Tell the searcher why a trial has failed."""
         self._searcher.give_up(trial.trial_id, last_error(trial))
 
 
 class LiveEpochs(NeverSaved, Callback):
-    """Tells trackers of networks in training; what comes of points they hear when it is stored."""
+    """Callback that logs the epochs of networks in training to the trackers.
+
+    The results of a point are logged elsewhere, once they are stored.
+    """
 
     def __init__(self, trackers: Trackers) -> None:
         self._trackers = trackers
@@ -39,9 +42,9 @@ class LiveEpochs(NeverSaved, Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        """Called after every epoch of a pack."""
+        """Log the latest epoch of every network in a pack; Tune calls this after each epoch."""
         networks = result.get("networks") or {}
         for point in [Point(*p) for p in trial.config["points"]] if networks else ():
-            found = [(lr, networks.get(network_name(point, lr))) for lr in self._trackers.rates]
-            if epochs := [(lr, n["epoch"], n["accuracy"], n["loss"]) for lr, n in found if n]:
+            latest = [(lr, networks.get(network_name(point, lr))) for lr in self._trackers.rates]
+            if epochs := [(lr, n["epoch"], n["accuracy"], n["loss"]) for lr, n in latest if n]:
                 self._trackers.trains(point, epochs)

@@ -1,4 +1,4 @@
-"""Starting a private Ray, or joining a cluster."""
+"""Starting a private Ray on this machine, or joining a cluster."""
 
 import contextlib
 import logging
@@ -24,47 +24,59 @@ from sweep.spec.parts import Resources
 if TYPE_CHECKING:
     from probes import Images
 
-_TRIALS_PER_CORE = 8  # each is a process of half a gigabyte
-_OBJECT_STORE_BYTES = 80 * 2**20  # the smallest that Ray allows; images beside it are added
+_MAX_TRIALS_PER_CORE = 8  # each trial is a process of half a gigabyte
+_OBJECT_STORE_BYTES = 80 * 2**20  # the smallest that Ray allows; the images come on top
 _RAY_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 
 
-def check_here(spec: Resources) -> None:
-    """Refuse more than a private Ray on this machine should be asked for."""
+def check_local_resources(spec: Resources) -> None:
+    """Refuse trials that are too large or too many for a private Ray on this machine.
+
+    Raises
+    ------
+    SpecError
+        ``cpus_per_trial`` or ``concurrency`` is too high. Sweeps on a cluster are never refused.
+    """
     if not spec.is_here:
         return
-    here = cores()
-    if spec.cpus_per_trial > here:
-        raise SpecError(f"`cpus_per_trial` must be at most {here}, the cores here, got {spec.cpus_per_trial:g}")
-    if spec.concurrency and spec.concurrency > _TRIALS_PER_CORE * here:
+    local_cores = cores()
+    if spec.cpus_per_trial > local_cores:
         raise SpecError(
-            f"`concurrency` must be at most {_TRIALS_PER_CORE * here} here, {_TRIALS_PER_CORE} a core, "
+            f"`cpus_per_trial` must be at most {local_cores}, the cores of this machine, got {spec.cpus_per_trial:g}"
+        )
+    if spec.concurrency and spec.concurrency > _MAX_TRIALS_PER_CORE * local_cores:
+        raise SpecError(
+            f"`concurrency` must be at most {_MAX_TRIALS_PER_CORE * local_cores} on this machine, "
+            f"{_MAX_TRIALS_PER_CORE} per core, "
             f"got {spec.concurrency}"
         )
 
 
 @contextlib.contextmanager
 def on_ray(spec: Workload, images: "Images", verbose: bool = False) -> Iterator[Capacity]:
-    """Use a private Ray, the cluster at ``spec.address``, or the Ray that this process has joined already.
+    """Provide Ray within a ``with`` block, and yield the capacity of its cluster.
 
-    That one is left running. ``verbose`` shows what Ray and the workers say.
+    A process that has joined a Ray already goes on using it, and stays connected afterwards. Otherwise a private Ray
+    is started, or the cluster at ``spec.address`` is joined, and left at the end of the block. ``verbose`` shows the
+    output of Ray and of its workers.
 
     Raises
     ------
     SpecError
-        The cluster cannot be joined, or has less than one trial needs; another one is asked for than was joined.
+        The cluster cannot be joined, no node of it has the resources of a trial, or ``spec.address`` names one
+        although the process has joined a Ray.
     """
     for name, value in _RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    is_ours = "ray" not in sys.modules or not sys.modules["ray"].is_initialized()
-    if is_ours:
+    starts_here = "ray" not in sys.modules or not sys.modules["ray"].is_initialized()
+    if starts_here:
         _start_or_join(spec, images, verbose)
     elif spec.address not in (None, "auto"):
         raise SpecError(f"`address` must be left out where the program has joined a Ray, got {spec.address!r}")
     try:
         yield Capacity(spec, alive)
     finally:
-        if is_ours:
+        if starts_here:
             sys.modules["ray"].shutdown()
 
 
@@ -72,7 +84,7 @@ def _start_or_join(spec: Workload, images: "Images", verbose: bool) -> None:
     authenticate(None if spec.is_here else spec.address)
     import ray
 
-    told: dict[str, Any] = {"log_to_driver": verbose, "logging_level": logging.INFO if verbose else logging.ERROR}
+    options: dict[str, Any] = {"log_to_driver": verbose, "logging_level": logging.INFO if verbose else logging.ERROR}
     with warnings.catch_warnings():
         if not verbose:
             warnings.simplefilter("ignore")
@@ -83,13 +95,13 @@ def _start_or_join(spec: Workload, images: "Images", verbose: bool) -> None:
                 num_cpus=max(cores(), math.ceil((spec.concurrency or 1) * spec.cpus_per_trial)),
                 object_store_memory=_OBJECT_STORE_BYTES + 2 * bytes_of_images,
                 include_dashboard=False,
-                **told,
+                **options,
             )
             return
         check_reachable(str(spec.address))
         try:
-            ray.init(address=spec.address, **told)
-        except Exception as error:  # of many kinds, none of them ours
+            ray.init(address=spec.address, **options)
+        except Exception as error:  # Ray raises exceptions of many types here
             reason = " ".join(str(error).split())
             raise SpecError(
                 f"`address` {spec.address!r} cannot be joined: {reason[:300]} "
@@ -98,21 +110,23 @@ def _start_or_join(spec: Workload, images: "Images", verbose: bool) -> None:
 
 
 def authenticate(address: str | None) -> None:
-    """Use a token where one is asked for, and let nobody else read it. To be called before Ray is imported.
+    """Make Ray use a token where the cluster requires one, and keep the token from other users.
 
-    For a private cluster (no address) Ray makes one, which everybody on the machine could read. It joins others without
-    one, unless the environment says so; those that ask for it refuse that, and those that do not are no use with it.
+    Has to be called before Ray is imported. For a private cluster (``address`` is None) Ray would write a token that
+    everybody on the machine can read; it is written here instead, for this user alone. Other clusters are joined with
+    the token only if they refuse a connection without it, since those that use none do not work with it.
+    ``RAY_AUTH_MODE`` in the environment takes precedence.
     """
     token = Path.home() / ".ray" / "auth_token"
-    elsewhere = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    in_environment = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
     with contextlib.suppress(OSError):
-        if not address and not elsewhere and not token.exists():
+        if not address and not in_environment and not token.exists():
             token.parent.mkdir(parents=True, exist_ok=True)
             with open(os.open(token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
                 file.write(secrets.token_hex(32))
         if token.exists():
             token.chmod(0o600)
-    if address and "RAY_AUTH_MODE" not in os.environ and (elsewhere or token.exists()):
+    if address and "RAY_AUTH_MODE" not in os.environ and (in_environment or token.exists()):
         command = [*RAY_COMMAND, "health-check"]
         command += [] if address == "auto" else ["--address", address]
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):
@@ -121,10 +135,18 @@ def authenticate(address: str | None) -> None:
 
 
 def check_reachable(address: str) -> None:
-    """Refuse an address where nobody listens: Ray itself would go on trying for many minutes."""
+    """Refuse an address at which no server listens.
+
+    Ray itself would go on trying for many minutes. Addresses without a port, such as ``auto``, are not checked.
+
+    Raises
+    ------
+    SpecError
+        The connection fails, or takes more than 10 seconds.
+    """
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit():
-        return  # `auto`, or for Ray to judge
+        return  # `auto`, or a form that Ray itself checks
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
     except (OSError, OverflowError) as error:

@@ -1,4 +1,4 @@
-"""What points cost and how fast devices are, by a guess before anything was measured."""
+"""Estimates of the cost of points and of the speed of devices, made before anything has been measured."""
 
 from collections.abc import Callable
 from functools import cache
@@ -11,11 +11,11 @@ from sweep.spec.experiment import Measuring
 if TYPE_CHECKING:
     from probes import Images
 
-_CORE_FLOPS, _GPU_FLOPS = 100e9, 10e12  # a second, of well filled matrix products in float32
+_CORE_FLOPS, _GPU_FLOPS = 100e9, 10e12  # per second, in large matrix products in float32
 
 
 def cost_of_depth(spec: Measuring, images: "Images") -> Callable[[int], float]:
-    """What a probe of a depth costs, in floating point operations."""
+    """Return a function that maps a depth to the floating point operations of probing one network of it."""
     from probes.cost import cost
 
     settings = probe_settings(spec)
@@ -23,7 +23,10 @@ def cost_of_depth(spec: Measuring, images: "Images") -> Callable[[int], float]:
 
 
 def cost_of_point(spec: Measuring, images: "Images") -> Callable[[int], float]:
-    """Roughly, floating point operations of a point of a depth, with its training."""
+    """Return a function that maps a depth to the approximate floating point operations of one point.
+
+    Training is included where the spec asks for it, with all learning rates and epochs, as if every point were trained.
+    """
     from probes.cost import cost
 
     settings = probe_settings(spec)
@@ -31,12 +34,12 @@ def cost_of_point(spec: Measuring, images: "Images") -> Callable[[int], float]:
 
     @cache
     def of_depth(depth: int) -> float:
-        found = cost(settings, images, depth)
-        return found.probes + epochs * found.epoch
+        costs = cost(settings, images, depth)
+        return costs.probes + epochs * costs.epoch
 
     return of_depth
 
 
 def guessed_speeds(capacity: Capacity) -> dict[str, float]:
-    """A guess of what a trial of each kind does in a second, until it has been measured."""
+    """Return a guess of the floating point operations per second of a trial, for each kind of trial."""
     return {k: _GPU_FLOPS * min(1.0, capacity.gpus) if k == "gpu" else _CORE_FLOPS for k in capacity.kinds}

@@ -1,4 +1,4 @@
-"""Drive a sweep: what was measured is read, what is missing is suggested, measured, stored and shown."""
+"""The driver of a sweep: it reads what has been measured, and has the missing points measured, stored and shown."""
 
 import logging
 from collections.abc import Sequence
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from probes import Images
     from sweep.execution.trainable import MakeProber
 
-_THOUGHT_OF_AT_ONCE = 16  # points; more are soon out of date
-_REDRAW = 0.5  # seconds
-_LAST_WORDS = 5.0  # seconds that the storage has left to take what was measured, after an interruption
+_POINTS_PER_UPDATE = 16  # proposed per update of the model; of more, the last would soon be out of date
+_REFRESH_INTERVAL_S = 0.5
+_CLOSE_TIMEOUT_S = 5.0  # for storing the last results after an interruption
 
 
 def measure(
@@ -44,46 +44,78 @@ def measure(
     verbose: bool = False,
     locations: Sequence[str] = (),
 ) -> None:
-    """Measure what is missing of the sweep in ``path``, whose lock is held.
+    """Measure the missing points of the sweep in ``path``, whose locks the caller holds.
 
-    ``make`` makes what measures points, in place of the probes; ``retry_failed`` measures points that failed once more;
-    ``log`` names trackers, which are told of every point that they have not logged yet; ``verbose`` lets Tune and Ray
-    say what they have to say; ``locations`` are where others look for signs of life.
+    Parameters
+    ----------
+    spec:
+        The specification of the sweep.
+    path:
+        The sweep's folder on this disk.
+    images:
+        The data set.
+    quiet:
+        Do not show the progress.
+    callbacks:
+        The user's callbacks for Tune.
+    make:
+        Makes the probers; None for those that run the probes.
+    retry_failed:
+        Measure points again that failed in earlier runs.
+    log:
+        Names of trackers, which get every point that they have not logged yet.
+    verbose:
+        Show the output of Tune and Ray.
+    locations:
+        Locations where the driver writes signs of life, for ``sweep status``.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        The sweep was interrupted, or its time limit was reached. What had been measured is stored.
     """
     store = Store(spec.storage or path, spec.digest)
     rows = store.read([*NEEDED, *(COLUMNS_LOGGED if log else ())]).rows.to_pylist()
-    again = [r for r in rows if r["status"] == "failed"] if retry_failed else []
-    if again:
+    failed = [r for r in rows if r["status"] == "failed"] if retry_failed else []
+    if failed:
         rows = [r for r in rows if r["status"] != "failed"]
-    batch = spec.pack or _THOUGHT_OF_AT_ONCE
-    study = SweepStudy(spec, path, rows, cost=cost_of_depth(spec, images), batch=batch, again=again)
+    batch = spec.pack or _POINTS_PER_UPDATE
+    study = SweepStudy(spec, path, rows, cost=cost_of_depth(spec, images), batch=batch, again=failed)
     total = study.budget * spec.replicas
-    with Trackers(log, path, _name(spec, path), spec.lr) as trackers:
+    with Trackers(log, path, _sweep_name(spec, path), spec.lr) as trackers:
         trackers.stored(rows)
         with Progress(spec, total, rows, locations=locations, quiet=quiet, plain=verbose) as progress:
             if len(rows) < total and not study.stopped:
-                with terminated_is_interrupted():  # Ray takes the signal for itself, and leaves it so
+                with terminated_is_interrupted():  # restores the handler of SIGTERM, which Ray replaces for good
                     run_trials(Sweep(spec, path, images, store, study, progress, callbacks, make, trackers, verbose))
-            _put_together(store, progress)
-    # Also what a driver left that was killed after its last row.
+            _merge_parts(store, progress)
+    # A driver that was killed after its last row leaves checkpoints behind.
     Checkpoints(spec.storage or path).clear()
 
 
-def _put_together(store: Store, progress: Progress) -> None:
-    """Put the parts together for quicker reading; nothing depends on it."""
+def _merge_parts(store: Store, progress: Progress) -> None:
+    """Merge small part files into large ones, which are read faster; a failure is only logged."""
     try:
-        store.put_together(lambda: progress.note("putting the results together"))
+        store.put_together(lambda: progress.note("merging the small files of results"))
     except Exception as error:
-        logging.getLogger(__name__).warning("the results are not put together: %s", one_line(error))
+        logging.getLogger(__name__).warning(
+            "small files of results were not merged, which does no harm: %s", one_line(error)
+        )
 
 
-def _name(spec: Storage, path: Path) -> str:
-    """Return what trackers call a sweep."""
+def _sweep_name(spec: Storage, path: Path) -> str:
+    """Return the name of a sweep for trackers: that of its folder or bucket path."""
     return (spec.storage or str(path.absolute())).rstrip("/").rpartition("/")[2]
 
 
 def run_trials(sweep: Sweep) -> None:
-    """Run trials until nothing of a sweep is missing."""
+    """Run trials until every point of the sweep is measured.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        The time limit of the sweep was reached, or the sweep was interrupted.
+    """
     spec, progress = sweep.spec, sweep.progress
     checkpoints = Checkpoints(spec.storage or sweep.path)
 
@@ -97,21 +129,21 @@ def run_trials(sweep: Sweep) -> None:
     with tune_on_ray(sweep) as (capacity, fit):
         from sweep.execution.searcher import PackSearcher
 
-        most = fitting_pack(spec, sweep.images, capacity)
-        packer = Packer(spec, cost_of_point(spec, sweep.images), guessed_speeds(capacity), most)
-        progress.start(capacity.slots, packer.size(capacity.slots))
+        max_points = fitting_pack(spec, sweep.images, capacity)
+        packer = Packer(spec, cost_of_point(spec, sweep.images), guessed_speeds(capacity), max_points)
+        progress.start(capacity.slots, packer.max_size(capacity.slots))
         recorder = Recorder(sweep.store, stored)
-        planner = Planner(sweep.study, lambda: packer.size(capacity.slots), lambda: capacity.slots)
+        planner = Planner(sweep.study, lambda: packer.max_size(capacity.slots), lambda: capacity.slots)
         searcher = PackSearcher(planner, packer, capacity, recorder, spec.retries, deadline, progress.refresh)
         try:
-            with deadline.kept():
+            with deadline.enforced():
                 fit(searcher)
-            while not recorder.flush(_REDRAW):
+            while not recorder.flush(_REFRESH_INTERVAL_S):
                 searcher.refresh()
         finally:
             planner.close()
-            if lost := recorder.close(_LAST_WORDS):
-                said = "measured points could not be stored and will be measured again"
-                progress.say(f"{lost} {said}: {recorder.trouble}")
+            if unstored := recorder.close(_CLOSE_TIMEOUT_S):
+                message = "measured points could not be stored; `sweep resume` measures them again"
+                progress.say(f"{unstored} {message}: {recorder.trouble}")
     if deadline.reached:
-        raise KeyboardInterrupt("the time of the sweep is up")
+        raise KeyboardInterrupt("the time limit of the sweep is reached")

@@ -1,4 +1,4 @@
-"""Who is to blame for a failure, and what is measured again."""
+"""The decision which points are measured again after a failure."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,12 +8,22 @@ from probes.point import Measurement, Point
 from sweep.execution.ray_patches import is_lost_node
 from sweep.spec.rows import point_of, row
 
-_NODE_LOSSES = 20  # nodes that a point may lose before it is to blame itself
-_LONGEST = 500  # characters of an error
+_MAX_NODE_LOSSES = 20  # a point that loses more nodes is taken to be the cause
+_MAX_ERROR_CHARS = 500
 
 
 class Verdict(NamedTuple):
-    """What becomes of points: measured again together, each alone, or done, with rows to be stored."""
+    """What to do with the points of a trial.
+
+    Attributes
+    ----------
+    again:
+        Points to be measured again, in packs.
+    alone:
+        Points to be measured again, each in a trial of its own.
+    rows:
+        Rows of the points that are done, to be stored.
+    """
 
     again: Sequence[Point] = ()
     alone: Sequence[Point] = ()
@@ -21,11 +31,11 @@ class Verdict(NamedTuple):
 
 
 class Failures:
-    """Judges failures.
+    """Counter of failures, which decides whether points are measured again.
 
-    A point that fails is measured again up to ``retries`` times, then it is a row with its error. When a worker dies,
-    nobody knows which point of its pack is to blame: each is measured again in a trial of its own, which counts only
-    for those that fail there, too. A node that dies is nobody's fault.
+    A point that fails is measured again up to ``retries`` times; then its row, with the error, is stored. When a worker
+    dies, the point of its pack that caused it is not known: each is measured again in a trial of its own, and only
+    failures there use up retries. Losing a node does not use up retries.
     """
 
     def __init__(self, retries: int) -> None:
@@ -33,31 +43,31 @@ class Failures:
         self._failures: Counter[Point] = Counter()
         self._losses: Counter[Point] = Counter()
 
-    def of_rows(self, rows: Sequence[dict[str, Any]]) -> Verdict:
-        """Judge what a trial that ended well measured: some of its points may have failed."""
+    def judge_rows(self, rows: Sequence[dict[str, Any]]) -> Verdict:
+        """Decide what to do with the rows of a trial that ended well; some of its points may have failed."""
         again = [r for r in rows if r["status"] == "failed" and self._may_retry(point_of(r))]
         return Verdict(alone=[point_of(r) for r in again], rows=[r for r in rows if r not in again])
 
-    def of_trial(self, points: Sequence[Point], error: str) -> Verdict:
-        """Judge a trial that ended with an error: its worker died, or could not even start."""
+    def judge_trial(self, points: Sequence[Point], error: str) -> Verdict:
+        """Decide what to do with the points of a trial that ended with an error, e.g. because its worker died."""
         if is_lost_node(error):
             self._losses.update(points)
-            again = [p for p in points if self._losses[p] <= _NODE_LOSSES]
-            return Verdict(again=again, rows=_failed([p for p in points if p not in again], error))
+            again = [p for p in points if self._losses[p] <= _MAX_NODE_LOSSES]
+            return Verdict(again=again, rows=_failed_rows([p for p in points if p not in again], error))
         if len(points) > 1 or self._may_retry(points[0]):
             return Verdict(alone=points)
-        return Verdict(rows=_failed(points, error))
+        return Verdict(rows=_failed_rows(points, error))
 
     def _may_retry(self, point: Point) -> bool:
-        """Count a failure; return whether the point may be measured again."""
+        """Count a failure of a point, and return whether it may be measured again."""
         self._failures[point] += 1
         return self._failures[point] <= self._retries
 
 
-def _failed(points: Sequence[Point], error: str) -> list[dict[str, Any]]:
-    """Return the rows of points that could not be measured."""
+def _failed_rows(points: Sequence[Point], error: str) -> list[dict[str, Any]]:
+    """Return the rows of points that could not be measured, with the error on one line."""
     text = " ".join(error.split())
-    if len(text) > _LONGEST:  # a dead process is named at the beginning, an exception at the end
-        text = f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
+    if len(text) > _MAX_ERROR_CHARS:  # the beginning names a process that died, the end an exception
+        text = f"{text[: _MAX_ERROR_CHARS // 2]} ... {text[-_MAX_ERROR_CHARS // 2 :]}"
     extra = {"pack": len(points), "device": "", "hostname": ""}
     return [row(Measurement(p, "failed", text), **extra) for p in points]

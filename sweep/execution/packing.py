@@ -1,4 +1,4 @@
-"""How many points a trial gets: as many as keep its device busy for a few seconds, by what was measured so far."""
+"""The number of points per trial: as many as keep its device busy for a few seconds."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -14,92 +14,97 @@ from sweep.spec.experiment import Workload
 if TYPE_CHECKING:
     from probes import Images
 
-MOST_PACKED = 64
-_MOST_LEARNT = 16  # points of a pack in a search that learns: more are soon out of date
-_SECONDS = 3.0  # of work a trial, at least: its overhead is some tens of milliseconds
-_ROUNDS = 8  # of all devices, at least, in a search that learns
-CONTROL_RATE = 8.0  # trials a second that Tune's control loop sustains (`sweep bench --orchestration` measures it)
-_SMALL = 10.0  # times the seconds of a pack: what a node without a GPU takes, where others have some
-_MEMORY = 0.7  # weight of the past, in what is known of a device's speed
+MAX_PACK = 64  # points
+_MAX_LEARNING_PACK = 16  # points, in a search that learns: of larger packs, the last points would be out of date
+_MIN_PACK_TIME_S = 3.0  # the overhead of a trial is some tens of milliseconds
+_MIN_LEARNING_ROUNDS = 8  # packs that every device gets, in a search that learns
+CONTROL_RATE = 8.0  # trials per second that Tune's control loop sustains (`sweep bench --orchestration` measures it)
+_MAX_HELPER_TIME = 10.0  # for a point on a node without a GPU, where others have some; in pack times
+_PAST_WEIGHT = 0.7  # of earlier packs, in the average of a device's speed
 
 
 class Packer:
-    """Sizes packs.
+    """Chooser of the points that make up a pack.
 
     Parameters
     ----------
     spec:
-        Of the sweep; its ``pack``, if there is one, is obeyed.
+        The specification of the sweep. Its ``pack`` is used as it is, unless it is None.
     cost:
-        Of a point of a depth, in floating point operations.
+        Function that maps a depth to the floating point operations of a point.
     speed:
-        Those a second of a trial's share of a node, at first: a guess by kind of trial; see `measured`.
-    most:
-        Points that a trial has the memory for.
+        A first guess of the floating point operations per second of a trial, for each kind of trial. Replaced by
+        measurements, see `update_speed`.
+    max_points:
+        The number of points that a trial has the memory for.
     """
 
     def __init__(
-        self, spec: Workload, cost: Callable[[int], float], speed: dict[str, float], most: int = MOST_PACKED
+        self, spec: Workload, cost: Callable[[int], float], speed: dict[str, float], max_points: int = MAX_PACK
     ) -> None:
-        self._spec, self._cost, self._speed, self._most = spec, cost, dict(speed), most
+        self._spec, self._cost, self._speed, self._max_points = spec, cost, dict(speed), max_points
         self._measured = dict.fromkeys(speed, False)
         learns = spec.search in ("boundary", "tpe")
-        self._limit = min(most, _MOST_LEARNT if learns else MOST_PACKED)
-        self._rounds = _ROUNDS if learns else 1
+        self._limit = min(max_points, _MAX_LEARNING_PACK if learns else MAX_PACK)
+        self._rounds = _MIN_LEARNING_ROUNDS if learns else 1
 
     def seconds(self, points: Sequence[Point], kind: str) -> float:
-        """What they will take on a trial of that kind, by all that is known."""
+        """Return the expected time in seconds that points take in a trial of a kind."""
         return sum(self._cost(p.depth) for p in points) / self._speed[kind]
 
-    def size(self, slots: int) -> int:
-        """Points of a pack, at most, with so many trials at once."""
+    def max_size(self, slots: int) -> int:
+        """Return the maximum number of points per pack when ``slots`` trials run at once."""
         if self._spec.pack:
             return self._spec.pack
         rows = self._spec.points * self._spec.replicas
         return max(1, min(self._limit, rows // (self._rounds * max(1, slots))))
 
-    def target(self, slots: int) -> float:
-        """Seconds that a pack should take: long enough that the control loop stays under half of its rate."""
-        return max(_SECONDS, slots / (0.5 * CONTROL_RATE))
+    def target_time(self, slots: int) -> float:
+        """Return the time in seconds that a pack should take when ``slots`` trials run at once.
+
+        It is so long that Tune's control loop stays below half of the rate that it sustains.
+        """
+        return max(_MIN_PACK_TIME_S, slots / (0.5 * CONTROL_RATE))
 
     def pick(self, groups: Sequence[Sequence[Point]], slots: int, kind: str, *, small: bool = False) -> list[int]:
-        """Indices of the groups of points that a pack takes: the first ones, or the smallest, if they are ``small``.
+        """Return the indices of the groups of points that form the next pack.
 
-        At least one, but where small ones are wanted and there are none.
+        These are the first groups, or with ``small`` the cheapest ones. There is at least one, unless ``small`` is set
+        and no group is cheap enough for a node without a GPU.
         """
         order = sorted(range(len(groups)), key=lambda i: self.seconds(groups[i], kind) if small else i)
-        target = self.target(slots)
+        target = self.target_time(slots)
         chosen: list[int] = []
         count, seconds = 0, 0.0
         for i in order:
             more = self.seconds(groups[i], kind)
-            if small and not chosen and more > _SMALL * target:
+            if small and not chosen and more > _MAX_HELPER_TIME * target:
                 return []
-            full = count + len(groups[i]) > self.size(slots) or (not self._spec.pack and seconds + more > target)
+            full = count + len(groups[i]) > self.max_size(slots) or (not self._spec.pack and seconds + more > target)
             if chosen and full:
                 break
             chosen.append(i)
             count, seconds = count + len(groups[i]), seconds + more
         return chosen
 
-    def measured(self, points: Sequence[Point], kind: str, seconds: float) -> None:
-        """Learn from a pack that took so long."""
+    def update_speed(self, points: Sequence[Point], kind: str, seconds: float) -> None:
+        """Update the speed of trials of a kind from the time that a pack took."""
         speed = sum(self._cost(p.depth) for p in points) / max(seconds, 1e-6)
         if not math.isfinite(speed) or speed <= 0:
             return
         if self._measured[kind]:
-            speed = self._speed[kind] ** _MEMORY * speed ** (1 - _MEMORY)
+            speed = self._speed[kind] ** _PAST_WEIGHT * speed ** (1 - _PAST_WEIGHT)
         self._speed[kind], self._measured[kind] = speed, True
 
 
-_SHARE = 0.8  # of the memory at hand: an estimate may be 20 % off
+_MEMORY_FRACTION = 0.8  # of the available memory that a pack may take by the estimate, which may be 20 % off
 
 
 def fitting_pack(spec: Workload, images: "Images", capacity: Capacity) -> int:
-    """The largest pack of the deepest points that a trial has the memory for, as far as this machine can tell.
+    """Return how many points of the largest depth a trial has the memory for, at least 1.
 
-    At least 1. On a GPU its share of the device's memory (those of a cluster are taken to be like the one here), on a
-    CPU its share of what is available on the node that has least.
+    On a GPU, a trial has its share of the device's memory; the GPUs of a cluster are taken to be like the one of this
+    machine. On a CPU, it has its share of the memory of the node where that is smallest.
     """
     import torch
 
@@ -107,23 +112,23 @@ def fitting_pack(spec: Workload, images: "Images", capacity: Capacity) -> int:
 
     device = "cuda" if capacity.gpus else "cpu"
     if device == "cpu":
-        there = _bytes_a_trial(spec, capacity)
+        available = _bytes_per_trial(spec, capacity)
     elif torch.cuda.is_available():
-        there = torch.cuda.get_device_properties(0).total_memory * min(1.0, capacity.gpus)
-    else:  # a driver without a GPU: a pack that is too large is halved where it is measured
-        return MOST_PACKED
+        available = torch.cuda.get_device_properties(0).total_memory * min(1.0, capacity.gpus)
+    else:  # this machine has no GPU to go by: packs that turn out too large are halved by the prober
+        return MAX_PACK
     settings, pack, threads = probe_settings(spec), 1, max(1, math.floor(capacity.cpus))
-    while pack < MOST_PACKED:
-        if peak_bytes(settings, images, spec.depth[1], pack + 1, device, threads) > _SHARE * there:
+    while pack < MAX_PACK:
+        if peak_bytes(settings, images, spec.depth[1], pack + 1, device, threads) > _MEMORY_FRACTION * available:
             break
         pack += 1
     return pack
 
 
-def _bytes_a_trial(spec: Workload, capacity: Capacity) -> float:
-    """Memory that every trial can have on the cores of a node."""
+def _bytes_per_trial(spec: Workload, capacity: Capacity) -> float:
+    """Return the memory in bytes that a trial on the CPU can use on any node."""
     if spec.is_here:
         return available_bytes() / capacity.slots
-    trials = ((n.get("memory", 0.0), capacity.on(cores_and_gpus(n), "cpu")) for n in resources_of_nodes())
+    trials = ((n.get("memory", 0.0), capacity.slots_on(cores_and_gpus(n), "cpu")) for n in resources_of_nodes())
     shares = [memory / min(count, capacity.slots) for memory, count in trials if memory and count]
     return min(shares, default=available_bytes())  # nodes are yet to come

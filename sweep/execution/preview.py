@@ -36,7 +36,7 @@ def preview(spec: SweepSpec, images: "Images", directory: Path) -> dict[str, str
         packer = Packer(
             spec, cost_of_point(spec, images), guessed_speeds(capacity), fitting_pack(spec, images, capacity)
         )
-        pack = packer.size(capacity.slots)
+        pack = packer.max_size(capacity.slots)
         told |= {
             "trials": f"about {math.ceil(points / pack)} of up to {pack} points, {capacity.slots} at once",
             "device": _device(capacity),

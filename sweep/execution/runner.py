@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from probes.datasets import GIVEN, Images
 from probes.own_data import is_program
 from sweep.errors import SpecError, StoreError
-from sweep.execution.cluster import check_here
+from sweep.execution.cluster import check_local_resources
 from sweep.execution.driver import measure
 from sweep.measuring.memory import check_memory
 from sweep.measuring.settings import given_images, sweep_images
@@ -118,7 +118,7 @@ def dry_run(spec: SweepSpec, directory: str | Path) -> dict[str, str]:
 
 
 def _check_machine(spec: SweepSpec, images: Images) -> None:
-    check_here(spec)
+    check_local_resources(spec)
     if spec.is_here:  # a cluster is not judged
         check_memory(spec, images)
 
@@ -247,7 +247,7 @@ def resume(
     spec = _changed(old, changes)
     files.check()
     images = _images_again(spec, images, {k: changes[k] for k in local(old) if k in changes})
-    check_here(spec)
+    check_local_resources(spec)
     _warn_of_other_versions(files)
     store = _find_store(spec, files)
     with _alone(files, spec):

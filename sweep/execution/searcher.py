@@ -82,7 +82,7 @@ class PackSearcher(NeverSaved, Searcher):
         if self._ended:
             return Searcher.FINISHED
         slots = self._capacity.slots
-        kind = self._capacity.free(Counter(trial.kind for trial in self._running.values()))
+        kind = self._capacity.free_kind(Counter(trial.kind for trial in self._running.values()))
         if kind is None or not self._storage_keeps_up(slots):
             return None
         if self._deadline.reached:
@@ -135,14 +135,14 @@ class PackSearcher(NeverSaved, Searcher):
         if not result or not (rows := result.get("rows")):
             return
         trial = self._running.pop(trial_id)
-        self._packer.measured(trial.points, trial.kind, result["seconds"])
-        self._take(self._failures.of_rows(rows))
+        self._packer.update_speed(trial.points, trial.kind, result["seconds"])
+        self._take(self._failures.judge_rows(rows))
         rows.clear()  # Tune keeps the results of all trials
 
     def give_up(self, trial_id: str, error: str) -> None:
         """A trial's worker died, or could not even start."""
         if trial := self._running.pop(trial_id, None):
-            self._take(self._failures.of_trial(trial.points, error))
+            self._take(self._failures.judge_trial(trial.points, error))
 
     def _take(self, verdict: Verdict) -> None:
         self._planner.again(verdict.again)

@@ -103,10 +103,10 @@ def trainable_parameters(sweep: Sweep, capacity: Capacity) -> dict[str, Any]:
 
 def callbacks(sweep: Sweep, searcher: "PackSearcher") -> list[Any]:
     """Return Tune's callbacks: ours and the user's."""
-    from sweep.execution.callbacks import LiveEpochs, Watch
+    from sweep.execution.callbacks import LiveEpochs, SearcherCallback
 
     live = [LiveEpochs(sweep.trackers)] if sweep.trackers and sweep.spec.train != "none" else []
-    return [Watch(searcher), *sweep.callbacks, *live]
+    return [SearcherCallback(searcher), *sweep.callbacks, *live]
 
 
 def _make_tuner(sweep: Sweep, capacity: Capacity, searcher: "PackSearcher", folder: Path) -> "tune.Tuner":
@@ -116,7 +116,7 @@ def _make_tuner(sweep: Sweep, capacity: Capacity, searcher: "PackSearcher", fold
 
     trainable = tune.with_parameters(PackTrainable, **trainable_parameters(sweep, capacity))
     return tune.Tuner(
-        tune.with_resources(trainable, lambda config: tune.PlacementGroupFactory([capacity.request(config["kind"])])),
+        tune.with_resources(trainable, lambda config: tune.PlacementGroupFactory([capacity.resources(config["kind"])])),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             num_samples=-1,  # the searcher says when there are no more, and when there is room for one

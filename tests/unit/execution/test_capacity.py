@@ -4,7 +4,7 @@ import pytest
 
 from sweep.errors import SpecError
 from sweep.execution.capacity import Capacity, share_of_gpu
-from sweep.execution.cluster import check_here
+from sweep.execution.cluster import check_local_resources
 from sweep.measuring.memory import check_memory
 from sweep.spec.spec import SweepSpec
 
@@ -14,9 +14,9 @@ def capacity(*nodes, **spec):
 
 
 def test_a_core_to_a_trial():
-    found = capacity((8, 0))
-    assert (found.slots, found.cpus, found.gpus, found.kinds) == (8, 1, 0, ("cpu",))
-    assert found.request("cpu") == {"CPU": 1, "GPU": 0}
+    current = capacity((8, 0))
+    assert (current.slots, current.cpus, current.gpus, current.kinds) == (8, 1, 0, ("cpu",))
+    assert current.resources("cpu") == {"CPU": 1, "GPU": 0}
     assert capacity((8, 0), cpus_per_trial=0.5).slots == 16
     assert capacity((8, 0), points=3).slots == 3
     assert capacity((8, 0), concurrency=5).slots == 5
@@ -26,10 +26,10 @@ def test_a_core_to_a_trial():
     ("cpus", "gpus", "share", "trials"), [(8, 1, 1 / 8, 8), (12, 8, 1.0, 8), (64, 8, 1 / 8, 64), (7, 2, 1 / 3, 6)]
 )
 def test_gpus_are_shared_where_there_are_any(cpus, gpus, share, trials):
-    found = capacity((cpus, gpus))
-    assert found.gpus == pytest.approx(share) and found.slots == trials
-    assert found.gpus * found.slots <= gpus + 1e-9
-    assert found.request("gpu") == {"CPU": 1, "GPU": found.gpus}
+    current = capacity((cpus, gpus))
+    assert current.gpus == pytest.approx(share) and current.slots == trials
+    assert current.gpus * current.slots <= gpus + 1e-9
+    assert current.resources("gpu") == {"CPU": 1, "GPU": current.gpus}
 
 
 @pytest.mark.parametrize(
@@ -47,31 +47,35 @@ def test_a_trial_must_fit_on_a_node():
 
 
 def test_nodes_without_a_gpu_help_those_that_have_one():
-    found = capacity((8, 0), (4, 2))
-    assert found.gpus == pytest.approx(1 / 2) and found.kinds == ("gpu", "cpu")
-    assert (found.slots_of("gpu"), found.slots_of("cpu"), found.slots) == (4, 8, 12)
-    assert found.free({}) == "gpu" and found.free({"gpu": 4}) == "cpu" and found.free({"gpu": 4, "cpu": 8}) is None
-    assert found.is_helper("cpu") and not found.is_helper("gpu")
+    current = capacity((8, 0), (4, 2))
+    assert current.gpus == pytest.approx(1 / 2) and current.kinds == ("gpu", "cpu")
+    assert (current.slots_of("gpu"), current.slots_of("cpu"), current.slots) == (4, 8, 12)
+    assert (
+        current.free_kind({}) == "gpu"
+        and current.free_kind({"gpu": 4}) == "cpu"
+        and current.free_kind({"gpu": 4, "cpu": 8}) is None
+    )
+    assert current.is_helper("cpu") and not current.is_helper("gpu")
     assert capacity((8, 0), (4, 2), gpus_per_trial=1).kinds == ("gpu",)
 
 
 def test_no_gpu_if_none_is_wanted():
-    found = capacity((8, 4), gpus_per_trial=0)
-    assert found.gpus == 0 and found.slots == 8
+    current = capacity((8, 4), gpus_per_trial=0)
+    assert current.gpus == 0 and current.slots == 8
 
 
 def test_nodes_that_come_and_go_are_noticed(monkeypatch):
-    monkeypatch.setattr("sweep.execution.capacity._LOOK", 0.0)
+    monkeypatch.setattr("sweep.execution.capacity._REFRESH_INTERVAL_S", 0.0)
     nodes = [(4, 1), (4, 0)]
-    found = Capacity(SweepSpec(points=1000), lambda: nodes)
-    assert found.slots == 8
+    current = Capacity(SweepSpec(points=1000), lambda: nodes)
+    assert current.slots == 8
     nodes.append((2, 1))
-    assert found.slots == 10
+    assert current.slots == 10
     nodes[:] = [(4, 0)]
-    assert found.slots == 4 and found.free({"gpu": 0}) == "cpu" and not found.is_helper("cpu")
+    assert current.slots == 4 and current.free_kind({"gpu": 0}) == "cpu" and not current.is_helper("cpu")
     nodes[:] = []
-    assert found.slots == 1 and found.free({}) == "gpu"  # waits for a node, and says what for
-    assert found.free({"gpu": 1}) is None
+    assert current.slots == 1 and current.free_kind({}) == "gpu"  # waits for a node, and says what for
+    assert current.free_kind({"gpu": 1}) is None
 
 
 @pytest.mark.parametrize("spec", [{"cpus_per_trial": 16}, {"gpus_per_trial": 1}])
@@ -83,10 +87,10 @@ def test_more_than_there_is(spec):
 def test_more_than_this_machine_should_be_asked_for():
     cores = len(os.sched_getaffinity(0))
     with pytest.raises(SpecError, match="`cpus_per_trial` must be at most"):
-        check_here(SweepSpec(cpus_per_trial=cores + 1))
+        check_local_resources(SweepSpec(cpus_per_trial=cores + 1))
     with pytest.raises(SpecError, match="`concurrency` must be at most"):
-        check_here(SweepSpec(concurrency=10_000))
-    check_here(SweepSpec(concurrency=10_000, address="auto"))
+        check_local_resources(SweepSpec(concurrency=10_000))
+    check_local_resources(SweepSpec(concurrency=10_000, address="auto"))
 
 
 def test_more_memory_than_there_is(digits):

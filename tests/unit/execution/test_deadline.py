@@ -51,19 +51,19 @@ def test_nothing_begins_that_would_not_be_done_in_time():
 
 
 def test_what_takes_longer_is_interrupted():
-    end = Deadline(deadline._STORING + 0.05)
-    with pytest.raises(KeyboardInterrupt), terminated_is_interrupted(), end.kept():
+    end = Deadline(deadline._CLOSING_TIME_S + 0.05)
+    with pytest.raises(KeyboardInterrupt), terminated_is_interrupted(), end.enforced():
         time.sleep(10)
     assert end.reached
     before = signal.getsignal(signal.SIGTERM)
-    with terminated_is_interrupted(), Deadline(60).kept():
+    with terminated_is_interrupted(), Deadline(60).enforced():
         pass
     assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_sweep_whose_time_is_up_can_be_gone_on_with(without_ray, tmp_path):
     path, make = tmp_path / "sweep", Rehearsal(seconds=5.0)
-    with pytest.raises(KeyboardInterrupt, match="the time of the sweep is up"):
+    with pytest.raises(KeyboardInterrupt, match="the time limit of the sweep is reached"):
         sweep.run(SweepSpec(points=64, pack=2, time_limit="60s"), path, make=make)
     done = len(sweep.load(path).points)
     assert 8 <= done < 64 and without_ray.clock.now <= 60

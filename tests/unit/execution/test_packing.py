@@ -4,7 +4,7 @@ from probes import Point
 from sweep.execution import packing
 from sweep.execution.capacity import Capacity
 from sweep.execution.nodes import cores_and_gpus
-from sweep.execution.packing import CONTROL_RATE, MOST_PACKED, Packer
+from sweep.execution.packing import CONTROL_RATE, MAX_PACK, Packer
 from sweep.spec.spec import SweepSpec
 
 
@@ -12,30 +12,30 @@ def groups(*depths):
     return [[Point(1.0, 0.1, d, i)] for i, d in enumerate(depths)]
 
 
-def packer(spec=None, most=MOST_PACKED, **speed):
-    return Packer(spec or SweepSpec(points=10_000, search="sobol"), float, speed or {"cpu": 1.0}, most)
+def packer(spec=None, max_points=MAX_PACK, **speed):
+    return Packer(spec or SweepSpec(points=10_000, search="sobol"), float, speed or {"cpu": 1.0}, max_points)
 
 
 def test_a_pack_fills_its_seconds():
     # A layer takes a second, a pack three: the third point does not fit any more.
     assert packer().pick(groups(1, 2, 1), 1, "cpu") == [0, 1]
     assert packer().pick(groups(9, 2, 1), 1, "cpu") == [0]  # one at least
-    assert packer(cpu=1e6).pick(groups(*[5] * 100), 1, "cpu") == list(range(MOST_PACKED))
+    assert packer(cpu=1e6).pick(groups(*[5] * 100), 1, "cpu") == list(range(MAX_PACK))
 
 
 def test_memory_limits_a_pack():
-    assert packer(most=3, cpu=1e6).pick(groups(*[5] * 10), 1, "cpu") == [0, 1, 2]
+    assert packer(max_points=3, cpu=1e6).pick(groups(*[5] * 10), 1, "cpu") == [0, 1, 2]
 
 
 def test_a_pack_that_is_asked_for_is_given_whatever_it_takes():
     fixed = packer(SweepSpec(pack=5), cpu=1e-6)
-    assert fixed.size(1000) == 5 and fixed.pick(groups(*[60] * 9), 1, "cpu") == [0, 1, 2, 3, 4]
+    assert fixed.max_size(1000) == 5 and fixed.pick(groups(*[60] * 9), 1, "cpu") == [0, 1, 2, 3, 4]
 
 
 def test_a_search_that_learns_has_rounds_to_learn_in():
-    assert packer(SweepSpec(points=64)).size(2) == 4  # eight rounds of two trials
-    assert packer(SweepSpec(points=10_000)).size(2) == 16
-    assert packer(SweepSpec(points=64, search="sobol")).size(2) == 32
+    assert packer(SweepSpec(points=64)).max_size(2) == 4  # eight rounds of two trials
+    assert packer(SweepSpec(points=10_000)).max_size(2) == 16
+    assert packer(SweepSpec(points=64, search="sobol")).max_size(2) == 32
 
 
 def test_replicas_stay_together():
@@ -47,7 +47,7 @@ def test_replicas_stay_together():
 def test_the_control_loop_stays_under_half_of_its_rate():
     sized = packer()
     for slots in (1, 64, 1000):
-        assert slots / sized.target(slots) <= CONTROL_RATE / 2
+        assert slots / sized.target_time(slots) <= CONTROL_RATE / 2
     assert sized.pick(groups(*[1] * 100), 64, "cpu") == list(range(16))  # 64 trials of 16 s: four a second
 
 
@@ -55,12 +55,12 @@ def test_what_was_measured_replaces_the_guess():
     sized = packer(cpu=1000.0)
     (one,) = groups(10)
     assert sized.seconds(one, "cpu") == pytest.approx(0.01)
-    sized.measured(one, "cpu", 5.0)
+    sized.update_speed(one, "cpu", 5.0)
     assert sized.seconds(one, "cpu") == pytest.approx(5.0)
     for _ in range(30):
-        sized.measured(one, "cpu", 20.0)
+        sized.update_speed(one, "cpu", 20.0)
     assert sized.seconds(one, "cpu") == pytest.approx(20.0, rel=0.01)
-    sized.measured(one, "cpu", 0.0)  # a clock that stood still
+    sized.update_speed(one, "cpu", 0.0)  # a clock that stood still
     assert 0 < sized.seconds(one, "cpu") < 20
 
 
@@ -85,6 +85,6 @@ def test_a_trial_on_a_cluster_has_its_share_of_the_node_that_has_least(monkeypat
     monkeypatch.setattr(packing, "resources_of_nodes", lambda: alive)
     spec = SweepSpec(address="auto", points=1000)
     granted = Capacity(spec, lambda: list(map(cores_and_gpus, alive)))
-    assert granted.slots == 70 and packing._bytes_a_trial(spec, granted) == 3.0
+    assert granted.slots == 70 and packing._bytes_per_trial(spec, granted) == 3.0
     alive[:] = []
-    assert packing._bytes_a_trial(spec, granted) > 2**20  # nodes are yet to come: taken to be like this machine
+    assert packing._bytes_per_trial(spec, granted) > 2**20  # nodes are yet to come: taken to be like this machine
