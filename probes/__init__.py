@@ -1,7 +1,7 @@
-"""Probes of the trainability of random deep networks: numerics only (torch, numpy).
+"""Probes that predict whether random deep networks can be trained.
 
-Start at ``probes.measure(points, images, settings)``. Nothing is imported before it is used: mean field
-theory needs no torch.
+The numerics need torch and numpy alone. Start at ``probes.measure(points, images, settings)``. A public name is
+imported when it is first used: mean field theory needs no torch.
 """
 
 from importlib import import_module
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from probes.settings import ProbeSettings
     from probes.training.settings import TrainingSettings
 
-_HOME = {
+_MODULES = {
     "Images": "datasets",
     "MeanField": "meanfield",
     "Measurement": "point",
@@ -47,9 +47,9 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"probes.{_HOME[name]}"), name)
+    return getattr(import_module(f"probes.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -1,20 +1,29 @@
 r"""Mean field theory of infinitely wide random networks.
 
-========  ==============================================================  =====================
+========  ==============================================================  =======================
 symbol    meaning                                                         source
-========  ==============================================================  =====================
-q         variance of the pre-activations of a layer                      Poole et al. eq. 3
-q_star    its fixed point, ``q = V(q)``                                   Poole et al. eq. 3
-c_star    stable fixed point of the correlation of two inputs             Poole et al. eq. 5
-chi_1     slope of the correlation map at c = 1; 1 on the critical line   Schoenholz et al. eq. 5
-xi_c      depth scale of correlations, ``-1/ln chi(c_star)``, in layers    Schoenholz et al. eq. 9
-xi_q      depth scale of the variance, in layers                          Schoenholz et al. eq. 7
+========  ==============================================================  =======================
 sigma_w   standard deviation of the weights, times sqrt(fan_in)
 sigma_b   standard deviation of the biases
-========  ==============================================================  =====================
+q         variance of the pre-activations of a layer; the next layer's
+          is ``V(q) = sigma_w^2 E[phi(sqrt(q) z)^2] + sigma_b^2``         Poole et al. eq. 3
+q_star    fixed point of the variance, ``q = V(q)``                       Poole et al. eq. 3
+c         correlation of the pre-activations of two inputs
+c_star    stable fixed point of c                                         Poole et al. eq. 5
+chi(c)    slope of the map of c from layer to layer, at q_star:
+          ``sigma_w^2 E[phi'(u1) phi'(u2)]``, where u1 and u2 have
+          variance q_star and correlation c
+chi_1     ``chi(1)``, which is 1 on the critical line                     Schoenholz et al. eq. 5
+xi_c      depth scale of correlations, ``1 / |ln chi(c_star)|``, layers   Schoenholz et al. eq. 9
+xi_q      depth scale of the variance, in layers:
+          ``1 / |ln(chi_1 + sigma_w^2 E[phi'' phi])|``                    Schoenholz et al. eq. 7
+========  ==============================================================  =======================
 
-Poole et al. 2016, arXiv:1606.05340; Schoenholz et al. 2017, arXiv:1611.01232. Everything here is a scalar
-in double precision; V and chi are Gaussian averages, see `probes.kernels`.
+Every symbol is a scalar in double precision; E is an average over normally distributed z or u, see `probes.kernels`.
+
+References
+----------
+Poole et al. 2016, arXiv:1606.05340; Schoenholz et al. 2017, arXiv:1611.01232.
 """
 
 import math
@@ -27,17 +36,32 @@ import numpy as np
 
 from probes.kernels import KERNELS, Kernel, ReluKernel
 
-_OTHERS = ("resnet",)  # skip connections have a theory of their own
+_WITHOUT_THEORY = ("resnet",)  # skip connections need another theory
 
 
 def applies_to(architecture: str) -> bool:
-    """Whether this theory is that of an architecture's networks."""
-    return architecture not in _OTHERS
+    """Return whether this theory describes the networks of an architecture."""
+    return architecture not in _WITHOUT_THEORY
 
 
 @dataclass(frozen=True)
 class MeanField:
-    """What mean field theory says of one (sigma_w, sigma_b); infinite where a quantity diverges."""
+    """The predictions of mean field theory for one (sigma_w, sigma_b).
+
+    Attributes
+    ----------
+    sigma_w, sigma_b:
+        Standard deviations of the weights (times sqrt(fan_in)) and of the biases.
+    q_star:
+        Variance of the pre-activations in deep layers; infinite where it grows without limit.
+    chi_1:
+        Slope of the correlation map at 1: below 1 in the ordered phase, 1 on the critical line, above 1 in the chaotic
+        phase.
+    c_star:
+        Correlation that the pre-activations of two inputs tend to.
+    xi_c, xi_q:
+        Depth scales of the correlation and of the variance, in layers; infinite where they diverge.
+    """
 
     sigma_w: float
     sigma_b: float
@@ -56,17 +80,19 @@ def _kernel(activation: str) -> Kernel:
 
 
 def _depth_scale(multiplier: float) -> float:
-    """Layers after which a perturbation multiplied by ``multiplier`` a layer has changed by a factor e."""
+    """Return after how many layers a perturbation has changed by a factor e, given its factor per layer."""
     if multiplier <= 0:
         return 0.0
     return math.inf if multiplier == 1 else abs(1 / math.log(multiplier))
 
 
 def _fixed_point(kernel: Kernel, sigma_w: float, sigma_b: float) -> float:
+    """Return q_star: 0 where signals vanish, infinity where they grow without limit."""
+
     def gap(q: float) -> float:
         return sigma_w**2 * kernel.second_moment(q) + sigma_b**2 - q
 
-    low = 0.0 if sigma_b > 0 else 1e-12
+    low = 0.0 if sigma_b > 0 else 1e-12  # without biases 0 is always a fixed point, but not always the stable one
     if gap(low) <= 0:
         return 0.0
     high = 1.0
@@ -79,37 +105,53 @@ def _fixed_point(kernel: Kernel, sigma_w: float, sigma_b: float) -> float:
 
 @lru_cache(maxsize=65536)
 def mean_field(sigma_w: float, sigma_b: float, activation: str = "tanh") -> MeanField:
-    """Fixed points and depth scales at one (sigma_w, sigma_b).
+    """Return the fixed points and depth scales of mean field theory at one (sigma_w, sigma_b).
 
-    Where the variance has no finite fixed point (relu with sigma_w^2 >= 2 and a bias) q_star is infinite; the
-    correlation of two inputs then tends to 1 algebraically: c_star = 1 and xi_c is infinite.
+    Parameters
+    ----------
+    sigma_w:
+        Standard deviation of the weights, times sqrt(fan_in); positive.
+    sigma_b:
+        Standard deviation of the biases; not negative.
+    activation:
+        ``tanh``, ``relu``, ``erf`` or ``arctan``.
+
+    Returns
+    -------
+    MeanField
+        The fixed points and depth scales.
 
     Raises
     ------
     ValueError
-        ``sigma_w`` not positive, ``sigma_b`` negative, either not finite, or ``activation`` unknown.
+        ``sigma_w`` is not positive, ``sigma_b`` is negative, either is not finite, or ``activation`` is unknown.
+
+    Notes
+    -----
+    Where the variance has no finite fixed point (relu with sigma_w^2 >= 2 and a bias), q_star is infinite. The
+    correlation of two inputs then tends to 1 algebraically: c_star is 1 and xi_c is infinite.
     """
     if not (math.isfinite(sigma_w) and sigma_w > 0):
-        raise ValueError(f"`sigma_w` must be positive, got {sigma_w}")
+        raise ValueError(f"`sigma_w` must be positive and finite, got {sigma_w}")
     if not (math.isfinite(sigma_b) and sigma_b >= 0):
-        raise ValueError(f"`sigma_b` must not be negative, got {sigma_b}")
+        raise ValueError(f"`sigma_b` must be finite and not negative, got {sigma_b}")
     kernel = _kernel(activation)
     q = _fixed_point(kernel, sigma_w, sigma_b)
     if math.isinf(q):
-        chi = sigma_w**2 * kernel.slope(1.0)  # scale-free: only relu gets here
+        chi = sigma_w**2 * kernel.slope(1.0)  # only relu gets here, and its slope is the same at every q
         return MeanField(sigma_w, sigma_b, q, chi, 1.0, math.inf, _depth_scale(chi))
     chi_1 = sigma_w**2 * kernel.slope(q)
     c_star = _correlation(kernel, q, chi_1, sigma_w, sigma_b)
-    # At c = 1 the one-dimensional sum is exact to rounding; use it rather than the double one.
+    # At c = 1 the double average is a simple one, which is exact to rounding.
     chi_c = chi_1 if c_star == 1 else sigma_w**2 * kernel.slope_covariance(q, c_star)
     xi_q = _depth_scale(chi_1 + sigma_w**2 * kernel.curvature(q))
     return MeanField(sigma_w, sigma_b, q, chi_1, c_star, _depth_scale(chi_c), xi_q)
 
 
 def _root(f: Callable[[float], float], low: float, high: float) -> float:
-    """Where f, of opposite signs at the ends, is zero: Chandrupatla 1997, to double precision.
+    """Return a root of f between two ends where f has opposite signs, to double precision.
 
-    Inverse quadratic interpolation where it is safe, bisection elsewhere.
+    Chandrupatla's method (1997): inverse quadratic interpolation where it is safe, bisection elsewhere.
     """
     a, b = high, low
     fa, fb = f(a), f(b)
@@ -135,6 +177,7 @@ def _root(f: Callable[[float], float], low: float, high: float) -> float:
 
 
 def _correlation(kernel: Kernel, q: float, chi_1: float, sigma_w: float, sigma_b: float) -> float:
+    """Return c_star, the stable fixed point of the correlation."""
     if chi_1 <= 1 or q == 0:
         return 1.0
 
@@ -145,19 +188,20 @@ def _correlation(kernel: Kernel, q: float, chi_1: float, sigma_w: float, sigma_b
     high = 1.0 - min(0.1, (chi_1 - 1) / 100)
     if gap(high) >= 0:
         return 1.0
-    if gap(0.0) <= 0:  # no bias and an odd activation: uncorrelated stays uncorrelated
+    if gap(0.0) <= 0:  # with an odd activation and no bias, uncorrelated inputs stay uncorrelated
         return 0.0
     return _root(gap, 0.0, high)
 
 
 def _critical(sigma_b: float, activation: str) -> float:
+    """Return the critical sigma_w at one sigma_b."""
     kernel = _kernel(activation)
     if not (math.isfinite(sigma_b) and sigma_b >= 0):
-        raise ValueError(f"`sigma_b` must not be negative, got {sigma_b}")
+        raise ValueError(f"`sigma_b` must be finite and not negative, got {sigma_b}")
     if isinstance(kernel, ReluKernel):
         return math.sqrt(2.0)  # chi_1 = sigma_w^2 / 2 whatever the variance
 
-    # On the critical line sigma_w^2 = 1 / E[phi'^2]; then q = V(q) gives sigma_b as a function of q alone.
+    # On the critical line sigma_w^2 = 1 / E[phi'^2], so q = V(q) gives sigma_b as a function of q alone.
     def gap(q: float) -> float:
         return q - kernel.second_moment(q) / kernel.slope(q) - sigma_b**2
 
@@ -167,17 +211,31 @@ def _critical(sigma_b: float, activation: str) -> float:
     while gap(high) < 0:
         high *= 2
         if high > 1e12:
-            raise ValueError(f"`sigma_b` = {sigma_b} has no critical sigma_w for {activation}")
+            raise ValueError(
+                f"`sigma_b` must have a critical sigma_w with {activation}, got {sigma_b}, where there is none"
+            )
     return 1 / math.sqrt(kernel.slope(_root(gap, 0.0, high)))
 
 
 def critical_sigma_w(sigma_b: Any, activation: str = "tanh") -> Any:
-    """The sigma_w where chi_1 = 1, for a scalar or an array of sigma_b (of the same shape).
+    """Return the critical sigma_w, where chi_1 = 1.
+
+    Parameters
+    ----------
+    sigma_b:
+        Standard deviation of the biases, a number or an array of any shape; not negative.
+    activation:
+        ``tanh``, ``relu``, ``erf`` or ``arctan``.
+
+    Returns
+    -------
+    float or numpy.ndarray
+        The critical sigma_w of each ``sigma_b``, of the same shape.
 
     Raises
     ------
     ValueError
-        A negative or non-finite ``sigma_b``, an unknown ``activation``, or no critical line there.
+        A ``sigma_b`` is negative, not finite or without a critical sigma_w, or ``activation`` is unknown.
     """
     values = np.vectorize(lambda b: _critical(float(b), activation), otypes=[float])(sigma_b)
     return float(values) if np.ndim(sigma_b) == 0 else values
