@@ -1,4 +1,4 @@
-"""What `sweep run` would do, without doing it."""
+"""The preview that `sweep run --dry-run` shows."""
 
 import math
 import time
@@ -20,39 +20,44 @@ from sweep.text import duration, printable
 if TYPE_CHECKING:
     from probes import Images
 
-_PATIENCE = 30.0  # seconds that a measurement may take, by a guess
-_DEPTHS = 16  # that the mean cost of a point is taken over
+_MAX_MEASUREMENT_S = 30.0  # networks that take longer, by the estimate, are not measured for a preview
+_DEPTHS = 16  # number of depths over which the cost of a point is averaged
 
 
 def preview(spec: SweepSpec, images: "Images", directory: Path) -> dict[str, str]:
-    """Return what a sweep would do, by what of it: points, trials, memory, expected time, places of files.
+    """Return a description of what a sweep would do: its points, trials, memory, expected time and files.
 
-    On this machine, a point is measured for the expected time; a cluster is not joined.
+    For a sweep on this machine, one network is measured to estimate the time; a cluster is not joined.
+
+    Returns
+    -------
+    dict of str to str
+        The topics (``points``, ``data``, ``trials``, ``time``, ...) with what is to be said about each.
     """
     points = budget(spec) * spec.replicas
-    told = {"points": _points(spec, points), "data": f"{printable(spec.dataset)}, {_data(images)}"}
+    plan = {"points": _points(spec, points), "data": f"{printable(spec.dataset)}, {_data(images)}"}
     if spec.is_here:
         capacity = Capacity(spec, lambda: [(cores(), _gpus())])
         packer = Packer(
             spec, cost_of_point(spec, images), guessed_speeds(capacity), fitting_pack(spec, images, capacity)
         )
         pack = packer.max_size(capacity.slots)
-        told |= {
+        plan |= {
             "trials": f"about {math.ceil(points / pack)} of up to {pack} points, {capacity.slots} at once",
             "device": _device(capacity),
             "memory": _memory(spec, images, capacity, pack),
-            "time": _expected(spec, images, capacity, points),
+            "time": _expected_time(spec, images, capacity, points),
         }
     else:
-        told |= {
-            "trials": f"on the cluster at {printable(str(spec.address))}, as many at once as there is room for",
-            "time": "not known: the cluster is not joined for this",
+        plan |= {
+            "trials": f"on the cluster at {printable(str(spec.address))}, as many at once as it has room for",
+            "time": "not known: the cluster is not joined for a dry run",
         }
     if (limit := time_left(spec)) is not None:
-        told["limit"] = f"{duration(limit)}, after which the sweep stops, to be resumed"
-    told["results"] = printable(spec.storage or str(directory))
-    told["study"] = printable(spec.study or f"a journal in {directory}")
-    return told
+        plan["limit"] = f"{duration(limit)}, after which the sweep stops; `sweep resume` goes on with it"
+    plan["results"] = printable(spec.storage or str(directory))
+    plan["study"] = printable(spec.study or f"a journal in {directory}")
+    return plan
 
 
 def _points(spec: Workload, points: int) -> str:
@@ -91,8 +96,8 @@ def _memory(spec: Workload, images: "Images", capacity: Capacity, pack: int) -> 
     return f"up to {needed / 2**30:.1f} GiB a trial, of the deepest networks"
 
 
-def _expected(spec: Workload, images: "Images", capacity: Capacity, points: int) -> str:
-    """Measure a network of middle depth, and say how long all of them will take."""
+def _expected_time(spec: Workload, images: "Images", capacity: Capacity, points: int) -> str:
+    """Measure one network of middle depth, and return a text that says how long all points will take."""
     import torch
 
     from sweep.execution.trainable import make_prober
@@ -101,8 +106,8 @@ def _expected(spec: Workload, images: "Images", capacity: Capacity, points: int)
     low, high = spec.depth
     depths = [round(low + (high - low) * (i + 0.5) / _DEPTHS) for i in range(_DEPTHS)]
     middle = depths[_DEPTHS // 2]
-    if cost(middle) / guessed_speeds(capacity)[capacity.kinds[0]] > _PATIENCE:
-        return "not known: to measure one network takes long"
+    if cost(middle) / guessed_speeds(capacity)[capacity.kinds[0]] > _MAX_MEASUREMENT_S:
+        return "not known: measuring one network for the estimate would take too long"
     threads = torch.get_num_threads()
     try:
         prober = make_prober(images, probe_settings(spec), max(1, math.floor(capacity.cpus)), capacity.gpus)

@@ -1,8 +1,8 @@
-"""Private names of Ray and Tune that are read or patched here, and nowhere else.
+"""The only module that reads or patches private names of Ray and Tune.
 
-They were tried with Ray 2.60.0 alone, and are taken to be the same in 2.50 to 2.60: whoever moves the bounds in
-pyproject.toml runs `tests/unit/execution/test_ray_patches.py`, which names each. Where one is missing, a sweep goes on
-without what it is for, or, where keys would be shown, does not start.
+The names were tried with Ray 2.60.0 alone, and are assumed to be the same in 2.50 to 2.60: whoever changes the bounds
+in pyproject.toml has to run `tests/unit/execution/test_ray_patches.py`, which checks each. Where a name is missing, a
+sweep goes on without the patch; only where secret keys would be shown does it refuse to start.
 """
 
 import logging
@@ -17,21 +17,22 @@ from typing import Any
 from sweep.errors import SpecError
 
 RAY_COMMAND = (sys.executable, "-m", "ray.scripts.scripts")  # `ray`, wherever its script is installed
-TEMP_DIR = "_temp_dir"  # of `ray.init`: RAY_TMPDIR, but without a folder "ray" in it, which makes names longer
-_ROOM_IS_FOUND = 5.0  # seconds after which a node would have begun to start a worker, if there was room for it
-_LOST_NODE = ("node has died", "actor's node was")  # in the texts of ActorDiedError, ActorUnavailableError
-_FAILURE = "Failure # "  # begins the first line of each failure in a trial's error file
+TEMP_DIR = "_temp_dir"  # option of `ray.init`; unlike RAY_TMPDIR it adds no folder "ray", which lengthens socket paths
+_WORKER_START_TIMEOUT_S = 5.0  # a node that has room for a worker begins to start it within this time
+_LOST_NODE_TEXTS = ("node has died", "actor's node was")  # in messages of ActorDiedError and ActorUnavailableError
+_FAILURE_HEADER = "Failure # "  # begins the first line of each failure in a trial's error file
 _AWS_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN")
 _log = logging.getLogger(__name__)
 
 
 @contextmanager
-def starting_workers_are_kept() -> Iterator[None]:
-    """Let no worker be killed before it has begun.
+def keep_starting_workers() -> Iterator[None]:
+    """Keep Tune from killing workers that are still starting, within a ``with`` block.
 
-    Tune gives a worker that has become free to the trial that waits longest, and if another one is just being started
-    for that trial, kills it. Where packs take less time than the start of a process, the other nodes of a cluster would
-    never get to work. The free worker is for the next trial; but a trial that nobody has room for may have it.
+    Tune gives a worker that has become free to the trial that has waited longest, and kills the worker that is just
+    being started for that trial, if there is one. Where packs take less time than the start of a process, the other
+    nodes of a cluster would never get to work. With the patch, the free worker is given to another trial, unless no
+    node seems to have room for the worker that is being waited for.
     """
     from ray.tune.execution.tune_controller import TuneController
 
@@ -49,7 +50,7 @@ def starting_workers_are_kept() -> Iterator[None]:
 
 def _reuse_unless_starting(reuse: Any) -> Any:
     waiting: dict[str, float] = {}
-    is_known = True  # what is looked at here
+    is_known = True  # whether this version of Tune has the attributes that are read here
 
     def patched(self: Any, trial: Any) -> bool:
         nonlocal is_known
@@ -65,12 +66,12 @@ def _reuse_unless_starting(reuse: Any) -> Any:
 
 
 def _is_starting(controller: Any, trial: Any, waiting: dict[str, float]) -> bool:
-    """Return whether a trial has a worker of its own, which has begun or should be waited for."""
+    """Return whether a trial has a worker of its own that has started, or is still worth waiting for."""
     actor = controller._trial_to_actor.get(trial)
     if not actor or trial in controller._resetting_trials:
         return False
     since = waiting.setdefault(trial.trial_id, time.monotonic())
-    return controller._actor_manager.is_actor_started(actor) or time.monotonic() - since < _ROOM_IS_FOUND
+    return controller._actor_manager.is_actor_started(actor) or time.monotonic() - since < _WORKER_START_TIMEOUT_S
 
 
 def _warn_of_slow_nodes() -> None:
@@ -78,25 +79,25 @@ def _warn_of_slow_nodes() -> None:
 
 
 @contextmanager
-def aws_keys_stay_here() -> Iterator[None]:
-    """Let nobody read the keys of a storage in the list of processes.
+def hide_aws_keys() -> Iterator[None]:
+    """Keep the keys of AWS out of the list of processes, within a ``with`` block.
 
-    Tune hands those of AWS on in the command lines of its workers, which Ray logs, too. On this machine they have them
-    from the environment anyway, on a cluster from that of their node.
+    Tune puts them into the command lines of its workers, which Ray also logs. Workers do not need that: on this machine
+    they inherit the keys from the environment, on a cluster from the environment of their node.
 
     Raises
     ------
     SpecError
-        Keys are in the environment, and how this version of Tune hands them on is not known.
+        Keys are in the environment, and it is not known how this version of Tune hands them on.
     """
-    handed_on = _handed_on()
+    handed_on = _names_handed_on()
     if handed_on is None:
         if shown := [name for name in _AWS_KEYS if os.environ.get(name)]:
             import ray
 
             raise SpecError(
                 f"`{shown[0]}` must not be in the environment: Ray {ray.__version__} may show it in command lines; "
-                "use a file of credentials, or a version of Ray that pyproject.toml allows"
+                "use a file of credentials, or install a version of Ray that pyproject.toml allows"
             )
         handed_on = set()
     keys = {name for name in handed_on if name.startswith("AWS_")}
@@ -107,8 +108,8 @@ def aws_keys_stay_here() -> Iterator[None]:
         handed_on |= keys
 
 
-def _handed_on() -> set[str] | None:
-    """Return the set of variables that Tune hands on to its workers; None if it is not found."""
+def _names_handed_on() -> set[str] | None:
+    """Return Tune's own set of the environment variables that it hands on to its workers, None if it is not found."""
     with suppress(ImportError, AttributeError):
         from ray.tune.execution import class_cache
 
@@ -120,36 +121,39 @@ def _handed_on() -> set[str] | None:
 
 
 class Hosts:
-    """The nodes of workers, as far as Tune knows them by now: nothing is waited for, and nothing depends on it."""
+    """The nodes that workers run on, as far as Tune knows them; for display only, and without waiting."""
 
     def __init__(self) -> None:
         self._of_worker: dict[Any, str] = {}
 
     def of(self, trial: Any) -> str:
-        """Return the node of the worker of a trial of Tune's; empty if it is not known."""
+        """Return the name of the node that a trial of Tune runs on, "" if it is not known (yet)."""
         import ray
 
         with suppress(Exception):
             worker = trial.temporary_state.ray_actor._actor_id
             if worker not in self._of_worker:
-                told = trial._default_result_or_future  # Tune asks every worker
-                if isinstance(told, ray.ObjectRef) and ray.wait([told], timeout=0)[0]:
-                    told = ray.get(told)
-                if isinstance(told, dict):
-                    self._of_worker[worker] = str(told["hostname"])
+                info = trial._default_result_or_future  # Tune asks every worker for it
+                if isinstance(info, ray.ObjectRef) and ray.wait([info], timeout=0)[0]:
+                    info = ray.get(info)
+                if isinstance(info, dict):
+                    self._of_worker[worker] = str(info["hostname"])
             return self._of_worker.get(worker, "")
         return ""
 
 
 def last_error(trial: Any) -> str:
-    """Return what Tune noted of the last failure of a trial; its own accessor looks where nothing was copied to yet."""
+    """Return the text of the last failure of a trial, from the file in which Tune notes it.
+
+    Tune's own accessor reads a copy of the file that may not have been made yet.
+    """
     try:
         text = Path(trial.error_file).read_text()
     except (OSError, TypeError, AttributeError):
-        return "the trial failed and left no word why"
-    return text.rpartition(_FAILURE)[2].partition("\n")[2]
+        return "the trial failed and gave no reason"
+    return text.rpartition(_FAILURE_HEADER)[2].partition("\n")[2]
 
 
 def is_lost_node(error: str) -> bool:
-    """Return whether a trial failed because its node is gone, by what Ray says."""
-    return any(sign in error for sign in _LOST_NODE)
+    """Return whether a trial failed because its node was lost, according to the text of Ray's error."""
+    return any(text in error for text in _LOST_NODE_TEXTS)

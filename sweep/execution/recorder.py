@@ -1,4 +1,4 @@
-"""Results go to the store from a thread of their own: no device waits for a disk, and no row is lost to a full one."""
+"""Storing of results in a separate thread, so that no device waits for a disk, and a full disk loses no results."""
 
 import logging
 import threading
@@ -13,49 +13,53 @@ from sweep.text import one_line
 
 Rows = Sequence[dict[str, Any]]
 _log = logging.getLogger(__name__)
-_FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0  # seconds between attempts
-_SCATTERED = 1000  # parts, after which they are put together: a second of work, a second less for who reads them
+_FIRST_WAIT_S, _MAX_WAIT_S = 1.0, 60.0  # between attempts to write
+_MAX_SMALL_PARTS = 1000  # then they are merged: that takes a second, and saves every reader a second
 
 
 class Recorder:
-    """Writes rows, one part for each `put`; a store that fails is tried again until it works.
-
-    A context manager: on the way out all rows are written, however long that takes, or, after an exception, as many
-    as the store takes within a few seconds.
+    """Writer of rows, with a thread of its own that tries again until the store works.
 
     Parameters
     ----------
     store:
-        Where to.
+        The store that the rows are written to, one part for each call of `put`.
     stored:
-        Called, in the thread, with rows that are stored.
+        Function that is called, in the thread, with the rows of each part once they are stored.
+    first_wait:
+        Seconds before a failed write is tried again; doubled after every further failure, up to a minute.
+
+    Attributes
+    ----------
+    trouble:
+        Why the last attempt to write failed; None if it did not.
     """
 
-    def __init__(self, store: Store, stored: Callable[[Rows], None], *, first_wait: float = _FIRST_WAIT) -> None:
+    def __init__(self, store: Store, stored: Callable[[Rows], None], *, first_wait: float = _FIRST_WAIT_S) -> None:
         self._store, self._stored, self._first_wait = store, stored, first_wait
         self._queue: deque[Rows] = deque()
         self._change = threading.Condition()
         self._stopping = False
         self._error: BaseException | None = None
-        self.trouble: str | None = None  # why the store does not take anything at the moment
+        self.trouble: str | None = None
         self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
         self._thread.start()
 
     def put(self, rows: Rows) -> None:
-        """Have rows written."""
+        """Queue rows to be written, as one part."""
         with self._change:
             self._queue.append(rows)
             self._change.notify_all()
 
     @property
     def backlog(self) -> int:
-        """Calls of `put` whose rows are not stored yet."""
+        """The number of parts that are not stored yet."""
         return len(self._queue)
 
     def _work(self) -> None:
         try:
             self._record()
-        except BaseException as error:  # a fault of ours: raised where it is waited for
+        except BaseException as error:  # not the storage's fault: raised by `flush`
             with self._change:
                 self._error = error
                 self._change.notify_all()
@@ -75,7 +79,7 @@ class Recorder:
                 with self._change:
                     if self._change.wait_for(lambda: self._stopping, wait):
                         return
-                wait = min(2 * wait, _LONGEST_WAIT)
+                wait = min(2 * wait, _MAX_WAIT_S)
                 continue
             self.trouble, wait = None, self._first_wait
             self._stored(rows)
@@ -83,29 +87,43 @@ class Recorder:
                 self._queue.popleft()
                 self._change.notify_all()
             written += 1
-            if written >= _SCATTERED and not self._queue and not self._stopping:
+            if written >= _MAX_SMALL_PARTS and not self._queue and not self._stopping:
                 written = 0
-                self._put_together()
+                self._merge_parts()
 
-    def _put_together(self) -> None:
-        """For quicker reading: nothing depends on it."""
+    def _merge_parts(self) -> None:
+        """Merge small part files into large ones, which are read faster; a failure is only logged."""
         try:
             self._store.put_together()
         except Exception as error:
-            _log.warning("the results are not put together: %s", one_line(error))
+            _log.warning("small files of results were not merged, which does no harm: %s", one_line(error))
 
     def flush(self, timeout: float | None = None) -> bool:
-        """Wait until all is stored, or for so many seconds; whether it is."""
+        """Wait until all rows are stored, for at most ``timeout`` seconds, and return whether they are.
+
+        Raises
+        ------
+        BaseException
+            The error that ended the thread, unless it is one of the storage.
+        """
         end = None if timeout is None else time.monotonic() + timeout
         with self._change:
             while self._queue and self._thread.is_alive() and (end is None or time.monotonic() < end):
-                self._change.wait(0.2)  # short, so that Ctrl-C is heard
+                self._change.wait(0.2)  # short, so that Ctrl-C takes effect
         if self._error:
             raise self._error
         return not self._queue
 
     def close(self, timeout: float) -> int:
-        """Stop, after so many seconds at most; the rows that could not be stored."""
+        """Stop the thread, and return how many rows could not be stored.
+
+        Waits for at most ``timeout`` seconds until all rows are stored, and as long again for a write in progress.
+
+        Raises
+        ------
+        BaseException
+            As for `flush`.
+        """
         self.flush(timeout)
         with self._change:
             self._stopping = True

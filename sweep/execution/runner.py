@@ -1,4 +1,4 @@
-"""Run and resume a sweep: its directory, its lock, what may be changed."""
+"""Running and resuming sweeps: their directories and locks, and what may be changed."""
 
 import logging
 import shutil
@@ -34,11 +34,12 @@ from sweep.version import installed_versions
 if TYPE_CHECKING:
     from sweep.execution.trainable import MakeProber
 
-_HELD = "`out` {0!r} holds a sweep already; go on with it by `sweep resume {0}`"
-_STORE_COMES_BACK = 60.0  # seconds, or a sweep cannot go on
-_COMPARED = ("trainability-sweep", "torch")  # packages whose versions may change what is measured
-# Clusters of this machine's choice. A spec that came from elsewhere must not say whose answers are unpickled.
-_OWN_CLUSTERS = (None, "auto", "local")
+_HOLDS_A_SWEEP = "`out` {0!r} holds a sweep already; go on with it by `sweep resume {0}`"
+_STORAGE_TIMEOUT_S = 60.0  # how long `resume` waits for a storage that cannot be reached
+_COMPARED_PACKAGES = ("trainability-sweep", "torch")  # whose versions may change what is measured
+# Addresses that are used without being given again. Answers of a cluster are unpickled, so that a spec which somebody
+# else has written must not be able to name one.
+_TRUSTED_ADDRESSES = (None, "auto", "local")
 
 
 @left_as_found()
@@ -53,23 +54,42 @@ def run(
     log: Sequence[str] = (),
     verbose: bool = False,
 ) -> Results:
-    """Run a new sweep into a directory or at a URI (``s3://bucket/path``), and wait for it.
+    """Run a new sweep, and return its results when it is done.
 
-    ``images`` are data in place of the spec's: a `probes.Images`, or train_images, train_labels, test_images and
-    test_labels as of `probes.images_of`. `resume` must be given them again.
+    Parameters
+    ----------
+    spec:
+        The specification of the sweep.
+    directory:
+        The directory for the results, which must not hold a sweep yet, or a URI such as ``s3://bucket/path``.
+    images:
+        The data, in place of ``spec.dataset``: a `probes.Images`, or the four arrays train_images, train_labels,
+        test_images and test_labels that `probes.images_of` takes. Such data has to be given to `resume`, too.
+    quiet:
+        Do not show the progress on standard error.
+    callbacks:
+        Callbacks for Ray Tune. They get a result after every epoch of training, with the accuracy and loss of every
+        network that is being trained.
+    make:
+        Function that makes what measures points in place of the probes, for example a `Rehearsal`.
+    log:
+        Trackers that get a run for every point: ``tensorboard``, ``mlflow``, ``wandb``.
+    verbose:
+        Show the output of Ray and Tune, too.
 
-    ``quiet`` says nothing of how it gets on, ``verbose`` shows what Tune and Ray say, too. ``log`` names trackers that
-    get a run for every point: ``tensorboard``, ``mlflow``, ``wandb``. ``callbacks`` are Tune's: they see a result after
-    every epoch of a training, with the accuracy and loss of every network in it. ``make`` makes what measures points in
-    place of the probes, `sweep.measuring.rehearsal.Rehearsal` for example.
+    Returns
+    -------
+    Results
+        The results of the sweep. Points that failed are rows with their error.
 
     Raises
     ------
     SpecError
-        Bad input: a tracker that is not installed, the data set, a sweep that is there already, a directory that cannot
-        be written.
+        The input is not valid: for example, the data set cannot be loaded, a tracker is not installed, or the directory
+        holds a sweep already or cannot be written.
     KeyboardInterrupt
-        After Ctrl-C or SIGTERM, when what had been measured is stored.
+        The sweep was interrupted by Ctrl-C or SIGTERM, or its time limit was reached. What had been measured is stored,
+        and `resume` goes on with it.
     """
     check(log)
     files = _files(directory)
@@ -84,12 +104,14 @@ def run(
     is_new = _make_folder(files.local)
     files.check()
     store, copies = _create_store(spec, files), files.spec_copies(spec)
-    with _alone(files, spec):
+    with _locks_held(files, spec):
         if files.read(SPEC_FILE) is not None:
-            raise SpecError(_HELD.format(files.location))
+            raise SpecError(_HOLDS_A_SWEEP.format(files.location))
         if store.read([]).seen or any(p.read(SPEC_FILE) is not None for p in copies[1:]):
-            raise SpecError(f"`{_argument(spec, files)}` {copies[-1].location!r} holds the results of another sweep")
-        with _undone_if_refused(files, copies, is_new):
+            raise SpecError(
+                f"`{_results_option(spec, files)}` {copies[-1].location!r} holds the results of another sweep"
+            )
+        with _removed_if_refused(files, copies, is_new):
             for copy in copies:
                 copy.write_spec(spec)
                 copy.write_versions()
@@ -99,12 +121,14 @@ def run(
 
 
 def dry_run(spec: SweepSpec, directory: str | Path) -> dict[str, str]:
-    """Return what `run` would do, by what of it; nothing is written, and Ray is not started.
+    """Return a description of what `run` would do: a text for each topic, see `preview`.
+
+    Nothing is written, and Ray is not started.
 
     Raises
     ------
     SpecError
-        What `run` would refuse before it writes anything.
+        `run` would refuse the spec, the data or the directory before it writes anything.
     """
     from sweep.execution.preview import preview
 
@@ -113,18 +137,18 @@ def dry_run(spec: SweepSpec, directory: str | Path) -> dict[str, str]:
     images = sweep_images(spec, run_code=True)
     _check_machine(spec, images)
     if files.read(SPEC_FILE) is not None:
-        raise SpecError(_HELD.format(files.location))
+        raise SpecError(_HOLDS_A_SWEEP.format(files.location))
     return preview(spec, images, Path(directory).absolute() if not files.uri else Path(files.location))
 
 
 def _check_machine(spec: SweepSpec, images: Images) -> None:
     check_local_resources(spec)
-    if spec.is_here:  # a cluster is not judged
+    if spec.is_here:  # the memory of a cluster's nodes is not known yet
         check_memory(spec, images)
 
 
 def _make_folder(path: Path) -> bool:
-    """Make the folder of a sweep; return whether it was not there."""
+    """Make the folder of a sweep, and return whether it is new."""
     try:
         is_new = not path.exists()
         path.mkdir(parents=True, exist_ok=True)
@@ -134,11 +158,14 @@ def _make_folder(path: Path) -> bool:
 
 
 @contextmanager
-def _undone_if_refused(files: SweepFiles, copies: Sequence[SweepFiles], is_new: bool) -> Iterator[None]:
-    """Remove what was written where only the storage or the cluster could tell that something is wrong."""
+def _removed_if_refused(files: SweepFiles, copies: Sequence[SweepFiles], is_new: bool) -> Iterator[None]:
+    """Remove the files of a new sweep again if the ``with`` block refuses it.
+
+    Some errors show only when the storage or the cluster is used.
+    """
     try:
         yield
-    except SpecError:  # nothing was measured
+    except SpecError:  # it is raised before anything is measured
         for copy in copies:
             copy.remove(SPEC_FILE, VERSIONS_FILE)
         for name in (JOURNAL, STUDY_NAME):
@@ -149,31 +176,34 @@ def _undone_if_refused(files: SweepFiles, copies: Sequence[SweepFiles], is_new: 
 
 
 def _files(directory: str | Path, argument: str = "out") -> SweepFiles:
-    """Return a sweep's files, of which a bad name is the user's mistake."""
+    """Return the files of a sweep; a name that is not valid is an error in ``argument``."""
     try:
         return SweepFiles(directory)
     except StoreError as error:
         raise SpecError(f"`{argument}` {error}") from None
 
 
-def _argument(spec: Storage, files: SweepFiles) -> str:
-    """Return the name of the option that says where the results are."""
+def _results_option(spec: Storage, files: SweepFiles) -> str:
+    """Return the name of the option that says where the results are stored."""
     return "storage" if spec.storage and not files.uri else "out"
 
 
 def _create_store(spec: SweepSpec, files: SweepFiles) -> Store:
-    """Return the store of a new sweep."""
+    """Make and return the store of a new sweep."""
     try:
         store = Store(spec.storage or files.location, spec.digest)
         store.create()
     except StoreError as error:
-        raise SpecError(f"`{_argument(spec, files)}` {error}") from None
+        raise SpecError(f"`{_results_option(spec, files)}` {error}") from None
     return store
 
 
 def _find_store(spec: SweepSpec, files: SweepFiles) -> Store:
-    """Return the store of a sweep that goes on; one that is away is waited for: else all would be measured again."""
-    store, end = Store(spec.storage or files.location, spec.digest), time.monotonic() + _STORE_COMES_BACK
+    """Return the store of a sweep that is resumed, and wait up to a minute if it cannot be reached.
+
+    A store that is missing is never made anew, since all points would then be measured again.
+    """
+    store, end = Store(spec.storage or files.location, spec.digest), time.monotonic() + _STORAGE_TIMEOUT_S
     for wait in count(1):
         try:
             files.check_storage(spec)
@@ -181,17 +211,17 @@ def _find_store(spec: SweepSpec, files: SweepFiles) -> Store:
             return store
         except StoreError as error:
             if isinstance(error.__cause__, PermissionError):
-                raise SpecError(f"`{_argument(spec, files)}` {error}") from None
+                raise SpecError(f"`{_results_option(spec, files)}` {error}") from None
             if time.monotonic() + wait > end:
-                raise SpecError(f"`{_argument(spec, files)}` {error}; where are the results?") from None
+                raise SpecError(f"`{_results_option(spec, files)}` {error}; make the results available again") from None
             logging.getLogger(__name__).warning("WAITING FOR THE STORAGE: %s", error)
             time.sleep(wait)
     raise AssertionError("unreachable")
 
 
 @contextmanager
-def _alone(files: SweepFiles, spec: Storage) -> Iterator[None]:
-    """Hold the locks of the sweep: on this machine, and where its results are."""
+def _locks_held(files: SweepFiles, spec: Storage) -> Iterator[None]:
+    """Hold the locks of a sweep within a ``with`` block: on this machine, and where its results are stored."""
     with ExitStack() as locks:
         locks.enter_context(locked(files.local, files.location))
         if spec.storage:
@@ -200,7 +230,7 @@ def _alone(files: SweepFiles, spec: Storage) -> Iterator[None]:
 
 
 def _with_absolute_paths(spec: SweepSpec, files: SweepFiles) -> SweepSpec:
-    """Return the spec with absolute paths, so that the sweep can be resumed from anywhere."""
+    """Return the spec with absolute paths, so that the sweep can be resumed from any working directory."""
     storage = spec.storage and (spec.storage if "://" in spec.storage else str(Path(spec.storage).absolute()))
     if files.uri and storage:
         raise SpecError(f"`storage` must be left out where `out` is a URI, got {storage!r}")
@@ -228,29 +258,49 @@ def resume(
     verbose: bool = False,
     **changes: Any,
 ) -> Results:
-    """Go on with the sweep in a directory or at a URI; ``changes`` are fields of its spec that may change.
+    """Go on with a sweep, and return its results when it is done.
 
-    ``dataset``, ``data_dir`` and ``download`` may be given for another machine: what the spec says of downloads is not
-    obeyed, nor is a program run that it names, so that a spec from elsewhere has nothing written outside of the sweep.
-    ``images`` are as of `run`. ``retry_failed``: measure points that failed once more.
-    ``quiet``, ``verbose``, ``callbacks``, ``make`` and ``log`` as in `run`; trackers get the points of
-    before, too, if they have not had them.
+    Parameters
+    ----------
+    directory:
+        The directory of the sweep, or its URI.
+    images:
+        The data, as in `run`; needed where `run` was given data.
+    quiet, callbacks, make, verbose:
+        As in `run`.
+    log:
+        Trackers, as in `run`; they also get the points that were measured before, unless they have logged them already.
+    retry_failed:
+        Measure points again that have failed.
+    **changes:
+        New values for fields of the spec that may change, such as ``points``. ``dataset``, ``data_dir`` and
+        ``download`` may be given for another machine. For safety, the spec's own ``download`` is taken to be false, and
+        a program that it names as its data set is run only if it is given here: a spec that somebody else has written
+        can therefore write nothing outside of the sweep.
+
+    Returns
+    -------
+    Results
+        The results of the whole sweep.
 
     Raises
     ------
     SpecError
-        No sweep there, a tracker that is not installed, another driver is at it, or a change that is not allowed.
+        The input is not valid: for example, there is no sweep, a tracker is not installed, a change is not allowed, or
+        the sweep is being run by another process.
+    KeyboardInterrupt
+        As in `run`.
     """
     check(log)
     files = _files(directory)
     old = files.read_spec()
-    spec = _changed(old, changes)
+    spec = _changed_spec(old, changes)
     files.check()
-    images = _images_again(spec, images, {k: changes[k] for k in local(old) if k in changes})
+    images = _images_to_resume(spec, images, {k: changes[k] for k in local(old) if k in changes})
     check_local_resources(spec)
     _warn_of_other_versions(files)
     store = _find_store(spec, files)
-    with _alone(files, spec):
+    with _locks_held(files, spec):
         for name, reason in store.set_aside().items():
             logging.getLogger(__name__).warning("set aside: %s: %s", name, reason)
         if spec != old:
@@ -267,16 +317,22 @@ def resume(
     return load(directory)
 
 
-def _images_again(spec: SweepSpec, given: Any, here: dict[str, Any]) -> Images:
-    """Return the data of a sweep that goes on, ``given`` or loaded, with the options of this machine in ``here``."""
+def _images_to_resume(spec: SweepSpec, given: Any, local_options: dict[str, Any]) -> Images:
+    """Return the data of a sweep that is resumed, and refuse data that the sweep has not measured.
+
+    ``given`` is what the user gave as ``images``, None to load the data set; ``local_options`` are the options that the
+    user gave for this machine: ``dataset``, ``data_dir`` and ``download``.
+    """
     if given is not None:
         images = given_images(given, spec)
     else:
-        images = sweep_images(replace(spec, **{"download": False} | here), run_code="dataset" in here)
-    if spec.fingerprint is None and (given is not None or "dataset" in here):
-        raise SpecError("`dataset` of a sweep that does not know the content of its data must be left out")
+        images = sweep_images(replace(spec, **{"download": False} | local_options), run_code="dataset" in local_options)
+    if spec.fingerprint is None and (given is not None or "dataset" in local_options):
+        raise SpecError(
+            "`dataset` must be left out: this sweep of an older version has no record of its data to compare"
+        )
     if spec.fingerprint not in (None, images.fingerprint):
-        name = printable(here.get("dataset", spec.dataset))
+        name = printable(local_options.get("dataset", spec.dataset))
         raise SpecError(
             f"`dataset` {name!r} must hold the images and labels that this sweep measured, but holds others"
         )
@@ -284,31 +340,36 @@ def _images_again(spec: SweepSpec, given: Any, here: dict[str, Any]) -> Images:
 
 
 def _warn_of_other_versions(files: SweepFiles) -> None:
-    """Say in one line where a sweep goes on with another version of this project or of torch."""
-    began, here = files.versions() or {}, installed_versions(*_COMPARED)
-    other = [n for n in _COMPARED if n in began and began[n] != here.get(n)]
+    """Log a warning if a sweep was begun with another version of this project or of torch."""
+    first, installed = files.versions() or {}, installed_versions(*_COMPARED_PACKAGES)
+    other = [n for n in _COMPARED_PACKAGES if n in first and first[n] != installed.get(n)]
     if other:
-        told = [f"{n} {printable(str(began[n]))[:40]} (here is {here.get(n, 'none')})" for n in other]
-        logging.getLogger(__name__).warning("the sweep began with %s", ", ".join(told))
+        versions = [f"{n} {printable(str(first[n]))[:40]} (installed: {installed.get(n, 'none')})" for n in other]
+        logging.getLogger(__name__).warning("the sweep began with %s", ", ".join(versions))
 
 
-def _changed(old: SweepSpec, changes: dict[str, Any]) -> SweepSpec:
-    """Return the spec of a sweep that goes on, with changes that are allowed."""
+def _changed_spec(old: SweepSpec, changes: dict[str, Any]) -> SweepSpec:
+    """Return the spec of a sweep with the user's changes, and refuse those that are not allowed."""
     if fixed := sorted(set(changes) - {*changeable(old), *local(old)}):
-        raise SpecError(f"`{fixed[0]}` of a sweep cannot be changed; what can: {', '.join(changeable(old))}")
+        raise SpecError(
+            f"`{fixed[0]}` cannot be changed in a sweep that has begun; options that can: {', '.join(changeable(old))}"
+        )
     spec = replace(old, **{k: v for k, v in changes.items() if k not in local(old)})
     if spec.points < old.points:
         raise SpecError(f"`points` must be at least {old.points}, the budget of this sweep, got {spec.points}")
-    if spec.address not in _OWN_CLUSTERS and "address" not in changes:
+    if spec.address not in _TRUSTED_ADDRESSES and "address" not in changes:
         raise SpecError(f"`address` must be given again, to join the cluster at {printable(str(spec.address))!r}")
-    if spec.study is not None and "study" not in changes:  # any database that this user may write to
-        named = printable(spec.study)
-        raise SpecError(f"`study` must be given again, to use the server at {named!r}, or as none, to go on without it")
+    # A spec that somebody else has written must not choose a database that this user may write to.
+    if spec.study is not None and "study" not in changes:
+        server = printable(spec.study)
+        raise SpecError(
+            f"`study` must be given again, to use the server at {server!r}, or as none, to go on without it"
+        )
     return spec
 
 
 def default_directory() -> Path:
-    """Return ``runs/<timestamp>``."""
+    """Return the directory of a sweep for which the user has named none: ``runs/<timestamp>``."""
     from datetime import datetime
 
     return Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S")

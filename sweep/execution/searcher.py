@@ -1,4 +1,4 @@
-"""The search as a ray.tune Searcher that suggests packs of points, and tries again those that failed."""
+"""The search as a `ray.tune.search.Searcher` that suggests packs of points, and retries those that failed."""
 
 import time
 from collections import Counter
@@ -18,13 +18,17 @@ from sweep.execution.recorder import Recorder
 from sweep.search.planner import Planner
 from sweep.storage.heartbeat import Running
 
-_PATIENCE = 1.0  # seconds that a free device waits for a pack; Tune would wait as long, and stop its worker
-_NOTHING_ELSE_TO_DO = 60.0  # seconds
-_MOST_UNSTORED = 4  # packs a device that wait for the storage, before no more are measured
+_MAX_WAIT_S = 1.0  # for a pack, if a device is free; without one, Tune would wait as long, and stop the worker
+_MAX_IDLE_WAIT_S = 60.0  # for a pack, if no trial is running
+_MAX_UNSTORED_PACKS = 4  # per device; if more wait for the storage, no new packs are measured
 
 
 class NeverSaved:
-    """Tune pickles what it is given, to restore a run from. We never do: the parts and the study are the state."""
+    """Base class of what is given to Tune, which makes pickling it harmless.
+
+    Tune pickles such objects to restore runs. This package never restores a run of Tune, since its part files and its
+    study hold the whole state; the pickle is therefore that of a bare object.
+    """
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
         return object, ()
@@ -34,30 +38,31 @@ class NeverSaved:
 class _Trial:
     points: list[Point]
     kind: str
-    of_tune: Any = None  # Tune's own, once it has a worker
+    tune_trial: Any = None  # Tune's own object, once the trial has a worker
 
 
 class PackSearcher(NeverSaved, Searcher):
-    """Suggests ``{"points": [(sigma_w, sigma_b, depth, seed), ...], "kind": ...}``; takes the rows of a finished trial.
+    """Searcher that gives Tune the configurations of trials, and takes in the rows that they measure.
 
-    ``"doubtful"``, if there, are the indices of those to be trained whatever the probe says.
-
-    What becomes of points that failed, `Failures` says.
+    A configuration is ``{"points": [(sigma_w, sigma_b, depth, seed), ...], "kind": "cpu" or "gpu"}``. It may have an
+    entry ``"doubtful"``: the indices of points that are trained whatever the probe says. `Failures` decides what is
+    done with points that failed.
 
     Parameters
     ----------
     planner:
-        Asked for points, told rows.
+        The source of points, which learns from the rows.
     packer, capacity:
-        How many points to a trial, of which kind, and when.
+        They decide how many points a trial gets, which kind it is of, and when there is room for it.
     recorder:
-        Stores rows for good.
+        The writer of the rows.
     retries:
         How often a point that failed is measured again.
     deadline:
-        When no pack may begin that would not be done in time; its points stay under way in the study.
+        The end of the sweep. Points of packs that would not be done in time are left to `resume`.
     show:
-        Called often, with what gives the trials under way and what is wrong with the storage.
+        Function that is called several times per second with a function that returns the running trials, and with the
+        reason why nothing can be stored, if there is one.
     """
 
     def __init__(
@@ -78,7 +83,7 @@ class PackSearcher(NeverSaved, Searcher):
         self._ended = False
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is a str
-        """The next pack; None if no device is free for one; or the end."""
+        """Return the configuration of the next trial, None if it cannot start yet, or ``FINISHED``."""
         if self._ended:
             return Searcher.FINISHED
         slots = self._capacity.slots
@@ -89,12 +94,12 @@ class PackSearcher(NeverSaved, Searcher):
             self._ended = not self._running
             return Searcher.FINISHED if self._ended else None
         small = self._capacity.is_helper(kind)
-        wait = _PATIENCE if self._running else _NOTHING_ELSE_TO_DO
+        wait = _MAX_WAIT_S if self._running else _MAX_IDLE_WAIT_S
         points = self._planner.take(lambda groups: self._packer.pick(groups, slots, kind, small=small), wait=wait)
         if points is None:
             return None
         if not points or not self._deadline.allows(self._packer.seconds(points, kind)):
-            self._ended = not self._running  # what is under way may fail, and be measured again
+            self._ended = not self._running  # points of running trials may fail, and be measured again
             return Searcher.FINISHED if self._ended else None
         self._running[trial_id] = _Trial(points, kind)
         doubtful = [i for i, p in enumerate(points) if self._planner.doubtful(p)]
@@ -102,49 +107,52 @@ class PackSearcher(NeverSaved, Searcher):
         return {**config, **({"doubtful": doubtful} if doubtful else {})}
 
     def _storage_keeps_up(self, slots: int) -> bool:
-        """Waited for where nothing else is to be done: Tune would sleep, and say nothing."""
-        while (late := self._recorder.backlog > _MOST_UNSTORED * slots) and not self._running:
-            self._recorder.flush(_PATIENCE)
+        """Return whether the storage keeps up with the measurements.
+
+        Waits until it does if no trial is running, since Tune would then sleep without refreshing the live view.
+        """
+        while (is_late := self._recorder.backlog > _MAX_UNSTORED_PACKS * slots) and not self._running:
+            self._recorder.flush(_MAX_WAIT_S)
             self.refresh()
-        return not late
+        return not is_late
 
     def refresh(self) -> None:
-        """Say how far it is."""
+        """Refresh the live view."""
         self._show(self.running, self._recorder.trouble)
 
     def started(self, trial: Any) -> None:
-        """A trial of Tune's has got its worker."""
+        """Take note of Tune's object for a trial that has been given its worker."""
         if trial.trial_id in self._running:
-            self._running[trial.trial_id].of_tune = trial
+            self._running[trial.trial_id].tune_trial = trial
 
     def running(self) -> list[Running]:
-        """What is under way, and where."""
+        """Return the running trials and their points, counted by node and kind of trial."""
         trials, points = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
         for trial in self._running.values():
-            where = self._hosts.of(trial.of_tune), trial.kind
-            trials[where] += 1
-            points[where] += len(trial.points)
-        return [Running(*where, trials[where], points[where]) for where in trials]
+            host_and_kind = self._hosts.of(trial.tune_trial), trial.kind
+            trials[host_and_kind] += 1
+            points[host_and_kind] += len(trial.points)
+        return [Running(*key, trials[key], points[key]) for key in trials]
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Store the rows, and tell the planner; points that failed are measured again, as often as they may.
+        """Store the rows of a trial and pass them on to the planner; points that failed may be measured again.
 
-        A trial that was stopped before it had a result is nobody's failure: its points stay under way in the
-        study, for the next time. One that failed is left to `give_up`, which knows why.
+        Does nothing without a result: a trial that failed is handled by `give_up`, which knows the error, and the
+        points of one that was stopped are measured when the sweep is resumed.
         """
         if not result or not (rows := result.get("rows")):
             return
         trial = self._running.pop(trial_id)
         self._packer.update_speed(trial.points, trial.kind, result["seconds"])
-        self._take(self._failures.judge_rows(rows))
-        rows.clear()  # Tune keeps the results of all trials
+        self._apply(self._failures.judge_rows(rows))
+        rows.clear()  # Tune keeps the results of all trials in memory
 
     def give_up(self, trial_id: str, error: str) -> None:
-        """A trial's worker died, or could not even start."""
+        """Take back the points of a trial that failed with an error, for example because its worker died."""
         if trial := self._running.pop(trial_id, None):
-            self._take(self._failures.judge_trial(trial.points, error))
+            self._apply(self._failures.judge_trial(trial.points, error))
 
-    def _take(self, verdict: Verdict) -> None:
+    def _apply(self, verdict: Verdict) -> None:
         self._planner.again(verdict.again)
         self._planner.again(verdict.alone, alone=True)
         if verdict.rows:
@@ -152,14 +160,14 @@ class PackSearcher(NeverSaved, Searcher):
             self._planner.tell(verdict.rows)
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing."""
+        """Save nothing."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing."""
+        """Restore nothing."""
 
     def get_state(self) -> dict[str, Any]:
-        """Nothing."""
+        """Return an empty state."""
         return {}
 
     def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
-        """Nothing."""
+        """Save nothing."""

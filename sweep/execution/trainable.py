@@ -1,4 +1,4 @@
-"""The Tune trainable: built once per actor, reused for pack after pack."""
+"""Tune's trainable, which is made once per worker process and measures pack after pack."""
 
 import socket
 import time
@@ -16,45 +16,54 @@ if TYPE_CHECKING:
     from probes.training import Training
 
 
-class Probing(Protocol):
-    """What a trial asks of `Prober`."""
+class ProberProtocol(Protocol):
+    """The methods of `Prober` that a trial uses."""
 
     @property
     def device(self) -> Any:
-        """What it measures on."""
+        """The device that the points are measured on."""
 
     def probe(self, points: Sequence[Point]) -> list[Measurement]:
-        """Measure a pack."""
+        """Measure a pack of points, without training."""
 
     def train(
         self, measured: list[Measurement], saved: Mapping[Point, Any] | None = None, doubtful: Collection[Point] = ()
     ) -> "Iterator[Training]":
-        """Train what is to be trained, an epoch a step."""
+        """Train the networks that the settings ask for, and yield after each epoch.
+
+        ``saved`` holds the checkpoints of earlier trainings; ``doubtful`` points are trained whatever their margin.
+        """
 
 
-MakeProber = Callable[["Images", "ProbeSettings", int, float], Probing]  # images, settings, threads, share of a GPU
-_CHECKPOINT_SECONDS = 30.0  # of training between checkpoints, at least
-_CHECKPOINT_SHARE = 20  # times what writing one takes, at least
+MakeProber = Callable[
+    ["Images", "ProbeSettings", int, float], ProberProtocol
+]  # images, settings, threads, share of a GPU
+_MIN_CHECKPOINT_INTERVAL_S = 30.0
+_MIN_CHECKPOINT_INTERVAL_RATIO = 20  # times the time that the last checkpoint took to write
 
 
 def make_prober(images: "Images", settings: "ProbeSettings", threads: int, gpus: float) -> "Prober":
-    """The prober of a process that has so many threads, and such a share of a GPU, to itself."""
+    """Return a `Prober` for this process, and limit the process to its threads and its share of a GPU.
+
+    ``gpus`` is the share (0 for the CPU). Where it is below 1, the process can use no more than that fraction of the
+    GPU's memory.
+    """
     import torch
 
     from probes.prober import Prober
 
     torch.set_num_threads(threads)
     device = "cuda" if gpus and torch.cuda.is_available() else "cpu"
-    if device == "cuda" and gpus < 1:  # what others share must not be taken from them
+    if device == "cuda" and gpus < 1:  # other trials share the device
         torch.cuda.set_per_process_memory_fraction(gpus)
     return Prober(images, settings, device)
 
 
 class PackTrainable(tune.Trainable):
-    """Probes ``config["points"]``, then trains what is to be trained, an epoch a step.
+    """Trainable that probes the points in ``config["points"]``, then trains networks, one epoch per step.
 
-    The last result's ``rows`` are those of the part file, its ``seconds`` what the pack took. The others say, for
-    whoever logs them, how the training goes.
+    The last result of a trial holds the rows to be stored (``rows``) and the seconds that the pack took (``seconds``).
+    The results before it hold the metrics of the training, for loggers.
     """
 
     def setup(
@@ -67,7 +76,11 @@ class PackTrainable(tune.Trainable):
         gpus: float = 0.0,
         storage: str = "",
     ) -> None:
-        """Make the prober; ``images`` come from the object store, once a node."""
+        """Make the prober and take the first pack.
+
+        Tune calls this once per worker. ``images`` lie in Ray's object store, one copy per node. ``gpus`` is the share
+        of a GPU for trials of kind ``gpu``; ``storage`` is the directory or URI of the results, for the checkpoints.
+        """
         assert images is not None and settings is not None
         self._train = settings.train != "none"
         self._prober = make(images, settings, threads, gpus if config.get("kind") == "gpu" else 0.0)
@@ -81,55 +94,59 @@ class PackTrainable(tune.Trainable):
         self._seconds = 0.0
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Take the next pack without a new process."""
+        """Take the next pack in the same process, and return True, as Tune requires."""
         if self._train:
-            self._checkpoints.forget(self._points)  # for a disk of the worker's own; the driver has their rows by now
+            self._checkpoints.forget(
+                self._points
+            )  # the driver has their rows, but does not see the disks of other nodes
         self._begin(new_config)
         return True
 
     def step(self) -> dict[str, Any]:
-        """Probe the pack; then an epoch."""
+        """Probe the pack in the first step, train for an epoch, and return the result for Tune."""
         started = time.perf_counter()
-        found = self._go_on()
+        result = self._advance()
         self._seconds += time.perf_counter() - started
-        return {**found, "seconds": self._seconds}
+        return {**result, "seconds": self._seconds}
 
-    def _go_on(self) -> dict[str, Any]:
+    def _advance(self) -> dict[str, Any]:
         if self._measured is None:
             self._measured = self._prober.probe(self._points)
             saved = self._checkpoints.load(self._points) if self._train else {}
             self._training: Iterator[Training] = self._prober.train(self._measured, saved, self._doubtful)
-            self._next_checkpoint = time.monotonic() + _CHECKPOINT_SECONDS
+            self._next_checkpoint = time.monotonic() + _MIN_CHECKPOINT_INTERVAL_S
         training = next(self._training, None)
         if training is not None:
-            self._keep(training)
+            self._save_checkpoints(training)
             return _progress(training)
         extra = {"device": str(self._prober.device), "hostname": socket.gethostname()}
         return {"rows": [row(m, **extra) for m in self._measured], "done": True}
 
-    def _keep(self, training: "Training") -> None:
-        """Write checkpoints now and then."""
+    def _save_checkpoints(self, training: "Training") -> None:
+        """Write checkpoints of the training, if the last ones are old enough."""
         started = time.monotonic()
         if started >= self._next_checkpoint:
             self._checkpoints.save(training.state())
             now = time.monotonic()
-            self._next_checkpoint = now + max(_CHECKPOINT_SECONDS, _CHECKPOINT_SHARE * (now - started))
+            self._next_checkpoint = now + max(
+                _MIN_CHECKPOINT_INTERVAL_S, _MIN_CHECKPOINT_INTERVAL_RATIO * (now - started)
+            )
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Nothing for Tune to save: see `Checkpoints`."""
+        """Save nothing: trainings are saved by `Checkpoints`."""
 
     def load_checkpoint(self, checkpoint: Any) -> None:
-        """Nothing to load."""
+        """Load nothing."""
 
 
 def network_name(point: Point, lr: float) -> str:
-    """What a network in training is called in a trial's results."""
+    """Return the name of a network in training, as it stands in the results of a trial."""
     p = point
     return f"sigma_w={p.sigma_w:.4g} sigma_b={p.sigma_b:.4g} depth={p.depth} seed={p.seed} lr={lr:g}"
 
 
 def _progress(training: "Training") -> dict[str, Any]:
-    """Metrics: of the pack, and of every network still in training."""
+    """Return the metrics of a pack in training, and of every network that is still being trained."""
     networks = {
         network_name(p, lr): {"epoch": epoch, "accuracy": accuracy, "loss": loss}
         for p, lr, epoch, accuracy, loss in training.latest()

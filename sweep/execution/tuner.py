@@ -1,4 +1,4 @@
-"""Ray and Tune as a sweep uses them: started, configured, given the searcher, shut down."""
+"""The use of Ray and Tune by a sweep: starting, configuring and running them, and shutting them down."""
 
 import logging
 import math
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweep.execution.capacity import Capacity
 from sweep.execution.cluster import on_ray
-from sweep.execution.ray_patches import aws_keys_stay_here, starting_workers_are_kept
+from sweep.execution.ray_patches import hide_aws_keys, keep_starting_workers
 from sweep.measuring.settings import probe_settings
 from sweep.monitor.progress import Progress
 from sweep.processes import terminated_is_interrupted
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from sweep.execution.trainable import MakeProber
 
 TUNE_ENVIRONMENT = {
-    "TUNE_MAX_PENDING_TRIALS_PG": "10000",  # the searcher says how many
-    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # a state that nobody reads
+    "TUNE_MAX_PENDING_TRIALS_PG": "10000",  # no limit: the searcher decides how many trials there are
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # never: Tune's state is not read again
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # every row is in a part file already
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C stops at once; what was measured is stored
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
@@ -42,7 +42,7 @@ TUNE_ENVIRONMENT = {
 
 @dataclass
 class Sweep:
-    """What a sweep is driven with."""
+    """The parts of a sweep that its trials are run with."""
 
     spec: SweepSpec
     path: Path
@@ -58,21 +58,26 @@ class Sweep:
 
 @contextmanager
 def tune_on_ray(sweep: Sweep) -> Iterator[tuple[Capacity, Callable[["PackSearcher"], Any]]]:
-    """Start Ray; give what it can take, and a function that lets Tune run all that a searcher suggests.
+    """Provide Ray within a ``with`` block; yield its capacity and a function that runs a searcher's trials with Tune.
 
-    Nothing else of a sweep needs Ray: tests put `tests.helpers.fake_tune` in its place.
+    Nothing else in a sweep needs Ray: tests put `tests.helpers.fake_tune` in the place of this function.
+
+    Raises
+    ------
+    SpecError
+        As for `on_ray`; or keys of AWS are in the environment, and this version of Ray may show them (`hide_aws_keys`).
     """
     os.environ.update(TUNE_ENVIRONMENT)
     sweep.progress.note("starting Ray")
     for name in ("ray.tune", "ray.train", "ray.data"):
         logging.getLogger(name).setLevel(logging.INFO if sweep.verbose else logging.CRITICAL)
-    # Tune's own state is never read again, and must not be in the way where the sweep's disk is full or far away.
+    # Tune's own state is never read again: a temporary folder keeps it off the sweep's disk, which may be full or slow.
     folder = Path(tempfile.mkdtemp(prefix="sweep-"))
     try:
         with on_ray(sweep.spec, sweep.images, sweep.verbose) as capacity:
             from sweep.execution.calibrate import share_gpus
 
-            with terminated_is_interrupted(), starting_workers_are_kept(), aws_keys_stay_here(), _no_warnings(sweep):
+            with terminated_is_interrupted(), keep_starting_workers(), hide_aws_keys(), _no_warnings(sweep):
                 share_gpus(sweep.spec, sweep.images, sweep.make, capacity, sweep.progress.note)
                 yield capacity, lambda searcher: _make_tuner(sweep, capacity, searcher, folder).fit()
     finally:
@@ -88,7 +93,7 @@ def _no_warnings(sweep: Sweep) -> Iterator[None]:
 
 
 def trainable_parameters(sweep: Sweep, capacity: Capacity) -> dict[str, Any]:
-    """Return what `PackTrainable.setup` gets beside the configuration of a trial."""
+    """Return the arguments of `PackTrainable.setup` that are the same for all trials."""
     from sweep.execution.trainable import make_prober
 
     return {
@@ -102,7 +107,7 @@ def trainable_parameters(sweep: Sweep, capacity: Capacity) -> dict[str, Any]:
 
 
 def callbacks(sweep: Sweep, searcher: "PackSearcher") -> list[Any]:
-    """Return Tune's callbacks: ours and the user's."""
+    """Return the callbacks for Tune: those of this package and the user's."""
     from sweep.execution.callbacks import LiveEpochs, SearcherCallback
 
     live = [LiveEpochs(sweep.trackers)] if sweep.trackers and sweep.spec.train != "none" else []
@@ -119,7 +124,7 @@ def _make_tuner(sweep: Sweep, capacity: Capacity, searcher: "PackSearcher", fold
         tune.with_resources(trainable, lambda config: tune.PlacementGroupFactory([capacity.resources(config["kind"])])),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
-            num_samples=-1,  # the searcher says when there are no more, and when there is room for one
+            num_samples=-1,  # no limit: the searcher decides when trials start and when there are no more
             reuse_actors=True,
             trial_dirname_creator=_trial_name,
             trial_name_creator=_trial_name,
@@ -130,7 +135,7 @@ def _make_tuner(sweep: Sweep, capacity: Capacity, searcher: "PackSearcher", fold
             verbose=2 if sweep.verbose else 0,
             callbacks=callbacks(sweep, searcher),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-            failure_config=tune.FailureConfig(max_failures=0),  # the searcher tries again
+            failure_config=tune.FailureConfig(max_failures=0),  # the searcher retries points, not Tune
         ),
     )
 

@@ -12,10 +12,10 @@ from sweep.errors import SpecError
 from sweep.execution import ray_patches
 from sweep.execution.ray_patches import (
     Hosts,
-    aws_keys_stay_here,
+    hide_aws_keys,
     is_lost_node,
+    keep_starting_workers,
     last_error,
-    starting_workers_are_kept,
 )
 
 
@@ -47,7 +47,7 @@ def test_keys_are_handed_on_by_a_set_of_names():
 
     assert {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} <= class_cache.ENV_VARS_TO_PROPAGATE
     assert {n for n in class_cache.ENV_VARS_TO_PROPAGATE if n.startswith("AWS_")} == set(ray_patches._AWS_KEYS)
-    assert ray_patches._handed_on() is class_cache.ENV_VARS_TO_PROPAGATE
+    assert ray_patches._names_handed_on() is class_cache.ENV_VARS_TO_PROPAGATE
 
 
 @pytest.fixture
@@ -71,15 +71,15 @@ def test_a_worker_has_an_id():
 
 def test_the_errors_of_a_trial_are_in_a_file(trial, tmp_path, monkeypatch):
     """As Tune writes them, each after a line that names it."""
-    assert last_error(trial) == "the trial failed and left no word why"  # it has no folder yet
+    assert last_error(trial) == "the trial failed and gave no reason"  # it has no folder yet
     monkeypatch.setattr(type(trial), "local_path", str(tmp_path))
-    assert last_error(trial) == "the trial failed and left no word why"
+    assert last_error(trial) == "the trial failed and gave no reason"
     for text in ("the first", "ActorDiedError: the last\nin two lines"):
         trial.handle_error(RuntimeError(text))
     assert last_error(trial) == "ActorDiedError: the last\nin two lines\n"
 
 
-@pytest.mark.parametrize("text", ray_patches._LOST_NODE)
+@pytest.mark.parametrize("text", ray_patches._LOST_NODE_TEXTS)
 def test_a_lost_node_is_told_by_its_text(text):
     import ray
 
@@ -93,7 +93,7 @@ def test_keys_are_not_handed_on_within():
     from ray.tune.execution import class_cache
 
     before = set(class_cache.ENV_VARS_TO_PROPAGATE)
-    with aws_keys_stay_here():
+    with hide_aws_keys():
         assert not [n for n in class_cache.ENV_VARS_TO_PROPAGATE if n.startswith("AWS_")]
         assert class_cache.ENV_VARS_TO_PROPAGATE
     assert before == class_cache.ENV_VARS_TO_PROPAGATE
@@ -123,10 +123,10 @@ def test_a_sweep_does_not_start_where_keys_would_be_shown(monkeypatch, change, n
     for other in ray_patches._AWS_KEYS:
         monkeypatch.delenv(other, raising=False)
     change(monkeypatch)
-    with aws_keys_stay_here():  # nothing to be shown
+    with hide_aws_keys():  # nothing to be shown
         pass
     monkeypatch.setenv(name, "hush")
-    with pytest.raises(SpecError) as refused, aws_keys_stay_here():
+    with pytest.raises(SpecError) as refused, hide_aws_keys():
         pass
     said = str(refused.value)
     assert name in said and "hush" not in said and "\n" not in said
@@ -150,7 +150,7 @@ def reuse(monkeypatch):
     from ray.tune.execution.tune_controller import TuneController
 
     monkeypatch.setattr(TuneController, "_maybe_reuse_cached_actor", lambda self, trial: True)
-    with starting_workers_are_kept():
+    with keep_starting_workers():
         yield TuneController._maybe_reuse_cached_actor
 
 
@@ -179,7 +179,7 @@ def test_another_version_of_tune_decides_for_itself(reuse, monkeypatch, caplog):
     from ray.tune.execution.tune_controller import TuneController
 
     monkeypatch.delattr(TuneController, "_maybe_reuse_cached_actor")
-    with starting_workers_are_kept():
+    with keep_starting_workers():
         assert not hasattr(TuneController, "_maybe_reuse_cached_actor")
     assert caplog.text.count("this version of Ray is not known") == 2
 
@@ -191,8 +191,8 @@ def test_the_node_of_a_worker_is_asked_for_once():
     class Trial:
         temporary_state = type("State", (), {"ray_actor": Worker()})
 
-        def __init__(self, told):
-            self._default_result_or_future = told
+        def __init__(self, info):
+            self._default_result_or_future = info
 
     hosts = Hosts()
     assert hosts.of(Trial(None)) == ""

@@ -197,7 +197,7 @@ def test_results_that_are_away_are_waited_for_and_not_measured_again(without_ray
     assert "WAITING FOR THE STORAGE" in caplog.text and "no such folder" in caplog.text
     parts.rename(away)
     monkeypatch.setattr(runner, "time", without_ray.clock)
-    with pytest.raises(SpecError, match="no such folder; where are the results"):
+    with pytest.raises(SpecError, match="no such folder; make the results available again"):
         sweep.resume(results.path)
     assert not parts.exists() and 30 < without_ray.clock.now < 60
 

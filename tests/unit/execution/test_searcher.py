@@ -218,5 +218,5 @@ def test_what_runs_where(make):
     searcher.started(Trial("t2", None))  # the same worker
     assert searcher.running() == [("node-a", "cpu", 2, 8)]
     searcher.started(Trial("unknown", None))
-    searcher._running["t1"].of_tune = object()  # another version of Tune
+    searcher._running["t1"].tune_trial = object()  # another version of Tune
     assert sorted(searcher.running()) == [("", "cpu", 1, 4), ("node-a", "cpu", 1, 4)]

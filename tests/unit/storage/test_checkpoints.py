@@ -58,8 +58,8 @@ def finish(pack):
 @pytest.fixture
 def always(monkeypatch):
     """A checkpoint after every epoch."""
-    monkeypatch.setattr(trainable_module, "_CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(trainable_module, "_CHECKPOINT_SHARE", 0.0)
+    monkeypatch.setattr(trainable_module, "_MIN_CHECKPOINT_INTERVAL_S", 0.0)
+    monkeypatch.setattr(trainable_module, "_MIN_CHECKPOINT_INTERVAL_RATIO", 0.0)
 
 
 def test_a_training_goes_on_where_another_process_left_it(digits, tmp_path, always):
