@@ -1,6 +1,8 @@
-"""Random networks: which layers they are made of, and what they make of images.
+"""Random networks: their layers and their activations.
 
-Source: arXiv:2406.12916 for the architectures.
+References
+----------
+arXiv:2406.12916 for the architectures.
 """
 
 import math
@@ -14,37 +16,40 @@ from probes.point import Point, reach
 
 ARCHITECTURES = ("mlp", "published", "shrinking", "conv", "resnet")
 
-# Beyond this a float32 sum of squares is no longer to be trusted: the network counts as diverged.
+# Beyond this a sum of squares in float32 cannot be trusted, and the network counts as diverged.
 LARGEST_ACTIVATION = 1e12
 
-READOUT = 0  # the number under which a network's linear read-out is drawn
+READOUT = 0  # the layer number of a network's linear read-out
 PUBLISHED_LAST = 400  # width of the last hidden layer of the published network
-CHANNELS = 16  # of a convolutional network, unless given
+CHANNELS = 16  # of a convolutional network without a `width`
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """Which layers a network is made of.
+    """The kind and sizes of the layers that a network is made of.
 
     Attributes
     ----------
     name:
-        One of `ARCHITECTURES`. ``mlp``: hidden layers of one width, or of ``widths``. ``published``: that of the
-        paper's code, one width and at last 400. ``shrinking``: widths falling linearly from the input to the classes.
-        ``conv``: 3 x 3 convolutions. ``resnet``: blocks of two of them, with a skip connection; a block is one layer.
+        One of `ARCHITECTURES`. ``mlp``: hidden layers of one width, or of ``widths``. ``published``: the network of the
+        paper's code, with one width and a last hidden layer of 400. ``shrinking``: widths that fall linearly from the
+        input to the classes. ``conv``: 3 x 3 convolutions. ``resnet``: blocks of two such convolutions with a skip
+        connection; a block is one layer.
     shape:
-        Of an image: (pixels,), (height, width) or (channels, height, width).
+        Shape of an image: (pixels,), (height, width) or (channels, height, width).
     classes:
-        Of the read-out.
+        Number of classes, which is the number of outputs of the read-out.
     width:
-        Of the hidden layers (channels, for ``conv`` and ``resnet``); None: the input's dimension (16 channels).
+        Width of the hidden layers (their channels for ``conv`` and ``resnet``). None means the number of pixels, or 16
+        channels.
     widths:
-        Of hidden layer 1, 2, ...: a network can be no deeper than that. ``mlp`` and ``conv`` only.
+        Widths of the hidden layers 1, 2, ...; a network cannot have more layers than these. For ``mlp`` and ``conv``
+        only.
 
     Raises
     ------
     ValueError
-        An unknown name, flat images for a convolution, ``widths`` where they make no sense.
+        The name is unknown, the images are flat and the layers are convolutions, or the architecture has no ``widths``.
     """
 
     name: str
@@ -58,14 +63,15 @@ class Architecture:
             raise ValueError(f"`architecture` must be one of {', '.join(ARCHITECTURES)}, got {self.name!r}")
         if self.convolutional and len(self.shape) < 2:
             raise ValueError(
-                f"`architecture` must be a dense one for images without height and width, got {self.name!r}"
+                f"`architecture` must be a dense one (mlp, published, shrinking) for images without height and width, "
+                f"got {self.name!r}"
             )
         if self.widths is not None and self.name not in ("mlp", "conv"):
             raise ValueError(f"`widths` must be left out with architecture {self.name!r}, got {self.widths}")
 
     @property
     def convolutional(self) -> bool:
-        """Whether its layers are convolutions."""
+        """Whether the layers are convolutions."""
         return self.name in ("conv", "resnet")
 
     @property
@@ -75,25 +81,25 @@ class Architecture:
 
     @property
     def pixels(self) -> int:
-        """Numbers in one image."""
+        """Number of values in one image."""
         return math.prod(self.shape)
 
     @property
     def base_width(self) -> int:
-        """Width, or channels, of an ordinary hidden layer."""
+        """Width (or number of channels) of a hidden layer, unless ``widths`` or the architecture say otherwise."""
         return self.width or (CHANNELS if self.convolutional else self.pixels)
 
     def reach(self, depth: int) -> int:
-        """How deep networks can be that begin with this one of ``depth``: where its horizon is looked for."""
+        """Return down to which layer the horizon of a network of ``depth`` is looked for; see `probes.point.reach`."""
         return reach(self.name, depth, self.widths)
 
     def layer(self, number: int, depth: int) -> Layer:
-        """Hidden layer ``number`` = 1, 2, ... of a network of ``depth``.
+        """Return hidden layer ``number`` = 1, 2, ... of a network of ``depth``.
 
         Raises
         ------
         ValueError
-            There is none.
+            The architecture has no such layer.
         """
         if not 1 <= number <= self.reach(depth):
             raise ValueError(f"`depth` must be at most {self.reach(depth)} for these widths, got {max(number, depth)}")
@@ -115,21 +121,21 @@ class Architecture:
         return self.base_width
 
     def readout(self, depth: int) -> Dense:
-        """The linear layer from the last hidden one to the classes."""
+        """Return the linear layer from the last hidden layer to the classes."""
         return Dense(self.layer(depth, depth).outputs, self.classes)
 
 
 class Network:
-    """One network on its device, drawn layer by layer as it is walked through.
+    """One random network, whose parameters are drawn layer by layer each time they are needed.
 
     Parameters
     ----------
     point, architecture, activation:
-        What it is.
+        The point that the network is drawn for, its layers and its activation.
     device:
-        Where it is applied.
+        Device on which the network is applied.
     trained:
-        Parameters by layer number (0: the read-out) that replace the drawn ones.
+        Parameters by layer number (0 is the read-out) to use instead of random ones.
 
     Raises
     ------
@@ -148,35 +154,54 @@ class Network:
         architecture.layer(point.depth, point.depth)
         self.point, self.architecture = point, architecture
         self._phi = ACTIVATIONS[activation]
-        self.bounded = activation in BOUNDED  # whether hidden activations lie within -1 and 1
+        self.bounded = activation in BOUNDED  # whether hidden activations lie between -1 and 1
         self._device = device
         self._trained = trained
 
     def parameters(self, number: int) -> Parameters:
-        """Of hidden layer ``number``, or of the read-out (0)."""
+        """Return the parameters of hidden layer ``number``, or of the read-out (0), on the device."""
         if self._trained is not None:
             return self._trained[number]
         layer = self.layer(number)
         return [p.to(self._device) for p in layer.draw(self.point, number)]
 
     def layer(self, number: int) -> Layer:
-        """Hidden layer ``number``, or the read-out (0)."""
+        """Return hidden layer ``number``, or the read-out (0)."""
         depth = self.point.depth
         return self.architecture.readout(depth) if number == READOUT else self.architecture.layer(number, depth)
 
     def walk(self, x: torch.Tensor, start: int = 0, until: int | None = None) -> Iterator[tuple[int, torch.Tensor]]:
-        """Yield (layer, activations ``[images, outputs]``) for each layer after ``start``, whose outputs ``x`` are.
+        """Yield the number and the activations of each hidden layer after ``start``.
 
-        Ends after layer ``until`` (None: the network's reach), or before a layer whose activations are not finite or
-        exceed `LARGEST_ACTIVATION`. The products of a point never depend on which other points are measured: the
-        chaotic phase would amplify any difference in rounding.
+        The walk ends after layer ``until``, or before a layer whose activations are not finite or exceed
+        `LARGEST_ACTIVATION`.
+
+        Parameters
+        ----------
+        x:
+            Activations of layer ``start`` (0: images), ``[images, outputs]``.
+        start, until:
+            The walk covers layers ``start`` + 1 to ``until``; None means the architecture's reach for this depth.
+
+        Yields
+        ------
+        tuple of (int, torch.Tensor)
+            Layer number and its activations ``[images, outputs]``.
+
+        Notes
+        -----
+        The numbers of a point never depend on which other points are measured: the chaotic phase would amplify any
+        difference in rounding.
         """
         for number in range(start + 1, (until or self.architecture.reach(self.point.depth)) + 1):
             x = self.layer(number).apply(x, self.parameters(number), self._phi)
-            if not self.bounded and not bool(x.abs().amax() <= LARGEST_ACTIVATION):  # also true for NaN
+            if not self.bounded and not bool(x.abs().amax() <= LARGEST_ACTIVATION):  # ends at a NaN, too
                 return
             yield number, x
 
     def classify(self, x: torch.Tensor) -> torch.Tensor:
-        """``tanh`` of the read-out ``[images, classes]`` of the last hidden layer's outputs, as the paper has it."""
+        """Return the tanh of the read-out, as in the paper, for outputs of the last hidden layer.
+
+        ``x`` is ``[images, width]``, the result ``[images, classes]``.
+        """
         return self.architecture.readout(self.point.depth).apply(x, self.parameters(READOUT), torch.tanh)
