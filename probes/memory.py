@@ -147,4 +147,6 @@ def _training(s: _Sizes, settings: ProbeSettings, test_images: int, pack: int, d
     batch = _FLOAT_BYTES * training.batch * outputs * (1 if settings.activation == "tanh" else 2)
     together = networks if device != "cpu" or not convolutional else threads
     testing = 2 * _FLOAT_BYTES * min(TEST_CHUNK, TEST_IMAGES, test_images) * s.w
-    return networks * kinds * _FLOAT_BYTES * sum(map(_weight_count, s.layers)) + min(networks, together) * batch + testing
+    return (
+        networks * kinds * _FLOAT_BYTES * sum(map(_weight_count, s.layers)) + min(networks, together) * batch + testing
+    )

@@ -90,7 +90,7 @@ class Architecture:
         return self.width or (CHANNELS if self.convolutional else self.pixels)
 
     def reach(self, depth: int) -> int:
-        """Return down to which layer the horizon of a network of ``depth`` is looked for; see `probes.point.reach`."""
+        """Return the last layer to which a network of ``depth`` is followed; see `probes.point.reach`."""
         return reach(self.name, depth, self.widths)
 
     def layer(self, number: int, depth: int) -> Layer:

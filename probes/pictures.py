@@ -1,7 +1,11 @@
-"""What a network makes of images, and which images its classes would like best, before and after training.
+"""Pictures of what a network sees, before and after its training.
 
-Source: arXiv:2406.12916, on the network's decisions: reconstructions layer by layer, and the cascade fed with the
-one-hot of a class.
+They are the reconstructions of test images from each layer and, for each class, the image that the cascade decodes
+from the one-hot of the class.
+
+References
+----------
+arXiv:2406.12916, on the network's decisions.
 """
 
 from collections.abc import Callable
@@ -16,17 +20,21 @@ from probes.point import Point
 from probes.prober import Prober
 from probes.training.settings import TrainingCurve
 
-_SHOWN = 4  # images
-_LAYERS = 8  # of which they are reconstructed
-_CLASSES = 10  # most that are asked for their favourites
+_MAX_IMAGES = 4
+_MAX_HIDDEN_LAYERS = 8  # that images are reconstructed from
+_MAX_FAVOURITES = 10
 
 
 @dataclass(frozen=True)
 class State:
-    """A network before or after training.
+    """The pictures of one network, either before or after its training.
 
-    ``reconstructions [layers, images, pixels]`` from ``layers`` (the last of them, depth + 1, is the read-out) and
-    ``favourites [classes, pixels]``.
+    Attributes
+    ----------
+    reconstructions:
+        Images reconstructed from the layers of the gallery, ``[layers, images, pixels]``.
+    favourites:
+        The image that each class likes best, ``[classes, pixels]``; of the first ten classes at most.
     """
 
     reconstructions: np.ndarray
@@ -35,20 +43,22 @@ class State:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Pictures of one point.
+    """The pictures of one point's network, before and after its training.
 
     Attributes
     ----------
+    point:
+        The point.
     shape:
-        Of an image: (height, width), (channels, height, width) or (pixels,).
+        Shape of an image: (height, width), (channels, height, width) or (pixels,).
     originals, labels:
-        The test images shown, ``[images, pixels]``, and their classes.
+        The test images that are reconstructed, ``[images, pixels]``, and their classes.
     layers:
-        From which they are reconstructed: 1..depth, and depth + 1 for the read-out.
+        Layers from which they are reconstructed: up to eight from 1 to depth, and depth + 1, the read-out.
     before, after:
-        Training; None where the network diverges.
+        Pictures of the network as drawn and as trained; None where the network diverges.
     curve:
-        Of the training.
+        Outcome of the training.
     """
 
     point: Point
@@ -62,9 +72,20 @@ class Gallery:
 
 
 def as_shown(flat: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Return images ``[..., pixels]`` of a shape as they are shown: ``[..., height, width]`` or with 3 colours behind.
+    """Reshape flat images ``[..., pixels]`` for display.
 
-    Two or four channels are no colours: their mean is shown. What has no height is one row.
+    Parameters
+    ----------
+    flat:
+        Images ``[..., pixels]``.
+    shape:
+        Shape of an image: (height, width), (channels, height, width) or (pixels,).
+
+    Returns
+    -------
+    numpy.ndarray
+        ``[..., height, width, 3]`` for three channels, which are colours; otherwise ``[..., height, width]``, the mean
+        over the channels. Images without height and width are a single row.
     """
     images = flat.reshape(*flat.shape[:-1], *(shape if len(shape) > 1 else (1, *shape)))
     if len(shape) < 3:
@@ -73,9 +94,9 @@ def as_shown(flat: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def gallery(prober: Prober, point: Point, progress: Callable[[], None] | None = None) -> Gallery:
-    """Train cascades, read-out included, for a network as it is drawn and as it is trained.
+    """Train a point's network, and the cascades of it as drawn and as trained; return their pictures.
 
-    ``progress`` is called after every epoch of the training.
+    The cascades include the read-out. ``progress`` is called after every epoch of the network's training.
     """
     images, depth = prober.images, point.depth
     training = prober.training([point], keep=True)
@@ -85,9 +106,9 @@ def gallery(prober: Prober, point: Point, progress: Callable[[], None] | None = 
             progress()
     (curve,) = training.curves()
     labels = images.test_labels[: prober.shown]
-    # The first image of every class there is, so that they differ.
-    first = [int((labels == c).nonzero()[0]) for c in labels.unique()][:_SHOWN]
-    layers = sorted({*(round(n) for n in np.geomspace(1, depth, _LAYERS)), depth + 1})
+    # One image of each class that there is, so that the images differ.
+    first = [int((labels == c).nonzero()[0]) for c in labels.unique()][:_MAX_IMAGES]
+    layers = sorted({*(round(n) for n in np.geomspace(1, depth, _MAX_HIDDEN_LAYERS)), depth + 1})
     before, after = (_state(prober, prober.network(point, trained), first, layers) for trained in (None, curve.trained))
     return Gallery(
         point, images.shape, images.test[first].numpy(), labels[first].tolist(), layers, before, after, curve
@@ -101,4 +122,4 @@ def _state(prober: Prober, network: Network, chosen: list[int], layers: list[int
         if cascade.ended is not None:
             return None
         r = cascade.reconstructions()[[n - 1 for n in layers]][:, chosen]
-        return State(r.cpu().numpy(), cascade.favourites()[:_CLASSES].cpu().numpy())
+        return State(r.cpu().numpy(), cascade.favourites()[:_MAX_FAVOURITES].cpu().numpy())

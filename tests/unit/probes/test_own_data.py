@@ -51,7 +51,7 @@ def test_what_was_given_may_change_afterwards():
     ("changed", "match"),
     [
         ((np.zeros((20, 6, 6), int), None, None, None), "train_images of 'x' must be uint8 or float"),
-        (([[1], [2, 3]], None, None, None), "train_images of 'x' is no array"),
+        (([[1], [2, 3]], None, None, None), "train_images of 'x' is not an array"),
         ((None, np.zeros(19, int), None, None), "train_labels of 'x' must be 20 integers"),
         ((None, None, np.zeros((10, 5, 6), np.uint8), None), "differ in image shape"),
         ((None, None, None, -np.ones(10, int)), "test_labels of 'x' must be from 0 to 9999"),
@@ -108,8 +108,8 @@ def test_a_program_is_not_run_where_its_name_may_come_from_elsewhere(file, tmp_p
     [
         ("return 1 / 0", "failed: ZeroDivisionError: division by zero"),
         ("raise SystemExit(3)", "failed: SystemExit: 3"),
-        ("return 5", "must return train_images, .*, got int"),
-        ("return 1, 2", "must return train_images, .*, got tuple"),
+        ("return 5", "must return four arrays .train_images, .*, got int"),
+        ("return 1, 2", "must return four arrays .train_images, .*, got tuple"),
         ("return 1, 2, 3, 4", "train_images of .* must be uint8 or float"),
         ("return (", "failed: SyntaxError"),
     ],
