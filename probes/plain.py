@@ -1,6 +1,6 @@
-"""The plain ways to train: a cascade with one module and one optimiser per layer, a network with autograd.
+"""Plain training loops: a cascade with one module and one optimiser per layer, and a network with autograd.
 
-Kept as the oracle of the tests and as what `sweep bench` compares with; nothing else uses it.
+Tests compare the fast code with these loops, and benchmarks measure its speed against them; nothing else uses them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,12 +12,14 @@ from probes.networks import READOUT, Network
 
 
 class PlainCascade:
-    """Decoders ``Linear + tanh`` of layers 1..L, each with an Adam of its own.
+    """The decoders ``Linear + tanh`` of layers 1..L, each with an Adam optimiser of its own.
 
     Parameters
     ----------
     decoders:
-        (weight ``[fan_in, fan_out]``, bias ``[fan_out]``) to begin with.
+        Initial weight ``[fan_in, fan_out]`` and bias ``[fan_out]`` of each decoder.
+    learning_rate:
+        Learning rate of Adam.
     """
 
     def __init__(self, decoders: Sequence[tuple[torch.Tensor, torch.Tensor]], learning_rate: float = 1e-3) -> None:
@@ -32,7 +34,7 @@ class PlainCascade:
 
     @torch.enable_grad()
     def step(self, activations: Sequence[torch.Tensor]) -> None:
-        """One step on a batch: activations of layer 0 (the images), 1, ..., L, each ``[batch, width]``."""
+        """Make one step on the activations ``[batch, width]`` of layers 0 (the images), 1, ..., L."""
         for i, (layer, adam) in enumerate(zip(self.layers, self._optimisers, strict=True)):
             adam.zero_grad()
             loss = torch.nn.functional.mse_loss(torch.tanh(layer(activations[i + 1])), activations[i])
@@ -40,7 +42,7 @@ class PlainCascade:
             adam.step()
 
     def train(self, activations: Sequence[torch.Tensor], *, steps: int, batch: int = 64) -> None:
-        """Steps through the images in order, again and again; activations ``[images, width]``."""
+        """Make steps on batches of the activations ``[images, width]``, in order, again and again."""
         starts = range(0, len(activations[0]), batch)
         for k in range(steps):
             start = starts[k % len(starts)]
@@ -48,14 +50,14 @@ class PlainCascade:
 
     @property
     def decoders(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """(weight ``[fan_in, fan_out]``, bias) of every layer."""
+        """Weight ``[fan_in, fan_out]`` and bias ``[fan_out]`` of every decoder."""
         return [(layer.weight.detach().T, layer.bias.detach()) for layer in self.layers]
 
 
 def train_plainly(
     network: Network, batches: Iterable[tuple[torch.Tensor, torch.Tensor]], *, learning_rate: float
 ) -> torch.nn.Sequential:
-    """Train the dense tanh network of a point, read-out last, by SGD through (images, labels) of every batch."""
+    """Train a dense tanh network by SGD, one step per batch of (images, labels); return its modules, read-out last."""
     modules: list[torch.nn.Module] = []
     for number in [*range(1, network.point.depth + 1), READOUT]:
         weight, bias = network.parameters(number)

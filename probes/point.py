@@ -1,4 +1,4 @@
-"""What is measured (Point) and what came of it (Measurement): frozen, validated once."""
+"""Points, which are the random networks to measure, and their measurements."""
 
 import math
 from collections.abc import Sequence
@@ -6,20 +6,24 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-MAX_SIGMA = 20.0  # far beyond every phase boundary; keeps quadrature and float32 meaningful
+MAX_SIGMA = 20.0  # far beyond every phase boundary; quadrature and float32 stay accurate up to here
 MAX_DEPTH = 2000
-MAX_SEED = 2**53 - 1  # exact in JSON, in double precision and in every dataframe
-REACH = 3  # the direct probe follows a network to this multiple of its depth in search of its horizon
+MAX_SEED = 2**53 - 1  # the largest that JSON, double precision and all dataframes hold exactly
+REACH = 3  # multiple of its depth to which the direct probe follows a network in search of its horizon
 _NESTED = ("mlp", "conv", "resnet")  # architectures in which a deeper network contains the shallower one
 
 
 def nested(architecture: str) -> bool:
-    """Whether a deeper network of this architecture contains the shallower one."""
+    """Return whether a deeper network of an architecture contains the shallower ones."""
     return architecture in _NESTED
 
 
 def reach(architecture: str, depth: int, widths: Sequence[int] | None = None) -> int:
-    """How deep networks can be that begin with one of ``depth``: where its horizon is looked for."""
+    """Return the last layer to which the direct probe follows a network of ``depth`` in search of its horizon.
+
+    It is ``REACH * depth``, or less where ``widths`` of fewer hidden layers are given, if deeper networks of the
+    architecture contain this one; otherwise it is ``depth``.
+    """
     if not nested(architecture):
         return depth
     return min(REACH * depth, len(widths)) if widths else REACH * depth
@@ -27,13 +31,23 @@ def reach(architecture: str, depth: int, widths: Sequence[int] | None = None) ->
 
 @dataclass(frozen=True, order=True)
 class Point:
-    """One random network: standard deviations (never variances), hidden layers, seed.
+    """A point of the parameter space, which stands for one random network.
+
+    Attributes
+    ----------
+    sigma_w:
+        Standard deviation (never the variance) of the weights, times sqrt(fan_in): above 0, at most 20.
+    sigma_b:
+        Standard deviation of the biases: from 0 to 20.
+    depth:
+        Number of hidden layers: from 1 to 2000.
+    seed:
+        Seed of all random numbers: from 0 to 2**53 - 1.
 
     Raises
     ------
     ValueError
-        A value outside its range: ``0 < sigma_w <= 20``, ``0 <= sigma_b <= 20``, ``1 <= depth <= 2000``,
-        ``0 <= seed < 2**53``.
+        A value is outside its range.
     """
 
     sigma_w: float
@@ -54,20 +68,26 @@ class Point:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What was measured at a point.
+    """The results of measuring one point.
 
     Attributes
     ----------
+    point:
+        The point that was measured.
     status:
-        ``ok``; ``diverged`` (activations left the finite range: the layers from there on count as
-        retaining nothing); ``failed`` (``error`` says why; no values).
+        ``ok``; ``diverged``: activations left the finite range, and the layers from there on count as retaining
+        nothing; or ``failed``: ``error`` says why.
+    error:
+        Type and text of the exception, on one line; empty unless the status is ``failed``.
     values:
-        One number per statistic, keyed by the column names of the ``points`` table. A statistic that was
-        not asked for is absent.
+        Each statistic by its column name in the ``points`` table. A statistic that the settings do not ask for is
+        absent, and a failed point has no values.
     profiles:
-        Statistic -> float64 array of shape ``[depth]``: its value after each layer 1..depth.
+        Each statistic that has a value after every layer 1..depth, as a float64 array ``[depth]``; NaN where a layer
+        was not decoded.
     curves:
-        ``accuracy`` and ``loss`` per epoch, shape ``[epochs]``, where the network was trained.
+        Where the network was trained: ``lr``, ``epoch``, ``accuracy`` and ``loss``, each ``[entries]``, one entry per
+        epoch of each learning rate; see `TrainingCurve`.
     """
 
     point: Point

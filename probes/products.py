@@ -1,21 +1,35 @@
-"""Dense products in float32 at the speed of the processor.
+"""Fast products of dense matrices in float32.
 
-torch multiplies float32 matrices with MKL, which uses half of what other makers' processors can do (measured on an AMD
-EPYC with AVX-512: 105 GFLOP/s a core, where oneDNN, which torch ships too, reaches 230). So on a CPU large products
-go to oneDNN; small ones, where its dispatch costs more than it saves, and all others stay with torch. The choice
-depends on the shapes alone, so that a point's numbers depend on nothing else. No function here knows gradients.
+torch multiplies float32 matrices with MKL, which uses only half of what processors of other makers than Intel can do:
+105 GFLOP/s a core on an AMD EPYC with AVX-512, where oneDNN, which comes with torch, reaches 230. So on a CPU large
+products are computed by oneDNN. Small ones, for which its overhead costs more than it saves, and all products on other
+devices or in other precisions are left to torch. The choice depends on the shapes alone, and so do the numbers of a
+point. No function here records gradients.
+
+========  ==============================================================
+symbol    meaning
+========  ==============================================================
+m, k      rows and columns of the first matrix
+k, n      rows and columns of the second matrix
+s         number of matrices in a stack
+========  ==============================================================
+
+A stack of one matrix may be computed by oneDNN if it is ``lone``: no other pack of points would have made it a larger
+stack. Otherwise it is computed as larger stacks are, since its numbers must not depend on its neighbours.
 """
 
 import torch
 
 from probes import torch_private
 
-_SMALLEST = 1_000_000  # multiplications from which oneDNN is the faster one
+_MIN_MULTIPLICATIONS = 1_000_000  # from which oneDNN is faster than MKL
 
 
 def uses_onednn(device: str, dtype: torch.dtype, multiplications: int) -> bool:
-    """Return whether a product on a type of device goes to oneDNN."""
-    return torch_private.ONEDNN and device == "cpu" and dtype == torch.float32 and multiplications >= _SMALLEST
+    """Return whether oneDNN computes a product of so many multiplications on a type of device."""
+    return (
+        torch_private.ONEDNN and device == "cpu" and dtype == torch.float32 and multiplications >= _MIN_MULTIPLICATIONS
+    )
 
 
 def _uses_onednn(a: torch.Tensor, b: torch.Tensor) -> bool:
@@ -24,17 +38,17 @@ def _uses_onednn(a: torch.Tensor, b: torch.Tensor) -> bool:
 
 def _onednn(a: torch.Tensor, b: torch.Tensor, bias: torch.Tensor | None, tanh: bool = False) -> torch.Tensor:
     if not (a.is_contiguous() or a.t().is_contiguous()):
-        a = a.contiguous()  # a part of a transposed matrix would take a hundred times as long
+        a = a.contiguous()  # oneDNN takes a hundred times as long for a part of a transposed matrix
     return torch_private.onednn_linear(a, b.t(), bias, tanh=tanh)
 
 
 def matmul(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """``a @ b`` for ``[m, k]`` and ``[k, n]``."""
+    """Return ``a @ b`` for ``a [m, k]`` and ``b [k, n]``."""
     return _onednn(a, b, None) if _uses_onednn(a, b) else torch.mm(a, b)
 
 
 def gram(a: torch.Tensor) -> torch.Tensor:
-    """``a @ a.T`` for ``[m, k]``; of the half that symmetry gives, a quarter is not computed."""
+    """Return ``a @ a.T`` for ``a [m, k]``; by symmetry one quarter of it is copied, not computed."""
     half = len(a) // 2
     out = a.new_empty(len(a), len(a))
     out[:half] = matmul(a[:half], a.T)
@@ -44,7 +58,7 @@ def gram(a: torch.Tensor) -> torch.Tensor:
 
 
 def affine(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, *, tanh: bool = False) -> torch.Tensor:
-    """``x @ weight + bias`` for ``[m, k]``, ``[k, n]`` and ``[n]``, or its tanh."""
+    """Return ``x @ weight + bias``, or its tanh, for ``x [m, k]``, ``weight [k, n]`` and ``bias [n]``."""
     if _uses_onednn(x, weight):
         return _onednn(x, weight, bias, tanh)
     z = torch.addmm(bias, x, weight)
@@ -52,9 +66,9 @@ def affine(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, *, tanh: b
 
 
 def stacked_matmul(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor, *, lone: bool = True) -> torch.Tensor:
-    """``a @ b`` for ``[s, m, k]`` and ``[s, k, n]``, into ``out`` or, for a stack of one, perhaps elsewhere.
+    """Return ``a @ b`` for ``a [s, m, k]`` and ``b [s, k, n]``.
 
-    Unless it is ``lone`` a stack of one is part of what could have been a larger one, and is treated in the same way.
+    The result is written to ``out``, except where oneDNN computes a ``lone`` stack: use the returned tensor.
     """
     if lone and len(a) == 1 and _uses_onednn(a, b):
         return _onednn(a[0], b[0], None)[None]
@@ -62,7 +76,7 @@ def stacked_matmul(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor, *, lone:
 
 
 def add_product(to: torch.Tensor, a: torch.Tensor, b: torch.Tensor, factor: float, *, lone: bool = True) -> None:
-    """``to += factor a @ b`` for ``[s, m, k]`` and ``[s, k, n]``; ``lone`` as in `stacked_matmul`."""
+    """Add ``factor * a @ b`` to ``to [s, m, n]`` in place, for ``a [s, m, k]`` and ``b [s, k, n]``."""
     if lone and len(a) == 1 and _uses_onednn(a, b):
         to[0].add_(_onednn(a[0], b[0], None), alpha=factor)
     else:
@@ -78,15 +92,21 @@ def stacked_affine(
     tanh: bool = False,
     lone: bool = True,
 ) -> torch.Tensor:
-    """``x @ weight + bias`` for ``[s, m, k]``, ``[s, k, n]`` and ``[s, 1, n]``, or its tanh; as `stacked_matmul`."""
+    """Return ``x @ weight + bias``, or its tanh, for ``x [s, m, k]``, ``weight [s, k, n]`` and ``bias [s, 1, n]``.
+
+    The result is written to ``out``, except where oneDNN computes a ``lone`` stack: use the returned tensor.
+    """
     if lone and len(x) == 1 and _uses_onednn(x, weight):
         return _onednn(x[0], weight[0], bias[0, 0], tanh)[None]
     if tanh and x.device.type == "cpu":
-        return torch.baddbmm(bias, x, weight, beta=2, alpha=2, out=out).sigmoid_().mul_(2).sub_(1)  # see `quick_tanh_`
+        return torch.baddbmm(bias, x, weight, beta=2, alpha=2, out=out).sigmoid_().mul_(2).sub_(1)  # as `quick_tanh_`
     z = torch.baddbmm(bias, x, weight, out=out)
     return z.tanh_() if tanh else z
 
 
 def quick_tanh_(x: torch.Tensor) -> torch.Tensor:
-    """The tanh, in place, with an error of 2e-7: on a CPU torch's own takes five times as long as its sigmoid."""
+    """Replace x by its tanh and return it.
+
+    On a CPU it is computed from the sigmoid, which torch computes five times as fast as its tanh; the error is 2e-7.
+    """
     return x.mul_(2).sigmoid_().mul_(2).sub_(1) if x.device.type == "cpu" else x.tanh_()

@@ -1,4 +1,4 @@
-"""(seed, purpose) -> torch.Generator: the only source of randomness in this package."""
+"""Random generators for a seed and a purpose: the only source of randomness in this package."""
 
 import hashlib
 
@@ -6,14 +6,17 @@ import torch
 
 
 def derive(seed: int, purpose: str, *indices: int) -> int:
-    """A 63-bit seed for one purpose, independent of every other purpose and of any call order."""
+    """Return a 63-bit seed for one purpose (and indices) that is unrelated to the seeds of all others.
+
+    It depends on the arguments alone, not on the order of calls.
+    """
     text = "/".join([str(seed), purpose, *map(str, indices)])
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 
 def generator(seed: int, purpose: str, *indices: int) -> torch.Generator:
-    """A CPU generator for ``purpose`` (and, say, a layer's number).
+    """Return a new random generator for one purpose and, for example, the number of a layer.
 
-    Numbers are always drawn on the CPU and moved, so that every device sees the same network.
+    Numbers are always drawn on the CPU and moved to the device, so that every device sees the same network.
     """
     return torch.Generator().manual_seed(derive(seed, purpose, *indices))

@@ -1,4 +1,7 @@
-"""Threads that compute alone: for large products one thread each wastes less than all threads together on one."""
+"""A pool of threads that share no computation.
+
+For several large products, one thread per product wastes less time than all threads on one product after another.
+"""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,11 +12,14 @@ import torch
 
 @contextmanager
 def lone_threads() -> Iterator[ThreadPoolExecutor]:
-    """Give a pool of as many threads as torch has, each of which computes alone; the caller keeps what it has."""
+    """Open a pool of as many threads as torch uses, in each of which torch computes with that one thread.
+
+    The calling thread keeps the number of threads that torch uses there.
+    """
     threads = torch.get_num_threads()
     try:
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             yield pool
     finally:
         if threads > 1:
-            torch.set_num_threads(threads)  # what new threads begin with
+            torch.set_num_threads(threads)  # the pool's threads have changed the default of new threads, too

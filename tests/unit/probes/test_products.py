@@ -9,8 +9,8 @@ def gaussian(*shape):
     return torch.randn(*shape, generator=generator(0, "products", *shape))
 
 
-def close(found, expected):
-    torch.testing.assert_close(found.double(), expected, atol=4e-6 * float(expected.abs().max()), rtol=0)
+def close(actual, expected):
+    torch.testing.assert_close(actual.double(), expected, atol=4e-6 * float(expected.abs().max()), rtol=0)
 
 
 # Below and above the size from which oneDNN is taken.
@@ -30,10 +30,10 @@ def test_matrix_products(rows, inner, columns, transposed):
     for stack in (1, 3):
         xs, ws, bs = a.expand(stack, -1, -1), b.expand(stack, -1, -1), bias.expand(stack, 1, -1)
         out = torch.empty(stack, rows, columns)
-        for found in products.stacked_affine(xs, ws, bs, out, tanh=True):
-            close(found, torch.tanh(exact + bias.double()))
-        for found in products.stacked_matmul(xs, ws, out):
-            close(found, exact)
+        for product in products.stacked_affine(xs, ws, bs, out, tanh=True):
+            close(product, torch.tanh(exact + bias.double()))
+        for product in products.stacked_matmul(xs, ws, out):
+            close(product, exact)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 7, 300])
