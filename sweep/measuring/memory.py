@@ -1,4 +1,4 @@
-"""Refusing what this machine has not the memory for."""
+"""A check that this machine has enough memory for the networks of a sweep."""
 
 import os
 from typing import TYPE_CHECKING
@@ -12,13 +12,19 @@ if TYPE_CHECKING:
 
 
 def check_memory(spec: Experiment, images: "Images") -> None:
-    """Refuse what can only end in this machine's out-of-memory killer."""
+    """Refuse a spec whose deepest network needs more memory than this machine has.
+
+    Raises
+    ------
+    SpecError
+        A single network of the largest depth does not fit into the physical memory.
+    """
     from probes.memory import peak_bytes
 
     needed = peak_bytes(probe_settings(spec), images, spec.depth[1])
-    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if needed > there:
+    installed = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > installed:
         raise SpecError(
             f"`width` {spec.width or images.pixels} with `depth` up to {spec.depth[1]} takes {needed / 2**30:.0f} GiB; "
-            f"this machine has {there / 2**30:.0f} GiB"
+            f"this machine has {installed / 2**30:.0f} GiB"
         )

@@ -1,4 +1,7 @@
-"""What networks of a sweep make of images: measured anew, since a sweep stores no images."""
+"""Reconstructions of a test image by networks of a sweep.
+
+A sweep stores no images, so that the networks are drawn and their cascades are trained again.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -19,11 +22,21 @@ from sweep.spec.rows import point_of
 if TYPE_CHECKING:
     from probes import Images, Point
 
-_LAYERS = 8
+_MAX_LAYERS = 8
 
 
 class Tiles(NamedTuple):
-    """Images ``[rows, columns, height, width(, 3)]``, the points of the rows, and names of the columns."""
+    """A grid of images, with a row for each network and a column for each layer.
+
+    Attributes
+    ----------
+    images:
+        ``[rows, columns, height, width(, 3)]``
+    points:
+        The points of the rows, a row of a sweep's table for each.
+    columns:
+        Titles of the columns: ``image`` for the original, then the numbers of the layers.
+    """
 
     images: np.ndarray
     points: pd.DataFrame
@@ -31,20 +44,22 @@ class Tiles(NamedTuple):
 
 
 def reconstructions(results: Results, sigma_b: float, depth: int) -> Tiles:
-    """The first test image, reconstructed from a few layers of three measured networks near a sigma_b and a depth.
+    """Return the first test image as reconstructed from some layers of three networks.
 
-    They are those of the smallest, the best and the largest sigma_w of their neighbourhood: ordered, critical, chaotic.
-    Their cascades are trained anew, as the sweep's settings say.
+    The networks are chosen among the measured ones near ``sigma_b`` and ``depth``: the one with the smallest sigma_w,
+    the one with the largest horizon and the one with the largest sigma_w. In general, these are ordered, critical and
+    chaotic.
+    Their cascades are trained again, with the settings of the sweep.
 
     Raises
     ------
     SpecError
-        No measured networks, or a data set that cannot be loaded.
+        There are no measured networks, the data set cannot be loaded, or the networks are too large for this machine.
     """
     measured = results.points[results.points["status"] == "ok"]
     if not len(measured):
         raise SpecError(f"{results.files.location!r} must hold measured networks for reconstructions, got none")
-    chosen = _three(measured, sigma_b, depth, results.spec.sigma_b, results.spec.depth)
+    chosen = _three_points(measured, sigma_b, depth, results.spec.sigma_b, results.spec.depth)
     painter = Painter(results.spec)
     layers = some_layers(int(chosen["depth"].min()))
     rows = [painter.images(point_of(row), layers) for row in _records(chosen)]
@@ -52,17 +67,17 @@ def reconstructions(results: Results, sigma_b: float, depth: int) -> Tiles:
 
 
 def some_layers(depth: int) -> list[int]:
-    """Up to eight layers of a network, evenly on a log scale."""
-    return sorted({round(n) for n in np.geomspace(1, depth, _LAYERS)})
+    """Return up to eight layers of a network of this depth, spaced evenly on a logarithmic scale."""
+    return sorted({round(n) for n in np.geomspace(1, depth, _MAX_LAYERS)})
 
 
 class Painter:
-    """Draws networks of a sweep again, and has them give a test image back.
+    """Maker of reconstructions: draws networks of a sweep again, and trains their cascades.
 
     Raises
     ------
     SpecError
-        A data set that cannot be loaded, or networks that are too large for this machine.
+        The data set cannot be loaded, or the networks are too large for this machine.
     """
 
     def __init__(self, spec: Experiment) -> None:
@@ -75,21 +90,34 @@ class Painter:
         self._prober = Prober(self._images, self._settings)
 
     def cost(self, depth: int) -> float:
-        """Floating point operations of a network of this depth."""
+        """Return the floating point operations that the reconstructions of a network of this depth take."""
         from probes.cost import cost
 
         return cost(self._settings, self._images, depth).cascade
 
     def images(self, point: "Point", layers: Sequence[int]) -> np.ndarray:
-        """``[1 + layers, height, width(, 3)]``: the first test image, and what is left of it after these layers."""
+        """Return the first test image and its reconstructions from some layers of a point's network.
+
+        Parameters
+        ----------
+        point:
+            The point whose network is drawn.
+        layers:
+            Numbers of layers, counted from 1.
+
+        Returns
+        -------
+        array
+            ``[1 + layers, height, width(, 3)]``; NaN for layers that the cascade does not reach.
+        """
         from probes.decoders import train_decoders
         from probes.pictures import as_shown
 
         prober = self._prober
         cascade = prober.cascade(prober.network(point))
         train_decoders(cascade.prepare(), steps=prober.steps, precision=prober.settings.precision)
-        seen = cascade.reconstructions()[:, 0].cpu().numpy()
-        flat = [seen[n - 1] if n <= len(seen) else np.full(self._images.pixels, np.nan) for n in layers]
+        decoded = cascade.reconstructions()[:, 0].cpu().numpy()
+        flat = [decoded[n - 1] if n <= len(decoded) else np.full(self._images.pixels, np.nan) for n in layers]
         return as_shown(np.array([self._images.test[0].numpy(), *flat]), self._images.shape)
 
 
@@ -98,29 +126,36 @@ def _records(points: pd.DataFrame) -> list[dict[str, float]]:
 
 
 def spread(points: pd.DataFrame, spec: Experiment) -> Iterator[tuple[int, "Point"]]:
-    """Measured points, and their places in the table: the deepest horizon first, then always the one farthest off."""
+    """Yield measured points that are spread over the axes, each with the number of its row in the table.
+
+    The first one has the largest horizon. Each further one is the point that is farthest from all those before it, with
+    every axis scaled to length 1 and depths on a logarithmic scale.
+    """
     measured = np.flatnonzero((points["status"] == "ok") & np.isfinite(points["margin"]))
-    some, records = points.iloc[measured], _records(points.iloc[measured])
+    table, records = points.iloc[measured], _records(points.iloc[measured])
     ends = {a: np.array(getattr(spec, a), dtype=float) for a in AXES}
-    scaled = [np.log if a == "depth" else np.asarray for a in AXES]
-    x = np.stack([(f(some[a]) - f(ends[a][0])) / (np.ptp(f(ends[a])) or 1) for f, a in zip(scaled, AXES, strict=True)])
-    away = np.full(len(some), np.inf)
-    best = int(np.argmax(some["margin"] + np.log(some["depth"]))) if len(some) else -1
-    while len(some) and away[best] > 0:
+    scales = [np.log if a == "depth" else np.asarray for a in AXES]
+    x = np.stack([(f(table[a]) - f(ends[a][0])) / (np.ptp(f(ends[a])) or 1) for f, a in zip(scales, AXES, strict=True)])
+    distance = np.full(len(table), np.inf)  # squared, from the nearest point chosen so far
+    best = int(np.argmax(table["margin"] + np.log(table["depth"]))) if len(table) else -1
+    while len(table) and distance[best] > 0:
         yield int(measured[best]), point_of(records[best])
-        away = np.minimum(away, ((x - x[:, [best]]) ** 2).sum(0))
-        away[best] = 0.0
-        best = int(np.argmax(away))
+        distance = np.minimum(distance, ((x - x[:, [best]]) ** 2).sum(0))
+        distance[best] = 0.0
+        best = int(np.argmax(distance))
 
 
-def _three(
+def _three_points(
     points: pd.DataFrame, sigma_b: float, depth: int, sigma_bs: tuple[float, float], depths: tuple[int, int]
 ) -> pd.DataFrame:
-    """The ends in sigma_w and the largest horizon among the nearest tenth (at least twelve) of the points."""
-    away = (points["sigma_b"] - sigma_b).abs() / ((sigma_bs[1] - sigma_bs[0]) or 1)
-    away += 3 * np.log(points["depth"] / depth).abs() / (np.log(depths[1] / depths[0]) or 1)
-    near = points.loc[away.nsmallest(max(12, len(points) // 10), keep="all").index].sort_values("sigma_w")
-    reach = near["margin"] + np.log(near["depth"])
-    best = near.loc[reach.idxmax()]
+    """Return the points of smallest sigma_w, largest horizon and largest sigma_w near a sigma_b and a depth.
+
+    They are chosen among the nearest tenth of the points, or the nearest twelve if these are more.
+    """
+    distance = (points["sigma_b"] - sigma_b).abs() / ((sigma_bs[1] - sigma_bs[0]) or 1)
+    distance += 3 * np.log(points["depth"] / depth).abs() / (np.log(depths[1] / depths[0]) or 1)
+    near = points.loc[distance.nsmallest(max(12, len(points) // 10), keep="all").index].sort_values("sigma_w")
+    log_horizon = near["margin"] + np.log(near["depth"])  # up to a constant
+    best = near.loc[log_horizon.idxmax()]
     rows = pd.DataFrame([near.iloc[0], best, near.iloc[-1]]).drop_duplicates(list(POINT))
     return rows.astype({"depth": int, "seed": int}).sort_values("sigma_w")

@@ -1,4 +1,4 @@
-"""SweepSpec -> what the probes need: settings and images."""
+"""The settings and the images that the probes get, made from the specification of a sweep."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from sweep.spec.parts import Network
 
 
 def probe_settings(spec: Measuring) -> ProbeSettings:
-    """The part of a spec that the probes see."""
+    """Return the settings of the probes and of the training, as the spec says."""
     return ProbeSettings(
         probe=spec.probe,
         statistic=spec.statistic,
@@ -43,12 +43,14 @@ def probe_settings(spec: Measuring) -> ProbeSettings:
 
 
 def sweep_images(spec: Measuring, *, run_code: bool = False) -> Images:
-    """Load the data set of a spec; ``run_code``: also by running a Python file that the user has named.
+    """Load the data set of a spec.
+
+    ``run_code`` allows a data set ``FILE.py:FUNCTION``, which runs a program: set it only where the user has named it.
 
     Raises
     ------
     SpecError
-        It cannot be loaded, or is nothing for the spec's architecture.
+        The data set cannot be loaded, or does not suit the spec's architecture.
     """
     try:
         images = load_images(
@@ -61,16 +63,20 @@ def sweep_images(spec: Measuring, *, run_code: bool = False) -> Images:
 
 
 def given_images(images: Any, spec: Measuring) -> Images:
-    """Return images that a program gives: a `probes.Images`, or arrays as of `probes.images_of`, as a data set.
+    """Return data that a program gives, as a data set.
+
+    ``images`` is a `probes.Images`, or a list or tuple of the four arrays that `probes.images_of` takes.
 
     Raises
     ------
     SpecError
-        They are something else, or nothing for the spec's architecture.
+        ``images`` is something else or not valid, or does not suit the spec's architecture.
     """
     if isinstance(images, Images):
         if spec.resize is not None:
-            raise SpecError("`resize` must be left out where `images` are a data set that is made already")
+            raise SpecError(
+                "`resize` must be left out where `images` is a probes.Images: resize the arrays that it is made of"
+            )
     elif isinstance(images, list | tuple) and len(images) == len(ARRAYS):
         try:
             images = images_of(*images, resize=spec.resize)

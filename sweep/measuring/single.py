@@ -1,4 +1,4 @@
-"""One point, here and now, without Ray."""
+"""Measurement of a single point in this process, without Ray."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -18,15 +18,29 @@ Steps = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
 def probe(
     spec: Experiment, *, pictures: bool = False, steps: Steps = lambda label, count: nullcontext(lambda: None)
 ) -> "tuple[Measurement, Gallery | None]":
-    """Measure the only point of a spec whose axes are all fixed; with ``pictures``, also train it for its gallery.
+    """Measure the single point of a spec whose axes are all fixed.
 
-    The gallery is None where no pictures are wanted, or where the point failed. ``steps`` is told what begins and of
-    how many steps it is (0 if it is none); what it returns is entered, and called after each step.
+    Parameters
+    ----------
+    spec:
+        The specification; of each axis, the lower end is used.
+    pictures:
+        Also train the network, whatever ``spec.train`` says, and make its gallery.
+    steps:
+        Function that is called with a label and the number of steps of the work that begins (0 for none). It returns a
+        context manager for the time of that work, which gives a function to be called after each step.
+
+    Returns
+    -------
+    measurement
+        What was measured.
+    gallery
+        The pictures; None if none are wanted, or if the point failed.
 
     Raises
     ------
     SpecError
-        Bad input.
+        The data set cannot be loaded, or the network is too large for this machine.
     """
     from probes import Point
     from probes.pictures import gallery
@@ -44,6 +58,6 @@ def probe(
     if not pictures or measurement.status == "failed":
         return measurement, None
     with steps("training", settings.training.rounds(images)) as progress:
-        seen = gallery(prober, point, progress)
-    prober.record_training(measurement, seen.curve)
-    return measurement, seen
+        drawn = gallery(prober, point, progress)
+    prober.record_training(measurement, drawn.curve)
+    return measurement, drawn

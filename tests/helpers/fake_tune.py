@@ -1,10 +1,11 @@
-"""Stands in for Ray and Tune: trials run in this process, on a virtual clock, in the order in which Tune calls things.
+"""A stand-in for Ray and Tune, which runs trials in this process on a virtual clock.
 
-A test that takes the fixture `without_ray` may call `sweep.run`, `sweep.resume` or the command line: everything is
-real but Ray. What is simulated may be changed before and read afterwards::
+Callbacks and the searcher are called in the same order as by Tune. A test that takes the fixture `without_ray` may call
+`sweep.run`, `sweep.resume` or the command line: everything but Ray is real. What is simulated can be changed before a
+sweep, and read after it::
 
     def test_something(without_ray, tmp_path):
-        without_ray.nodes = [(4, 2), (1, 0)]  # cores and GPUs; as on this machine, if none are given
+        without_ray.nodes = [(4, 2), (1, 0)]  # cores and GPUs; by default one node, with two cores or more
         without_ray.fail = lambda points, attempt: NODE_DIED if attempt == 1 else None
         without_ray.at(30.0, stop)  # may change the nodes, copy the sweep, raise KeyboardInterrupt
         sweep.run(SweepSpec(points=8), tmp_path / "sweep", make=Rehearsal(seconds=2.0))
@@ -27,7 +28,7 @@ __all__ = ["NODE_DIED", "WORKER_DIED", "Clock", "FakeTune", "Trial", "without_ra
 
 NODE_DIED = "ActorDiedError: The actor died because its node has died. Node Id: 0123"
 WORKER_DIED = "ActorDiedError: The actor died unexpectedly before finishing this task: its process has died."
-_TIMED = (  # modules whose `time` is the virtual clock
+_MODULES_WITH_CLOCK = (  # their module `time` is replaced by the virtual clock
     "sweep.execution.capacity",
     "sweep.execution.deadline",
     "sweep.execution.searcher",
@@ -39,7 +40,7 @@ _TIMED = (  # modules whose `time` is the virtual clock
 
 
 class Clock:
-    """A clock in place of the module `time`: it stands still until somebody sleeps."""
+    """A virtual clock in place of the module `time`, which only `sleep` moves on."""
 
     def __init__(self) -> None:
         self.now, self._epoch = 0.0, time.time()
@@ -58,7 +59,7 @@ class Clock:
 
 @dataclass
 class Trial:
-    """A trial as Tune's callbacks see it; its first four fields are read and patched by us, too."""
+    """A trial as Tune's callbacks see it; the fields from ``began`` on are for tests alone."""
 
     trial_id: str
     config: dict[str, Any]
@@ -85,7 +86,7 @@ class Trial:
 
 
 class _Worker:
-    """A process that runs trials one after another: here, a `PackTrainable`."""
+    """A simulated worker process, which runs trials one after another by a `PackTrainable` in this process."""
 
     def __init__(self, number: int, node: int) -> None:
         self._actor_id, self.node, self.trainable = number, node, None
@@ -108,12 +109,16 @@ class FakeTune:
     nodes:
         Cores and GPUs of each node; may change while a sweep runs.
     fail:
-        Gives the error, if any, with which a trial of these points fails, at the so-and-so-many-th attempt (from 1) at
-        the first of them; whatever is raised where they are measured is an error of the trial, too.
+        Function of the points of a trial and of the number of attempts at the first of them, counted from 1. It returns
+        the error that the trial fails with, or None. An exception raised by the measurement also fails the trial.
     clock:
-        Stands still but for who sleeps.
-    trials, workers, starts:
-        All trials so far, and how many processes would have been started for them; how often Ray would.
+        The virtual clock.
+    trials:
+        All trials so far.
+    workers:
+        The number of worker processes that would have been started.
+    starts:
+        How often Ray would have been started.
     """
 
     def __init__(self, folder: Any) -> None:
@@ -128,7 +133,7 @@ class FakeTune:
         self._number = itertools.count()
 
     def at(self, seconds: float, action: Callable[[], None]) -> None:
-        """Have something done when the clock says so, while a sweep runs."""
+        """Call ``action`` when the clock has reached ``seconds``, while a sweep runs."""
         heapq.heappush(self._planned, (seconds, next(self._number), action))
 
     @contextmanager
@@ -151,7 +156,7 @@ class FakeTune:
             pass
 
     def next_planned(self, before: float) -> Callable[[], None] | None:
-        """Return what is to be done before an event, the clock set to its time."""
+        """Return the next action planned up to the time ``before``, None if there is none; set the clock to its time."""
         if not self._planned or self._planned[0][0] > before:
             return None
         seconds, _, action = heapq.heappop(self._planned)
@@ -159,36 +164,36 @@ class FakeTune:
         return action
 
     def error_of(self, trial: Trial) -> str | None:
-        """Return what goes wrong with a trial, if anything."""
+        """Count an attempt, and return the error that a trial fails with, None if it does not."""
         self._attempts[trial.points[0]] += 1
         return self.fail(trial.points, self._attempts[trial.points[0]])
 
     def note_error(self, trial: Trial, error: str) -> None:
-        """Write what Tune would: its error file."""
+        """Write the error of a trial to a file, as Tune does."""
         trial.error, file = error, self._folder / f"error-{trial.trial_id}.txt"
         file.write_text(f"Failure # 1 (occurred at 2026-01-01_00-00-00)\n{error}")
         trial.error_file = str(file)
 
 
 class _Loop:
-    """What `TuneController.step` does of interest: ask for trials, start them, take one event, tell all who listen."""
+    """The control loop of Tune: `step` starts trials, takes one event and calls the callbacks and the searcher."""
 
     def __init__(self, tune: FakeTune, searcher: Any, callbacks: list[Any], capacity: Any, parameters: Any) -> None:
         self._tune, self._searcher, self._callbacks = tune, searcher, callbacks
         self._capacity, self._parameters = capacity, parameters
         self._idle: dict[str, list[_Worker]] = {"cpu": [], "gpu": []}
-        self._events: list[tuple[float, int, Trial, dict[str, Any] | str]] = []  # when a trial's step has ended, how
+        self._events: list[tuple[float, int, Trial, dict[str, Any] | str]] = []  # time, number, trial, result or error
         self._number, self._iteration, self._is_finished = itertools.count(), 0, False
 
-    def _tell(self, name: str, **more: Any) -> None:
+    def _call_back(self, name: str, **more: Any) -> None:
         for callback in self._callbacks:
             getattr(callback, name)(iteration=self._iteration, trials=self._tune.trials, **more)
 
     def step(self) -> bool:
-        """Go on to the next event; return whether there is more to come."""
+        """Go on to the next event, and return whether the loop has to go on."""
         if self._is_finished and not self._events:
             return False
-        self._tell("on_step_begin")
+        self._call_back("on_step_begin")
         while not self._is_finished:
             trial_id = f"{len(self._tune.trials):05d}"
             config = self._searcher.suggest(trial_id)
@@ -201,7 +206,7 @@ class _Loop:
         if self._events:
             self._take_event()
         self._iteration += 1
-        self._tell("on_step_end")
+        self._call_back("on_step_end")
         return True
 
     def _start(self, trial: Trial) -> None:
@@ -213,12 +218,12 @@ class _Loop:
         else:
             self._tune.workers += 1
             trial.worker = _Worker(self._tune.workers, self._tune.workers % max(1, len(self._tune.nodes)))
-        self._tell("on_trial_start", trial=trial)
+        self._call_back("on_trial_start", trial=trial)
         error = self._tune.error_of(trial)
         self._run(trial, lambda: trial.worker.begin(trial.config, self._parameters), error)
 
     def _run(self, trial: Trial, before: Callable[[], None] = lambda: None, error: str | None = None) -> None:
-        """Do a step of a trial at once, and note when others hear of it."""
+        """Run a step of a trial at once, and queue its outcome as an event at the time when it would have ended."""
         clock = self._tune.clock
         started = clock.now
         outcome: dict[str, Any] | str
@@ -228,7 +233,7 @@ class _Loop:
         except Exception:
             outcome = traceback.format_exc()
         heapq.heappush(self._events, (clock.now, next(self._number), trial, error or outcome))
-        clock.now = started  # for the other trials
+        clock.now = started  # other trials run at the same time
 
     def _take_event(self) -> None:
         while (action := self._tune.next_planned(self._events[0][0])) is not None:
@@ -245,11 +250,11 @@ class _Loop:
         is_done = result.get("done", False)
         if not is_done:
             self._searcher.on_trial_result(trial.trial_id, result)
-        self._tell("on_trial_result", trial=trial, result=result)
+        self._call_back("on_trial_result", trial=trial, result=result)
         if is_done:
             trial.ended = self._tune.clock.now
             self._searcher.on_trial_complete(trial_id=trial.trial_id, result=result, error=False)
-            self._tell("on_trial_complete", trial=trial)
+            self._call_back("on_trial_complete", trial=trial)
             self._idle[trial.config["kind"]].append(trial.worker)
         else:
             self._run(trial)
@@ -258,7 +263,7 @@ class _Loop:
         trial.ended = self._tune.clock.now
         self._tune.note_error(trial, error)
         self._searcher.on_trial_complete(trial_id=trial.trial_id, result=None, error=True)
-        self._tell("on_trial_error", trial=trial)  # its worker is not used again
+        self._call_back("on_trial_error", trial=trial)  # its worker is not used again
 
 
 @pytest.fixture
@@ -270,6 +275,6 @@ def without_ray(monkeypatch, tmp_path_factory):
 
     fake = FakeTune(tmp_path_factory.mktemp("fake-tune"))
     monkeypatch.setattr(driver, "tune_on_ray", fake)
-    for name in _TIMED:
+    for name in _MODULES_WITH_CLOCK:
         monkeypatch.setattr(import_module(name), "time", fake.clock)
     return fake

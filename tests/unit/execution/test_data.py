@@ -145,5 +145,6 @@ def test_another_version_is_told_of(without_ray, tmp_path, caplog):
     (path / "versions.json").write_text(json.dumps({**began, "torch": "1.0\x1b[2J"}))
     with caplog.at_level(logging.WARNING):
         sweep.resume(path, points=6, make=MAKE)
-    (said,) = [r.getMessage() for r in caplog.records if "began with" in r.getMessage()]
-    assert said.startswith("the sweep began with torch 1.0") and "\x1b" not in said and "installed: " in said
+    (message,) = [r.getMessage() for r in caplog.records if "began with" in r.getMessage()]
+    assert message.startswith("the sweep began with torch 1.0") and "\x1b" not in message
+    assert "installed: " in message

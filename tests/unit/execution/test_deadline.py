@@ -67,7 +67,7 @@ def test_a_sweep_whose_time_is_up_can_be_gone_on_with(without_ray, tmp_path):
         sweep.run(SweepSpec(points=64, pack=2, time_limit="60s"), path, make=make)
     done = len(sweep.load(path).points)
     assert 8 <= done < 64 and without_ray.clock.now <= 60
-    assert not any(t.error for t in without_ray.trials)  # all that was begun is there
+    assert not any(t.error for t in without_ray.trials)  # every trial that began has ended well
     assert len(sweep.resume(path, time_limit="1h", make=make).points) == 64
 
 
@@ -108,19 +108,19 @@ def test_a_dry_run_says_what_would_run_and_runs_nothing(without_ray, tmp_path):
     ):
         assert text in done.stdout, text
     assert not path.exists() and without_ray.starts == 0
-    told = json.loads(CliRunner().invoke(main, [*arguments, "--json"]).stdout)
-    assert list(told) == ["points", "data", "trials", "device", "memory", "time", "limit", "results", "study"]
+    preview = json.loads(CliRunner().invoke(main, [*arguments, "--json"]).stdout)
+    assert list(preview) == ["points", "data", "trials", "device", "memory", "time", "limit", "results", "study"]
 
 
 def test_a_dry_run_refuses_what_a_run_would(without_ray, tmp_path):
     path = tmp_path / "sweep"
-    for arguments, said in (
+    for arguments, message in (
         (["--cpus-per-trial", "1000"], "'--cpus-per-trial': must be at most"),
         (["--width", "16384", "--depth", "2000", "2000"], "GiB"),
         (["--dataset", "nowhere.npz"], "'--dataset'"),
     ):
         done = CliRunner().invoke(main, ["run", "--out", str(path), "--dry-run", *arguments])
-        assert done.exit_code == 2 and said in done.stderr
+        assert done.exit_code == 2 and message in done.stderr
     sweep.run(SweepSpec(points=2), path, make=Rehearsal(0.1))
     done = CliRunner().invoke(main, ["run", "--out", str(path), "--dry-run"])
     assert done.exit_code == 2 and "holds a sweep already" in done.stderr

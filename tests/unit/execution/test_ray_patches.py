@@ -70,7 +70,7 @@ def test_a_worker_has_an_id():
 
 
 def test_the_errors_of_a_trial_are_in_a_file(trial, tmp_path, monkeypatch):
-    """As Tune writes them, each after a line that names it."""
+    """Tune writes each error after a header line."""
     assert last_error(trial) == "the trial failed and gave no reason"  # it has no folder yet
     monkeypatch.setattr(type(trial), "local_path", str(tmp_path))
     assert last_error(trial) == "the trial failed and gave no reason"
@@ -128,8 +128,8 @@ def test_a_sweep_does_not_start_where_keys_would_be_shown(monkeypatch, change, n
     monkeypatch.setenv(name, "hush")
     with pytest.raises(SpecError) as refused, hide_aws_keys():
         pass
-    said = str(refused.value)
-    assert name in said and "hush" not in said and "\n" not in said
+    message = str(refused.value)
+    assert name in message and "hush" not in message and "\n" not in message
 
 
 class Controller:

@@ -8,7 +8,7 @@ from sweep.storage.store import Store
 
 
 class Flaky(Store):
-    """Fails as long as it is told to."""
+    """A store that fails to write while ``down`` is set."""
 
     def __init__(self, path):
         super().__init__(path)
@@ -38,12 +38,12 @@ def eventually(condition):
 
 
 def test_writes_a_part_for_each_pack(tmp_path):
-    store, told = Flaky(tmp_path), []
-    recorder = Recorder(store, told.append)
+    store, reported = Flaky(tmp_path), []
+    recorder = Recorder(store, reported.append)
     recorder.put(rows(1, 2))
     recorder.put(rows(3))
     assert recorder.flush(10) and recorder.backlog == 0
-    assert stored(store) == [1, 2, 3] and told == [rows(1, 2), rows(3)]
+    assert stored(store) == [1, 2, 3] and reported == [rows(1, 2), rows(3)]
     assert recorder.close(1) == 0
 
 

@@ -29,14 +29,14 @@ KEY = ["sigma_w", "sigma_b", "depth", "seed"]
 
 
 def command(*arguments, draws=False):
-    """Return what came of a command; the picture in its end takes longer than all the rest."""
+    """Run a command and return its outcome; the picture at its end, which takes longest, is drawn only on demand."""
     with contextlib.nullcontext() if draws else mock.patch("sweep.plots.diagram.save_phase_diagram"):
         return CliRunner().invoke(main, [str(a) for a in arguments])
 
 
 @pytest.fixture
 def rehearsed(without_ray, monkeypatch):
-    """Let the command line measure nothing, but take a second for it."""
+    """Make the command line sleep for a second per point in place of measuring it."""
     from sweep.execution import trainable
 
     monkeypatch.setattr(trainable, "make_prober", Rehearsal(seconds=1.0))
@@ -73,14 +73,14 @@ def test_a_sweep_and_then_more_points(rehearsed, tmp_path):
 
 
 def test_killed_and_resumed(rehearsed, tmp_path):
-    """What a driver leaves that is killed at any moment: nothing lost, nothing twice, nothing changed."""
+    """A driver that is killed at any moment leaves a sweep in which nothing is lost, repeated or changed."""
     path, killed = tmp_path / "sweep", tmp_path / "killed"
     rehearsed.at(7.5, lambda: shutil.copytree(path, killed, ignore=shutil.ignore_patterns("*.tmp")))  # half of a write
     sweep.run(SweepSpec(points=40, pack=2), path)
     before, count = read_parts(killed), rows_in_parts(killed)
     assert 0 < count < 40
-    found = json.loads(command("status", killed, "--json").stdout)
-    assert (found["done"], found["total"]) == (count, 40)
+    status = json.loads(command("status", killed, "--json").stdout)
+    assert (status["done"], status["total"]) == (count, 40)
     trials = len(rehearsed.trials)
     assert command("resume", killed, "--quiet").exit_code == 0
     assert before.items() <= read_parts(killed).items()
@@ -131,11 +131,11 @@ def test_a_grid(rehearsed, tmp_path):
 
 @dataclass(frozen=True)
 class Unlucky(Rehearsal):
-    """Cannot measure points of a seed below 2."""
+    """Stand-in that fails to measure points of a seed below 2."""
 
     def _measure(self, p, pack):
-        found = super()._measure(p, pack)
-        return replace(found, status="failed", error="bad luck", values={}) if p.seed < 2 else found
+        measurement = super()._measure(p, pack)
+        return replace(measurement, status="failed", error="bad luck", values={}) if p.seed < 2 else measurement
 
 
 def test_points_that_fail_are_rows_and_are_measured_once_more_if_that_is_asked_for(rehearsed, tmp_path):
@@ -174,7 +174,7 @@ def test_a_trial_that_raises_is_a_failure_of_its_points(rehearsed, tmp_path):
 
 
 def test_nodes_come_and_go(rehearsed, tmp_path):
-    """A node that dies is nobody's fault; one that joins gets to work."""
+    """Losing a node uses up no retries, and a node that joins is given trials."""
     rehearsed.nodes = [(1, 0), (1, 0)]
     rehearsed.fail = lambda points, attempt: NODE_DIED if attempt == 1 and points[0].seed % 5 == 0 else None
     rehearsed.at(10.0, lambda: rehearsed.nodes.append((4, 0)))
@@ -279,8 +279,8 @@ def test_a_sweep_stops_when_the_boundary_is_known(rehearsed, tmp_path):
     assert done.exit_code == 0 and "not needed" in done.stderr, done.output
     first = rows_in_parts(path)
     assert 10 <= first < 60
-    found = json.loads(command("status", path, "--json").stdout)
-    assert found["done"] == first and found["boundary_error"] < 0.06
+    status = json.loads(command("status", path, "--json").stdout)
+    assert status["done"] == first and status["boundary_error"] < 0.06
     again = command("resume", path)
     assert again.exit_code == 0 and rows_in_parts(path) == first  # nothing is measured when it is known
     finer = command("resume", path, "--until-boundary-error", 1e-5)
@@ -289,7 +289,7 @@ def test_a_sweep_stops_when_the_boundary_is_known(rehearsed, tmp_path):
 
 @dataclass(frozen=True)
 class Trained(Rehearsal):
-    """Trains what `Prober` would; networks learn where the margin is above 0.4, not above 0 as the probe says."""
+    """Stand-in that trains what `Prober` would; networks learn where the margin is above 0.4, not 0 as predicted."""
 
     def train(self, measured, saved=None, doubtful=()):
         for m in measured:
@@ -310,7 +310,7 @@ def test_the_boundary_of_the_truth_is_searched(without_ray, tmp_path):
 
 
 def test_a_sweep_that_trains(without_ray, tmp_path):
-    """The same with true training, of a few small networks."""
+    """A sweep that really trains a few small networks."""
     options = ["--probe", "direct", "--points", 12, "--train", "boundary", "--depth", 4, 20, "--sigma-b", 0.1, 0.1]
     small = ["--epochs", 8, "--lr", 0.05, "--train-images", 400, "--images", 300]
     done = command("run", "--out", tmp_path / "truth", *options, *small)

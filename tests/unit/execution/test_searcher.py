@@ -18,7 +18,7 @@ NODE = "ActorDiedError: The actor died because its node has died. Node Id: 0123"
 
 
 class Parts(list):
-    """A searcher's store, in memory."""
+    """A store in memory, for a searcher."""
 
     def write(self, rows):
         self.append(rows)
@@ -57,12 +57,12 @@ def points(config):
 
 
 def measured(config, failed=()):
-    found = [Measurement(p, "failed", "bad luck") if p in failed else made_up(p) for p in points(config)]
-    return {"rows": [row(m, pack=4) for m in found], "seconds": 1.0}
+    measurements = [Measurement(p, "failed", "bad luck") if p in failed else made_up(p) for p in points(config)]
+    return {"rows": [row(m, pack=4) for m in measurements], "seconds": 1.0}
 
 
 def drain(searcher, fail=lambda config: ()):
-    """Run trials one after another to the end; the sizes of their packs."""
+    """Run trials one after another to the end, and return the sizes of their packs."""
     sizes = []
     while (config := searcher.suggest(f"t{len(sizes)}")) != Searcher.FINISHED:
         assert config is not None
@@ -209,8 +209,8 @@ def test_what_runs_where(make):
             self._actor_id = name
 
     class Trial:
-        def __init__(self, trial_id, told):
-            self.trial_id, self._default_result_or_future = trial_id, told
+        def __init__(self, trial_id, info):
+            self.trial_id, self._default_result_or_future = trial_id, info
             self.temporary_state = type("State", (), {"ray_actor": Worker("worker")})
 
     searcher.started(Trial("t1", {"hostname": "node-a"}))

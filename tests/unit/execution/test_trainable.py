@@ -8,13 +8,13 @@ from sweep.execution import trainable
 
 
 @pytest.mark.parametrize(
-    ("gpus", "there", "device", "fractions"),
+    ("gpus", "has_gpu", "device", "fractions"),
     [(0.5, True, "cuda", [0.5]), (1 / 3, True, "cuda", [1 / 3]), (1, True, "cuda", []), (2, True, "cuda", [])]
     + [(0, True, "cpu", []), (0.5, False, "cpu", [])],
 )
-def test_a_trial_takes_no_more_of_a_gpu_than_its_share(monkeypatch, gpus, there, device, fractions):
+def test_a_trial_takes_no_more_of_a_gpu_than_its_share(monkeypatch, gpus, has_gpu, device, fractions):
     asked = []
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpu)
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", asked.append)
     monkeypatch.setattr(prober, "Prober", lambda images, settings, device: device)
     assert trainable.make_prober(None, None, 1, gpus) == device and asked == fractions

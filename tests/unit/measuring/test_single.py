@@ -28,8 +28,8 @@ def test_a_point_as_table_and_point_json():
     assert layers[0] == "1" and layers[-1] == "30" and len(layers) <= 17
     bars = next(line for line in text if "direct_retained" in line and "█" in line)
     assert len(bars.split()[1]) == 30
-    found = json.loads(point_json(m))
-    assert found["sigma_w"] == 1.3 and len(found["profiles"]["direct_retained"]) == 30
+    row = json.loads(point_json(m))
+    assert row["sigma_w"] == 1.3 and len(row["profiles"]["direct_retained"]) == 30
 
 
 def test_a_diverged_point():
@@ -38,9 +38,9 @@ def test_a_diverged_point():
 
 
 def drawn(spec):
-    """What a point was and the figure of what it sees."""
-    m, seen = probe(spec, pictures=True)
-    return m, gallery_figure(seen, "x")
+    """Return the measurement of a point and the figure of its gallery."""
+    m, gallery = probe(spec, pictures=True)
+    return m, gallery_figure(gallery, "x")
 
 
 def test_pictures_before_and_after_training():
@@ -76,16 +76,16 @@ def test_only_decoded_layers_are_listed():
 
 
 def test_what_shows_progress_is_told_of_every_step():
-    told, done = [], []
+    phases, done = [], []
 
     @contextmanager
     def steps(label, count):
-        told.append((label, count))
+        phases.append((label, count))
         yield lambda: done.append(label)
 
     probe(spec(4), pictures=True, steps=steps)
-    assert [label for label, _ in told] == ["cascade", "training"] and all(count > 0 for _, count in told)
-    assert (done.count("cascade"), done.count("training")) == (told[0][1], told[1][1])
+    assert [label for label, _ in phases] == ["cascade", "training"] and all(count > 0 for _, count in phases)
+    assert (done.count("cascade"), done.count("training")) == (phases[0][1], phases[1][1])
 
 
 def test_a_terminal_shows_a_bar(monkeypatch, capsys):
