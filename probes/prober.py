@@ -1,4 +1,4 @@
-"""measure(points, images, settings) -> list[Measurement]: the only place where the numerics meet."""
+"""The prober, which measures packs of points: it runs the probes and trains networks."""
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -17,12 +17,12 @@ from probes.networks import Architecture, Network
 from probes.point import Measurement, Point
 from probes.seeds import derive
 from probes.settings import (
-    ANCHORS,
     CASCADE_IMAGES,
     HELD_OUT_IMAGES,
     MIN_STEPS,
-    UNCERTAIN,
-    UNCERTAIN_SCORE,
+    POINTS_PER_ANCHOR,
+    UNCERTAIN_MARGINS,
+    UNCERTAIN_SCORES,
     ProbeSettings,
 )
 from probes.training.pack import Training
@@ -30,21 +30,34 @@ from probes.training.settings import TrainingCurve, chance
 
 
 class Prober:
-    """Measures packs of points; built once per process and device, then reused.
+    """A prober measures packs of points; build one per process and device, and reuse it.
 
     Parameters
     ----------
-    images, settings:
-        What is shown to the networks, and how they are measured.
+    images:
+        The data set that is shown to the networks.
+    settings:
+        How points are measured.
     device:
-        Where everything but the drawing of random numbers happens.
+        Device of all computations but the drawing of random numbers.
     progress:
-        Called for every layer of the cascade that is done.
+        Called each time the training of decoders has taken on another layer of a cascade.
+
+    Attributes
+    ----------
+    images, settings, device:
+        As given.
+    architecture:
+        Architecture of the networks.
+    shown:
+        Number of test images that cascades reconstruct: the first ones.
+    steps:
+        Adam steps of each decoder of a cascade.
 
     Raises
     ------
     ValueError
-        An architecture that these images are not for.
+        The architecture is not one for these images.
     """
 
     def __init__(
@@ -62,27 +75,28 @@ class Prober:
         count = min(settings.images, len(images.train))
         held_out = images.test[:HELD_OUT_IMAGES]
         self._count, self._inputs = count, torch.cat([images.train[:count], held_out]).to(self.device)
-        self.shown = min(CASCADE_IMAGES, len(held_out))  # test images that cascades reconstruct, the first
+        self.shown = min(CASCADE_IMAGES, len(held_out))
         self._shown = slice(count, count + self.shown)
         self._direct = DirectProbe(settings, self._inputs, learn_from=count)
         self._evaluator = Evaluator(settings, self._inputs[:count], self._inputs[self._shown])
         self.steps = settings.probe_steps or max(-(-count // BATCH), MIN_STEPS)
 
     def measure(self, points: Sequence[Point]) -> list[Measurement]:
-        """Probe a pack, and train the networks that the settings ask for."""
+        """Probe a pack of points and train the networks that the settings ask for; return the measurements in order."""
         measured = self.probe(points)
         for _ in self.train(measured):
             pass
         return measured
 
     def probe(self, points: Sequence[Point]) -> list[Measurement]:
-        """Probe a pack; a point that raises becomes a ``failed`` measurement and spares the others.
+        """Probe a pack of points and return their measurements in order.
 
-        A pack that the device has no memory for is measured in halves.
+        A point that raises an exception becomes a ``failed`` measurement: the pack is measured again, one point at a
+        time. A pack that does not fit into the device's memory is measured in halves.
         """
         try:
             return self._probe(points)
-        except Exception as error:  # whatever it is, it belongs in the row of the point that caused it
+        except Exception as error:  # any error belongs in the measurement of the point that caused it
             failure = Failure(error)
         self._free()
         if len(points) == 1:
@@ -97,10 +111,23 @@ class Prober:
         saved: Mapping[Point, Any] | None = None,
         doubtful: Collection[Point] = (),
     ) -> Iterator[Training]:
-        """Train the networks of those points that the settings ask for; yields after each epoch.
+        """Train the networks that the settings ask for, and yield the training after each epoch.
 
-        In the end what became of them is put into ``measured``. ``saved`` is what an earlier training left of some
-        (`Training.state`); ``doubtful`` points count as uncertain whatever their margin. Failures as in `probe`.
+        At the end the outcomes are written into ``measured``. Errors are treated as in `probe`.
+
+        Parameters
+        ----------
+        measured:
+            Measurements of a pack that was probed; changed in place.
+        saved:
+            State of an earlier training (`Training.state`) from which some of the points go on.
+        doubtful:
+            Points that are trained whatever their margin, if the settings say ``boundary``.
+
+        Yields
+        ------
+        Training
+            The training under way, for its progress and its state.
         """
         chosen = [i for i, m in enumerate(measured) if self._worth_training(m, m.point in doubtful)]
         if chosen:
@@ -109,7 +136,7 @@ class Prober:
     def training(
         self, points: Sequence[Point], *, keep: bool = False, saved: Mapping[Point, Any] | None = None
     ) -> Training:
-        """Return the networks of some points, to be trained."""
+        """Return a training of the networks of some points; ``keep`` and ``saved`` as of `Training`."""
         return Training(
             points,
             self.images,
@@ -122,7 +149,7 @@ class Prober:
         )
 
     def record_training(self, m: Measurement, curve: TrainingCurve) -> None:
-        """Put the ground truth into a measurement."""
+        """Write the outcome of a training into a measurement."""
         m.values["accuracy"] = float(curve.accuracy[curve.best])
         m.values["lr"] = float(curve.lr[curve.best])
         m.values["chance"] = chance(self.images)
@@ -134,11 +161,11 @@ class Prober:
             m.curves[name] = getattr(curve, name)
 
     def network(self, point: Point, trained: dict[int, list[torch.Tensor]] | None = None) -> Network:
-        """Return a point's network on this device; ``trained`` parameters replace the drawn ones."""
+        """Return a point's network on this device, with ``trained`` parameters by layer number in place of random ones."""
         return Network(point, self.architecture, self.settings.activation, self.device, trained)
 
     def cascade(self, network: Network, *, readout: bool = False) -> Cascade:
-        """Return the cascade of a network on these images, untrained."""
+        """Return the untrained cascade of a network on these images; with ``readout`` it decodes the read-out as well."""
         return Cascade(network, self._inputs, learn_from=self._count, shown=self._shown, readout=readout)
 
     def _probe(self, points: Sequence[Point]) -> list[Measurement]:
@@ -147,9 +174,9 @@ class Prober:
         with torch.no_grad():
             if self.settings.probe != "cascade":
                 for o in observed:
-                    began = time.perf_counter()
+                    direct_started = time.perf_counter()
                     o.profile = self._direct.profile(o.network)
-                    o.seconds = time.perf_counter() - began
+                    o.seconds = time.perf_counter() - direct_started
             if self.settings.probe != "direct":
                 train_decoders(self._prepare(observed), steps=self.steps, precision=self.settings.precision)
             measured = [self._evaluator.measurement(o) for o in observed]
@@ -177,8 +204,8 @@ class Prober:
     def _worth_training(self, m: Measurement, doubtful: bool) -> bool:
         if self.settings.train != "boundary" or m.status == "failed":
             return self.settings.train == "all" and m.status != "failed"
-        low, high = UNCERTAIN if self.settings.by_horizon else UNCERTAIN_SCORE
-        anchor = derive(m.point.seed, f"anchor {m.point}") % ANCHORS == 0
+        low, high = UNCERTAIN_MARGINS if self.settings.by_horizon else UNCERTAIN_SCORES
+        anchor = derive(m.point.seed, f"anchor {m.point}") % POINTS_PER_ANCHOR == 0
         return doubtful or anchor or low < m.values["margin"] < high
 
     def _train(
@@ -195,7 +222,7 @@ class Prober:
             return
         except Exception as error:  # as in `probe`
             failure = Failure(error)
-        training = None  # type: ignore[assignment]  # lets go of its memory
+        training = None  # type: ignore[assignment]  # frees its memory
         self._free()
         if len(chosen) == 1:
             measured[chosen[0]] = failure.of(points[0])
@@ -205,7 +232,7 @@ class Prober:
         failure.note_halving([measured[i] for i in chosen])
 
     def _free(self) -> None:
-        """Give back memory, once nothing refers to a failed attempt's tensors any more."""
+        """Return cached memory to the GPU after a failed attempt, whose tensors are no longer referenced."""
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -217,8 +244,32 @@ def measure(
     *,
     device: torch.device | str = "cpu",
 ) -> list[Measurement]:
-    """Measure points, in order. A point's numbers do not depend on the others.
+    """Measure random networks: probe them, and train those that the settings ask for.
 
-    A `Prober` does the same and can be reused; see there.
+    Parameters
+    ----------
+    points:
+        The points to measure.
+    images:
+        The data set.
+    settings:
+        How points are measured; None means the defaults.
+    device:
+        Device of the computations.
+
+    Returns
+    -------
+    list of Measurement
+        One measurement per point, in the same order. A point that raises an exception has the status ``failed``.
+
+    Raises
+    ------
+    ValueError
+        The architecture is not one for these images.
+
+    Notes
+    -----
+    The numbers of a point do not depend on the other points, apart from rounding in the cascade's training. For several
+    calls build a `Prober` once.
     """
     return Prober(images, settings or ProbeSettings(), device).measure(list(points))

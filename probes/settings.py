@@ -1,4 +1,4 @@
-"""How points are measured: one frozen object, the same for all points of a sweep."""
+"""The settings of the probes, which say how points are measured."""
 
 import math
 from dataclasses import dataclass, field
@@ -13,59 +13,61 @@ PROBES = ("both", "cascade", "direct")
 STATISTICS = ("direct_horizon", "direct_retained", "cascade_horizon", "cascade_retained")
 TRAIN = ("none", "boundary", "all")
 
-
-MIN_STEPS = 300
-HELD_OUT_IMAGES = 1024  # that the direct probe is judged by
-CERTAINTY = 0.02  # for convolutions, whose layers are so large that more images than are needed cost minutes
-FEW_IMAGES = 512  # that the direct probe begins with where it may stop early
-CASCADE_IMAGES = 100  # that the cascade reconstructs, as in the paper
-# `train="boundary"`: margins that are worth checking, by the evidence in the README; of a retained information, too.
-UNCERTAIN = (-0.3, 0.5)
-UNCERTAIN_SCORE = (-0.05, 0.1)
-ANCHORS = 32  # one in so many of the other points is trained too
+MIN_STEPS = 300  # Adam steps of the cascade, unless `probe_steps` is given
+HELD_OUT_IMAGES = 1024  # test images that the direct probe is judged on
+CERTAINTY = 0.02  # default for convolutions: their layers are so large that unneeded images cost minutes
+FEW_IMAGES = 512  # that the direct probe begins with where it may stop before it has used all
+CASCADE_IMAGES = 100  # test images that the cascade reconstructs, as in the paper
+# With `train="boundary"` the points with these margins are trained; the README of this package has the evidence.
+UNCERTAIN_MARGINS = (-0.3, 0.5)  # of a horizon
+UNCERTAIN_SCORES = (-0.05, 0.1)  # of a retained information, minus its threshold
+POINTS_PER_ANCHOR = 32  # one in so many of the other points is trained as well
 
 
 @dataclass(frozen=True)
 class ProbeSettings:
-    """How points are measured; the same for all points of a sweep.
+    """The settings by which points are measured.
 
     Attributes
     ----------
     probe:
         ``cascade``, ``direct`` or ``both``.
     statistic:
-        What the margin is made of, one of `STATISTICS`; empty: `direct_horizon`, or `cascade_horizon` if
-        there is no direct probe.
+        The statistic that the margin is computed from, one of `STATISTICS`. Empty means ``direct_horizon``, or
+        ``cascade_horizon`` if ``probe`` is ``cascade``.
     threshold:
-        Retained information below which a signal counts as lost; None: by ``definition``.
+        Retained information below which a signal counts as lost, between 0 and 1; None means the threshold of the
+        ``definition``.
     penalty:
-        Of the direct probe, in absolute units of activation variance.
-    architecture, width, widths, activation:
-        See `Architecture`.
+        Ridge penalty of the direct probe: a noise floor, in units of activation variance.
+    architecture, width, widths:
+        Layers of the networks, see `Architecture`.
+    activation:
+        ``tanh``, ``relu``, ``erf`` or ``arctan``.
     images:
-        Training images used by the probe, at most as many as there are.
+        Number of training images that the probes learn from, at most; fewer if the data set has fewer.
     decoded_layers:
-        How many layers the direct probe decodes up to the depth; see `follow`.
+        Number of layers, up to the depth, that the direct probe decodes, evenly spaced on a log scale.
     certainty:
-        The direct probe begins with few images and doubles them until its horizon changes by less than this
-        share (and the retained information after the last layer by less than this); None: 0.02 for convolutions, all
-        images at once for other networks.
+        The direct probe begins with 512 images and doubles them until its horizon changes by less than this fraction
+        and the retained information after the last layer by less than this. None means 0.02 for convolutions and, for
+        other networks, all images at once.
     probe_steps:
-        Adam steps of the cascade; None: one epoch of the images used, but at least 300.
+        Adam steps of the cascade. None means one epoch of ``images``, but at least 300 steps.
     precision:
-        Of the products in the training of the cascade's decoders: ``float32`` or ``bfloat16``.
+        Precision of the products when the cascade's decoders are trained: ``float32`` or ``bfloat16``.
     train:
-        Which points are trained for ground truth: ``none``, ``all`` or ``boundary`` (those whose prediction is
-        uncertain, and a few of the others).
+        Points whose networks are trained for ground truth: ``none``, ``all``, or ``boundary``, which means the points
+        whose prediction is uncertain and one in 32 of the others.
     training:
-        How.
+        Settings of that training.
     definition:
-        What the margin means.
+        Definition of the margin: its formula and thresholds.
 
     Raises
     ------
     ValueError
-        A value that is not allowed.
+        A value is not allowed.
     """
 
     probe: str = "both"
@@ -111,10 +113,10 @@ class ProbeSettings:
             raise ValueError(f"`certainty` must be between 0 and 1, got {self.certainty}")
 
     def threshold_of(self, statistic: str) -> float:
-        """The threshold that applies to one of `STATISTICS`."""
+        """Return the threshold of retained information for one of `STATISTICS`."""
         return self.definition.threshold(statistic) if self.threshold is None else self.threshold
 
     @property
     def by_horizon(self) -> bool:
-        """Whether the margin is that of a horizon, rather than a score minus its threshold."""
+        """Whether the margin is computed from a horizon, rather than from a score and its threshold."""
         return self.statistic.endswith("_horizon")

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from probes import Point, Prober, ProbeSettings, TrainingSettings, direct, load_images, measure, prober
-from probes.settings import UNCERTAIN
+from probes.settings import UNCERTAIN_MARGINS
 
 STATISTICS = (
     *("direct_retained", "cascade_relative_entropy", "cascade_retained", "differential_entropy"),
@@ -143,9 +143,9 @@ def test_a_point_that_raises_spares_the_others(digits, monkeypatch):
         return real(network, *args, **more)
 
     monkeypatch.setattr(direct, "follow", follow)
-    found = measure([Point(0.9, 0.1, 3), Point(1.0, 0.1, 3), Point(1.1, 0.1, 3)], digits)
-    assert [m.status for m in found] == ["ok", "failed", "ok"]
-    assert found[1].error == "RuntimeError: no luck" and not found[1].values
+    measured = measure([Point(0.9, 0.1, 3), Point(1.0, 0.1, 3), Point(1.1, 0.1, 3)], digits)
+    assert [m.status for m in measured] == ["ok", "failed", "ok"]
+    assert measured[1].error == "RuntimeError: no luck" and not measured[1].values
 
 
 def test_training_all_and_at_the_boundary(digits):
@@ -158,7 +158,7 @@ def test_training_all_and_at_the_boundary(digits):
         assert m.values["train_seconds"] > 0 and m.values["train_flops"] > 0
     near = measure(POINTS, digits, ProbeSettings("direct", train="boundary", training=SHORT))
     for m in near:
-        if UNCERTAIN[0] < m.values["margin"] < UNCERTAIN[1]:
+        if UNCERTAIN_MARGINS[0] < m.values["margin"] < UNCERTAIN_MARGINS[1]:
             assert "accuracy" in m.values
 
 
@@ -173,12 +173,11 @@ def test_a_training_that_the_device_has_no_memory_for_is_halved(digits, monkeypa
 
     monkeypatch.setattr(prober, "Training", training)
     points = [Point(1.2, 0.1, 2, s) for s in range(5)]
-    found = measure(points, digits, ProbeSettings("direct", train="all", training=SHORT))
+    measured = measure(points, digits, ProbeSettings("direct", train="all", training=SHORT))
     assert tried == [[0, 1, 2, 3, 4], [0, 1], [2, 3], [4]]
-    assert [m.status for m in found] == ["ok"] * 4 + ["failed"] and [m.values["pack_halved"] for m in found[:4]] == [
-        1
-    ] * 4
-    assert all("accuracy" in m.values for m in found[:4])
+    assert [m.status for m in measured] == ["ok"] * 4 + ["failed"]
+    assert [m.values["pack_halved"] for m in measured[:4]] == [1] * 4
+    assert all("accuracy" in m.values for m in measured[:4])
 
 
 def test_a_training_that_raises_spares_the_others(digits, monkeypatch):
@@ -190,11 +189,11 @@ def test_a_training_that_raises_spares_the_others(digits, monkeypatch):
         return real(points, *args, **more)
 
     monkeypatch.setattr(prober, "Training", training)
-    found = measure(
+    measured = measure(
         [Point(1.2, 0.1, 2, s) for s in range(3)], digits, ProbeSettings("direct", train="all", training=SHORT)
     )
-    assert [m.status for m in found] == ["ok", "failed", "ok"] and found[1].error == "RuntimeError: no luck"
-    assert "accuracy" in found[0].values and "accuracy" in found[2].values
+    assert [m.status for m in measured] == ["ok", "failed", "ok"] and measured[1].error == "RuntimeError: no luck"
+    assert "accuracy" in measured[0].values and "accuracy" in measured[2].values
 
 
 def test_a_pack_that_the_device_has_no_memory_for_is_halved(digits, monkeypatch):
@@ -209,11 +208,12 @@ def test_a_pack_that_the_device_has_no_memory_for_is_halved(digits, monkeypatch)
 
     monkeypatch.setattr(prober, "train_decoders", train_decoders)
     points = [Point(1.2, 0.1, 2, s) for s in range(5)] + [Point(1.2, 0.1, 9, 5)]
-    found = measure(points, digits, ProbeSettings(images=100, probe_steps=2))
+    measured = measure(points, digits, ProbeSettings(images=100, probe_steps=2))
     assert tried == [19, 6, 13, 2, 2, 9]  # decoders of six points, of three, of one: the last is too large alone
-    assert [m.status for m in found] == ["ok"] * 5 + ["failed"] and "OutOfMemoryError: too much" in found[-1].error
-    assert [m.values["pack"] for m in found[:5]] == [3, 3, 3, 1, 1]
-    assert [m.values["pack_halved"] for m in found[:5]] == [1, 1, 1, 2, 2]
+    assert [m.status for m in measured] == ["ok"] * 5 + ["failed"]
+    assert "OutOfMemoryError: too much" in measured[-1].error
+    assert [m.values["pack"] for m in measured[:5]] == [3, 3, 3, 1, 1]
+    assert [m.values["pack_halved"] for m in measured[:5]] == [1, 1, 1, 2, 2]
 
 
 def test_few_images_suffice_where_they_make_no_difference(digits):
