@@ -161,11 +161,11 @@ class Prober:
             m.curves[name] = getattr(curve, name)
 
     def network(self, point: Point, trained: dict[int, list[torch.Tensor]] | None = None) -> Network:
-        """Return a point's network on this device, with ``trained`` parameters by layer number in place of random ones."""
+        """Return a point's network on this device; ``trained`` parameters, by layer number, replace random ones."""
         return Network(point, self.architecture, self.settings.activation, self.device, trained)
 
     def cascade(self, network: Network, *, readout: bool = False) -> Cascade:
-        """Return the untrained cascade of a network on these images; with ``readout`` it decodes the read-out as well."""
+        """Return the untrained cascade of a network on these images; with ``readout`` it decodes the read-out, too."""
         return Cascade(network, self._inputs, learn_from=self._count, shown=self._shown, readout=readout)
 
     def _probe(self, points: Sequence[Point]) -> list[Measurement]:

@@ -143,9 +143,9 @@ def test_a_point_that_raises_spares_the_others(digits, monkeypatch):
         return real(network, *args, **more)
 
     monkeypatch.setattr(direct, "follow", follow)
-    measured = measure([Point(0.9, 0.1, 3), Point(1.0, 0.1, 3), Point(1.1, 0.1, 3)], digits)
-    assert [m.status for m in measured] == ["ok", "failed", "ok"]
-    assert measured[1].error == "RuntimeError: no luck" and not measured[1].values
+    pack = measure([Point(0.9, 0.1, 3), Point(1.0, 0.1, 3), Point(1.1, 0.1, 3)], digits)
+    assert [m.status for m in pack] == ["ok", "failed", "ok"]
+    assert pack[1].error == "RuntimeError: no luck" and not pack[1].values
 
 
 def test_training_all_and_at_the_boundary(digits):
@@ -173,11 +173,12 @@ def test_a_training_that_the_device_has_no_memory_for_is_halved(digits, monkeypa
 
     monkeypatch.setattr(prober, "Training", training)
     points = [Point(1.2, 0.1, 2, s) for s in range(5)]
-    measured = measure(points, digits, ProbeSettings("direct", train="all", training=SHORT))
+    pack = measure(points, digits, ProbeSettings("direct", train="all", training=SHORT))
     assert tried == [[0, 1, 2, 3, 4], [0, 1], [2, 3], [4]]
-    assert [m.status for m in measured] == ["ok"] * 4 + ["failed"]
-    assert [m.values["pack_halved"] for m in measured[:4]] == [1] * 4
-    assert all("accuracy" in m.values for m in measured[:4])
+    assert [m.status for m in pack] == ["ok"] * 4 + ["failed"] and [m.values["pack_halved"] for m in pack[:4]] == [
+        1
+    ] * 4
+    assert all("accuracy" in m.values for m in pack[:4])
 
 
 def test_a_training_that_raises_spares_the_others(digits, monkeypatch):
@@ -189,11 +190,11 @@ def test_a_training_that_raises_spares_the_others(digits, monkeypatch):
         return real(points, *args, **more)
 
     monkeypatch.setattr(prober, "Training", training)
-    measured = measure(
+    pack = measure(
         [Point(1.2, 0.1, 2, s) for s in range(3)], digits, ProbeSettings("direct", train="all", training=SHORT)
     )
-    assert [m.status for m in measured] == ["ok", "failed", "ok"] and measured[1].error == "RuntimeError: no luck"
-    assert "accuracy" in measured[0].values and "accuracy" in measured[2].values
+    assert [m.status for m in pack] == ["ok", "failed", "ok"] and pack[1].error == "RuntimeError: no luck"
+    assert "accuracy" in pack[0].values and "accuracy" in pack[2].values
 
 
 def test_a_pack_that_the_device_has_no_memory_for_is_halved(digits, monkeypatch):
@@ -208,12 +209,11 @@ def test_a_pack_that_the_device_has_no_memory_for_is_halved(digits, monkeypatch)
 
     monkeypatch.setattr(prober, "train_decoders", train_decoders)
     points = [Point(1.2, 0.1, 2, s) for s in range(5)] + [Point(1.2, 0.1, 9, 5)]
-    measured = measure(points, digits, ProbeSettings(images=100, probe_steps=2))
+    pack = measure(points, digits, ProbeSettings(images=100, probe_steps=2))
     assert tried == [19, 6, 13, 2, 2, 9]  # decoders of six points, of three, of one: the last is too large alone
-    assert [m.status for m in measured] == ["ok"] * 5 + ["failed"]
-    assert "OutOfMemoryError: too much" in measured[-1].error
-    assert [m.values["pack"] for m in measured[:5]] == [3, 3, 3, 1, 1]
-    assert [m.values["pack_halved"] for m in measured[:5]] == [1, 1, 1, 2, 2]
+    assert [m.status for m in pack] == ["ok"] * 5 + ["failed"] and "OutOfMemoryError: too much" in pack[-1].error
+    assert [m.values["pack"] for m in pack[:5]] == [3, 3, 3, 1, 1]
+    assert [m.values["pack_halved"] for m in pack[:5]] == [1, 1, 1, 2, 2]
 
 
 def test_few_images_suffice_where_they_make_no_difference(digits):
