@@ -109,7 +109,7 @@ def _sweep_name(spec: Storage, path: Path) -> str:
 
 
 def run_trials(sweep: Sweep) -> None:
-    """Run trials until every point of the sweep is measured.
+    """Run trials until the search has no more points to be measured.
 
     Raises
     ------

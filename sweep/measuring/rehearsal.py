@@ -52,5 +52,5 @@ class Rehearsal:
     def train(
         self, measured: list[Measurement], saved: Mapping[Point, Any] | None = None, doubtful: Collection[Point] = ()
     ) -> Iterator[Any]:
-        """Train nothing."""
+        """Train nothing, and return an empty iterator."""
         return iter(())

@@ -156,7 +156,7 @@ class FakeTune:
             pass
 
     def next_planned(self, before: float) -> Callable[[], None] | None:
-        """Return the next action planned up to the time ``before``, None if there is none; set the clock to its time."""
+        """Return the next action planned up to the time ``before``, if there is one, and set the clock to its time."""
         if not self._planned or self._planned[0][0] > before:
             return None
         seconds, _, action = heapq.heappop(self._planned)
