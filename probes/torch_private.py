@@ -1,8 +1,8 @@
-"""What torch does not promise to keep: every undocumented name of it that the probes call stands here.
+"""The private names of torch that the probes use, which torch does not promise to keep.
 
-For torch 2.6 to 2.14, of which the tests have met 2.14.1 alone. Each name is tried once, on a few numbers, when this
-module is imported; where a release no longer has it, or it answers otherwise, documented functions take its place,
-which give the same numbers to rounding and take longer.
+Written for torch 2.6 to 2.14, and tested with 2.14.1 only. Each name is tried once, on a few numbers, when this module
+is imported. If this release of torch does not have it, or gives other results, documented functions are used instead;
+they are slower and give the same numbers up to rounding.
 """
 
 from collections.abc import Callable
@@ -18,14 +18,20 @@ _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8  # torch's defaults
 def onednn_linear(
     x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, *, tanh: bool = False
 ) -> torch.Tensor:
-    """Return ``x @ weight.T + bias``, or its tanh, by oneDNN: an operator that belongs to torch's compiler."""
+    """Return ``x @ weight.T + bias``, or its tanh, computed by oneDNN.
+
+    The operator is part of torch's compiler. ``x`` is ``[m, k]``, ``weight [n, k]`` and ``bias [n]``.
+    """
     function = "tanh" if tanh else "none"
     out: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, function, [], "")
     return out
 
 
 def aten_tanh_backward(d: torch.Tensor, h: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
-    """Return ``d (1 - h^2)``, the gradient before a tanh that gave h, by autograd's own kernel."""
+    """Return the gradient ``d (1 - h^2)`` before a tanh with output h, computed by autograd's kernel.
+
+    ``d`` is the gradient by h.
+    """
     if out is None:
         result: torch.Tensor = torch.ops.aten.tanh_backward(d, h)
         return result
@@ -34,27 +40,28 @@ def aten_tanh_backward(d: torch.Tensor, h: torch.Tensor, out: torch.Tensor | Non
 
 
 def plain_tanh_backward(d: torch.Tensor, h: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
-    """Return the same by a product."""
+    """Return the gradient ``d (1 - h^2)`` before a tanh with output h, computed by documented functions."""
     return torch.mul(d, 1 - h * h, out=out)
 
 
 def aten_relu_backward(d: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
-    """Return d where h is above 0, else 0: the gradient before a relu that gave h, by autograd's own kernel."""
+    """Return the gradient before a relu with output h, computed by autograd's kernel: d where h is above 0, else 0."""
     out: torch.Tensor = torch.ops.aten.threshold_backward(d, h, 0)
     return out
 
 
 def plain_relu_backward(d: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
-    """Return the same by a choice."""
+    """Return the gradient before a relu with output h, computed by documented functions."""
     return torch.where(h <= 0, 0, d)
 
 
 def fused_adam_step(
     parameters: Tensors, gradients: Tensors, first: Tensors, second: Tensors, steps: Tensors, rate: float
 ) -> None:
-    """Change parameters, moments and numbers of steps by a step of Adam: the function behind torch's optimiser.
+    """Make one step of Adam in place with the function behind torch's optimiser.
 
-    Gradients must lie in memory as their parameters do: on a CPU it does not look at strides.
+    The parameters, their first and second moments and their numbers of steps change. A gradient must have the memory
+    layout of its parameter: on a CPU the function ignores strides.
     """
     adam(
         parameters,
@@ -78,7 +85,7 @@ def fused_adam_step(
 def plain_adam_step(
     parameters: Tensors, gradients: Tensors, first: Tensors, second: Tensors, steps: Tensors, rate: float
 ) -> None:
-    """Do the same by the formulas of Kingma and Ba, arXiv:1412.6980."""
+    """Make one step of Adam in place by the formulas of Kingma and Ba, arXiv:1412.6980."""
     for p, g, m, v, n in zip(parameters, gradients, first, second, steps, strict=True):
         n.add_(1)
         m.lerp_(g, 1 - _BETA_1)
@@ -88,7 +95,7 @@ def plain_adam_step(
 
 
 def agree(quick: Callable[[], torch.Tensor], plain: Callable[[], torch.Tensor]) -> bool:
-    """Return whether ``quick``, which calls a private name, answers at all, and as ``plain`` does."""
+    """Return whether ``quick``, which calls a private name, works and gives the result of ``plain``."""
     try:
         return bool(torch.allclose(quick(), plain()))
     except (AttributeError, RuntimeError, TypeError):  # the name is gone, or takes other arguments
@@ -109,11 +116,11 @@ def _one_step(step: Callable[[Tensors, Tensors, Tensors, Tensors, Tensors, float
 
 _d, _h = torch.tensor([2.0, 3.0]), torch.tensor([0.5, 0.0])
 _a = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
-ONEDNN = agree(lambda: onednn_linear(_a, _a.t(), None), lambda: _a @ _a)  # otherwise products stay with torch
-_IN_PLACE = agree(lambda: aten_tanh_backward(_d, _h, torch.empty(2)), lambda: plain_tanh_backward(_d, _h))
-_ALONE = agree(lambda: aten_tanh_backward(_d, _h), lambda: plain_tanh_backward(_d, _h))
-tanh_backward = aten_tanh_backward if _IN_PLACE and _ALONE else plain_tanh_backward
-_RELU = agree(lambda: aten_relu_backward(_d, _h), lambda: plain_relu_backward(_d, _h))
-relu_backward = aten_relu_backward if _RELU else plain_relu_backward
-_ADAM = agree(lambda: _one_step(fused_adam_step), lambda: _one_step(plain_adam_step))
-adam_step = fused_adam_step if _ADAM else plain_adam_step
+ONEDNN = agree(lambda: onednn_linear(_a, _a.t(), None), lambda: _a @ _a)  # if not, torch computes all products
+_TANH_IN_PLACE_AGREES = agree(lambda: aten_tanh_backward(_d, _h, torch.empty(2)), lambda: plain_tanh_backward(_d, _h))
+_TANH_AGREES = agree(lambda: aten_tanh_backward(_d, _h), lambda: plain_tanh_backward(_d, _h))
+tanh_backward = aten_tanh_backward if _TANH_IN_PLACE_AGREES and _TANH_AGREES else plain_tanh_backward
+_RELU_AGREES = agree(lambda: aten_relu_backward(_d, _h), lambda: plain_relu_backward(_d, _h))
+relu_backward = aten_relu_backward if _RELU_AGREES else plain_relu_backward
+_ADAM_AGREES = agree(lambda: _one_step(fused_adam_step), lambda: _one_step(plain_adam_step))
+adam_step = fused_adam_step if _ADAM_AGREES else plain_adam_step

@@ -1,4 +1,4 @@
-"""Training of the networks of a pack, all at once: the ground truth."""
+"""Training of the networks of a pack, all at the same time, for ground truth."""
 
 from probes.training.pack import Training, train_pack
 from probes.training.settings import TrainingCurve, TrainingSettings

@@ -1,4 +1,4 @@
-"""Stacks of convolutional networks, with gradients by autograd."""
+"""Stacks of convolutional networks, whose gradients are computed by autograd."""
 
 import torch
 from torch.nn.functional import cross_entropy
@@ -10,25 +10,25 @@ from probes.training.stack import Stack
 
 
 class ConvolutionalStack(Stack):
-    """Convolutions: their gradients are autograd's."""
+    """A stack of convolutional networks, whose gradients are computed by autograd."""
 
-    def losses(self, x: torch.Tensor, y: torch.Tensor, descend: Descent) -> torch.Tensor:
-        """See `Stack`."""
-        parameters = {n: [p.detach().requires_grad_() for p in some] for n, some in self.parameters.items()}
+    def losses(self, x: torch.Tensor, y: torch.Tensor, descent: Descent) -> torch.Tensor:
+        """Return the loss of each network on a batch, see `Stack.losses`."""
+        parameters = {n: [p.detach().requires_grad_() for p in layer] for n, layer in self.parameters.items()}
         with torch.enable_grad():
             out = self._logits(x, parameters).flatten(0, 1)
             losses = cross_entropy(out, y.repeat(len(self.runs)), reduction="none").view(len(self.runs), -1).mean(1)
-            flat = [p for some in parameters.values() for p in some]
+            flat = [p for layer in parameters.values() for p in layer]
             gradients = iter(torch.autograd.grad(losses.sum(), flat))
-        for number, some in parameters.items():
-            descend.gradient(number, [next(gradients) for _ in some])
+        for number, layer in parameters.items():
+            descent.use_gradients(number, [next(gradients) for _ in layer])
         return losses.detach()
 
     def _logits(self, x: torch.Tensor, parameters: dict[int, Parameters]) -> torch.Tensor:
         phi, h = ACTIVATIONS[self.activation], []
         out = x.expand(len(self.runs), -1, -1)
         for number, layer in self.layers.items():
-            out = layer.apply(out[: self.having(number)], parameters[number], phi)
+            out = layer.apply(out[: self.count_with(number)], parameters[number], phi)
             h.append(out)
         last = torch.cat([h[r.point.depth - 1][i : i + 1] for i, r in enumerate(self.runs)])
         return self.readout.affine(last, parameters[READOUT])

@@ -1,4 +1,4 @@
-"""Training and test images of a pack."""
+"""The images that the networks of a pack are trained and tested on."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ from probes.training.settings import TEST_CHUNK, TEST_IMAGES, TrainingSettings
 
 
 class TrainingData:
-    """Images and labels on their device, and the order in which they are shown."""
+    """Images and labels on one device, and the order in which networks see them."""
 
     def __init__(self, images: Images, settings: TrainingSettings, device: torch.device) -> None:
         self._x, self._y = (t[: settings.images].to(device) for t in (images.train, images.train_labels))
@@ -18,26 +18,26 @@ class TrainingData:
         self._batch = settings.batch
 
     def batches(self, epoch: int) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
-        """Of an epoch, counted from 0: the same for every network."""
+        """Return the batches (images, labels) of an epoch, counted from 0; they are the same for every network."""
         order = torch.randperm(len(self._x), generator=generator(0, "training order", epoch)).to(self._x.device)
-        return ((self._x[chosen], self._y[chosen]) for chosen in order.split(self._batch))
+        return ((self._x[batch], self._y[batch]) for batch in order.split(self._batch))
 
     def test_chunks(self) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
-        """Of the test images."""
+        """Return the test images and their labels in chunks."""
         x, y = self._test
         return zip(x.split(TEST_CHUNK), y.split(TEST_CHUNK), strict=True)
 
     @property
     def images(self) -> int:
-        """How many are trained on."""
+        """Number of training images."""
         return len(self._x)
 
     @property
     def steps(self) -> int:
-        """Batches of an epoch."""
+        """Number of batches in an epoch."""
         return -(-len(self._x) // self._batch)
 
     @property
     def test_images(self) -> int:
-        """How many are tested on."""
+        """Number of test images."""
         return len(self._test[0])

@@ -1,17 +1,19 @@
-"""Stacks of dense networks, with gradients by hand.
+"""Stacks of dense networks, whose gradients are computed by formulas.
 
 ==========  ================================================================  ==========================
 symbol      meaning                                                           shape
 ==========  ================================================================  ==========================
-h           outputs of a hidden layer, h_0 the images                         ``[stack, batch, width]``
-z           what its activation phi is applied to, ``h W + b``                ``[stack, batch, width]``
-d           gradient of the loss by h, then by z: ``d = d phi'(z)``           ``[stack, batch, width]``
-p           probabilities, softmax of a linear read-out of the last h         ``[stack, batch, classes]``
+h_l         outputs of hidden layer l, ``phi(z_l)``; h_0 are the images       ``[stack, batch, width]``
+z_l         sums of hidden layer l, ``h_{l-1} W_l + b_l``                     ``[stack, batch, width]``
+d_l         gradient of the loss by h_l                                       ``[stack, batch, width]``
+e_l         gradient of the loss by z_l, ``d_l phi'(z_l)``                    ``[stack, batch, width]``
+p           probabilities of the classes: softmax of a linear read-out of     ``[stack, batch, classes]``
+            the last h
 ==========  ================================================================  ==========================
 
-The loss is the cross entropy, its mean over the batch. For dense layers ``d_{l-1} = d_l W^T`` and the gradients are
-``h_{l-1}^T d_l`` and the sum of d_l over the batch, so plain SGD needs no memory for gradients: every weight is updated
-as soon as the layer before it has its d.
+The loss is the mean cross entropy over the batch. The chain rule gives ``d_{l-1} = e_l W_l^T``; the gradients are
+``h_{l-1}^T e_l`` by W_l and the sum of e_l over the batch by b_l. So plain SGD needs no memory for gradients: it
+updates the weights of a layer as soon as d of the layer before is computed.
 """
 
 import math
@@ -30,39 +32,40 @@ from probes.training.stack import Stack
 
 
 class DenseStack(Stack):
-    """Dense layers: their gradients are written by hand."""
+    """A stack of dense networks, whose gradients are computed by formulas."""
 
-    def losses(self, x: torch.Tensor, y: torch.Tensor, descend: Descent) -> torch.Tensor:
-        """See `Stack`."""
-        h, kept = [x.expand(len(self.runs), -1, -1)], []
+    def losses(self, x: torch.Tensor, y: torch.Tensor, descent: Descent) -> torch.Tensor:
+        """Return the loss of each network on a batch, see `Stack.losses`."""
+        h, sums = [x.expand(len(self.runs), -1, -1)], []
         for number in self.layers:
             out, z = self._layer(number, h[-1])
             h.append(out)
-            kept.append(z)
+            sums.append(z)
         weight, bias = self.parameters[READOUT]
         last = self._last(h[1:])
         log_p = log_softmax(torch.baddbmm(bias[:, None], last, weight), 2)
-        answers = y.expand(len(self.runs), -1)[:, :, None]
-        losses = -log_p.gather(2, answers).mean((1, 2))
+        labels = y.expand(len(self.runs), -1)[:, :, None]
+        losses = -log_p.gather(2, labels).mean((1, 2))
         d_logits = log_p.exp_()
-        d_logits.scatter_add_(2, answers, -torch.ones_like(answers, dtype=d_logits.dtype)).div_(len(x))
-        # Rows of networks that end before a layer wait in d for the layer that is their last.
+        d_logits.scatter_add_(2, labels, -torch.ones_like(labels, dtype=d_logits.dtype)).div_(len(x))
+        # d has a row for each network, the deepest first. A network that has no layer `number` keeps the gradient by
+        # its last h in its row until the loop arrives at its last layer.
         d = torch.bmm(d_logits, weight.mT)
-        descend.product(READOUT, last, d_logits)
+        descent.use_product(READOUT, last, d_logits)
         derivative = _DERIVATIVES[self.activation]
         for number in reversed(self.layers):
             weight = self.parameters[number][0]
-            here = derivative(d[: len(weight)], h[number], kept[number - 1])
+            e = derivative(d[: len(weight)], h[number], sums[number - 1])
             if number > 1:
-                alike = d.shape[2] == weight.shape[1]
-                rows = d[: len(weight)] if alike else d.new_empty(len(weight), len(x), weight.shape[1])
-                before = stacked_matmul(here, weight.mT, rows, lone=self.lone)
+                same_width = d.shape[2] == weight.shape[1]
+                rows = d[: len(weight)] if same_width else d.new_empty(len(weight), len(x), weight.shape[1])
+                before = stacked_matmul(e, weight.mT, rows, lone=self.lone)
                 d = before if len(weight) == len(d) else d
-            descend.product(number, h[number - 1][: len(weight)], here)
+            descent.use_product(number, h[number - 1][: len(weight)], e)
         return losses
 
     def _layer(self, number: int, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Outputs, and what the activation was applied to unless its derivative follows from its value."""
+        """Return the outputs h of a layer and its sums z, or None for z where h is enough for the derivative."""
         weight, bias = self.parameters[number]
         x = x[: len(weight)]
         out = x.new_empty(len(weight), x.shape[1], weight.shape[2])
@@ -73,12 +76,13 @@ class DenseStack(Stack):
         return ACTIVATIONS[self.activation](z), z
 
     def _last(self, h: Sequence[torch.Tensor]) -> torch.Tensor:
-        """The last hidden outputs of each network, ``[stack, images, width]``."""
+        """Return the outputs of the last hidden layer of each network, ``[stack, images, width]``."""
         if len(h[-1]) == len(self.runs):
             return h[-1]
         return torch.stack([h[run.point.depth - 1][i] for i, run in enumerate(self.runs)])
 
 
+# The gradient by z, d phi'(z), from the gradient d by h, from h and from z.
 _DERIVATIVES: dict[str, Callable[[torch.Tensor, torch.Tensor, Any], torch.Tensor]] = {
     "tanh": lambda d, h, z: torch_private.tanh_backward(d, h),
     "relu": lambda d, h, z: torch_private.relu_backward(d, h),

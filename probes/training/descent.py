@@ -1,4 +1,4 @@
-"""Steps of SGD and Adam on the parameters of a stack."""
+"""Steps of SGD or Adam on the parameters of a stack."""
 
 from collections.abc import Iterable
 
@@ -10,10 +10,21 @@ from probes.products import add_product, stacked_matmul
 
 
 class Descent:
-    """Steps of the optimiser, told one gradient after another.
+    """An optimiser that is given the gradients of one layer after another.
 
-    ``tensors`` are those of a `Stack`: the parameters and, for Adam, their moments, by layer number.
-    Plain SGD changes a parameter at once, so that no gradient is kept. Adam changes all of them in the end.
+    Plain SGD changes the parameters of a layer at once, so no gradient is stored. Adam changes all parameters at the
+    end of the step.
+
+    Parameters
+    ----------
+    tensors:
+        The tensors of a `Stack`: parameters by layer number and, for Adam, their two moments.
+    rate:
+        Learning rate.
+    lone:
+        Whether every stack holds one network, see `probes.products`.
+    steps_done:
+        Number of steps made before.
     """
 
     def __init__(self, tensors: list[dict[int, Parameters]], rate: float, *, lone: bool, steps_done: int) -> None:
@@ -21,32 +32,40 @@ class Descent:
         self._adam: Adam | None = None
         self._gradients: dict[int, list[torch.Tensor]] = {}
         if len(tensors) > 1:
-            flat = [_singly(p for some in kind.values() for p in some) for kind in tensors]
+            flat = [_per_network(p for layer in kind.values() for p in layer) for kind in tensors]
             self._adam = Adam(*flat, learning_rate=rate, steps=steps_done)
 
-    def product(self, number: int, h: torch.Tensor, d: torch.Tensor) -> None:
-        """The gradients of a dense layer: ``h^T d`` and the sum of d over the batch."""
+    def use_product(self, number: int, h: torch.Tensor, e: torch.Tensor) -> None:
+        """Use the gradients of a dense layer, ``h^T e`` and the sum of e over the batch.
+
+        ``h [stack, batch, inputs]`` are the inputs of layer ``number`` and ``e [stack, batch, outputs]`` is the
+        gradient of the loss by its sums.
+        """
         weight, bias = self._parameters[number]
         if self._adam:
-            self.gradient(number, [stacked_matmul(h.mT, d, torch.empty_like(weight), lone=self._lone), d.sum(1)])
+            self.use_gradients(number, [stacked_matmul(h.mT, e, torch.empty_like(weight), lone=self._lone), e.sum(1)])
         else:
-            add_product(weight, h.mT, d, -self._rate, lone=self._lone)
-            bias.sub_(d.sum(1), alpha=self._rate)
+            add_product(weight, h.mT, e, -self._rate, lone=self._lone)
+            bias.sub_(e.sum(1), alpha=self._rate)
 
-    def gradient(self, number: int, gradients: list[torch.Tensor]) -> None:
-        """The gradients of all parameters of a layer."""
+    def use_gradients(self, number: int, gradients: list[torch.Tensor]) -> None:
+        """Use the gradients of all parameters of a layer."""
         if self._adam:
             self._gradients[number] = gradients
         else:
             for p, g in zip(self._parameters[number], gradients, strict=True):
                 p.sub_(g, alpha=self._rate)
 
-    def finish(self) -> None:
-        """The end of a step."""
+    def finish_step(self) -> None:
+        """End the step, which changes the parameters if the optimiser is Adam."""
         if self._adam:
-            self._adam.step(_singly(g for number in self._parameters for g in self._gradients.pop(number)))
+            self._adam.step(_per_network(g for number in self._parameters for g in self._gradients.pop(number)))
 
 
-def _singly(stacked: Iterable[torch.Tensor]) -> list[torch.Tensor]:
-    """Each network's own: Adam treats the last few numbers of a tensor otherwise, so they must be the same few."""
+def _per_network(stacked: Iterable[torch.Tensor]) -> list[torch.Tensor]:
+    """Split stacked tensors into one per network.
+
+    Fused Adam rounds the last few numbers of a tensor differently. Split, they are the same numbers as in a network
+    that trains alone.
+    """
     return [one for tensor in stacked for one in tensor.unbind()]

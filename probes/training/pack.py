@@ -1,9 +1,10 @@
-"""Ground truth: the networks of a pack trained together, see `Stack`, an epoch at a time.
+"""Training of the networks of a pack for ground truth, one epoch at a time.
 
-On a CPU a network of large layers is a stack of its own, with a thread of its own; so is a convolutional one.
+Networks are trained in stacks, see `Stack`. On a CPU a network of large layers, or of convolutions, is a stack of its
+own and has a thread of its own.
 
 The hidden layers start from the weights that the probe saw. Every network sees the same batches in the same order, so
-its outcome does not depend on its pack.
+the outcome of a network does not depend on its pack.
 """
 
 import math
@@ -25,25 +26,27 @@ from probes.training.run import TrainingRun, curve_of
 from probes.training.settings import TrainingCurve, TrainingSettings
 from probes.training.stack import Stack
 
-_LARGEST_STACK = 64
-_LARGE = 10_000_000  # multiplications in a product, from which one network keeps a core busy
+_MAX_STACK_SIZE = 64
+_MIN_LONE_MULTIPLICATIONS = 10_000_000  # in the largest product; from here on one network keeps a core busy
 
 
 class Training:
-    """The networks of some points in training, an epoch at a time.
+    """A training of the networks of some points, each with each learning rate of the settings.
 
     Parameters
     ----------
     points:
-        Of any depths.
-    images, settings, architecture, activation:
-        What the networks are, and how they are trained.
+        The points, of any depths.
+    images, settings:
+        The data set, and how networks are trained on it.
+    architecture, activation:
+        Layers and activation of the networks.
     device:
-        Where.
+        Device of the training.
     keep:
-        Whether trained parameters are kept.
+        Whether to keep the trained parameters, for `TrainingCurve.trained`.
     saved:
-        What `state` gave for some of the points: their training goes on from there.
+        A `state`, which may hold some of the points only: their training goes on from there.
     """
 
     def __init__(
@@ -66,13 +69,13 @@ class Training:
         for run in self._runs:
             for name, value in ((saved or {}).get(run.point) or {}).get(run.lr, {}).items():
                 setattr(run, name, value)
-        self._stacks = self._stacked(architecture, activation)
+        self._stacks = self._make_stacks(architecture, activation)
 
-    def _stacked(self, architecture: Architecture, activation: str) -> list[Stack]:
-        """Return the networks that are not done, in stacks of one shape, learning rate and epoch."""
+    def _make_stacks(self, architecture: Architecture, activation: str) -> list[Stack]:
+        """Return stacks, each of one shape, learning rate and epoch, of the networks whose training has not ended."""
         shapes: dict[tuple[Any, ...], list[TrainingRun]] = {}
         for run in self._runs:
-            if not run.over(self._settings, self._epochs):
+            if not run.is_over(self._settings, self._epochs):
                 depth = None if architecture.uniform else run.point.depth
                 shapes.setdefault((depth, run.lr, len(run.accuracy)), []).append(run)
         kind = ConvolutionalStack if architecture.convolutional else DenseStack
@@ -81,41 +84,41 @@ class Training:
             size = _stack_size(architecture, depth or 2, self._settings.batch, self._device)
             runs.sort(key=lambda r: -r.point.depth)
             for i in range(0, len(runs), size):
-                some = runs[i : i + size]
-                stacks.append(kind(some, self._settings, architecture, activation, self._device, lone=size == 1))
+                members = runs[i : i + size]
+                stacks.append(kind(members, self._settings, architecture, activation, self._device, lone=size == 1))
         return stacks
 
     @property
     def running(self) -> int:
-        """Networks still in training."""
+        """Number of networks still in training; a network counts once per learning rate."""
         return sum(len(stack.runs) for stack in self._stacks)
 
     def epoch(self) -> None:
-        """Train every network that is not done for one more epoch."""
+        """Train every network that is still in training for one more epoch."""
         started = time.perf_counter()
-        several = torch.get_num_threads() > 1 and self._device.type == "cpu"
-        alone = [s for s in self._stacks if s.lone and several]
-        if len(alone) > 1:
+        threaded = torch.get_num_threads() > 1 and self._device.type == "cpu"
+        lone_stacks = [s for s in self._stacks if s.lone and threaded]
+        if len(lone_stacks) > 1:
             with lone_threads() as pool:
-                list(pool.map(lambda stack: stack.epoch(self._data), alone))
+                list(pool.map(lambda stack: stack.epoch(self._data), lone_stacks))
         for stack in self._stacks:
-            if len(alone) < 2 or stack not in alone:
+            if len(lone_stacks) < 2 or stack not in lone_stacks:
                 stack.epoch(self._data)
         trained = [run for stack in self._stacks for run in stack.runs]
-        share = (time.perf_counter() - started) / sum(run.point.depth for run in trained)
+        seconds_per_layer = (time.perf_counter() - started) / sum(run.point.depth for run in trained)
         for run in trained:
-            run.seconds += share * run.point.depth
+            run.seconds += seconds_per_layer * run.point.depth
         for stack in self._stacks:
-            stack.part_with([r.over(self._settings, self._epochs) for r in stack.runs], self._keep)
+            stack.remove([r.is_over(self._settings, self._epochs) for r in stack.runs], self._keep)
         self._stacks = [stack for stack in self._stacks if stack.runs]
 
     def latest(self) -> list[tuple[Point, float, int, float, float]]:
-        """(point, learning rate, epoch, accuracy, loss) after the last epoch of every network still in training."""
+        """Return (point, learning rate, epoch, accuracy, loss) of the last epoch of each network still in training."""
         runs = (r for s in self._stacks for r in s.runs if r.accuracy)
         return [(r.point, r.lr, len(r.accuracy), r.accuracy[-1], r.loss[-1]) for r in runs]
 
     def state(self) -> dict[Point, dict[float, dict[str, Any]]]:
-        """What another `Training` needs to go on, by point and learning rate; tensors are on the CPU."""
+        """Return what another `Training` needs to go on, by point and learning rate; tensors are on the CPU."""
         state: dict[Point, dict[float, dict[str, Any]]] = {p: {} for p in self._points}
         for run in self._runs:
             state[run.point][run.lr] = {
@@ -125,12 +128,12 @@ class Training:
             }
         for stack in self._stacks:
             for i, run in enumerate(stack.runs):
-                tensors = [{n: [p.cpu() for p in some] for n, some in kind.items()} for kind in stack.of(i)]
+                tensors = [{n: [p.cpu() for p in layer] for n, layer in kind.items()} for kind in stack.tensors_of(i)]
                 state[run.point][run.lr]["tensors"] = tensors
         return state
 
     def curves(self) -> list[TrainingCurve]:
-        """Return what became of every point, in their order."""
+        """Return the training curve of each point, in the order of the points."""
         rates = len(self._settings.lr)
         return [curve_of(self._runs[i : i + rates]) for i in range(0, len(self._runs), rates)]
 
@@ -146,7 +149,10 @@ def train_pack(
     keep: bool = False,
     progress: Callable[[], None] | None = None,
 ) -> list[TrainingCurve]:
-    """Train the networks of some points to the end, see `Training`; ``progress`` is called after each epoch."""
+    """Train the networks of some points to the end and return their training curves, in order.
+
+    The other parameters are those of `Training`; ``progress`` is called after each epoch.
+    """
     training = Training(
         points,
         images,
@@ -164,12 +170,12 @@ def train_pack(
 
 
 def _stack_size(architecture: Architecture, depth: int, batch: int, device: torch.device) -> int:
-    """Networks of this depth in a stack, at most: it never depends on which others there are."""
+    """Return the largest number of networks in a stack; it does not depend on how many networks there are."""
     if device.type != "cpu":
-        return _LARGEST_STACK
+        return _MAX_STACK_SIZE
     if architecture.convolutional:
         return 1
     layers = [architecture.layer(n, depth) for n in range(1, depth + 1)]
     largest = max(math.prod(shape) for layer in layers for shape, _ in layer.shapes())
-    large = batch * largest >= _LARGE and uses_onednn("cpu", torch.float32, batch * largest)
-    return 1 if large else _LARGEST_STACK
+    large = batch * largest >= _MIN_LONE_MULTIPLICATIONS and uses_onednn("cpu", torch.float32, batch * largest)
+    return 1 if large else _MAX_STACK_SIZE

@@ -1,4 +1,4 @@
-"""One network in training: how it goes on, and when it is over."""
+"""The training of one network: its progress and when it ends."""
 
 import math
 from collections.abc import Sequence
@@ -10,23 +10,36 @@ from probes.layers import Parameters
 from probes.point import Point
 from probes.training.settings import TrainingCurve, TrainingSettings
 
-_PROGRESS = 1e-3  # relative decrease of the loss that is more than a fluctuation
-_STEP_UP = 0.005  # the same for a rise of the accuracy
+_MIN_LOSS_DECREASE = 1e-3  # relative; less may be a fluctuation
+_MIN_ACCURACY_RISE = 0.005
 
 
 @dataclass(eq=False)
 class TrainingRun:
-    """One network in training, or done."""
+    """The training of one network with one learning rate, under way or ended.
+
+    Attributes
+    ----------
+    point, lr:
+        Point of the network, and learning rate.
+    accuracy, loss:
+        Test accuracy and training loss (nats) after each epoch so far.
+    seconds:
+        Time that the training has taken.
+    tensors:
+        Parameters (and moments of Adam) to go on from, or to keep at the end; see `Stack`. Empty while a stack holds
+        them.
+    """
 
     point: Point
     lr: float
     accuracy: list[float] = field(default_factory=list)
     loss: list[float] = field(default_factory=list)
     seconds: float = 0.0
-    tensors: list[dict[int, Parameters]] = field(default_factory=list)  # to go on with, or in the end; see `Stack`
+    tensors: list[dict[int, Parameters]] = field(default_factory=list)
 
-    def over(self, settings: TrainingSettings, epochs: int) -> bool:
-        """Return whether it has reached its level or its last epoch, diverged or stalled."""
+    def is_over(self, settings: TrainingSettings, epochs: int) -> bool:
+        """Return whether the training has reached its level or last epoch, diverged or stalled."""
         n = len(self.accuracy)
         if not n:
             return False
@@ -37,13 +50,13 @@ class TrainingRun:
         before = n - settings.patience if settings.patience else 0
         if before < 1:
             return False
-        rose = max(self.accuracy[before:]) > max(self.accuracy[:before]) + _STEP_UP
-        fell = min(self.loss[before:]) < min(self.loss[:before]) * (1 - _PROGRESS)
+        rose = max(self.accuracy[before:]) > max(self.accuracy[:before]) + _MIN_ACCURACY_RISE
+        fell = min(self.loss[before:]) < min(self.loss[:before]) * (1 - _MIN_LOSS_DECREASE)
         return not (rose or fell)
 
 
 def curve_of(runs: Sequence[TrainingRun]) -> TrainingCurve:
-    """Return what became of a point, whose runs differ in their learning rates."""
+    """Return the training curve of a point from its runs, one per learning rate."""
     best = max(runs, key=lambda r: max(r.accuracy, default=0.0))
     return TrainingCurve(
         lr=np.concatenate([np.full(len(r.accuracy), r.lr) for r in runs]),

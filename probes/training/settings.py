@@ -1,4 +1,4 @@
-"""How networks are trained, and the outcome of a training."""
+"""The settings of a training, and its outcome."""
 
 import math
 from dataclasses import dataclass, field
@@ -9,37 +9,37 @@ from probes.datasets import Images
 from probes.layers import Parameters
 
 OPTIMIZERS = ("sgd", "adam")
-TEST_CHUNK = 500
+TEST_CHUNK = 500  # test images that are classified at a time
 TEST_IMAGES = 2000  # the accuracy's standard error is then at most 0.011
-SEEN_IMAGES = 96_000  # in all epochs together, unless their number is given: 15 epochs of 6,400
+SEEN_IMAGES = 96_000  # images shown in all epochs, unless their number is given: 15 epochs of 6,400
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How networks are trained.
+    """The settings by which networks are trained.
 
     Attributes
     ----------
     epochs:
-        At most; None: as many as show `SEEN_IMAGES` images.
+        Number of epochs, at most. None means as many as show `SEEN_IMAGES` images.
     images:
-        Training images used, at most as many as there are.
+        Number of training images, at most; fewer if the data set has fewer.
     optimizer:
-        ``sgd`` (plain) or ``adam`` (torch's defaults).
+        ``sgd`` (plain) or ``adam`` (with torch's defaults).
     lr:
-        Learning rates; with several, the network is trained with each, and the best counts.
+        Learning rates. With several, each network is trained with each, and the best one counts.
     batch:
-        Images a step.
+        Number of images in a batch.
     level:
-        Test accuracy at which a network is done; None: none is, so that the best accuracy becomes known.
+        Test accuracy above which a training ends early; None means no training does.
     patience:
-        Epochs without progress (of the best accuracy by 0.005 or of the lowest loss by 0.1 %) after which a network has
-        stalled and is given up; None: never.
+        Number of epochs without progress after which a training ends early; None means no training does. Progress is a
+        rise of the best accuracy by more than 0.005 or a fall of the lowest loss by more than 0.1 %.
 
     Raises
     ------
     ValueError
-        A value that is not allowed.
+        A value is not allowed.
     """
 
     epochs: int | None = None
@@ -57,26 +57,28 @@ class TrainingSettings:
             raise ValueError(f"`lr` must be positive numbers, each once, got {self.lr}")
 
     def rounds(self, images: Images) -> int:
-        """Epochs on these images."""
+        """Return the largest number of epochs of a training on a data set."""
         return self.epochs or math.ceil(SEEN_IMAGES / min(self.images, len(images.train)))
 
 
 @dataclass(frozen=True)
 class TrainingCurve:
-    """What became of one point's network, or of its networks, one a learning rate, after each epoch.
+    """The outcome of training one point's network, with one entry per epoch of each learning rate.
 
     Attributes
     ----------
     lr, epoch:
-        Of each entry; ``[entries]``, like the others.
+        Learning rate and epoch, counted from 1, of each entry; ``[entries]``.
     accuracy:
-        On the test images, 0 to 1.
+        Accuracy on the test images after the epoch, from 0 to 1; ``[entries]``.
     loss:
-        Mean over the training images, in nats; infinite once the weights are no longer finite.
+        Mean cross entropy of the training images during the epoch, in nats; infinite where it is not a number;
+        ``[entries]``.
     seconds:
-        That the training took: its share of the pack's time, by the depths of the networks trained in it.
+        Time that the training took: its share of the pack's time, in proportion to the depths of the networks.
     trained:
-        Parameters in the end by layer number (0: the read-out), if they were to be kept: of the best learning rate.
+        Parameters at the end by layer number (0 is the read-out), for the best learning rate; empty unless the training
+        was asked to keep them.
     """
 
     lr: np.ndarray
@@ -88,11 +90,11 @@ class TrainingCurve:
 
     @property
     def best(self) -> int:
-        """The entry with the highest accuracy, the first of several."""
+        """Index of the entry with the highest accuracy, the first of several."""
         return int(self.accuracy.argmax())
 
 
 def chance(images: Images) -> float:
-    """Test accuracy of always answering the commonest class of the training images."""
+    """Return the test accuracy of always answering the commonest class of the training images."""
     commonest = images.train_labels.bincount().argmax()
     return float((images.test_labels[:TEST_IMAGES] == commonest).float().mean())

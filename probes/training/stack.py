@@ -1,7 +1,7 @@
-"""Networks of one shape that are trained together.
+"""Stacks: networks of one shape whose tensors are stacked and trained as one.
 
-Networks of one shape form stacks. Where all hidden layers are alike, they are of one shape whatever their depth: sorted
-from deep to shallow, layer l of a stack is a layer of the first few.
+Where all hidden layers are alike, networks of all depths have one shape. A stack holds them from deep to shallow, so
+the networks that have a layer l are the first ones.
 """
 
 from collections.abc import Sequence
@@ -17,17 +17,28 @@ from probes.training.settings import TrainingSettings
 
 
 class Stack:
-    """Networks of one shape that are trained together, the deepest first.
+    """A stack of networks that are trained as one, the deepest first.
+
+    Parameters
+    ----------
+    runs:
+        Runs of the networks, from deep to shallow, with one learning rate and the same number of epochs behind them.
+    settings, architecture, activation:
+        How the networks are trained, their layers and their activation.
+    device:
+        Device of the training.
+    lone:
+        Whether every stack of these networks holds one of them; see `probes.products`.
 
     Attributes
     ----------
     runs:
-        Those still in training.
-    lone:
-        Whether every stack is of one.
+        Runs of the networks that are still in training.
+    layers, readout:
+        Hidden layers by number, and the read-out.
     tensors:
-        The parameters by layer number (0: the read-out), stacked over those networks that have the layer, which are the
-        first; then, in the same form, the two moments of Adam.
+        Parameters by layer number (0 is the read-out), each stacked over the networks that have the layer; for Adam
+        followed by the first and the second moments in the same form.
     """
 
     def __init__(
@@ -50,9 +61,12 @@ class Stack:
             for run in runs:
                 run.tensors = [{n: layer.draw(run.point, n) for n, layer in self._layers_of(run)}]
                 for _ in range(2 * self._adam):
-                    run.tensors.append({n: [torch.zeros_like(p) for p in some] for n, some in run.tensors[0].items()})
+                    run.tensors.append({n: [torch.zeros_like(p) for p in layer] for n, layer in run.tensors[0].items()})
         self.tensors = [
-            {n: [torch.stack(same).to(device) for same in zip(*self._all(kind, n), strict=True)] for n in self.numbers}
+            {
+                n: [torch.stack(same).to(device) for same in zip(*self._per_network(kind, n), strict=True)]
+                for n in self.numbers
+            }
             for kind in range(len(runs[0].tensors))
         ]
         for run in runs:
@@ -60,66 +74,81 @@ class Stack:
 
     @property
     def numbers(self) -> list[int]:
-        """Of the layers."""
+        """Numbers of the layers, that of the read-out first."""
         return [READOUT, *self.layers]
 
     def _layers_of(self, run: TrainingRun) -> list[tuple[int, Layer]]:
         return [(READOUT, self.readout), *((n, x) for n, x in self.layers.items() if n <= run.point.depth)]
 
-    def _all(self, kind: int, number: int) -> list[Parameters]:
-        return [run.tensors[kind][number] for run in self.runs[: self.having(number)]]
+    def _per_network(self, kind: int, number: int) -> list[Parameters]:
+        return [run.tensors[kind][number] for run in self.runs[: self.count_with(number)]]
 
-    def having(self, number: int) -> int:
-        """How many networks have this layer."""
+    def count_with(self, number: int) -> int:
+        """Return how many networks have a layer."""
         return sum(run.point.depth >= number for run in self.runs)
 
     @property
     def parameters(self) -> dict[int, Parameters]:
-        """By layer number."""
+        """Parameters by layer number (0 is the read-out), stacked over the networks that have the layer."""
         return self.tensors[0]
 
-    def of(self, i: int) -> list[dict[int, Parameters]]:
-        """Views of the tensors of one network."""
+    def tensors_of(self, i: int) -> list[dict[int, Parameters]]:
+        """Return views of the tensors of one network."""
         return [{n: [p[i] for p in kind[n]] for n, _ in self._layers_of(self.runs[i])} for kind in self.tensors]
 
-    def losses(self, x: torch.Tensor, y: torch.Tensor, descend: Descent) -> torch.Tensor:
-        """The loss of each network on a batch, ``[stack]``; ``descend`` is told the gradients as they become known."""
+    def losses(self, x: torch.Tensor, y: torch.Tensor, descent: Descent) -> torch.Tensor:
+        """Return the loss of each network on a batch, and give its gradients to the optimiser layer by layer.
+
+        Parameters
+        ----------
+        x, y:
+            Images ``[batch, pixels]`` and their labels ``[batch]``.
+        descent:
+            The optimiser.
+
+        Returns
+        -------
+        torch.Tensor
+            Mean cross entropy of each network over the batch, in nats, ``[stack]``.
+        """
         raise NotImplementedError
 
     def _logits_of(self, i: int, x: torch.Tensor) -> torch.Tensor:
-        """``[images, classes]`` of one network for images ``[images, pixels]``."""
-        (parameters, *_) = self.of(i)
+        """Return the logits ``[images, classes]`` of one network for images ``[images, pixels]``."""
+        (parameters, *_) = self.tensors_of(i)
         for number, layer in self._layers_of(self.runs[i])[1:]:
             x = layer.apply(x, parameters[number], ACTIVATIONS[self.activation])
         weight, bias = parameters[READOUT]
         return torch.addmm(bias, x, weight)
 
-    @torch.no_grad()  # which each thread has to say for itself
+    @torch.no_grad()  # here, because the setting is one of each thread
     def epoch(self, data: TrainingData) -> None:
-        """One epoch and a test, noted in the runs."""
-        descend = Descent(self.tensors, self.rate, lone=self.lone, steps_done=self._epoch * data.steps)
+        """Train for one epoch, test, and add accuracy and loss to the runs."""
+        descent = Descent(self.tensors, self.rate, lone=self.lone, steps_done=self._epoch * data.steps)
         total = torch.zeros(len(self.runs), dtype=torch.float64, device=self.parameters[READOUT][0].device)
-        right = torch.zeros_like(total, dtype=torch.int64)
+        correct = torch.zeros_like(total, dtype=torch.int64)
         for x, y in data.batches(self._epoch):
-            total += self.losses(x, y, descend) * len(x)
-            descend.finish()
-        for i in range(len(self.runs)):  # one after another: so much at once is best multiplied alone
+            total += self.losses(x, y, descent) * len(x)
+            descent.finish_step()
+        for i in range(len(self.runs)):  # one network at a time: products of so many images are fastest one by one
             for x, y in data.test_chunks():
-                right[i] += (self._logits_of(i, x).argmax(1) == y).sum()
+                correct[i] += (self._logits_of(i, x).argmax(1) == y).sum()
         self._epoch += 1
         loss = torch.nan_to_num(total / data.images, nan=torch.inf).tolist()
-        for run, count, value in zip(self.runs, right.tolist(), loss, strict=True):
+        for run, count, value in zip(self.runs, correct.tolist(), loss, strict=True):
             run.accuracy.append(count / data.test_images)
             run.loss.append(value)
 
-    def part_with(self, leaving: Sequence[bool], keep: bool) -> None:
-        """Let some networks go; with their parameters, if they are to be kept."""
+    def remove(self, leaving: Sequence[bool], keep: bool) -> None:
+        """Remove the networks that are ``leaving`` from the stack; with ``keep`` their runs keep their tensors."""
         if not any(leaving):
             return
         for i, run in enumerate(self.runs):
             if leaving[i] and keep:
-                run.tensors = [{n: [p.clone() for p in some] for n, some in kind.items()} for kind in self.of(i)]
-        stay = {n: [i for i in range(self.having(n)) if not leaving[i]] for n in self.numbers}
-        self.tensors = [{n: [p[stay[n]] for p in kind[n]] for n in kind if stay[n]} for kind in self.tensors]
-        self.layers = {n: layer for n, layer in self.layers.items() if stay[n]}
+                run.tensors = [
+                    {n: [p.clone() for p in layer] for n, layer in kind.items()} for kind in self.tensors_of(i)
+                ]
+        staying = {n: [i for i in range(self.count_with(n)) if not leaving[i]] for n in self.numbers}
+        self.tensors = [{n: [p[staying[n]] for p in kind[n]] for n in kind if staying[n]} for kind in self.tensors]
+        self.layers = {n: layer for n, layer in self.layers.items() if staying[n]}
         self.runs = [run for i, run in enumerate(self.runs) if not leaving[i]]

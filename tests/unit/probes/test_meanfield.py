@@ -18,10 +18,10 @@ def test_agrees_with_the_reference_table(reference):
     rows = table(reference / "meanfield_tanh.csv")
     assert len(rows) > 50
     for row in rows:
-        found = mean_field(row["sigma_w"], row["sigma_b"])
+        theory = mean_field(row["sigma_w"], row["sigma_b"])
         for name in ("q_star", "chi_1", "c_star", "xi_c"):
             close = name == "xi_c" and abs(row["chi_1"] - 1) < 0.005
-            assert getattr(found, name) == pytest.approx(row[name], rel=1e-3 if close else 1e-6), (row, name)
+            assert getattr(theory, name) == pytest.approx(row[name], rel=1e-3 if close else 1e-6), (row, name)
 
 
 def test_critical_line_agrees_with_the_reference_table(reference):
@@ -73,9 +73,9 @@ def test_relu_is_critical_at_root_two_whatever_the_bias():
 
 
 def test_ordered_phase_of_an_unbiased_network_is_silent():
-    found = mean_field(0.8, 0.0)
-    assert (found.q_star, found.c_star) == (0.0, 1.0)
-    assert found.xi_c == pytest.approx(-1 / math.log(0.64))
+    theory = mean_field(0.8, 0.0)
+    assert (theory.q_star, theory.c_star) == (0.0, 1.0)
+    assert theory.xi_c == pytest.approx(-1 / math.log(0.64))
 
 
 @pytest.mark.parametrize("bad", [(0.0, 0.1), (-1.0, 0.1), (1.0, -0.1), (math.nan, 0.1), (1.0, math.inf)])

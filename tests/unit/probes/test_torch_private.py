@@ -1,4 +1,4 @@
-"""Each private name of torch that is read: the installed release has it, and what stands in for it does the same."""
+"""The private names of torch: the installed release has each of them, and its substitute gives the same numbers."""
 
 import numpy as np
 import pytest
@@ -33,8 +33,8 @@ def test_tanh_backward():
 def test_relu_backward():
     assert torch_private.relu_backward is torch_private.aten_relu_backward
     d, h = gaussian(7, 9), torch.relu(gaussian(9, 7)).T
-    found = torch_private.aten_relu_backward(d, h)
-    assert torch.equal(found, torch_private.plain_relu_backward(d, h)) and 0 < int((found == 0).sum()) < found.numel()
+    out = torch_private.aten_relu_backward(d, h)
+    assert torch.equal(out, torch_private.plain_relu_backward(d, h)) and 0 < int((out == 0).sum()) < out.numel()
 
 
 def test_adam_step():

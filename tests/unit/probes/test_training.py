@@ -29,8 +29,8 @@ def test_networks_train_exactly_as_they_would_alone(digits, name, optimizer):
     keys = KEYS | {"architecture": Architecture(name, (8, 8), 10, 4 if name in ("conv", "resnet") else None)}
     few = replace(digits, test=digits.test[:100], test_labels=digits.test_labels[:100])
     together = train_pack(points, few, settings, **keys)
-    for point, found in zip(points, together, strict=True):
-        assert same(found, train_pack([point], few, settings, **keys)[0])
+    for point, curve in zip(points, together, strict=True):
+        assert same(curve, train_pack([point], few, settings, **keys)[0])
     assert same(together[0], train_pack(points[::-1], few, settings, **keys)[-1])
 
 
@@ -63,14 +63,14 @@ def test_agrees_with_a_plain_torch_loop(digits, name, optimizer, activation):
             total += loss.item() * len(x) / images
         losses.append(total)
         training.epoch()
-    (found,) = training.curves()
-    np.testing.assert_allclose(found.loss, losses, rtol=2e-5)
+    (curve,) = training.curves()
+    np.testing.assert_allclose(curve.loss, losses, rtol=2e-5)
     for number, plain in parameters.items():
-        for ours, theirs in zip(found.trained[number], plain, strict=True):
+        for ours, theirs in zip(curve.trained[number], plain, strict=True):
             torch.testing.assert_close(ours, theirs.detach(), rtol=1e-4, atol=2e-5)
     with torch.no_grad():
         accuracy = (logits(digits.test).argmax(1) == digits.test_labels).float().mean()
-    assert found.accuracy[-1] == pytest.approx(float(accuracy), abs=1.5 / 360)
+    assert curve.accuracy[-1] == pytest.approx(float(accuracy), abs=1.5 / 360)
 
 
 def test_every_epoch_has_another_order_that_all_networks_share(digits):
@@ -114,11 +114,11 @@ def test_a_network_leaves_when_it_has_stalled(digits):
 
 
 def test_the_best_of_several_learning_rates_counts(digits):
-    (found,) = train_pack([Point(1.4, 0.2, 4)], digits, replace(SHORT, lr=(1e-5, 0.1)), keep=True, **KEYS)
-    assert found.lr.tolist() == [1e-5, 1e-5, 0.1, 0.1] and found.epoch.tolist() == [1, 2, 1, 2]
-    assert found.lr[found.best] == 0.1
+    (curve,) = train_pack([Point(1.4, 0.2, 4)], digits, replace(SHORT, lr=(1e-5, 0.1)), keep=True, **KEYS)
+    assert curve.lr.tolist() == [1e-5, 1e-5, 0.1, 0.1] and curve.epoch.tolist() == [1, 2, 1, 2]
+    assert curve.lr[curve.best] == 0.1
     (alone,) = train_pack([Point(1.4, 0.2, 4)], digits, replace(SHORT, lr=(0.1,)), keep=True, **KEYS)
-    assert torch.equal(found.trained[1][0], alone.trained[1][0])
+    assert torch.equal(curve.trained[1][0], alone.trained[1][0])
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
@@ -179,7 +179,7 @@ def test_agrees_with_a_loop_over_modules(digits):
     batches = list(training._data.batches(0))
     plain = train_plainly(Network(point, ARCHITECTURE, "tanh"), batches, learning_rate=0.02)
     training.epoch()
-    (found,) = training.curves()
+    (curve,) = training.curves()
     for number, layer in zip((1, 2, 3, 4, 0), plain[::2], strict=True):
-        torch.testing.assert_close(found.trained[number][0], layer.weight.detach().T, rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(found.trained[number][1], layer.bias.detach(), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(curve.trained[number][0], layer.weight.detach().T, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(curve.trained[number][1], layer.bias.detach(), rtol=1e-4, atol=1e-5)
