@@ -26,7 +26,7 @@ from probes.training.settings import TEST_CHUNK, TEST_IMAGES
 _FLOAT_BYTES, _DOUBLE_BYTES = 4, 8
 _LIBRARY_BYTES = 24 * 10**6  # working space of the linear algebra libraries, and holes in the heap
 # How many tensors of the size of a layer's activations exist while one is computed: its input, its output and (except
-# for dense layers with tanh, which is fused) the sums between; convolutions also pad their input and copy it.
+# for dense layers with tanh, which is fused) its pre-activations; convolutions also pad their input and copy it.
 _LIVE_TENSORS = {"conv": 4.4, "resnet": 5.5}
 
 

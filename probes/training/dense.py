@@ -4,7 +4,7 @@
 symbol      meaning                                                           shape
 ==========  ================================================================  ==========================
 h_l         outputs of hidden layer l, ``phi(z_l)``; h_0 are the images       ``[stack, batch, width]``
-z_l         sums of hidden layer l, ``h_{l-1} W_l + b_l``                     ``[stack, batch, width]``
+z_l         pre-activations of hidden layer l, ``h_{l-1} W_l + b_l``          ``[stack, batch, width]``
 d_l         gradient of the loss by h_l                                       ``[stack, batch, width]``
 e_l         gradient of the loss by z_l, ``d_l phi'(z_l)``                    ``[stack, batch, width]``
 p           probabilities of the classes: softmax of a linear read-out of     ``[stack, batch, classes]``
@@ -36,11 +36,11 @@ class DenseStack(Stack):
 
     def losses(self, x: torch.Tensor, y: torch.Tensor, descent: Descent) -> torch.Tensor:
         """Return the loss of each network on a batch, see `Stack.losses`."""
-        h, sums = [x.expand(len(self.runs), -1, -1)], []
+        h, pre_activations = [x.expand(len(self.runs), -1, -1)], []
         for number in self.layers:
             out, z = self._layer(number, h[-1])
             h.append(out)
-            sums.append(z)
+            pre_activations.append(z)
         weight, bias = self.parameters[READOUT]
         last = self._last(h[1:])
         log_p = log_softmax(torch.baddbmm(bias[:, None], last, weight), 2)
@@ -55,7 +55,7 @@ class DenseStack(Stack):
         derivative = _DERIVATIVES[self.activation]
         for number in reversed(self.layers):
             weight = self.parameters[number][0]
-            e = derivative(d[: len(weight)], h[number], sums[number - 1])
+            e = derivative(d[: len(weight)], h[number], pre_activations[number - 1])
             if number > 1:
                 same_width = d.shape[2] == weight.shape[1]
                 rows = d[: len(weight)] if same_width else d.new_empty(len(weight), len(x), weight.shape[1])
@@ -65,7 +65,7 @@ class DenseStack(Stack):
         return losses
 
     def _layer(self, number: int, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return the outputs h of a layer and its sums z, or None for z where h is enough for the derivative."""
+        """Return the outputs h of a layer and its pre-activations z, or None for z where the derivative needs only h."""
         weight, bias = self.parameters[number]
         x = x[: len(weight)]
         out = x.new_empty(len(weight), x.shape[1], weight.shape[2])

@@ -39,7 +39,7 @@ class Descent:
         """Use the gradients of a dense layer, ``h^T e`` and the sum of e over the batch.
 
         ``h [stack, batch, inputs]`` are the inputs of layer ``number`` and ``e [stack, batch, outputs]`` is the
-        gradient of the loss by its sums.
+        gradient of the loss by its pre-activations.
         """
         weight, bias = self._parameters[number]
         if self._adam:
