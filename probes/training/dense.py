@@ -65,7 +65,7 @@ class DenseStack(Stack):
         return losses
 
     def _layer(self, number: int, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return the outputs h of a layer and its pre-activations z, or None for z where the derivative needs only h."""
+        """Return the outputs h of a layer and its pre-activations z, or None where the derivative needs only h."""
         weight, bias = self.parameters[number]
         x = x[: len(weight)]
         out = x.new_empty(len(weight), x.shape[1], weight.shape[2])
