@@ -1,4 +1,4 @@
-"""Figures by matplotlib: each function takes tables and an ``Axes``, and returns it."""
+"""Figures drawn by matplotlib. Each function takes tables and, if wanted, an ``Axes``, and returns the ``Axes``."""
 
 from sweep.plots.difference import boundaries
 from sweep.plots.gallery import reconstructions

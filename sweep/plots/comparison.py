@@ -1,4 +1,4 @@
-"""Prediction against training over all axes of a sweep: the figure of `sweep compare`, and one of `sweep plot`."""
+"""Figures of prediction against training: the one of `sweep compare`, and the kind ``truth`` of `sweep plot`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,15 +21,16 @@ from sweep.spec.parts import Network, Space
 if TYPE_CHECKING:
     from sweep.analysis.compare import Comparison
 
-Surfaces = Mapping[str, Callable[[dict[str, np.ndarray]], np.ndarray]]  # accuracy, truth and prediction, of places
-_WIDTH = 7.2
+# By the names accuracy, truth and prediction: functions that give the value at each place.
+Surfaces = Mapping[str, Callable[[dict[str, np.ndarray]], np.ndarray]]
+_WIDTH = 7.2  # inches
 
 
 def comparison_figure(comparison: "Comparison") -> Figure:
-    """Draw truth as colour, prediction as contour, theory as line, over the axes of the sweep that was trained.
+    """Draw accuracy as colour, both boundaries and theory as lines, over the free axes of the trained sweep.
 
-    Planes of (sigma_w, sigma_b) at a few depths; of (sigma_w^2, depth), as in the paper, where sigma_b is fixed; points
-    where only one axis is free.
+    Where sigma_w and sigma_b are free, the figure has a plane of them for each of a few depths. Where sigma_b is fixed,
+    it has one plane of (sigma_w^2, depth), as in the paper. Where one axis alone is free, it shows the points along it.
     """
     spec, points = comparison.spec, comparison.points
     free = set(spec.free_axes)
@@ -55,12 +56,12 @@ def comparison_figure(comparison: "Comparison") -> Figure:
 
 
 def few_depths(spec: Space) -> list[int]:
-    """Return up to four depths of a sweep, evenly on a log scale."""
+    """Return up to four depths of a sweep, spaced evenly on a logarithmic scale."""
     return [int(d) for d in np.unique(np.geomspace(*spec.depth, 4).round())]
 
 
 def xi_c_over(spec: Network, sigma_w: np.ndarray, sigma_b: float) -> pd.Series:
-    """Return mean field's depth scale at each sigma_w; NaN where the architecture has no theory."""
+    """Return mean field's depth scale xi_c (in layers) at each sigma_w; NaN where the architecture has no theory."""
     known = applies_to(spec.architecture)
     return pd.Series([mean_field(w, sigma_b, spec.activation).xi_c if known else np.nan for w in sigma_w])
 
@@ -68,19 +69,20 @@ def xi_c_over(spec: Network, sigma_w: np.ndarray, sigma_b: float) -> pd.Series:
 def truth_planes(
     spec: Space, trained: pd.DataFrame, surfaces: Surfaces, depths: Sequence[int], width: float
 ) -> tuple[Figure, list[Axes]]:
-    """Draw `truth` over (sigma_w, sigma_b) at each of the depths, with the trained points that are nearest to it.
+    """Draw `truth` over (sigma_w, sigma_b), with a panel for each depth; return the figure and its panels.
 
-    Of one depth alone, those that are within a quarter of it.
+    Each trained point is drawn in the panel of the depth that is nearest to it on a logarithmic scale. If there is only
+    one depth, points that differ from it by more than a factor of 1.25 are left out.
     """
     several = len(depths) > 1
-    lines, columns = (-(-len(depths) // 2), 2) if several else (1, 1)
-    figure = Figure(figsize=(width, (0.85 if lines > 1 else 0.7) * width), layout="constrained")
-    grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
+    row_count, column_count = (-(-len(depths) // 2), 2) if several else (1, 1)
+    figure = Figure(figsize=(width, (0.85 if row_count > 1 else 0.7) * width), layout="constrained")
+    grid = figure.subplots(row_count, column_count, squeeze=False, sharex=True, sharey=True)
     panels = list(grid.flat)[: len(depths)]
     for ax in grid.flat[len(depths) :]:
         ax.axis("off")
-    away = np.abs(np.log(trained["depth"].to_numpy()[:, None] / np.array(depths, dtype=float)))
-    nearest = np.where(several | (away.min(1) < np.log(1.25)), away.argmin(1), -1)
+    log_ratio = np.abs(np.log(trained["depth"].to_numpy()[:, None] / np.array(depths, dtype=float)))
+    nearest = np.where(several | (log_ratio.min(1) < np.log(1.25)), log_ratio.argmin(1), -1)
     for i, (ax, depth) in enumerate(zip(panels, depths, strict=True)):
         surface = _evaluated(regular_grid(spec, "sigma_w", "sigma_b", depth=float(depth)), surfaces)
         truth(trained[nearest == i], surface, bar=not several, ax=ax)
@@ -95,7 +97,7 @@ def truth_planes(
 def truth_over_depth(
     spec: Space, trained: pd.DataFrame, surfaces: Surfaces, x: str, width: float
 ) -> tuple[Figure, list[Axes]]:
-    """Draw `truth` over the depth and ``sigma_w``, or its ``variance``."""
+    """Draw `truth` over ``x`` (``sigma_w``, or its square, ``variance``) and depth; return the figure and its panel."""
     figure = Figure(figsize=(width, 0.7 * width), layout="constrained")
     ax = figure.add_subplot()
     frames = _evaluated(regular_grid(spec, "sigma_w", "depth"), surfaces), trained
@@ -105,13 +107,13 @@ def truth_over_depth(
 
 
 def _evaluated(grid: pd.DataFrame, surfaces: Surfaces) -> pd.DataFrame:
-    """Return the grid with a column for each surface."""
+    """Return the grid with a further column for each surface: its values at the places of the grid."""
     places = {a: grid[a].to_numpy(float) for a in AXES}
     return grid.assign(**{name: surface(places) for name, surface in surfaces.items()})
 
 
 def _comparison_title(comparison: "Comparison") -> str:
-    """Return what was trained, and how well it was predicted."""
+    """Return a title that says what was trained and how well it was predicted."""
     spec = comparison.spec
     fixed = [f"{a} = {getattr(spec, a)[0]:g}" for a in AXES if a not in spec.free_axes]
     parts = [without_mathtext(Path(spec.dataset).name), spec.architecture, spec.activation, *fixed]
@@ -122,7 +124,7 @@ def _comparison_title(comparison: "Comparison") -> str:
 
 
 def _comparison_line(comparison: "Comparison") -> Figure:
-    """Draw accuracy and score of every point along the only free axis."""
+    """Draw the accuracy and the score of every point along the only free axis, one above the other."""
     figure = Figure(figsize=(7.4, 5.6), layout="constrained")
     (axis,) = comparison.spec.free_axes
     above, below = figure.subplots(2, 1, sharex=True)

@@ -21,15 +21,28 @@ PICTURE = "phase_diagram.png"
 
 
 def save_phase_diagram(results: Results, output: str | Path | None = None) -> Path:
-    """Write the phase diagram of a sweep into a file; return its path (see `Picture`)."""
+    """Write the phase diagram of a sweep to a file and return its path: by default in the sweep, see `Picture`."""
     return Picture(results, PICTURE, output).save(phase_diagram(results))
 
 
 def phase_diagram(results: Results, *, title: bool = True, depth: int | None = None, width: float = 8.6) -> Figure:
-    """Draw what a sweep found, over the two free axes that say most (one, if only one is free).
+    """Draw the results of a sweep over its first two free axes, or along the only one.
 
-    Colour: the horizon, or the margin where the statistic is no horizon. Lines: the boundary for a few depths (or for
-    ``depth``) with 90 % intervals, the critical line, mean field's critical line. Marks: the measured points.
+    Over (sigma_w, sigma_b), colour shows the horizon, or the margin if the statistic is not a horizon. Lines show the
+    boundary at a few depths, or at ``depth``, with its 90 % interval, the critical line and mean field's critical line.
+    Marks show the measured points. Figures over other axes are simpler. If no axis is free, the profiles of the
+    replicas are drawn.
+
+    Parameters
+    ----------
+    results:
+        Those of the sweep.
+    title:
+        Whether the figure has a title that says what was measured.
+    depth:
+        The only depth to draw the boundary at. It is used over (sigma_w, sigma_b) only.
+    width:
+        In inches.
     """
     figure = Figure(figsize=(width, 0.6 * width), layout="constrained")
     axes = figure.add_subplot()
@@ -44,15 +57,15 @@ def phase_diagram(results: Results, *, title: bool = True, depth: int | None = N
     else:
         _draw_replicas(axes, results)
     if len(free) and not phase.enough:
-        said = "too few points for a boundary"
-        axes.text(0.5, 0.98, said, transform=axes.transAxes, ha="center", va="top", style="italic")
+        note = "too few points for a boundary"
+        axes.text(0.5, 0.98, note, transform=axes.transAxes, ha="center", va="top", style="italic")
     if title:
         axes.set_title(_title(results), fontsize=10, loc="left")
     return figure
 
 
 def _title(results: Results) -> str:
-    """Return what was measured, by what, and how much of it."""
+    """Return a title that says what was measured, by which statistic, and how many points there are."""
     spec = results.spec
     failed = int((results.points["status"] == "failed").sum())
     name = without_mathtext(Path(spec.dataset).name)
@@ -67,7 +80,7 @@ def _title(results: Results) -> str:
 
 
 def _draw_plane(axes: Axes, results: Results, depth: int | None) -> None:
-    """Draw the plane of the first two free axes."""
+    """Draw the plane of the first two free axes, or only its points if they are too few for a boundary."""
     spec, points = results.spec, results.points
     x, y = spec.free_axes[:2]
     if not results.phase.enough:
@@ -82,7 +95,7 @@ def _draw_plane(axes: Axes, results: Results, depth: int | None) -> None:
 
 
 def _margin_surface(results: Results, depth: int) -> pd.DataFrame:
-    """Return the margin over (sigma_w, sigma_b) at a depth, and the horizon where that is what it is made of."""
+    """Return the margin at a depth on a grid over (sigma_w, sigma_b), and the horizon if the margin is made of one."""
     spec = results.spec
     surface = regular_grid(spec, "sigma_w", "sigma_b", depth=float(depth))
     surface["margin"] = results.phase.mean(surface["sigma_w"].to_numpy(), surface["sigma_b"].to_numpy(), float(depth))
@@ -93,7 +106,7 @@ def _margin_surface(results: Results, depth: int) -> pd.DataFrame:
 
 
 def _draw_over_depth(axes: Axes, results: Results, x: str, y: str) -> None:
-    """Draw a plane with the depth as its second axis: the margin, its zero line, the critical lines."""
+    """Draw a plane whose second axis is the depth: the margin, its zero line and, over sigma_w, the critical lines."""
     phase, spec = results.phase, results.spec
     grid = regular_grid(spec, x, y)
     gx, gy = (grid[a].to_numpy().reshape(STEPS, STEPS) for a in (x, y))
@@ -113,7 +126,7 @@ def _draw_over_depth(axes: Axes, results: Results, x: str, y: str) -> None:
 
 
 def _draw_line(axes: Axes, measured: pd.DataFrame, phase: PhaseModel, x: str) -> None:
-    """Draw the margin along the only free axis."""
+    """Draw the margin along the only free axis: the measured points, and the model with its 90 % interval."""
     spec = phase.spec
     axes.axhline(0, color="0.5", lw=0.8)
     if phase.enough:
@@ -134,18 +147,18 @@ def _draw_line(axes: Axes, measured: pd.DataFrame, phase: PhaseModel, x: str) ->
 
 
 def draw_theory(axes: Axes, spec: Experiment) -> None:
-    """Draw mean field's critical sigma_w at the one sigma_b of a sweep, if it has a theory."""
+    """Draw mean field's critical sigma_w at the smallest sigma_b of a sweep, if its architecture has a theory."""
     (critical,) = theory_line(spec, np.array(spec.sigma_b[:1]))
     if np.isfinite(critical):
         axes.axvline(critical, color=RED, ls=DASHED, label=r"mean field, $\chi_1 = 1$")
 
 
 def _draw_replicas(axes: Axes, results: Results) -> None:
-    """Draw the profiles of the replicas of the only place, where no axis is free."""
+    """Draw the profiles of the replicas of a sweep whose axes are all fixed."""
     profiles = results.profiles
     for name, style in (("direct_retained", "-"), ("cascade_retained", "--")):
         for i, (_, rows) in enumerate(profiles.groupby("seed")):
-            rows = rows[rows[name].notna()]  # layers that were decoded
+            rows = rows[rows[name].notna()]  # only some layers are decoded
             if len(rows):
                 colour, label = COLOURS(0.1 if style == "-" else 0.6), name if i == 0 else None
                 axes.plot(rows["layer"], rows[name], style, color=colour, lw=1.5, label=label)

@@ -1,4 +1,4 @@
-"""Two sweeps' boundaries over each other: the figure of `sweep diff`."""
+"""Figure of the boundaries of two sweeps: the one of `sweep diff`."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -15,9 +15,18 @@ if TYPE_CHECKING:
 
 
 def boundaries(one: pd.DataFrame, other: pd.DataFrame, names: Sequence[str], *, ax: Axes | None = None) -> Axes:
-    """Draw two ``boundary`` tables of one depth each over each other, with their 90 % intervals.
+    """Draw the boundaries of two sweeps at one depth over each other, with their 90 % intervals.
 
-    Of sweeps at one sigma_b, each boundary is a bar along sigma_w.
+    If both sweeps have a single sigma_b, the ends of the trainable bands are drawn as points with error bars.
+
+    Parameters
+    ----------
+    one, other:
+        Tables ``boundary`` of the sweeps, at one depth each.
+    names:
+        The two names of the sweeps in the legend.
+    ax:
+        The axes to draw on; by default, those of a new figure.
     """
     ax = axes_or_new(ax)
     flat = all(t["sigma_b"].nunique() <= 1 for t in (one, other))
@@ -43,7 +52,7 @@ def boundaries(one: pd.DataFrame, other: pd.DataFrame, names: Sequence[str], *, 
 
 
 def difference_figure(one: Results, other: Results, difference: "Difference") -> Figure:
-    """Draw both boundaries, a panel for each depth that was compared."""
+    """Draw the boundaries of two sweeps, with a panel for each depth that was compared."""
     depths = sorted(int(d) for d in difference.places["depth"].unique()) or one.phase.depths[-1:]
     short = [name.rstrip("/").rpartition("/")[2] for name in difference.names]
     names = short if short[0] != short[1] else difference.names

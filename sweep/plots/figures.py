@@ -1,6 +1,6 @@
-"""The figures of `sweep plot`, each from the results of a sweep.
+"""The figures of `sweep plot`, each drawn from the results of a sweep.
 
-Every function takes the results, the sigma_b and the depth asked for (None: its own choice), and a width in inches.
+Every function takes the results, the sigma_b and the depth to draw at (None: its own choice) and a width in inches.
 """
 
 from typing import Any
@@ -22,39 +22,39 @@ from sweep.plots.style import legend
 from sweep.results.results import Results
 from sweep.spec.options import AXES
 
-_LINES = 24  # profiles drawn at most
+_MAX_PROFILES = 24
 
 
-def _need(there: Any, results: Results, kind: str, what: str) -> None:
-    """Refuse to draw a kind of figure without what it needs."""
-    if not there:
+def _require(present: Any, results: Results, kind: str, what: str) -> None:
+    """Refuse to draw a kind of figure if the results do not hold what it needs."""
+    if not present:
         raise SpecError(f"`kind` {kind} needs {what}, which {results.files.location!r} does not hold")
 
 
-def _one(width: float, ratio: float = 0.7) -> tuple[Figure, Any]:
-    """Return a figure of one panel."""
+def _single_panel(width: float, ratio: float = 0.7) -> tuple[Figure, Any]:
+    """Return a figure with one panel, and the panel."""
     figure = Figure(figsize=(width, ratio * width), layout="constrained")
     return figure, figure.add_subplot()
 
 
-def _middle(results: Results, sigma_b: float | None, depth: int | None) -> tuple[float, int]:
-    """Return the place that was asked for, else the middle of the range."""
+def _chosen_place(results: Results, sigma_b: float | None, depth: int | None) -> tuple[float, int]:
+    """Return sigma_b and depth as given; for one that is None, the middle of its range (of depth, on a log scale)."""
     (b, b_end), (low, high) = results.spec.sigma_b, results.spec.depth
     return (b + b_end) / 2 if sigma_b is None else sigma_b, round((low * high) ** 0.5) if depth is None else depth
 
 
 def phase_figure(results: Results, sigma_b: float | None, depth: int | None, width: float) -> Figure:
-    """Draw the phase diagram, for a publication."""
-    _need((results.points["status"] != "failed").any(), results, "phase", "measured points")
+    """Draw the phase diagram without a title."""
+    _require((results.points["status"] != "failed").any(), results, "phase", "measured points")
     return phase_diagram(results, title=False, depth=depth, width=width)
 
 
 def depth_figure(results: Results, sigma_b: float | None, depth: int | None, width: float) -> Figure:
-    """Draw horizons against depth, and how the trainable band narrows."""
+    """Draw the horizons against depth and, if the depth varies, how the trainable band narrows with it."""
     points = results.points
     wanted = dict.fromkeys([str(results.spec.statistic), *HORIZONS])
     names = [n for n in wanted if n in HORIZONS and points[n].notna().any()]
-    _need(names, results, "depth", "measured horizons")
+    _require(names, results, "depth", "measured horizons")
     figure = Figure(figsize=(width, 0.45 * width), layout="constrained")
     has_band = len(results.boundary) > 0 and results.spec.depth[0] < results.spec.depth[1]
     axes = figure.subplots(1, 2 if has_band else 1, squeeze=False)[0]
@@ -70,76 +70,79 @@ def depth_figure(results: Results, sigma_b: float | None, depth: int | None, wid
 
 
 def profiles_figure(results: Results, sigma_b: float | None, depth: int | None, width: float) -> Figure:
-    """Draw retained information after each layer, of some networks."""
+    """Draw the retained information after each layer, for some of the networks."""
     points = results.points[results.points["status"] == "ok"]
     value = next((n for n in ("direct_retained", "cascade_retained") if points[n].notna().any()), None)
     if str(results.spec.statistic).startswith("cascade") and points["cascade_retained"].notna().any():
         value = "cascade_retained"
-    _need(value, results, "profiles", "measured profiles")
-    rows = results.profiles_at(points=_near(results, points, sigma_b, depth), columns=[str(value)])
-    figure, ax = _one(width)
-    plots.profiles(rows, value=str(value), threshold=_lost(results, str(value)), ax=ax)
+    _require(value, results, "profiles", "measured profiles")
+    rows = results.profiles_at(points=_some_points_near(results, points, sigma_b, depth), columns=[str(value)])
+    figure, ax = _single_panel(width)
+    plots.profiles(rows, value=str(value), threshold=_horizon_threshold(results, str(value)), ax=ax)
     ax.legend(loc="upper right")
     return figure
 
 
-def _lost(results: Results, value: str) -> float:
-    """Return the threshold of the horizon of a profile: what its lines fall below."""
+def _horizon_threshold(results: Results, value: str) -> float:
+    """Return the threshold of retained information that defines the horizon of a profile."""
     return results.spec.threshold_of(value.replace("retained", "horizon"))
 
 
-def _near(results: Results, points: pd.DataFrame, sigma_b: float | None, depth: int | None) -> pd.DataFrame:
-    """Return a few points, evenly over sigma_w, of those nearest to what was asked for, or of the deeper half."""
+def _some_points_near(results: Results, points: pd.DataFrame, sigma_b: float | None, depth: int | None) -> pd.DataFrame:
+    """Return a few points, spread evenly in order of sigma_w, near the given sigma_b and depth.
+
+    If neither is given, they are chosen from the deeper half of the points.
+    """
     spec = results.spec
     if sigma_b is None and depth is None:
         points = points[points["depth"] >= points["depth"].median()]
-    away = pd.Series(0.0, index=points.index)
+    distance = pd.Series(0.0, index=points.index)
     if sigma_b is not None:
-        away += (points["sigma_b"] - sigma_b).abs() / ((spec.sigma_b[1] - spec.sigma_b[0]) or 1)
+        distance += (points["sigma_b"] - sigma_b).abs() / ((spec.sigma_b[1] - spec.sigma_b[0]) or 1)
     if depth is not None:
-        away += np.log(points["depth"] / depth).abs() / (np.log(spec.depth[1] / spec.depth[0]) or 1)
-    near = points.loc[away.nsmallest(max(_LINES, len(points) // 10)).index] if away.any() else points
+        distance += np.log(points["depth"] / depth).abs() / (np.log(spec.depth[1] / spec.depth[0]) or 1)
+    near = points.loc[distance.nsmallest(max(_MAX_PROFILES, len(points) // 10)).index] if distance.any() else points
     near = near.sort_values("sigma_w")
-    at = np.unique(np.linspace(0, len(near) - 1, min(_LINES, len(near))).round().astype(int))
+    at = np.unique(np.linspace(0, len(near) - 1, min(_MAX_PROFILES, len(near))).round().astype(int))
     return near.iloc[at]
 
 
 def reconstructions_figure(results: Results, sigma_b: float | None, depth: int | None, width: float) -> Figure:
-    """Draw an image as three networks pass it on, measured anew."""
+    """Draw a test image as reconstructed from the layers of three networks, which are drawn and measured again."""
     from sweep.measuring.reconstruct import reconstructions
 
-    found = reconstructions(results, *_middle(results, sigma_b, depth))
+    tiles = reconstructions(results, *_chosen_place(results, sigma_b, depth))
     rows = [
         rf"$\sigma_w$ = {r['sigma_w']:.2f}" + "\n" + rf"$\sigma_b$ = {r['sigma_b']:.2f}" + "\n" + f"depth {r['depth']}"
-        for r in found.points.to_dict("records")
+        for r in tiles.points.to_dict("records")
     ]
-    height, wide = found.images.shape[2:4]
-    figure, ax = _one(width, 0.08 + 0.85 * len(rows) / len(found.columns) * height / wide)
-    plots.reconstructions(found.images, rows, found.columns, ax=ax)
+    image_height, image_width = tiles.images.shape[2:4]
+    figure, ax = _single_panel(width, 0.08 + 0.85 * len(rows) / len(tiles.columns) * image_height / image_width)
+    plots.reconstructions(tiles.images, rows, tiles.columns, ax=ax)
     ax.set_xlabel("layer that the image is reconstructed from")
     return figure
 
 
 def _trained(results: Results, kind: str) -> pd.DataFrame:
-    """Return the trained rows, of which there must be some of both outcomes."""
+    """Return the rows of trained networks; refuse results with too few of them, or with a single outcome."""
     trained = results.points[results.points["trainable"].notna()]
-    _need(len(trained) >= MIN_POINTS, results, kind, f"{MIN_POINTS} trained points (see --train)")
-    _need(trained["trainable"].nunique() == 2, results, kind, "trained networks of both outcomes")
+    _require(len(trained) >= MIN_POINTS, results, kind, f"{MIN_POINTS} trained points (see --train)")
+    _require(trained["trainable"].nunique() == 2, results, kind, "trained networks of both outcomes")
     return trained
 
 
 def truth_figure(results: Results, sigma_b: float | None, depth: int | None, width: float) -> Figure:
-    """Draw accuracy after training, with the boundary as predicted and as trained."""
+    """Draw the accuracy after training, with the predicted boundary and the trained one."""
     spec, trained = results.spec, _trained(results, "truth")
     free = set(spec.free_axes)
-    _need("sigma_w" in free and len(free) > 1, results, "truth", "two free axes, one of them sigma_w")
+    _require("sigma_w" in free and len(free) > 1, results, "truth", "two free axes, one of them sigma_w")
     values = score(str(spec.statistic), trained, spec)
-    use = np.isfinite(values)
-    _need(use.any(), results, "truth", f"points with a {spec.statistic}")
+    scored = np.isfinite(values)
+    _require(scored.any(), results, "truth", f"points with a {spec.statistic}")
     surfaces = {
         "accuracy": Surface(spec, trained, trained["accuracy"].to_numpy(float)),
         "truth": truth_surface(spec, results.points),
-        "prediction": Surface(spec, trained[use], values[use]),
+        "prediction": Surface(spec, trained[scored], values[scored]),
     }
     if "sigma_b" in free:
         figure, panels = truth_planes(spec, trained, surfaces, [depth] if depth else few_depths(spec), width)
@@ -150,31 +153,31 @@ def truth_figure(results: Results, sigma_b: float | None, depth: int | None, wid
 
 
 def history_figure(results: Results, sigma_b: float | None, depth: int | None, width: float) -> Figure:
-    """Draw how the boundary's expected error fell."""
-    _need(len(results.history), results, "history", "points enough for a boundary")
-    figure, ax = _one(width)
+    """Draw how the expected error of the boundary fell with the number of points."""
+    _require(len(results.history), results, "history", "enough points for a boundary")
+    figure, ax = _single_panel(width)
     plots.history(results.history, ax=ax)
     return figure
 
 
 def roc_figure(results: Results, sigma_b: float | None, depth: int | None, width: float) -> Figure:
-    """Draw how well each statistic tells trained networks from the others."""
+    """Draw the ROC curve of each statistic: how well it tells trained networks from the others."""
     trained = _trained(results, "roc")
-    found = {n: score(n, trained, results.spec) for n in STATISTICS}
-    scores = pd.DataFrame({n: s for n, s in found.items() if np.isfinite(s).all()})
-    _need(len(scores.columns), results, "roc", "trained points that were probed")
-    figure, ax = _one(width, 0.95)
+    by_name = {n: score(n, trained, results.spec) for n in STATISTICS}
+    scores = pd.DataFrame({n: s for n, s in by_name.items() if np.isfinite(s).all()})
+    _require(len(scores.columns), results, "roc", "trained points that were probed")
+    figure, ax = _single_panel(width, 0.95)
     plots.roc(scores, trained["trainable"].to_numpy(bool), ax=ax)
     ax.legend(loc="lower right")
     return figure
 
 
 def paper_figure(results: Results, sigma_b: float | None, depth: int | None, width: float) -> Figure:
-    """Draw the sweep over (sigma_w^2, depth) at one sigma_b."""
+    """Draw accuracy, or else the margin, over (sigma_w^2, depth) at one sigma_b, as in the paper."""
     spec, phase = results.spec, results.phase
-    _need({"sigma_w", "depth"} <= set(spec.free_axes), results, "paper", "free axes sigma_w and depth")
-    _need(phase.enough, results, "paper", "points enough for a boundary")
-    b, _ = _middle(results, sigma_b, None)
+    _require({"sigma_w", "depth"} <= set(spec.free_axes), results, "paper", "free axes sigma_w and depth")
+    _require(phase.enough, results, "paper", "enough points for a boundary")
+    b, _ = _chosen_place(results, sigma_b, None)
     surface = regular_grid(spec, "sigma_w", "depth", sigma_b=b)
     places = {a: surface[a].to_numpy() for a in AXES}
     trained = results.points[results.points["accuracy"].notna()]
@@ -184,14 +187,14 @@ def paper_figure(results: Results, sigma_b: float | None, depth: int | None, wid
         surface["margin"] = phase.mean(**places)
     points = results.points if "margin" in surface else trained
     fixed = spec.sigma_b[0] == spec.sigma_b[1]
-    figure, ax = _one(width, 0.78)
-    plots.paper(surface, _horizon(results, b), points if fixed else None, ax=ax)
+    figure, ax = _single_panel(width, 0.78)
+    plots.paper(surface, _trainable_depths(results, b), points if fixed else None, ax=ax)
     legend(figure, ax)
     return figure
 
 
-def _horizon(results: Results, sigma_b: float) -> pd.DataFrame:
-    """Return the depth up to which networks are predicted trainable, for every sigma_w, within the sweep's."""
+def _trainable_depths(results: Results, sigma_b: float) -> pd.DataFrame:
+    """Return a table of the depth up to which networks are predicted trainable (90 % interval) and xi_c, by sigma_w."""
     spec, phase = results.spec, results.phase
     w = np.linspace(*spec.sigma_w, STEPS)
     depths = np.geomspace(*spec.depth, 61)
@@ -200,12 +203,15 @@ def _horizon(results: Results, sigma_b: float) -> pd.DataFrame:
     lines = {"sigma_w": w}
     for name, shift in (("lower", -NORMAL_90), ("depth", 0.0), ("upper", NORMAL_90)):
         margin = (mean + shift * deviation).reshape(len(w), len(depths))
-        lines[name] = np.array([_last(depths, m) for m in margin])
+        lines[name] = np.array([_first_fall(depths, m) for m in margin])
     return pd.DataFrame({**lines, "xi_c": xi_c_over(spec, w, sigma_b)})
 
 
-def _last(depths: np.ndarray, margin: np.ndarray) -> float:
-    """Return the depth where a margin first falls below zero; an end of the range if it does everywhere or nowhere."""
+def _first_fall(depths: np.ndarray, margin: np.ndarray) -> float:
+    """Return the depth where a margin first falls below zero, interpolated on a logarithmic scale.
+
+    It is the smallest depth if the margin is negative there, and the largest one if it is negative nowhere.
+    """
     below = np.flatnonzero(margin < 0)
     if not len(below):
         return float(depths[-1])

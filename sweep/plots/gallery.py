@@ -1,4 +1,4 @@
-"""Images that networks reconstruct."""
+"""Figures of the images that networks reconstruct."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -14,16 +14,26 @@ if TYPE_CHECKING:
 
 
 def stretched(tiles: np.ndarray, axes: int) -> np.ndarray:
-    """Return images ``[..., height, width(, 3)]`` behind so many axes, each stretched over its own range to 0..1."""
+    """Return images ``[..., height, width(, 3)]``, each stretched from its own range to 0..1.
+
+    ``axes`` is the number of leading axes, those that count the images.
+    """
     inner = tuple(range(axes, tiles.ndim))
     low, high = tiles.min(inner, keepdims=True), tiles.max(inner, keepdims=True)
     return np.asarray((tiles - low) / np.where(high > low, high - low, 1))
 
 
 def reconstructions(tiles: np.ndarray, rows: Sequence[str], columns: Sequence[str], *, ax: Axes | None = None) -> Axes:
-    """Draw images in rows and columns: ``[rows, columns, height, width]`` or ``[..., height, width, 3]``.
+    """Draw images in rows and columns, each stretched from its own range to black and white.
 
-    Each is stretched over its own range: reconstructions are read for their shapes.
+    Parameters
+    ----------
+    tiles:
+        The images, ``[rows, columns, height, width]``, or ``[rows, columns, height, width, 3]`` in colour.
+    rows, columns:
+        The labels of the rows and columns.
+    ax:
+        The axes to draw on; by default, those of a new figure.
     """
     ax = axes_or_new(ax)
     scaled = stretched(tiles, 2)
@@ -44,14 +54,14 @@ def reconstructions(tiles: np.ndarray, rows: Sequence[str], columns: Sequence[st
 
 
 def gallery_figure(gallery: "Gallery", dataset: str) -> Figure:
-    """Draw reconstructions layer by layer and the favourites of the classes, before and after training."""
-    p, count = gallery.point, len(gallery.originals)
+    """Draw the reconstructions from each layer and the favourite image of each class, before and after training."""
+    point, count = gallery.point, len(gallery.originals)
     states = [("as drawn", gallery.before), (f"trained: accuracy {gallery.curve.accuracy.max():.2f}", gallery.after)]
     columns = max(len(gallery.layers) + 1, 0 if gallery.before is None else len(gallery.before.favourites) + 1)
     figure = Figure(figsize=(0.85 * columns + 0.4, 0.92 * 2 * (count + 1) + 1.6), layout="constrained")
     figure.suptitle(
-        rf"{without_mathtext(dataset)}: $\sigma_w$ = {p.sigma_w:g}, "
-        rf"$\sigma_b$ = {p.sigma_b:g}, {p.depth} layers, seed {p.seed}",
+        rf"{without_mathtext(dataset)}: $\sigma_w$ = {point.sigma_w:g}, "
+        rf"$\sigma_b$ = {point.sigma_b:g}, {point.depth} layers, seed {point.seed}",
         fontsize=10,
     )
     parts = figure.subfigures(2, 1, squeeze=False, hspace=0.04)[:, 0]
@@ -68,7 +78,7 @@ def gallery_figure(gallery: "Gallery", dataset: str) -> Figure:
 
 
 def _draw_state(cells: np.ndarray, gallery: "Gallery", state: "State") -> None:
-    """Draw a row for each image, and one of the favourites."""
+    """Draw a row of reconstructions for each image, and a row with the favourite image of each class."""
     for row, original in enumerate(gallery.originals):
         for column, image in enumerate([original, *state.reconstructions[:, row]]):
             _draw_image(cells[row, column], image, gallery.shape)
@@ -82,7 +92,7 @@ def _draw_state(cells: np.ndarray, gallery: "Gallery", state: "State") -> None:
 
 
 def _draw_image(axes: Axes, flat: np.ndarray, shape: tuple[int, ...]) -> None:
-    """Draw one image, stretched over its own range: reconstructions are read for their shapes."""
+    """Draw one image, stretched from its own range to black and white, since what counts is its shape."""
     from probes.pictures import as_shown
 
     image = stretched(as_shown(flat, shape), 0)

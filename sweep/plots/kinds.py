@@ -1,4 +1,4 @@
-"""The figures of `sweep plot` by name: what draws them, and the options that say something in them."""
+"""The kinds of figures of `sweep plot`: by name, the function that draws each and the options that it takes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ from sweep.spec.options import FIGURES
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of figure.
+    """A kind of figure.
 
     Attributes
     ----------
     draw:
-        Makes it, see `sweep.plots.figures`.
+        The function that draws it, see `sweep.plots.figures`.
     options:
-        Those of sigma_b and depth that say something in it.
+        Those of ``sigma_b`` and ``depth`` that it can be drawn at.
     width:
-        In inches, unless another is asked for.
+        In inches, unless the user asks for another.
     """
 
     draw: Callable[[Results, float | None, int | None, float], Figure]
@@ -44,18 +44,30 @@ KINDS = {
     "roc": Kind(figures.roc_figure),
     "paper": Kind(figures.paper_figure, ("sigma_b",)),
 }
-assert tuple(KINDS) == FIGURES  # which the command line knows without matplotlib
+assert tuple(KINDS) == FIGURES  # the command line takes them from there, to load no matplotlib
 
 
 def figure(
     results: Results, kind: str, *, sigma_b: float | None = None, depth: int | None = None, width: float | None = None
 ) -> Figure:
-    """Return one of `KINDS`, so many inches wide, at a sigma_b or depth where that says something.
+    """Draw a figure of a sweep.
+
+    Parameters
+    ----------
+    results:
+        Those of the sweep.
+    kind:
+        One of `KINDS`.
+    sigma_b, depth:
+        What to draw it at, within the ranges of the sweep and for the kinds that take it; None: the kind's own choice.
+    width:
+        In inches; by default, that of the kind.
 
     Raises
     ------
     SpecError
-        The sweep has nothing to show in it, or not there.
+        The kind does not take ``sigma_b`` or ``depth``, they are out of range, or the results do not hold what the
+        figure needs.
     """
     for name, value in (("sigma_b", sigma_b), ("depth", depth)):
         low, high = getattr(results.spec, name)
@@ -76,14 +88,23 @@ def save_figure(
     style_file: str | None = None,
     width: float | None = None,
 ) -> Path:
-    """Write a figure into a file; return its path (see `Picture`).
+    """Draw a figure of a sweep, write it to a file and return the file's path.
+
+    Parameters
+    ----------
+    results, kind, sigma_b, depth, width:
+        See `figure`.
+    output:
+        The file; by default, one in the sweep that is named after the kind (see `Picture`).
+    style_file:
+        A file with a matplotlib style, or the name of a style.
 
     Raises
     ------
     SpecError
-        A file that cannot be written, a style that cannot be read, nothing to draw.
+        The file cannot be written, the style cannot be read, or the figure cannot be drawn (see `figure`).
     StoreError
-        The URI cannot be written.
+        The sweep is at a URI, which cannot be written to.
     """
     with styled(style_file):
         name = PICTURE if kind == "phase" else f"{kind}.png"

@@ -1,4 +1,4 @@
-"""What several figures draw: values as colour, measured points."""
+"""What several figures have in common: values as colour, and measured points as marks."""
 
 import numpy as np
 import pandas as pd
@@ -12,29 +12,30 @@ from sweep.plots.style import RED
 def draw_surface(
     axes: Axes, x: np.ndarray, y: np.ndarray, z: np.ndarray, norm: Normalize, label: str, bar: bool = True
 ) -> None:
-    """Draw values on a regular grid as colour, by default with a bar that says what they mean."""
+    """Draw values on a regular grid as colour and, unless ``bar`` is false, a colour bar with ``label``."""
     mesh = axes.pcolormesh(x, y, z, cmap=rcParams["image.cmap"], norm=norm, shading="gouraud", rasterized=True)
     if not bar:
         return
-    drawn = axes.figure.colorbar(mesh, ax=axes, label=label)
+    colour_bar = axes.figure.colorbar(mesh, ax=axes, label=label)
     if isinstance(norm, LogNorm):  # plain numbers: nobody reads 3 x 10^1 layers
         low, high = mesh.get_clim()
         ticks = [m * 10.0**e for e in range(-1, 6) for m in (1, 2, 3, 5) if low <= m * 10.0**e <= high]
-        drawn.set_ticks(ticks, labels=[f"{t:g}" for t in ticks])
-        drawn.ax.minorticks_off()
+        colour_bar.set_ticks(ticks, labels=[f"{t:g}" for t in ticks])
+        colour_bar.ax.minorticks_off()
 
 
 def draw_points(axes: Axes, points: pd.DataFrame, x: str, y: str, truth: bool = False) -> None:
-    """Draw measured points: white where predicted trainable at their own depth, black where not; failed ones crossed.
+    """Draw measured points: white if predicted trainable at their own depth, else black. Failed ones are crosses.
 
-    With ``truth``, by what training gave. Of more than a thousand, a thousand are drawn.
+    With ``truth``, colour says whether the network was trained successfully, and points without training are left out.
+    If there are more than a thousand points, a thousand of them are drawn.
     """
     failed = points[points["status"] == "failed"]
     measured = points[points["trainable"].notna() if truth else points["status"] != "failed"]
     good = measured["trainable"].astype(bool) if truth else measured["margin"] >= 0
-    shown = at_most(measured)
-    few = "" if len(shown) == len(measured) else f" ({len(shown):,} of {len(measured):,} shown)"
-    yes, no = ("trained" + few, "not trained") if truth else ("trainable at its own depth" + few, "not trainable")
+    shown = subsample(measured)
+    note = "" if len(shown) == len(measured) else f" ({len(shown):,} of {len(measured):,} shown)"
+    yes, no = ("trained" + note, "not trained") if truth else ("trainable at its own depth" + note, "not trainable")
     size = 20 if len(shown) <= 300 else 7
     for chosen, face, edge, label in ((good, "white", "black", yes), (~good, "black", "white", no)):
         part = shown[chosen.loc[shown.index]]
@@ -50,10 +51,10 @@ def draw_points(axes: Axes, points: pd.DataFrame, x: str, y: str, truth: bool = 
             label=label,
         )
     if len(failed):
-        failed = at_most(failed)
+        failed = subsample(failed)
         axes.scatter(failed[x], failed[y], s=30, c=RED, marker="x", zorder=4, clip_on=False, label="failed")
 
 
-def at_most(rows: pd.DataFrame, most: int = 1000) -> pd.DataFrame:
-    """Return as many rows as can be told apart in a figure."""
-    return rows if len(rows) <= most else rows.sample(most, random_state=0)
+def subsample(rows: pd.DataFrame, max_rows: int = 1000) -> pd.DataFrame:
+    """Return the rows, or ``max_rows`` of them at random (always the same ones) if they are more."""
+    return rows if len(rows) <= max_rows else rows.sample(max_rows, random_state=0)

@@ -1,4 +1,4 @@
-"""Planes of two axes: regular grids over them, and the phase diagram over (sigma_w, sigma_b)."""
+"""Planes of two axes of a sweep: regular grids over them, and the phase diagram over (sigma_w, sigma_b)."""
 
 from typing import Any
 
@@ -12,17 +12,17 @@ from sweep.plots.style import DASHED, LABELS, LINE_STYLES, RED, WHITE_OUTLINE, a
 from sweep.spec.options import AXES
 from sweep.spec.parts import Space
 
-STEPS = 81  # of a grid, on each side
+STEPS = 81  # values along each side of a grid
 
 
 def axis_range(spec: Space, axis: str) -> tuple[float, float]:
-    """Return the ends of an axis."""
+    """Return the ends of the range of an axis."""
     low, high = getattr(spec, axis)
     return float(low), float(high)
 
 
 def regular_grid(spec: Space, x: str, y: str, **fixed: float) -> pd.DataFrame:
-    """Return a regular grid over two axes of a sweep; the third is at its lower end, or as fixed."""
+    """Return a regular grid over two axes of a sweep, with the third at its lower end or as given in ``fixed``."""
     gx, gy = np.meshgrid(*[np.linspace(*axis_range(spec, a), STEPS) for a in (x, y)])
     others = {a: axis_range(spec, a)[0] for a in AXES} | fixed
     return pd.DataFrame({**others, x: gx.ravel(), y: gy.ravel()})
@@ -31,10 +31,18 @@ def regular_grid(spec: Space, x: str, y: str, **fixed: float) -> pd.DataFrame:
 def phase(
     points: pd.DataFrame, boundary: pd.DataFrame, surface: pd.DataFrame | None = None, *, ax: Axes | None = None
 ) -> Axes:
-    """Draw the phase diagram over (sigma_w, sigma_b), from the tables ``points`` and ``boundary``.
+    """Draw the phase diagram over (sigma_w, sigma_b).
 
-    ``surface`` is what colour shows, on a regular grid: ``sigma_w, sigma_b`` and ``horizon`` (on a log scale) or
-    ``margin``, which ``surface.attrs["label"]`` names.
+    Parameters
+    ----------
+    points, boundary:
+        Tables of a sweep. The critical line is that of the largest depth in ``boundary``.
+    surface:
+        The values that are drawn as colour, on a regular grid: the columns ``sigma_w``, ``sigma_b`` and ``horizon`` (in
+        layers, on a logarithmic scale) or ``margin``, with ``surface.attrs["label"]`` as the label of the colour bar.
+        None: no colour.
+    ax:
+        The axes to draw on; by default, those of a new figure.
     """
     ax = axes_or_new(ax)
     if surface is not None:
@@ -51,7 +59,7 @@ def phase(
 
 
 def _draw_margin(ax: Axes, surface: pd.DataFrame) -> None:
-    """Draw the horizon, or else the margin, as colour."""
+    """Draw the horizon as colour, or the margin if there is no horizon."""
     grid = surface.pivot(index="sigma_b", columns="sigma_w")
     x, y = np.meshgrid(*[np.unique(surface[a]) for a in ("sigma_w", "sigma_b")])
     if "horizon" in surface:
@@ -65,22 +73,22 @@ def _draw_margin(ax: Axes, surface: pd.DataFrame) -> None:
 
 
 def _draw_boundaries(ax: Axes, boundary: pd.DataFrame) -> None:
-    """Draw the boundary of each depth, with its interval."""
+    """Draw the boundary at each depth, with its 90 % interval."""
     named = False
     for line_style, (d, rows) in zip(LINE_STYLES, boundary.groupby("depth"), strict=False):
         for end in ("lower", "upper"):
             ax.fill_betweenx(rows["sigma_b"], rows[f"{end}_5"], rows[f"{end}_95"], color="white", alpha=0.25, lw=0)
         if rows[["lower", "upper"]].notna().any(axis=None):
-            look: dict[str, Any] = {"color": "white", "lw": 1.4, "ls": line_style, "path_effects": WHITE_OUTLINE}
-            ax.plot(rows["lower"], rows["sigma_b"], label=f"boundary, depth {d}", **look)
-            ax.plot(rows["upper"], rows["sigma_b"], **look)
+            options: dict[str, Any] = {"color": "white", "lw": 1.4, "ls": line_style, "path_effects": WHITE_OUTLINE}
+            ax.plot(rows["lower"], rows["sigma_b"], label=f"boundary, depth {d}", **options)
+            ax.plot(rows["upper"], rows["sigma_b"], **options)
             named = True
     if named:
         ax.fill_betweenx([], [], [], color="0.85", lw=0, label="its 90 % interval")
 
 
 def _draw_critical_line(ax: Axes, line: pd.DataFrame) -> None:
-    """Draw the critical line as measured, and that of the theory."""
+    """Draw the measured critical line with its 90 % interval, and that of mean field theory."""
     ax.fill_betweenx(line["sigma_b"], line["critical_5"], line["critical_95"], color="black", alpha=0.25, lw=0)
     ax.plot(line["critical"], line["sigma_b"], color="black", lw=2, label="critical line, measured")
     if line["theory"].notna().any():

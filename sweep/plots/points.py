@@ -1,4 +1,4 @@
-"""Figures of measured points: against depth, profiles over layers, the history of the search."""
+"""Figures of measured points: horizons against depth, profiles over layers, the history of the search."""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from probes.definition import TODAY
-from sweep.plots.marks import at_most
+from sweep.plots.marks import subsample
 from sweep.plots.style import (
     DASHED,
     LABELS,
@@ -31,17 +31,28 @@ def depth(
     share: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw horizon against depth, from the table ``points``: above the line, a network is predicted trainable.
+    """Draw the horizon of each network against its depth, with the line above which it is predicted trainable.
 
-    Colour says on which side of the measured critical line of ``boundary`` a network is, where that is given; ``share``
-    is that of its depth which a trainable network's horizon reaches, by default today's.
+    Parameters
+    ----------
+    points:
+        The table of a sweep. If it has more than 2000 networks with a horizon, 2000 of them are drawn.
+    statistic:
+        The column of the horizon, in layers: ``direct_horizon`` or ``cascade_horizon``.
+    boundary:
+        The table of the sweep. If given, colour is sigma_w over the critical sigma_w; else it is sigma_w itself.
+    share:
+        The share of its depth that the horizon of a trainable network reaches; by default, that of the definition used
+        for new sweeps.
+    ax:
+        The axes to draw on; by default, those of a new figure.
     """
     ax = axes_or_new(ax)
-    measured = at_most(points[points[statistic].notna()], 2000)
+    measured = subsample(points[points[statistic].notna()], 2000)
     censored = measured[f"{statistic}_censored"].fillna(False).astype(bool)
     horizon = measured[statistic].clip(lower=0.5)
     ends = np.array([measured["depth"].min(), measured["depth"].max()], dtype=float)
-    colour, label, norm = _sides(measured, boundary)
+    colour, label, norm = _colour_values(measured, boundary)
     for part, marker, name in ((~censored, "o", "measured"), (censored, "^", "at least")):
         if part.any():
             marks = ax.scatter(
@@ -78,8 +89,8 @@ def depth(
     return ax
 
 
-def _sides(measured: pd.DataFrame, boundary: pd.DataFrame | None) -> tuple[pd.Series, str, Normalize]:
-    """Return sigma_w of each point (over the critical one where that is known), what that is, and its scale."""
+def _colour_values(measured: pd.DataFrame, boundary: pd.DataFrame | None) -> tuple[pd.Series, str, Normalize]:
+    """Return the colour value of each point (sigma_w, over the critical one if known), its label and its scale."""
     if boundary is None or not len(boundary):
         return measured["sigma_w"], LABELS["sigma_w"], Normalize()
     line = boundary[boundary["depth"] == boundary["depth"].max()].sort_values("sigma_b")
@@ -89,7 +100,17 @@ def _sides(measured: pd.DataFrame, boundary: pd.DataFrame | None) -> tuple[pd.Se
 
 
 def band(boundary: pd.DataFrame, *, most: int = 3, ax: Axes | None = None) -> Axes:
-    """Draw the trainable band of sigma_w against depth, from the table ``boundary``, for a few sigma_b."""
+    """Draw the ends of the trainable band of sigma_w against depth, with their 90 % intervals.
+
+    Parameters
+    ----------
+    boundary:
+        The table of a sweep.
+    most:
+        The largest number of values of sigma_b to draw; they are spread evenly over those of the table.
+    ax:
+        The axes to draw on; by default, those of a new figure.
+    """
     ax = axes_or_new(ax)
     values = np.unique(boundary["sigma_b"])
     chosen = values[np.unique(np.linspace(0, len(values) - 1, min(most, len(values))).round().astype(int))]
@@ -107,13 +128,25 @@ def band(boundary: pd.DataFrame, *, most: int = 3, ax: Axes | None = None) -> Ax
 def profiles(
     profiles: pd.DataFrame, *, value: str = "direct_retained", threshold: float | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Draw a value after each layer, a line a network, from the table ``profiles``; colour: sigma_w."""
+    """Draw profiles, with a line for each network: a value after each layer. Colour is sigma_w.
+
+    Parameters
+    ----------
+    profiles:
+        The table of a sweep, or some of its rows.
+    value:
+        The column to draw; its NaN are left out.
+    threshold:
+        The value at which to draw a horizontal line; None: no line.
+    ax:
+        The axes to draw on; by default, those of a new figure.
+    """
     ax = axes_or_new(ax)
     rows = profiles[profiles[value].notna()]
     norm = Normalize(rows["sigma_w"].min(), rows["sigma_w"].max())
     colours = colormaps[rcParams["image.cmap"]]
-    for _, one in rows.groupby(list(POINT)):
-        ax.plot(one["layer"], one[value], color=colours(norm(float(one["sigma_w"].iloc[0]))), lw=1.1)
+    for _, network in rows.groupby(list(POINT)):
+        ax.plot(network["layer"], network[value], color=colours(norm(float(network["sigma_w"].iloc[0]))), lw=1.1)
     if norm.vmax != norm.vmin:
         ax.figure.colorbar(ScalarMappable(norm, rcParams["image.cmap"]), ax=ax, label=LABELS["sigma_w"])
     if threshold is not None:
@@ -127,7 +160,15 @@ def profiles(
 
 
 def history(history: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw how the boundary's expected error fell with the number of points, from `Results.history`."""
+    """Draw how the expected error of the boundary fell with the number of points.
+
+    Parameters
+    ----------
+    history:
+        The table `Results.history`.
+    ax:
+        The axes to draw on; by default, those of a new figure.
+    """
     ax = axes_or_new(ax)
     ax.plot(history["points"], history["expected_error"], "o-", ms=3.5, color="black", lw=1.4)
     ax.set(

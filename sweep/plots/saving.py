@@ -1,4 +1,4 @@
-"""Figures as files: PNG, PDF or SVG."""
+"""Writing figures to files, as PNG, PDF or SVG."""
 
 from pathlib import Path
 
@@ -9,45 +9,76 @@ from sweep.errors import SpecError
 from sweep.results.results import Results
 from sweep.storage.files import replaced
 
-_ENDINGS = (".png", ".pdf", ".svg")
+_SUFFIXES = (".png", ".pdf", ".svg")
 
 
 def check_picture(path: Path, argument: str) -> None:
-    """Refuse a file that would be no picture, before any work is done for it."""
-    if path.suffix.lower() not in _ENDINGS:
-        raise SpecError(f"`{argument}` must end in {', '.join(_ENDINGS)}, got {str(path)!r}")
+    """Refuse a path that no picture can be written to, before any work is done for the picture.
+
+    Parameters
+    ----------
+    path:
+        The file to be written.
+    argument:
+        The name of the option or argument that gave the path, for the message.
+
+    Raises
+    ------
+    SpecError
+        The path does not end in .png, .pdf or .svg, or its folder does not exist.
+    """
+    if path.suffix.lower() not in _SUFFIXES:
+        raise SpecError(f"`{argument}` must end in {', '.join(_SUFFIXES)}, got {str(path)!r}")
     if not path.parent.is_dir():
         raise SpecError(f"`{argument}` {str(path)!r} cannot be written: there is no folder {str(path.parent)!r}")
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure, as PNG, PDF or SVG by the path's ending."""
+    """Write a figure as PNG, PDF or SVG, depending on the ending of the path."""
     FigureCanvasAgg(figure)
     figure.savefig(path, dpi=160, metadata=None)
 
 
 def save_picture(figure: Figure, path: Path, argument: str) -> None:
-    """Write a figure, whole or not at all: a link that stands there is replaced, not followed.
+    """Write a figure to a file, either completely or not at all. A link at the path is replaced, not followed.
+
+    Parameters
+    ----------
+    figure, path:
+        The figure and its file.
+    argument:
+        The name of the option or argument that gave the path, for the message.
 
     Raises
     ------
     SpecError
-        It cannot be written; ``argument`` says whose fault that is.
+        The file cannot be written.
     """
     try:
-        with replaced(path, hidden=True) as beside:
-            save(figure, beside)
+        with replaced(path, hidden=True) as temporary:
+            save(figure, temporary)
     except OSError as error:
         raise SpecError(f"`{argument}` {str(path)!r} cannot be written: {error.strerror or error}") from None
 
 
 class Picture:
-    """The file that a figure of a sweep is written to: ``output``, by default ``name`` in the sweep.
+    """The file that a figure of a sweep is written to.
+
+    It is checked when the object is made, before any work is done for the figure.
+
+    Parameters
+    ----------
+    results:
+        Those of the sweep.
+    name:
+        The name of the file in the sweep, if there is no ``output``.
+    output:
+        The path of the file.
 
     Raises
     ------
     SpecError
-        Another ending than PNG, PDF or SVG, or no such folder: before any work is done for the figure.
+        The path does not end in .png, .pdf or .svg, or its folder does not exist.
     """
 
     def __init__(self, results: Results, name: str, output: str | Path | None) -> None:
@@ -56,14 +87,14 @@ class Picture:
         check_picture(self.path, "output")
 
     def save(self, figure: Figure) -> Path:
-        """Write the figure, also to the URI that a sweep is at; return the path.
+        """Write the figure to the path and return it; a file in a sweep that is at a URI is copied there.
 
         Raises
         ------
         SpecError
             The file cannot be written.
         StoreError
-            The URI cannot be written.
+            The sweep is at a URI, which cannot be written to.
         """
         save_picture(figure, self.path, "output")
         if self._files is not None:

@@ -1,4 +1,4 @@
-"""Sizes, colours and labels that all figures share, and the styles that change them."""
+"""Sizes, colours and labels of all figures, and matplotlib styles that change them."""
 
 import os
 from typing import Any
@@ -24,9 +24,9 @@ VALUE_LABELS = {
     "differential_entropy": "differential entropy (nats)",
 }
 LINE_STYLES = ("-", (0, (6, 2)), (0, (1, 1.2)), (0, (6, 2, 1, 2)))
-# Dark to light in grey, and told apart by every common colour vision.
+# From dark to light in grey too, and readable with every common colour vision deficiency.
 COLOURS = colormaps["cividis"]
-# Okabe and Ito's, which every common colour vision tells apart.
+# The palette of Okabe and Ito, distinguishable with every common colour vision deficiency.
 RED, _BLUE = "#d55e00", "#0072b2"
 PALETTE = ("#000000", RED, _BLUE, "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "0.5")
 WHITE_OUTLINE = (withStroke(linewidth=2.6, foreground="0.25"),)
@@ -34,7 +34,7 @@ DASHED = (0, (4, 2))
 
 
 def axes_or_new(ax: Axes | None) -> Axes:
-    """Return the axes, or those of a new figure."""
+    """Return the axes given, or for None the axes of a new figure."""
     return Figure(figsize=(5.2, 3.6), layout="constrained").add_subplot() if ax is None else ax
 
 
@@ -46,12 +46,12 @@ def use_plain_ticks(axis: Any) -> None:
 
 
 def without_mathtext(text: str) -> str:
-    """Escape dollars in the name of a file: matplotlib would read what stands between two of them as mathematics."""
+    """Escape the dollar signs in a text, which matplotlib would take for the delimiters of a formula."""
     return text.replace("$", r"\$")
 
 
 def legend(figure: Figure, axes: Axes) -> None:
-    """Put a legend below the axes, in as many columns as there is room for; the figure grows by its rows."""
+    """Put a legend below the axes, in up to four columns, and make the figure higher by the height of the legend."""
     handles, labels = axes.get_legend_handles_labels()
     if handles:
         size = 0.9 * min(9.0, rcParams["font.size"])
@@ -60,7 +60,7 @@ def legend(figure: Figure, axes: Axes) -> None:
         figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=size, frameon=False)
 
 
-STYLE: dict[str, Any] = {  # what a style file may change
+STYLE: dict[str, Any] = {  # the user's style is applied on top
     "font.size": 8,
     "font.family": "DejaVu Sans",
     "axes.linewidth": 0.6,
@@ -70,34 +70,39 @@ STYLE: dict[str, Any] = {  # what a style file may change
     "legend.frameon": False,
     "legend.fontsize": 7,
     "image.cmap": "cividis",
-    "pdf.fonttype": 42,  # text stays text
+    "pdf.fonttype": 42,  # TrueType: text can be searched and edited
     "ps.fonttype": 42,
     "savefig.dpi": 300,
 }
-WIDTH = 5.2  # inches, but where there are several panels
+WIDTH = 5.2  # inches, unless a kind of figure says otherwise
 
 
 def styled(file: str | None) -> Any:
-    """Return a context of our style, and what a matplotlib style (a file, or the name of one) changes in it.
+    """Return a context manager that applies our style and, on top of it, a style of matplotlib.
+
+    Parameters
+    ----------
+    file:
+        A file with a matplotlib style, or the name of a style; None: our style alone.
 
     Raises
     ------
     SpecError
-        There is no such style, or it cannot be read.
+        The style does not exist or cannot be read.
     """
-    mine = RcParams(STYLE)
+    settings = RcParams(STYLE)
     if file is not None:
         try:
-            mine.update(style.library[file] if file in style.library else _read(file))
+            settings.update(style.library[file] if file in style.library else _read_style_file(file))
         except (OSError, ValueError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
             raise SpecError(
                 f"`style` must be a matplotlib style file or a style's name, got {file!r}: {reason}"
             ) from None
-    return rc_context(mine)
+    return rc_context(settings)
 
 
-def _read(file: str) -> RcParams:
-    if not os.path.isfile(file):  # or it would be taken for a URL
+def _read_style_file(file: str) -> RcParams:
+    if not os.path.isfile(file):  # matplotlib would try it as a URL
         raise FileNotFoundError(2, "there is no such file")
     return rc_params_from_file(file, use_default_template=False)

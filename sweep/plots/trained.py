@@ -1,4 +1,4 @@
-"""Figures of trained networks: accuracy, ROC curves, the paper's picture."""
+"""Figures of trained networks: accuracy, ROC curves, and accuracy over depth as in the paper."""
 
 import numpy as np
 import pandas as pd
@@ -20,10 +20,21 @@ def truth(
     bar: bool = True,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw prediction against truth, from trained rows of the table ``points`` over two of the axes.
+    """Draw prediction against truth over two columns: trained networks as marks, accuracy as colour, both boundaries.
 
-    ``surface`` is on a regular grid of them: ``accuracy`` is colour, the zeros of ``truth`` and ``prediction`` are
-    lines. ``bar``: with a bar of the colours. Besides axes, ``variance`` can be drawn over: sigma_w^2.
+    Parameters
+    ----------
+    points:
+        Rows of the table of a sweep; those without training are left out.
+    surface:
+        Values on a regular grid over ``x`` and ``y``: the column ``accuracy`` is drawn as colour, the zero lines of
+        ``truth`` and ``prediction`` as the two boundaries. None: marks alone.
+    x, y:
+        Names of the columns to draw over: axes of the sweep, or ``variance``, which is sigma_w^2.
+    bar:
+        Whether to draw a colour bar.
+    ax:
+        The axes to draw on; by default, those of a new figure.
     """
     ax = axes_or_new(ax)
     if surface is not None:
@@ -44,9 +55,16 @@ def truth(
 
 
 def roc(scores: pd.DataFrame, truth: np.ndarray, *, ax: Axes | None = None) -> Axes:
-    """Draw, for every column of scores, the share of trained networks above each threshold against that of the others.
+    """Draw a ROC curve for each score: how many of the trained and the other networks are above each threshold.
 
-    ``truth`` says of each row whether the network was trained.
+    Parameters
+    ----------
+    scores:
+        One row per network and one column per score; the larger the score, the more trainable.
+    truth:
+        Whether each network was trained successfully, ``[networks]``.
+    ax:
+        The axes to draw on; by default, those of a new figure.
     """
     from sklearn.metrics import auc, roc_curve
 
@@ -74,11 +92,19 @@ def paper(
     *,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw, over (sigma_w^2, depth) at one sigma_b, how deep networks are trainable, and mean field's depth scales.
+    """Draw up to which depth networks are trainable over (sigma_w^2, depth), as in the paper (arXiv:2406.12916).
 
-    ``surface`` is on a regular grid: ``sigma_w, depth`` and ``accuracy`` or ``margin``. ``horizon`` has a row a
-    sigma_w: ``depth, lower, upper`` (how deep networks are predicted trainable, 90 % interval) and ``xi_c``. ``points``
-    are marked.
+    Parameters
+    ----------
+    surface:
+        Values on a regular grid at one sigma_b: the columns ``sigma_w``, ``depth`` and ``accuracy`` or ``margin``.
+    horizon:
+        One row per sigma_w: the depth up to which networks are predicted trainable (``depth``), its 90 % interval
+        (``lower``, ``upper``) and mean field's depth scale ``xi_c``, all in layers.
+    points:
+        Rows of the table of a sweep, drawn as marks; None: no marks.
+    ax:
+        The axes to draw on; by default, those of a new figure.
     """
     ax = axes_or_new(ax)
     x, y = np.meshgrid(np.unique(surface["sigma_w"]) ** 2, np.unique(surface["depth"]))
@@ -89,10 +115,15 @@ def paper(
     draw_surface(ax, x, y, shown, Normalize(0, 1) if trained else Normalize(-limit, limit), label)
     if points is not None:
         draw_points(ax, points.assign(variance=points["sigma_w"] ** 2), "variance", "depth", truth=trained)
-    at = horizon["sigma_w"] ** 2
-    ax.fill_between(at, horizon["lower"], horizon["upper"], color="white", alpha=0.25, lw=0)
+    variance = horizon["sigma_w"] ** 2
+    ax.fill_between(variance, horizon["lower"], horizon["upper"], color="white", alpha=0.25, lw=0)
     ax.plot(
-        at, horizon["depth"], color="white", lw=1.6, path_effects=WHITE_OUTLINE, label="trainable up to here, measured"
+        variance,
+        horizon["depth"],
+        color="white",
+        lw=1.6,
+        path_effects=WHITE_OUTLINE,
+        label="trainable up to here, measured",
     )
     draw_theory_depths(ax, horizon["sigma_w"], horizon["xi_c"])
     ax.set(xlim=(x.min(), x.max()), ylim=(y.min(), y.max()))
@@ -101,7 +132,7 @@ def paper(
 
 
 def draw_theory_depths(ax: Axes, sigma_w: pd.Series, xi_c: pd.Series) -> None:
-    """Draw mean field's depths 6 xi_c and xi_c over sigma_w^2, where they are known."""
+    """Draw mean field's depth scales 6 xi_c and xi_c over sigma_w^2, where they are known."""
     if xi_c.notna().any():
         for factor, style, name in ((6, DASHED, r"$6\,\xi_c$"), (1, (0, (1, 1.5)), r"$\xi_c$")):
             depth = factor * xi_c.clip(upper=1e6)

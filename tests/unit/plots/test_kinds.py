@@ -230,13 +230,13 @@ def test_options_that_say_something(trained):
     ):
         assert figure(results, kind, **keys).axes
     assert len(figure(results, "truth", depth=20).axes) == 2 and len(figure(results, "truth").axes) == 5
-    for kind, keys, said in (
+    for kind, keys, message in (
         ("roc", {"depth": 9}, "must be left out"),
         ("phase", {"sigma_b": 0.3}, "must be left out"),
         ("phase", {"depth": 61}, "`depth` must be from 5 to 60"),
         ("paper", {"sigma_b": 2.0}, "`sigma_b` must be from 0.05 to 1"),
     ):
-        with pytest.raises(SpecError, match=said):
+        with pytest.raises(SpecError, match=message):
             figure(results, kind, **keys)
 
 
