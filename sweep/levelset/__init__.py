@@ -1,1 +1,1 @@
-"""Where a noisy function crosses a level. Knows no sweep."""
+"""Search for where a noisy function crosses a level, independent of sweeps and networks."""

@@ -1,27 +1,45 @@
-"""Which of many candidates to observe next.
+"""The choice of the points to observe next among many candidates.
 
-==========  ====================================================================  ==================
-symbol      meaning                                                               shape
-==========  ====================================================================  ==================
-m, s        posterior mean and standard deviation of the function (noise-free)    ``[places]``
-z           (m - level) / s                                                       ``[places]``
-p           probability that the function is above the level: Phi(z)              ``[places]``
-rho^2       share of s^2 at a place that an observation at a candidate explains   ``[candidates, places]``
-==========  ====================================================================  ==================
+==========  ===================================================================  =========================  ==========
+symbol      meaning                                                              shape                      source
+==========  ===================================================================  =========================  ==========
+m, s        posterior mean and standard deviation of the function, without       ``[targets]`` or           GPML 2.25,
+            noise                                                                ``[candidates]``           2.26
+z           ``(m - level) / s``                                                  ``[targets]``
+p           probability that the function is above the level: ``Phi(z)``         ``[targets]``              Bect et al.
+rho^2       share of s^2 at a target that one observation at a candidate         ``[candidates, targets]``
+            explains: ``cov^2 / ((s_c^2 + v) s^2)``
+cov         posterior covariance of the function at candidate and target         ``[candidates, targets]``
+s_c, v      s at the candidate, variance of the noise of an observation          ``[candidates]``, scalar
+==========  ===================================================================  =========================  ==========
 
-Half of the points are those after which the boundary is expected to be known best: the integral of p (1 - p) over the
-domain and the levels falls most (the stepwise uncertainty reduction of Bect et al. 2012, arXiv:1009.5177, in the closed
-form of Chevalier et al. 2014). With r = sin t it falls at a place by
+Most points come from one of two criteria, in turn:
 
-    p (1 - p) - E[p' (1 - p')] = 1 / (2 pi) int_0^arcsin(rho^2) exp(-z^2 / (1 + sin t)) dt.
+- The *look-ahead* takes the point after which the boundary is expected to be known best: the one that makes the
+  integral of ``p (1 - p)`` over the domain and the levels fall most. This is the stepwise uncertainty reduction of Bect
+  et al. in the closed form of Chevalier et al. At one target, ``p (1 - p)`` is expected to fall by::
 
-The integral is over places drawn where p (1 - p) may be large, and weighted accordingly (`targets`). The other half
-maximise the straddle 1.96 s - |m - level| (Bryan et al. 2005), which trusts the model less: the first is better where
-there is much noise, the second where there is little. 1.6 times the square root of their number go where the largest
-gap between observations is, whatever the model thinks, so that regions nobody has seen are found. The ridge (where the
-function is largest along one axis) is found in the same way: by how much of the variance is explained where it may run.
+      p (1 - p) - E[p' (1 - p')] = 1 / (2 pi) int_0^arcsin(rho^2) exp(-z^2 / (1 + sin t)) dt
 
-Points of a batch, and pending ones, narrow s as if they had been observed at their mean.
+  where p' is p after the observation. The integral over the domain is a weighted sum over targets, which are drawn
+  where ``p (1 - p)`` may be large (`targets`).
+- The *straddle* takes the point where ``1.96 s - |m - level|`` is largest (Bryan et al.).
+
+The look-ahead is better where there is much noise; the straddle trusts the model less and is better where there is
+little. In addition, of the first n points about 1.6 sqrt(n) are placed in the largest gap between observations,
+whatever the model predicts, so that regions which nobody has looked at are found.
+
+The ridge, where the function is largest along one axis, is searched for in the same way, but by the variance that an
+observation explains where the ridge may run.
+
+Pending points, and those chosen before in the same batch, narrow s as if they had been observed at their mean.
+
+References
+----------
+Bect et al. 2012, "Sequential design of computer experiments for the estimation of a probability of failure", Statistics
+and Computing 22, arXiv:1009.5177. Chevalier et al. 2014, "Fast parallel kriging-based stepwise uncertainty reduction
+with application to the identification of an excursion set", Technometrics 56(4). Bryan et al. 2005, "Active learning
+for identifying function threshold boundaries", NIPS 18. GPML: Rasmussen and Williams 2006, see `gaussian_process`.
 """
 
 import math
@@ -33,10 +51,10 @@ from sweep.levelset.domain import Domain
 from sweep.levelset.gaussian_process import JITTER, Posterior
 from sweep.levelset.targets import Targets, candidates
 
-_EXPLORE = 1.6  # times the square root of their number: points that fill gaps
-_STRADDLE_EVERY = 2  # else the look ahead
-_APART = 1e-3  # of the range: no two points are nearer
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(2)
+_GAP_FILLING_FACTOR = 1.6  # of the first n points this times sqrt(n) fill gaps
+_STRADDLE_PERIOD = 2  # one point in so many is chosen by straddle, the others by looking ahead
+_MIN_DISTANCE = 1e-3  # between two points, in units of the range
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(2)  # two nodes are exact enough to rank candidates
 
 
 def choose(
@@ -45,32 +63,52 @@ def choose(
     levels: np.ndarray,
     targets: Targets,
     count: int,
-    told: np.ndarray,
-    busy: np.ndarray,
+    observed: np.ndarray,
+    pending: np.ndarray,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Return ``[count, axes]`` points, one after another the candidate that is worth most.
+    """Return the next points to observe, chosen one after another as the candidate that is worth most.
 
-    ``told`` and ``busy [n, axes]`` are the points observed and under way, ``levels`` are in units of the posterior.
+    Parameters
+    ----------
+    posterior:
+        Model of the function.
+    domain:
+        Domain that is searched.
+    levels:
+        Levels of the boundaries, in the standardised units of the posterior.
+    targets:
+        Positions at which the function should be known better: near the boundary or, without levels, near the ridge.
+    count:
+        Number of points to choose.
+    observed, pending:
+        Points ``[n, axes]`` that were observed, and those whose observation is under way.
+    rng:
+        Source of randomness for the candidates.
+
+    Returns
+    -------
+    numpy.ndarray
+        Points ``[count, axes]`` in natural units.
     """
     points = candidates(posterior, domain, targets, rng)
     joint = _Joint(posterior, domain, points, targets)
-    joint.expect(busy)
+    joint.expect(pending)
     x = domain.to_unit(points)
-    distance = np.min([((x - k) ** 2).sum(1) for k in domain.to_unit(np.vstack([told, busy]))], 0)
-    first = len(told) + len(busy)
+    distance = np.min([((x - k) ** 2).sum(1) for k in domain.to_unit(np.vstack([observed, pending]))], 0)
+    first = len(observed) + len(pending)
     chosen: list[int] = []
     for turn in range(first, first + count):
-        if int(_EXPLORE * math.sqrt(turn + 1)) > int(_EXPLORE * math.sqrt(turn)):
+        if int(_GAP_FILLING_FACTOR * math.sqrt(turn + 1)) > int(_GAP_FILLING_FACTOR * math.sqrt(turn)):
             score = distance
         elif targets.level is None:
             score = _ridge(joint, targets.weight)
-        elif turn % _STRADDLE_EVERY == 0:
+        elif turn % _STRADDLE_PERIOD == 0:
             score = _straddle(joint, levels)
         else:
             score = _look_ahead(joint, targets.level, targets.weight)
         # Where every value of an integer axis is taken, one is repeated.
-        free = distance > _APART**2
+        free = distance > _MIN_DISTANCE**2
         best = int(np.argmax(np.where(free, score, -np.inf) if free.any() else score))
         chosen.append(best)
         joint.expect_candidate(best)
@@ -79,10 +117,18 @@ def choose(
 
 
 class _Joint:
-    """What is believed of the function at the candidates and the targets, jointly.
+    """Joint normal distribution of the function at the candidates and the targets.
 
-    ``mean [candidates + targets]``, ``covariance [candidates, candidates + targets]``; `variance` is of the targets,
-    `own` of the candidates.
+    Attributes
+    ----------
+    n:
+        Number of candidates.
+    mean:
+        ``[candidates + targets]``: m.
+    covariance:
+        ``[candidates, candidates + targets]``.
+    noise:
+        Variance v of the noise of an observation.
     """
 
     def __init__(self, posterior: Posterior, domain: Domain, points: np.ndarray, targets: Targets) -> None:
@@ -96,20 +142,25 @@ class _Joint:
         self.noise = kernel.noise + JITTER
 
     @property
-    def own(self) -> np.ndarray:
+    def candidate_variance(self) -> np.ndarray:
+        """The variances s_c^2 ``[candidates]``."""
         return np.maximum(np.diag(self.covariance[:, : self.n]), 0)
 
     @property
-    def variance(self) -> np.ndarray:
+    def target_variance(self) -> np.ndarray:
+        """The variances s^2 ``[targets]``, bounded away from zero."""
         return np.maximum(self._variance, 1e-10)
 
     @property
     def explained(self) -> np.ndarray:
-        """Return rho^2."""
-        return np.minimum(self.covariance[:, self.n :] ** 2 / np.outer(self.own + self.noise, self.variance), 0.9999)
+        """The shares rho^2 ``[candidates, targets]``, bounded away from one."""
+        return np.minimum(
+            self.covariance[:, self.n :] ** 2 / np.outer(self.candidate_variance + self.noise, self.target_variance),
+            0.9999,
+        )
 
     def expect(self, points: np.ndarray) -> None:
-        """Narrow the belief as if points ``[n, axes]`` had been observed at their mean."""
+        """Reduce the covariances as if points ``[n, axes]`` had been observed at their mean."""
         if not len(points):
             return
         kernel, n = self._posterior.kernel, self.n
@@ -123,31 +174,47 @@ class _Joint:
         self._variance -= (half[:, n:] ** 2).sum(0)
 
     def expect_candidate(self, i: int) -> None:
-        """Narrow the belief as if a candidate had been observed at its mean."""
-        row = self.covariance[i] / math.sqrt(self.own[i] + self.noise)
+        """Reduce the covariances as if candidate number ``i`` had been observed at its mean."""
+        row = self.covariance[i] / math.sqrt(self.candidate_variance[i] + self.noise)
         self._variance = self._variance - row[self.n :] ** 2
         self.covariance -= np.outer(row[: self.n], row)
 
 
 def _look_ahead(joint: _Joint, level: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Return by how much an observation of each candidate is expected to settle on which side the targets are."""
+    """Return the expected fall of ``p (1 - p)`` summed over the targets, for an observation of each candidate.
+
+    The result ``[candidates]`` lacks the factor 1 / (2 pi), which changes no ranking.
+    """
     gap = joint.mean[joint.n :] - level
-    return np.asarray(expected_gain(joint.explained, gap * gap / joint.variance) @ weight)
+    return np.asarray(expected_gain(joint.explained, gap * gap / joint.target_variance) @ weight)
 
 
 def _straddle(joint: _Joint, levels: np.ndarray) -> np.ndarray:
-    """Return 1.96 s - |m - level| of each candidate, with the level that is nearest."""
-    return 1.96 * np.sqrt(joint.own) - np.abs(np.subtract.outer(joint.mean[: joint.n], levels)).min(1)
+    """Return ``1.96 s - |m - level|`` of each candidate, for the level nearest to m."""
+    return 1.96 * np.sqrt(joint.candidate_variance) - np.abs(np.subtract.outer(joint.mean[: joint.n], levels)).min(1)
 
 
 def _ridge(joint: _Joint, weight: np.ndarray) -> np.ndarray:
-    """Return how much of the variance where the ridge may run an observation of each candidate explains."""
-    return np.asarray((joint.explained * joint.variance) @ weight)
+    """Return the variance where the ridge may run that an observation of each candidate explains."""
+    return np.asarray((joint.explained * joint.target_variance) @ weight)
 
 
 def expected_gain(explained: np.ndarray, z2: np.ndarray) -> np.ndarray:
-    """Return the integral over t above, from rho^2 ``[candidates, places]`` and z^2 ``[places]``."""
-    half = 0.5 * np.arcsin(explained.astype(np.float32))  # single precision: a ranking needs no more
+    """Return the integral over t of the module's notation, by Gauss-Legendre quadrature.
+
+    Parameters
+    ----------
+    explained:
+        rho^2 ``[candidates, targets]``.
+    z2:
+        z^2 ``[targets]``.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``[candidates, targets]``; divided by 2 pi it is the expected fall of ``p (1 - p)``.
+    """
+    half = 0.5 * np.arcsin(explained.astype(np.float32))  # single precision is enough for a ranking
     z2 = z2.astype(np.float32)
     total = np.zeros_like(half)
     for node, weight in zip(_NODES, _WEIGHTS, strict=True):

@@ -1,30 +1,49 @@
-"""Merging of observations that are near each other, so that a model of many stays affordable."""
+"""Merging of neighbouring observations, so that a model of many observations stays affordable."""
 
 import numpy as np
 
 from sweep.levelset.gaussian_process import Kernel, Observations
 
 
-def merge_nearest(data: Observations, kernel: Kernel, most: int) -> tuple[Observations, np.ndarray]:
-    """At most so many observations, and which of them each has become part of.
+def merge_nearest(data: Observations, kernel: Kernel, max_count: int) -> tuple[Observations, np.ndarray]:
+    """Merge neighbouring observations until at most ``max_count`` are left.
 
-    The nearest to each other, in lengths of the kernel, become their mean.
+    Observations in the same cell of a grid become their mean, weighted by one over their noise. The cells are as small
+    as the limit allows; their sides are in proportion to the lengths of the kernel. A lower bound and a value are never
+    merged.
+
+    Parameters
+    ----------
+    data:
+        n observations.
+    kernel:
+        Kernel that gives the lengths and the fitted noise.
+    max_count:
+        Largest number of observations to keep.
+
+    Returns
+    -------
+    merged:
+        Observations, `data` itself if there are few enough. A merged ``variance`` may be negative: the noise of a
+        mean, ``kernel.noise + variance``, may be less than that of one observation.
+    row:
+        ``[n]``: the row of `merged` that each observation has become part of.
     """
-    if len(data) <= most:
+    if len(data) <= max_count:
         return data, np.arange(len(data))
     x = data.x / kernel.length
 
     def cells(size: float) -> np.ndarray:
-        """``[n]``: which of the occupied cells of a grid each is in; a bound and a value are never in one."""
+        """Return ``[n]``, the number of the occupied cell that each observation is in, for cells of a size."""
         grid = np.column_stack([np.floor(x / size), data.bound])
         return np.unique(grid, axis=0, return_inverse=True)[1].ravel()
 
     low, high = 0.0, 1.0
-    while cells(high).max() >= most:
+    while cells(high).max() >= max_count:
         high *= 2
     for _ in range(12):
         middle = (low + high) / 2
-        low, high = (middle, high) if cells(middle).max() >= most else (low, middle)
+        low, high = (middle, high) if cells(middle).max() >= max_count else (low, middle)
     cell = cells(high)
     noise = kernel.noise + data.variance
     weight = 1 / noise

@@ -12,5 +12,5 @@ def test_gain_is_the_fall_of_the_variance_of_the_classification():
         after = z + np.sqrt(explained) * rng.standard_normal(400_000)
         p = ndtr(after / np.sqrt(1 - explained))
         expected = ndtr(z) * ndtr(-z) - np.mean(p * (1 - p))
-        found = expected_gain(np.array([[explained]]), np.array([z * z]))[0, 0] / (2 * np.pi) * 1.0
-        assert found == pytest.approx(expected, rel=0.05, abs=1e-3)
+        gain = expected_gain(np.array([[explained]]), np.array([z * z]))[0, 0] / (2 * np.pi) * 1.0
+        assert gain == pytest.approx(expected, rel=0.05, abs=1e-3)

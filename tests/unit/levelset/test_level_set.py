@@ -267,7 +267,7 @@ def test_the_ridge_takes_its_turn_in_every_batch(batch):
     used, seen, told = 3, [], []
     real = level_set.ridge_targets
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(targets, "_RIDGES", 8)  # a third, for speed
+        patch.setattr(targets, "_RIDGE_SECTIONS", 8)  # a third, for speed
         patch.setattr(level_set, "ridge_targets", lambda *a: (seen.append(len(model)), real(*a))[1])
         while len(model) < 36:
             points = model.ask(batch, np.empty((0, 2)))[:used]
