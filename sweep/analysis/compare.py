@@ -1,17 +1,19 @@
-r"""Prediction against truth: how far each statistic of the probes can be trusted.
+r"""Comparison of prediction and truth: how far each statistic of the probes can be trusted.
 
 ==========  ====================================================================================  ===================
 symbol      meaning                                                                               shape
 ==========  ====================================================================================  ===================
-score       of a statistic, see `STATISTICS`: the larger, the more trainable; 0 at its threshold  ``[points]``
-t           truth: whether training came above the level                                          ``[points]``
-surface     a Gaussian process through +1 (trained) and -1, or through a score: its zero is the
-            boundary, the region is where it is positive                                          ``[places]``
-counts      how often each point is in each draw of the bootstrap                                 ``[draws, points]``
+score       value of a statistic, see `STATISTICS`: the larger, the more trainable; 0 at its      ``[points]``
+            threshold
+t           truth: whether the accuracy after training is above the level                         ``[points]``
+surface     a Gaussian process through +1 (trained) and -1, or through a score: its zero is the   ``[places]``
+            boundary, the region is where it is positive
+counts      how often each point occurs in each draw of the bootstrap                             ``[draws, points]``
 ==========  ====================================================================================  ===================
 
-Points far from the boundary are easy. So the AUC is also given for the hard half: the points nearest to the true
-boundary by \|log(sigma_w / sigma_w_boundary)\|. Intervals are 5 % to 95 % of a bootstrap over the points.
+Points far from the boundary are easy to predict. The AUC is therefore also given for the hard half of the points: the
+ones nearest to the true boundary by \|log(sigma_w / sigma_w_boundary)\|. Intervals are the 5 % and 95 % quantiles of a
+bootstrap over the points.
 """
 
 import json
@@ -34,24 +36,28 @@ from sweep.text import finite
 
 @dataclass
 class Comparison:
-    """What `compare` found.
+    """The result of `compare`.
 
     Attributes
     ----------
     table:
-        One row a statistic, see `compare`.
+        One row per statistic; the columns are described in `compare`.
     reliability:
-        By statistic, for bins of the calibrated probability: predicted, observed, points.
+        For each statistic, a list of bins of the calibrated probability of being trainable: the mean ``predicted``
+        probability, the ``observed`` share of trained networks and the number of ``points``.
     default:
-        Name of the statistic that the sweep was driven by.
+        Name of the statistic that the margin of the sweep is made of.
     cost:
-        Seconds and floating point operations of the probes and of the training.
+        Mean seconds and floating point operations per point of the probes and of the training, see `mean_cost`.
     points:
-        The rows compared, with their scores.
+        The rows of the trained points, with a column ``score_NAME`` for each statistic.
     info:
-        Number of points and of those trained, the level, and where there are two truths the IoU of their regions.
+        The numbers of points and of trained ones among them, the level of accuracy, the number of interpolated points
+        and, if both sweeps were trained, the intersection over union of their true regions.
     truth, prediction, accuracy:
-        Surfaces of the truth, of the default statistic's score and of the accuracy, over the axes of ``spec``.
+        Surfaces of the truth, of the default statistic's score and of the accuracy, over the free axes of ``spec``.
+    spec:
+        The specification of the sweep that was trained.
     """
 
     table: pd.DataFrame
@@ -66,7 +72,10 @@ class Comparison:
     spec: Experiment
 
     def as_json(self) -> str:
-        """``{"default": NAME, "statistics": {NAME: {"auc": ..., ...}}, "cost": {...}, ...}``; null where undefined."""
+        """Return the comparison as JSON, with null for numbers that are not defined.
+
+        It has the form ``{"default": NAME, "statistics": {NAME: {"auc": ..., ...}}, "cost": {...}, ...}``.
+        """
         statistics = {
             str(name): {k: finite(v) if isinstance(v, float) else v for k, v in row.items()}
             for name, row in self.table.to_dict("index").items()
@@ -80,24 +89,43 @@ class Comparison:
 
 
 def compare(results: Results, truth: Results | None = None) -> Comparison:
-    """Compare what the probes of a sweep predict with what training gave, there or in another sweep.
+    """Compare what the probes of a sweep predict with the outcome of training, in the same sweep or in another.
 
-    Points of both sweeps are matched by (sigma_w, sigma_b, depth, seed); where a trained point was not probed, each
-    score is interpolated from the points that were. The columns of the table: ``auc``, ``auc_hard``, ``auc_minus_xi_c``
-    (each with the ends ``_5`` and ``_95`` of its interval), ``accuracy`` at the default threshold and ``accuracy_best``
-    at the best one (``threshold_best``, a score), ``iou`` of the region predicted at the default threshold with the
-    true one (grids of 64 x 64 at a few depths), ``distance``: mean of ``|sigma_w predicted - sigma_w true|`` along the
-    boundary, ``brier``.
+    Points of two sweeps are matched by (sigma_w, sigma_b, depth, seed). If a trained point was not probed, its scores
+    are interpolated from the points that were.
+
+    Parameters
+    ----------
+    results:
+        The sweep with the probes.
+    truth:
+        The sweep with the training; None: the same sweep.
+
+    Returns
+    -------
+    Comparison
+        Its table has one row per statistic and these columns, most of them with the ends ``_5`` and ``_95`` of their
+        intervals:
+
+        - ``auc``, ``auc_hard``: the AUC over all points, and over the hard half;
+        - ``auc_minus_xi_c``: the AUC less that of mean field's 6 xi_c / depth, if that is known;
+        - ``accuracy``: the share of correct predictions at the default threshold;
+        - ``accuracy_best``, ``threshold_best``: the same at the best threshold, and that threshold, as a score;
+        - ``iou``: the intersection over union of the predicted region and the true one, on grids of 64 x 64 at a few
+          depths;
+        - ``distance``: the mean of ``|sigma_w predicted - sigma_w true|`` along the boundary;
+        - ``brier``: the Brier score of the calibrated probability.
 
     Raises
     ------
     SpecError
-        Too few trained points, or all of one outcome; two sweeps of different networks or images.
+        There are too few trained points, or all have the same outcome; the sweeps are of different networks, data or
+        axes.
     """
     other = truth or results
     trained = _trained(other)
     _check_alike(results.spec, other.spec)
-    scores = _scored(results, trained, same=truth is None)
+    scores = _trained_scores(results, trained, same=truth is None)
     default = str(results.spec.statistic)
     if default not in scores:
         raise SpecError(f"{results.files.location!r} must hold measured points, got none with a {default}")
@@ -106,7 +134,7 @@ def compare(results: Results, truth: Results | None = None) -> Comparison:
     for name in map(str, scores):
         s, natural = scores[name].to_numpy(), STATISTICS[name].natural
         row = judge.ranking(s) | judge.decision(s, natural)
-        surfaces[name] = judge.through(s if natural else s - row["threshold_best"])
+        surfaces[name] = judge.surface_through(s if natural else s - row["threshold_best"])
         row |= judge.region(surfaces[name])
         brier, reliability[name] = judge.calibration(s)
         rows[name] = row | brier
@@ -130,26 +158,26 @@ def compare(results: Results, truth: Results | None = None) -> Comparison:
         info,
         judge.surface,
         surfaces[default],
-        judge.through(trained["accuracy"].to_numpy(float)),
+        judge.surface_through(trained["accuracy"].to_numpy(float)),
         other.spec,
     )
 
 
 def _trained(truth: Results) -> pd.DataFrame:
-    """Return the trained rows of the truth, of which there must be some, of both outcomes."""
-    trained, where = truth.points[truth.points["trainable"].notna()], repr(truth.files.location)
+    """Return the rows of trained points; refuse results with too few of them, or with a single outcome."""
+    trained, location = truth.points[truth.points["trainable"].notna()], repr(truth.files.location)
     if len(trained) < MIN_POINTS:
-        raise SpecError(f"{where} must hold at least {MIN_POINTS} trained points, got {len(trained)}: see --train")
+        raise SpecError(f"{location} must hold at least {MIN_POINTS} trained points, got {len(trained)}: use --train")
     if trained["trainable"].nunique() < 2:
         outcome = "above" if trained["trainable"].iloc[0] else "below"
         raise SpecError(
-            f"{where} must hold networks of both outcomes, got all {outcome} the level of {truth.level:.3g}"
+            f"{location} must hold networks of both outcomes, got all {outcome} the level of {truth.level:.3g}"
         )
     return trained
 
 
 def _check_alike(one: Experiment, other: Experiment) -> None:
-    """Refuse to compare what was measured on one kind of network with what was trained on another."""
+    """Refuse to compare sweeps of different data, networks or axes, or without a free axis."""
     if not one.has_data_of(other):
         raise SpecError(f"`truth` must be a sweep of the same data, got {other.data!r} for {one.data!r}")
     for name in ("resize", "architecture", "width", "widths", "activation"):
@@ -162,11 +190,14 @@ def _check_alike(one: Experiment, other: Experiment) -> None:
             f"for {', '.join(one.free_axes) or 'none'}"
         )
     if not one.free_axes:
-        raise SpecError("a comparison needs a sweep with a free axis, got one point with its replicas")
+        raise SpecError("a comparison needs a sweep with at least one free axis, got one point with its replicas")
 
 
-def _scored(results: Results, trained: pd.DataFrame, *, same: bool) -> pd.DataFrame:
-    """Return the scores of the trained points, a column a statistic; interpolated where a point was not measured."""
+def _trained_scores(results: Results, trained: pd.DataFrame, *, same: bool) -> pd.DataFrame:
+    """Return the scores of the trained points, with a column for each statistic.
+
+    Those of points that were not probed are interpolated, unless probes and truth are of the ``same`` sweep.
+    """
     spec = results.spec
     probed = results.points[np.isfinite(results.points["margin"])]
     names = [n for n in STATISTICS if np.isfinite(score(n, probed, spec)).any()]
@@ -176,7 +207,7 @@ def _scored(results: Results, trained: pd.DataFrame, *, same: bool) -> pd.DataFr
     missing = scores.isna().any(axis=1)
     if missing.any() and not same:
         for n in names:
-            # Scores that are clipped would bend the surface around them.
+            # Extreme scores would distort the surface around them.
             surface = Surface(spec, probed, np.clip(score(n, probed, spec), -4, 4))
             places = {a: trained.loc[missing, a].to_numpy(float) for a in spec.free_axes}
             scores.loc[missing, n] = surface(places)

@@ -1,4 +1,4 @@
-"""What probing a point costs, beside training it."""
+"""The cost of probing a point, compared with that of training it."""
 
 import math
 from typing import Any
@@ -6,17 +6,28 @@ from typing import Any
 from sweep.results.results import Results
 from sweep.spec.columns import POINT
 
-_PAPER_IMAGES = 200 * 60_000  # that the paper's protocol shows a network at most
+_PAPER_IMAGES = 200 * 60_000  # images that a network is shown by the paper's protocol, at most
 
 
 def mean_cost(results: Results, truth: Results) -> dict[str, Any]:
-    """Return means over the points, in seconds and floating point operations, of each probe and of training.
+    """Return the mean cost per point of training and of each probe, in seconds and floating point operations.
 
-    ``training`` is what a probe replaces; ``paper`` is the published protocol (60,000 images 200 times), extrapolated
-    from the training that was measured.
+    Parameters
+    ----------
+    results:
+        The sweep with the probes.
+    truth:
+        The sweep with the training; it may be the same.
+
+    Returns
+    -------
+    dict
+        ``training``: the training that was measured. ``paper``: the published protocol of 200 epochs of 60,000 images,
+        extrapolated from it. ``direct`` and ``cascade``: the probes that were measured, with the ratios of both to
+        them.
     """
     trained = truth.points[truth.points["train_seconds"].notna()]
-    # The same points where there are any, for the depths differ.
+    # Only points of both sweeps if there are any: cost depends on depth.
     probed = results.points.merge(trained[list(POINT)], on=list(POINT)) if results is not truth else trained
     probed = probed if len(probed) else results.points
     training = {"seconds": trained["train_seconds"].mean(), "flops": trained["train_flops"].mean()}

@@ -1,23 +1,25 @@
-"""Two sweeps' boundaries: how far apart they are, and whether that is more than chance.
+"""Comparison of the boundaries of two sweeps: how far apart they are, and whether that is more than chance.
 
-The boundaries are compared at places: where the mean of both models' margins crosses zero, at a few depths and
+The boundaries are compared at the places where the mean of both models' margins crosses zero, for a few depths and
 sigma_b that both sweeps cover.
 
 ==========  ================================================================================  ============
 symbol      meaning                                                                           shape
 ==========  ================================================================================  ============
 m_A, m_B    posterior means of the two margins                                                ``[places]``
-s           standard deviation of their difference: both posteriors' together                 ``[places]``
+s           standard deviation of their difference, from both posteriors                      ``[places]``
 z           (m_B - m_A) / s                                                                   ``[places]``
-T           mean of z^2
-p           how often T is as large for differences drawn from both posteriors about zero
+T           mean of z^2 over the places
+p           share of differences drawn from both posteriors, centred at zero, with a T at
+            least as large
 ==========  ================================================================================  ============
 
-T sees a shift of the whole boundary and a difference of a part of it. Neighbouring places are not independent, so no
-table has its distribution; draws that are joint over the places give it. The margin is used rather than the position in
-sigma_w since it is there also where only one of the boundaries is, and since it is what is normal in the model. Each
-sweep's noise (that of the networks' draws) is in its posterior. The sweeps are taken to be independent: of two that
-measured the same networks the test finds less than there is.
+T responds to a shift of the whole boundary and to a difference in a part of it. Neighbouring places are not
+independent, so that T has no known distribution; it is computed from draws that are joint over the places. The margin
+is used rather than the position in sigma_w, since it is also defined where only one sweep has a boundary, and since it
+is what has a normal distribution in the model. The posterior of each sweep includes its noise, that of drawing networks
+at random. The sweeps are assumed to be independent. If both measured the same networks, the test is conservative: it
+may miss a difference.
 """
 
 import json
@@ -37,18 +39,18 @@ from sweep.results.results import Results
 from sweep.spec.options import measured
 from sweep.text import finite
 
-LEVEL = 0.05  # p below which a difference is called significant
+LEVEL = 0.05  # a difference with a smaller p is called significant
 _SIGMA_W_STEPS = 81
 _SIGMA_B_STEPS = 6
-_DEPTHS = 3
-_DRAWS = 300
-_PAIRS = 6000
+_DEPTHS = 3  # that are compared unless the user chooses some
+_DRAWS = 300  # from each posterior
+_PAIRS = 6000  # of draws, one from each posterior
 _COLUMNS = {
     "depth": "hidden layers",
     "sigma_b": "standard deviation of the biases",
     "end": "lower or upper: where the trainable band begins or ends",
     "a": "sigma_w of the first sweep's boundary; NaN: it has none there",
-    "b": "that of the second",
+    "b": "sigma_w of the second sweep's boundary; NaN: it has none there",
     "shift": "b - a",
     "z": "difference of the margins over its standard deviation; above 0: more trainable in the second",
 }
@@ -56,22 +58,22 @@ _COLUMNS = {
 
 @dataclass
 class Difference:
-    """What `diff` found.
+    """The result of `diff`.
 
     Attributes
     ----------
     places:
-        One row a place; ``places.attrs["columns"]`` says what its columns mean.
+        One row per place; ``places.attrs["columns"]`` says what each column means.
     shift, shift_5, shift_95:
-        Mean over the places of the second boundary's sigma_w less the first's, and its 90 % interval.
+        Mean over the places of the second boundary's sigma_w minus the first's, and its 90 % interval.
     distance, most:
-        Mean and maximum over the places of its absolute value.
+        Mean and maximum over the places of the absolute difference in sigma_w.
     p:
-        See the module's docstring; NaN where there are no places.
+        The p-value, see the module's docstring; NaN if there are no places.
     differs:
-        Fields of the spec, and versions of packages, that differ: both values.
+        By name, both values of each field of the specification and each package version that differs.
     names:
-        Of the sweeps.
+        The locations of the sweeps.
     """
 
     places: pd.DataFrame
@@ -86,25 +88,33 @@ class Difference:
 
     @property
     def significant(self) -> bool:
-        """Whether p is below `LEVEL`."""
+        """Whether the difference is significant: p is below `LEVEL`."""
         return self.p < LEVEL
 
     def as_json(self) -> str:
-        """All of it; null where undefined."""
+        """Return the difference as JSON, with null for numbers that are not defined."""
         numbers = {n: finite(getattr(self, n)) for n in ("shift", "shift_5", "shift_95", "distance", "most", "p")}
         records = self.places.to_dict("records")
         places = [{k: finite(v) if isinstance(v, float) else v for k, v in r.items()} for r in records]
-        told = {"sweeps": self.names, "significant": self.significant, **numbers, "differs": self.differs}
-        return json.dumps({**told, "places": places}, allow_nan=False)
+        summary = {"sweeps": self.names, "significant": self.significant, **numbers, "differs": self.differs}
+        return json.dumps({**summary, "places": places}, allow_nan=False)
 
 
 def diff(one: Results, other: Results, depths: Sequence[int] | None = None) -> Difference:
-    """Compare two sweeps' boundaries, at ``depths`` or a few that both cover.
+    """Compare the boundaries of two sweeps.
+
+    Parameters
+    ----------
+    one, other:
+        Results of the sweeps.
+    depths:
+        The depths to compare at, within the ranges of both sweeps; by default, a few depths that both cover.
 
     Raises
     ------
     SpecError
-        Too few points, a fixed sigma_w, ranges that do not overlap, depths outside of them; other data of one name.
+        A sweep has too few points or a fixed sigma_w, the ranges do not overlap, a depth is outside of them, or the
+        sweeps are of different data sets of the same name.
     """
     sweeps = (one, other)
     names = [Path(s.spec.dataset).name for s in sweeps]
@@ -116,17 +126,17 @@ def diff(one: Results, other: Results, depths: Sequence[int] | None = None) -> D
     for s in sweeps:
         if not s.phase.enough or "sigma_w" not in s.spec.free_axes:
             raise SpecError(f"{s.files.location!r} has no boundary in sigma_w: too few points, or a fixed sigma_w")
-    ends = {a: _common(sweeps, a) for a in ("sigma_w", "sigma_b", "depth")}
+    ends = {a: _common_range(sweeps, a) for a in ("sigma_w", "sigma_b", "depth")}
     low, high = ends["depth"]
     chosen = sorted({round(d) for d in depths or np.geomspace(low, high, _DEPTHS)})
     if outside := [d for d in chosen if not low <= d <= high]:
         raise SpecError(f"`depths` must be from {low:g} to {high:g}, those of both sweeps, got {outside[0]}")
     sigma_w = np.linspace(*ends["sigma_w"], _SIGMA_W_STEPS)
     sigma_b = np.linspace(*ends["sigma_b"], _SIGMA_B_STEPS if ends["sigma_b"][0] < ends["sigma_b"][1] else 1)
-    places, at, pooled = _places([s.phase for s in sweeps], sigma_w, sigma_b, chosen)
+    places, positions, pooled = _places([s.phase for s in sweeps], sigma_w, sigma_b, chosen)
     tested, z = {"p": math.nan, "shift_5": math.nan, "shift_95": math.nan}, np.empty(0)
-    if at:
-        tested, z = _tested([s.phase for s in sweeps], at, sigma_w, sigma_b, pooled, chosen)
+    if positions:
+        tested, z = _test([s.phase for s in sweeps], positions, sigma_w, sigma_b, pooled, chosen)
     places["z"] = z
     places.attrs["columns"] = _COLUMNS
     apart = places["shift"].dropna()
@@ -146,21 +156,24 @@ def diff(one: Results, other: Results, depths: Sequence[int] | None = None) -> D
 def _places(
     phases: Sequence[PhaseModel], sigma_w: np.ndarray, sigma_b: np.ndarray, depths: Sequence[int]
 ) -> tuple[pd.DataFrame, list[tuple[float, float, int]], np.ndarray]:
-    """Return the table of places (without ``z``), where they are, and the mean of both margins ``[depths, ...]``."""
+    """Return the table of places (without ``z``), their coordinates and the mean of both margins.
+
+    The coordinates are (sigma_w, sigma_b, depth); the mean is ``[depths, sigma_b, sigma_w]``.
+    """
     means = [_means(phase, sigma_w, sigma_b, depths) for phase in phases]
     pooled = (means[0] + means[1]) / 2
-    rows, at = [], []
+    rows, positions = [], []
     for i, depth in enumerate(depths):
         for j, b in enumerate(sigma_b):
             for end, position in zip(("lower", "upper"), outer_crossings(sigma_w, pooled[i, j]), strict=True):
                 if math.isfinite(position):
                     a_w, b_w = (_nearest(sigma_w, m[i, j], position, end) for m in means)
                     rows.append((depth, float(b), end, a_w, b_w, b_w - a_w))
-                    at.append((position, float(b), depth))
-    return pd.DataFrame(rows, columns=[c for c in _COLUMNS if c != "z"]), at, pooled
+                    positions.append((position, float(b), depth))
+    return pd.DataFrame(rows, columns=[c for c in _COLUMNS if c != "z"]), positions, pooled
 
 
-def _common(sweeps: Sequence[Results], axis: str) -> tuple[float, float]:
+def _common_range(sweeps: Sequence[Results], axis: str) -> tuple[float, float]:
     ranges = [getattr(s.spec, axis) for s in sweeps]
     low, high = max(r[0] for r in ranges), min(r[1] for r in ranges)
     if low > high or (axis == "sigma_w" and low == high):
@@ -170,28 +183,31 @@ def _common(sweeps: Sequence[Results], axis: str) -> tuple[float, float]:
 
 
 def _means(phase: PhaseModel, sigma_w: np.ndarray, sigma_b: np.ndarray, depths: Sequence[int]) -> np.ndarray:
-    """``[depths, sigma_b, sigma_w]`` mean margins."""
+    """Return the mean of the margin on a grid, ``[depths, sigma_b, sigma_w]``."""
     d, b, w = np.meshgrid(np.array(depths, dtype=float), sigma_b, sigma_w, indexing="ij")
     return phase.mean(w.ravel(), b.ravel(), d.ravel()).reshape(w.shape)
 
 
 def _nearest(x: np.ndarray, y: np.ndarray, position: float, end: str) -> float:
-    """The crossing of a curve of the same direction that is nearest to a position; NaN if it has none."""
+    """Return where a curve crosses zero nearest to a position; NaN if it does not.
+
+    Only crossings of one direction count: rises for a ``lower`` end, falls for an ``upper`` one.
+    """
     crossings = rises(x, y) if end == "lower" else falls(x, y)
     apart = np.abs(crossings - position)
     return float(crossings[np.nanargmin(apart)]) if np.isfinite(apart).any() else math.nan
 
 
-def _tested(
+def _test(
     phases: Sequence[PhaseModel],
-    at: Sequence[tuple[float, float, int]],
+    positions: Sequence[tuple[float, float, int]],
     sigma_w: np.ndarray,
     sigma_b: np.ndarray,
     pooled: np.ndarray,
     depths: Sequence[int],
 ) -> tuple[dict[str, float], np.ndarray]:
-    """P and the interval of the mean shift, and z of every place."""
-    w, b, d = (np.array(column, dtype=float) for column in zip(*at, strict=True))
+    """Return p with the interval of the mean shift, and z at each place."""
+    w, b, d = (np.array(column, dtype=float) for column in zip(*positions, strict=True))
     difference = phases[1].mean(w, b, d) - phases[0].mean(w, b, d)
     centred = [draws - draws.mean(0) for draws in (p.draws(w, b, d, _DRAWS) for p in phases)]
     rng = np.random.default_rng(0)
@@ -201,7 +217,7 @@ def _tested(
     z = difference / s
     null = ((noise / s) ** 2).mean(1)
     p = (1 + (null >= (z**2).mean()).sum()) / (1 + _PAIRS)
-    # A margin that is larger by so much moves the boundary by so much over the slope.
+    # A difference in margin moves the boundary by that difference over the slope of the margin, in the other direction.
     i = np.searchsorted(depths, d)
     j = np.abs(sigma_b[None] - b[:, None]).argmin(1)
     slope = np.array(
@@ -214,9 +230,9 @@ def _tested(
 
 
 def _differs(one: Results, other: Results) -> dict[str, tuple[Any, Any]]:
-    """What may be the reason."""
-    found = {n: (getattr(one.spec, n), getattr(other.spec, n)) for n in measured(one.spec)}
-    found["dataset"] = ("", "") if one.spec.has_data_of(other.spec) else (one.spec.data, other.spec.data)
+    """Return the settings and package versions that differ, with both values: possible reasons of a difference."""
+    pairs = {n: (getattr(one.spec, n), getattr(other.spec, n)) for n in measured(one.spec)}
+    pairs["dataset"] = ("", "") if one.spec.has_data_of(other.spec) else (one.spec.data, other.spec.data)
     versions = [r.files.versions() or {} for r in (one, other)]
-    found |= {f"version of {n}": (versions[0].get(n), versions[1].get(n)) for n in sorted({*versions[0], *versions[1]})}
-    return {n: pair for n, pair in found.items() if pair[0] != pair[1]}
+    pairs |= {f"version of {n}": (versions[0].get(n), versions[1].get(n)) for n in sorted({*versions[0], *versions[1]})}
+    return {n: pair for n, pair in pairs.items() if pair[0] != pair[1]}

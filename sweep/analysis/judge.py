@@ -1,4 +1,4 @@
-"""One score after another, held against one truth."""
+"""The judge of scores: how well each of them predicts the same truth."""
 
 import math
 from collections.abc import Sequence
@@ -21,37 +21,37 @@ from sweep.analysis.surface import GRID, Surface, depth_planes, distance_to_boun
 from sweep.model.crossings import outer_crossings
 from sweep.results.results import Results
 
-_DRAWS = 400  # of the bootstrap; of surfaces fewer
-_SURFACE_DRAWS = 60
+_DRAWS = 400  # of the bootstrap
+_SURFACE_DRAWS = 60  # fewer for surfaces, and on a coarser grid: each takes longer
 _SURFACE_GRID = 24
 
 
 class Judge:
-    """Says how well scores of the same points predict their training.
+    """Judge of how well scores predict the outcome of training.
 
-    Each method takes a score of every trained point, and returns some columns of the table of `compare`. The bootstrap
-    draws the same points for every score.
+    The methods `ranking`, `decision`, `region` and `calibration` take a score of every trained point, or a surface
+    through one, and return some columns of the table of `compare`. The bootstrap draws the same points for every score.
 
     Parameters
     ----------
     truth:
-        The sweep that was trained.
+        Results of the sweep that was trained.
     trained:
-        The rows of its points that were.
-    base:
-        The score of xi_c, which the others must do better than; None if it is not known.
+        The rows of its trained points.
+    xi_c_score:
+        The score of mean field's 6 xi_c / depth, with which the others are compared; None if it is not known.
 
     Attributes
     ----------
     outcome:
-        Whether training came above the level, ``[points]``.
+        Whether the accuracy after training is above the level, ``[points]``.
     hard:
-        Indices of the hard half of the points.
+        Indices of the hard half of the points, nearest to the boundary first.
     surface:
         The surface of the truth.
     """
 
-    def __init__(self, truth: Results, trained: pd.DataFrame, base: np.ndarray | None) -> None:
+    def __init__(self, truth: Results, trained: pd.DataFrame, xi_c_score: np.ndarray | None) -> None:
         self._spec, self._trained = truth.spec, trained
         self.outcome = trained["trainable"].to_numpy(bool)
         self.surface = truth_surface(truth.spec, truth.points)
@@ -60,34 +60,37 @@ class Judge:
         rng = np.random.default_rng(0)
         self._counts = bootstrap_counts(rng, len(trained), _DRAWS)
         self._counts_hard = bootstrap_counts(rng, len(self.hard), _DRAWS)
-        self._base = None
-        if base is not None:
-            self._base = auc(base, self.outcome), bootstrap_auc(base, self.outcome, self._counts)
-        self._planes, self._coarse = (depth_planes(truth.spec, size) for size in (GRID, _SURFACE_GRID))
-        self._plane = self.surface(self._planes)
-        known = self.through(np.where(self.outcome, 1.0, -1.0))
-        self._planes_drawn = self._resampled(known)
+        self._xi_c_auc = None
+        if xi_c_score is not None:
+            self._xi_c_auc = auc(xi_c_score, self.outcome), bootstrap_auc(xi_c_score, self.outcome, self._counts)
+        self._places, self._coarse_places = (depth_planes(truth.spec, size) for size in (GRID, _SURFACE_GRID))
+        self._true_values = self.surface(self._places)
+        outcome_surface = self.surface_through(np.where(self.outcome, 1.0, -1.0))
+        self._resampled_truth = self._resampled(outcome_surface)
 
-    def through(self, values: Sequence[float] | np.ndarray) -> Surface:
+    def surface_through(self, values: Sequence[float] | np.ndarray) -> Surface:
         """Return a surface through values at the trained points."""
         return Surface(self._spec, self._trained, np.asarray(values, dtype=float))
 
     def _resampled(self, surface: Surface) -> np.ndarray:
-        return surface.resampled(self._coarse, self._counts[:_SURFACE_DRAWS])
+        return surface.resampled(self._coarse_places, self._counts[:_SURFACE_DRAWS])
 
     def ranking(self, score: np.ndarray) -> dict[str, float]:
-        """Return the AUC over all points, over the hard half, and less that of the base."""
+        """Return the AUC over all points and over the hard half, and the AUC less that of xi_c, with intervals."""
         s, t, hard = score, self.outcome, self.hard
         area, draws = auc(s, t), bootstrap_auc(s, t, self._counts)
         columns = {"auc": area, **quantile_interval("auc", draws), "auc_hard": auc(s[hard], t[hard])}
         columns |= quantile_interval("auc_hard", bootstrap_auc(s[hard], t[hard], self._counts_hard))
-        if self._base is not None:
-            columns["auc_minus_xi_c"] = area - self._base[0]
-            columns |= quantile_interval("auc_minus_xi_c", draws - self._base[1])
+        if self._xi_c_auc is not None:
+            columns["auc_minus_xi_c"] = area - self._xi_c_auc[0]
+            columns |= quantile_interval("auc_minus_xi_c", draws - self._xi_c_auc[1])
         return columns
 
     def decision(self, score: np.ndarray, natural: bool) -> dict[str, float]:
-        """Return how often a score is right at its own threshold, zero (NaN without ``natural``), and at the best."""
+        """Return the share of correct predictions at the threshold zero and at the best one, and the best threshold.
+
+        Without ``natural``, zero means nothing to the score and the share at zero is NaN.
+        """
         right = (score >= 0) == self.outcome
         threshold, accuracy = best_threshold(score, self.outcome)
         return {
@@ -98,25 +101,28 @@ class Judge:
         }
 
     def region(self, surface: Surface) -> dict[str, float]:
-        """Return how much of the true region a surface's covers, and how far its boundary is from the true one."""
-        plane, sigma_w = surface(self._planes), self._planes["sigma_w"][0, 0]
+        """Return how well the region of a surface overlaps with the true one, and how far apart the boundaries are."""
+        values, sigma_w = surface(self._places), self._places["sigma_w"][0, 0]
         distance = math.nan
         if len(sigma_w) > 1:
-            apart = np.abs(outer_crossings(sigma_w, plane) - outer_crossings(sigma_w, self._plane))
-            distance = float(finite_mean(apart))
+            distances = np.abs(outer_crossings(sigma_w, values) - outer_crossings(sigma_w, self._true_values))
+            distance = float(finite_mean(distances))
         return {
-            "iou": float(finite_mean(iou(plane, self._plane))),
-            **quantile_interval("iou", finite_mean(iou(self._resampled(surface), self._planes_drawn), 1)),
+            "iou": float(finite_mean(iou(values, self._true_values))),
+            **quantile_interval("iou", finite_mean(iou(self._resampled(surface), self._resampled_truth), 1)),
             "distance": distance,
         }
 
     def overlap(self, surface: Surface) -> float:
-        """Return the intersection over union of the region of a surface and the true one, mean over the depths."""
-        return float(finite_mean(iou(surface(self._planes), self._plane)))
+        """Return the intersection over union of the region of a surface and the true one, averaged over the depths."""
+        return float(finite_mean(iou(surface(self._places), self._true_values)))
 
     def calibration(self, score: np.ndarray) -> tuple[dict[str, float], list[dict[str, float | None]]]:
-        """Return the Brier score of the calibrated probability, and the probability beside the truth in bins."""
+        """Return the Brier score of the calibrated probability with its interval, and the bins of reliability."""
         probability = calibrated_probability(score, self.outcome)
-        wrong = (probability - self.outcome) ** 2
-        brier = {"brier": float(wrong.mean()), **quantile_interval("brier", self._counts @ wrong / len(wrong))}
+        squared_error = (probability - self.outcome) ** 2
+        brier = {
+            "brier": float(squared_error.mean()),
+            **quantile_interval("brier", self._counts @ squared_error / len(squared_error)),
+        }
         return brier, reliability_bins(probability, self.outcome)

@@ -1,4 +1,4 @@
-"""The statistics of the probes that predict training, as scores: the larger, the more trainable."""
+"""Statistics that predict training, of the probes and of mean field, as scores: the larger, the more trainable."""
 
 import math
 from collections.abc import Callable
@@ -10,21 +10,21 @@ import pandas as pd
 from probes.definition import MIN_HORIZON
 from sweep.spec.experiment import Measuring
 
-_LIMIT = 10.0  # scores beyond are as good as infinite
+_MAX_SCORE = 10.0  # larger scores are cut off: xi_c is infinite at the critical line
 
 
 @dataclass(frozen=True)
 class Statistic:
-    """One number that predicts trainability.
+    """A statistic that predicts trainability.
 
     Attributes
     ----------
     meaning:
-        Of its score.
+        The formula of its score, in words.
     score:
-        From rows of the ``points`` table and the spec.
+        The function that computes the score from rows of the ``points`` table and the specification.
     natural:
-        Whether zero is a threshold that was there before any truth was.
+        Whether zero is a threshold that was fixed without knowledge of any truth.
     """
 
     meaning: str
@@ -32,11 +32,11 @@ class Statistic:
     natural: bool = True
 
 
-def _margin(name: str) -> Callable[[pd.DataFrame, Measuring], pd.Series]:
-    return lambda points, spec: _ratio(points[name], points) - math.log(spec.definition.share(name))
+def _horizon_margin(name: str) -> Callable[[pd.DataFrame, Measuring], pd.Series]:
+    return lambda points, spec: _log_ratio_to_depth(points[name], points) - math.log(spec.definition.share(name))
 
 
-def _ratio(numerator: pd.Series, points: pd.DataFrame) -> pd.Series:
+def _log_ratio_to_depth(numerator: pd.Series, points: pd.DataFrame) -> pd.Series:
     ratio: pd.Series = numerator.astype(float).clip(lower=MIN_HORIZON) / points["depth"]
     return ratio.map(math.log, na_action="ignore")
 
@@ -46,20 +46,20 @@ def _above_threshold(name: str) -> Callable[[pd.DataFrame, Measuring], pd.Series
 
 
 STATISTICS: dict[str, Statistic] = {
-    "direct_horizon": Statistic("log(horizon / (share depth))", _margin("direct_horizon")),
+    "direct_horizon": Statistic("log(horizon / (share depth))", _horizon_margin("direct_horizon")),
     "direct_retained": Statistic("retained information - threshold", _above_threshold("direct_retained")),
-    "cascade_horizon": Statistic("log(horizon / depth)", _margin("cascade_horizon")),
+    "cascade_horizon": Statistic("log(horizon / depth)", _horizon_margin("cascade_horizon")),
     "cascade_retained": Statistic("retained information - threshold", _above_threshold("cascade_retained")),
     "cascade_cutoff": Statistic(
-        "published: log((cutoff + 1) / depth)", lambda p, s: _ratio(p["cascade_cutoff"] + 1, p)
+        "published: log((cutoff + 1) / depth)", lambda p, s: _log_ratio_to_depth(p["cascade_cutoff"] + 1, p)
     ),
     "differential_entropy": Statistic("published: at the last layer", lambda p, s: p["differential_entropy"], False),
-    "xi_c": Statistic("mean field: log(6 xi_c / depth)", lambda p, s: _ratio(6 * p["xi_c"], p)),
+    "xi_c": Statistic("mean field: log(6 xi_c / depth)", lambda p, s: _log_ratio_to_depth(6 * p["xi_c"], p)),
     "chi_1": Statistic("mean field: 1 - depth |chi_1 - 1|", lambda p, s: 1 - p["depth"] * (p["chi_1"] - 1).abs()),
 }
 
 
 def score(name: str, points: pd.DataFrame, spec: Measuring) -> np.ndarray:
-    """Return the score of one of `STATISTICS` for rows of the ``points`` table; NaN where it was not measured."""
+    """Return the score of a statistic for each row of the ``points`` table; NaN where it was not measured."""
     values = STATISTICS[name].score(points, spec)
-    return np.asarray(values.astype(float).clip(-1e3, _LIMIT))
+    return np.asarray(values.astype(float).clip(-1e3, _MAX_SCORE))

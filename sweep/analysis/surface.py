@@ -1,4 +1,4 @@
-"""The boundary of the truth as a surface over the axes of a sweep."""
+"""Surfaces over the axes of a sweep, whose zeros are boundaries: of the truth, or of a score."""
 
 import math
 
@@ -11,19 +11,21 @@ from sweep.model.crossings import outer_crossings
 from sweep.spec.experiment import Experiment
 from sweep.spec.parts import Space
 
-MIN_POINTS = 12  # trained, and both outcomes among them, before anything is said
-GRID = 64
+MIN_POINTS = 12  # trained points that a comparison needs, with both outcomes among them
+GRID = 64  # places along each side of a plane
 
 
 class Surface:
-    """A smooth function of (sigma_w, sigma_b, depth) through values at points, all on log scales but sigma_b.
+    """A smooth function over the free axes of a sweep, fitted to values at points.
+
+    It is the mean of a Gaussian process, on logarithmic scales of sigma_w and depth and a linear one of sigma_b.
 
     Parameters
     ----------
     spec:
-        Whose free axes it is over.
+        The specification with the axes.
     points, values:
-        Rows with the columns of the axes, and as many numbers.
+        Rows with the columns of the axes, and a value for each row.
     """
 
     def __init__(self, spec: Space, points: pd.DataFrame, values: np.ndarray) -> None:
@@ -33,34 +35,37 @@ class Surface:
         self._model = LevelSet(axes, seed=spec.seed)
         self._model.tell(points[self._free].to_numpy(float), list(values))
 
-    def _at(self, places: dict[str, np.ndarray]) -> np.ndarray:
+    def _coordinates(self, places: dict[str, np.ndarray]) -> np.ndarray:
         return np.stack([places[a].ravel() for a in self._free], 1)
 
     def __call__(self, places: dict[str, np.ndarray]) -> np.ndarray:
-        """At places of one shape each, in that shape."""
-        flat = self._at(places)
+        """Return the value at each place: ``places`` has an array for each axis, all of one shape, as the result."""
+        flat = self._coordinates(places)
         parts = [self._model.mean(flat[i : i + 5000]) for i in range(0, len(flat), 5000)]
         return np.concatenate(parts).reshape(next(iter(places.values())).shape)
 
     def resampled(self, places: dict[str, np.ndarray], weights: np.ndarray) -> np.ndarray:
-        """The same ``[draws, ...]`` had every point counted with a weight of ``[draws, points]``."""
-        found = self._model.reweighted(self._at(places), weights)
-        return found.reshape(len(weights), *next(iter(places.values())).shape)
+        """Return the values at places for each draw of a bootstrap, ``[draws, ...]``.
+
+        ``weights`` ``[draws, points]`` say how often each point counts in each draw.
+        """
+        values = self._model.reweighted(self._coordinates(places), weights)
+        return values.reshape(len(weights), *next(iter(places.values())).shape)
 
 
 def truth_surface(spec: Experiment, points: pd.DataFrame) -> Surface:
-    """Through +1 where a network was trained above the level and -1 where it was not.
+    """Return a surface fitted to +1 where a network was trained successfully and to -1 where it was not.
 
-    In a sweep that trained the boundary only, the points that it left out count as what was predicted of them.
+    If a sweep trains networks near the boundary only, the others count as they are predicted.
     """
     known = points["trainable"].notna()
     sign = np.where(points["trainable"].fillna(points["margin"] >= 0).astype(bool), 1.0, -1.0)
-    use = (known | ((spec.train == "boundary") & points["margin"].notna())).to_numpy()
-    return Surface(spec, points[use], sign[use])
+    used = (known | ((spec.train == "boundary") & points["margin"].notna())).to_numpy()
+    return Surface(spec, points[used], sign[used])
 
 
 def depth_planes(spec: Space, size: int) -> dict[str, np.ndarray]:
-    """``[depths, sigma_b, sigma_w]`` places: a plane for each of a few depths."""
+    """Return a plane of places for each of a few depths: by axis, an array ``[depths, sigma_b, sigma_w]``."""
     low, high = spec.depth
     depths = np.unique(np.geomspace(low, high, 4).round())
     ends = [(getattr(spec, a), size if a in spec.free_axes else 1) for a in ("sigma_b", "sigma_w")]
@@ -70,7 +75,10 @@ def depth_planes(spec: Space, size: int) -> dict[str, np.ndarray]:
 
 
 def distance_to_boundary(truth: Surface, points: pd.DataFrame, spec: Space) -> np.ndarray:
-    """``|log(sigma_w / nearest sigma_w of the true boundary)|`` at a point's sigma_b and depth; infinite if none."""
+    """Return the distance of each point from the true boundary at its sigma_b and depth, ``[points]``.
+
+    It is ``|log(sigma_w / nearest sigma_w of the boundary)|``, and infinite if there is no boundary there.
+    """
     sigma_w = np.geomspace(*spec.sigma_w, 161)
     shape = (len(points), len(sigma_w))
     places = {a: np.broadcast_to(points[a].to_numpy(float)[:, None], shape) for a in ("sigma_b", "depth")}

@@ -87,9 +87,9 @@ def test_resampled_aucs_are_those_of_all_pairs(values):
     total = counts[:, truth].sum(1) * counts[:, ~truth].sum(1)
     with np.errstate(invalid="ignore"):
         expected = np.einsum("dp,pn,dn->d", counts[:, truth], pairs, counts[:, ~truth]) / total
-    found = bootstrap_auc(score, truth, counts)
-    np.testing.assert_array_equal(found, expected)
-    assert np.isnan(found[30:33]).all() and found[33] == pytest.approx(auc(score, truth))
+    areas = bootstrap_auc(score, truth, counts)
+    np.testing.assert_array_equal(areas, expected)
+    assert np.isnan(areas[30:33]).all() and areas[33] == pytest.approx(auc(score, truth))
 
 
 def test_resampled_aucs_of_many_points_take_little_memory():
@@ -97,11 +97,11 @@ def test_resampled_aucs_of_many_points_take_little_memory():
     score = rng.normal(size=100_000)
     tracemalloc.start()
     try:
-        (found,) = bootstrap_auc(score, score + rng.normal(size=len(score)) > 0, np.ones((1, len(score))))
+        (area,) = bootstrap_auc(score, score + rng.normal(size=len(score)) > 0, np.ones((1, len(score))))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert found == pytest.approx(5 / 6, abs=0.01) and peak < 50e6
+    assert area == pytest.approx(5 / 6, abs=0.01) and peak < 50e6
 
 
 def test_the_best_threshold_by_hand():
@@ -117,8 +117,8 @@ def test_the_best_threshold_by_hand():
 
 def test_iou_by_hand():
     one, other = np.array([[[-1.0, 1, 1, 1]], [[-1.0] * 4]]), np.array([[[-1.0, -1, 1, 1]], [[-1.0] * 4]])
-    found = iou(one, other)
-    assert found[0] == pytest.approx(2 / 3) and math.isnan(found[1])
+    overlap = iou(one, other)
+    assert overlap[0] == pytest.approx(2 / 3) and math.isnan(overlap[1])
 
 
 def test_weights_of_one_change_nothing_and_of_two_count_twice():
@@ -181,19 +181,19 @@ def test_costs(compared):
 def test_truth_of_another_sweep_at_other_points(make_trained):
     probed = make_trained(replace(SPEC, train="none"), 150, folder="probed", seed=1, train=lambda m: False)
     truth = make_trained(count=40, folder="truth", seed=2)
-    found = compare(probed, truth)
-    assert found.info["interpolated"] == 40 == found.info["points"]
-    assert found.table.loc["direct_horizon", "auc"] > 0.97
-    assert "interpolated" in comparison_text(found)
+    comparison = compare(probed, truth)
+    assert comparison.info["interpolated"] == 40 == comparison.info["points"]
+    assert comparison.table.loc["direct_horizon", "auc"] > 0.97
+    assert "interpolated" in comparison_text(comparison)
     same = compare(truth, truth)
     assert same.info["interpolated"] == 0 and same.info["truth_iou"] == 1.0
 
 
 def test_the_boundary_trained_alone_tells_the_same_region(make_trained, standard):
     some = make_trained(replace(SPEC, train="boundary"), train=lambda m: -0.5 < m.values["margin"] < 0.2)
-    found = compare(some, standard)
-    few, many = found.info["trained"]
-    assert few < 0.5 * many and found.info["truth_iou"] > 0.99
+    comparison = compare(some, standard)
+    few, many = comparison.info["trained"]
+    assert few < 0.5 * many and comparison.info["truth_iou"] > 0.99
 
 
 @pytest.mark.parametrize(
@@ -223,13 +223,13 @@ def test_sweeps_of_different_networks_are_not_compared(make_trained, keys):
 
 
 def test_json_has_every_number_and_no_infinity(compared):
-    found = json.loads(compared.as_json())
-    assert found["default"] == "direct_horizon" and found["points"] == 100
-    statistic = found["statistics"]["direct_horizon"]
+    printed = json.loads(compared.as_json())
+    assert printed["default"] == "direct_horizon" and printed["points"] == 100
+    statistic = printed["statistics"]["direct_horizon"]
     for name in ("auc", "auc_5", "auc_95", "auc_hard", "accuracy", "accuracy_best", "iou", "distance", "brier"):
         assert 0 <= statistic[name] <= 1
     assert sum(b["points"] for b in statistic["reliability"]) == 100
-    assert found["statistics"]["differential_entropy"]["accuracy"] is None
+    assert printed["statistics"]["differential_entropy"]["accuracy"] is None
 
 
 @pytest.mark.parametrize(
@@ -242,8 +242,8 @@ def test_json_has_every_number_and_no_infinity(compared):
     ],
 )
 def test_pictures(make_trained, fixed, panels, theory):
-    found = compare(make_trained(replace(SPEC, points=30, **fixed), 40))
-    figure = comparison_figure(found)
+    comparison = compare(make_trained(replace(SPEC, points=30, **fixed), 40))
+    figure = comparison_figure(comparison)
     assert len(figure.axes) == panels + 1 and figure.axes[-1].get_ylabel() == "accuracy after training"
     for ax in figure.axes[:panels]:
         assert len([c for c in ax.collections if isinstance(c, ContourSet)]) == 2
@@ -254,8 +254,8 @@ def test_pictures(make_trained, fixed, panels, theory):
 
 
 def test_a_picture_of_one_axis(make_trained):
-    found = compare(make_trained(replace(SPEC, points=30, sigma_b=(0.2, 0.2), depth=(36, 36)), 40))
-    above, below = comparison_figure(found).axes
+    comparison = compare(make_trained(replace(SPEC, points=30, sigma_b=(0.2, 0.2), depth=(36, 36)), 40))
+    above, below = comparison_figure(comparison).axes
     assert [len(ax.lines[0].get_xdata()) for ax in (above, below)] == [40, 40]
     assert below.get_ylabel() == "score of direct_horizon" and len(above.lines) == len(below.lines) == 3
 

@@ -35,10 +35,10 @@ def noisy(tmp_path):
                 int(rng.integers(spec.depth[0], spec.depth[1] + 1)),
                 i,
             )
-            found = made_up(point)
+            measurement = made_up(point)
             horizon = true_horizon(point.sigma_w - shift, point.sigma_b) * np.exp(noise * rng.normal())
-            found.values["margin"] = float(np.log(horizon / point.depth))
-            rows.append(row(found))
+            measurement.values["margin"] = float(np.log(horizon / point.depth))
+            rows.append(row(measurement))
         store.write(rows)
         return load(path)
 
@@ -51,11 +51,11 @@ def true_end(sigma_b, depth, sign):
 
 
 def test_a_shift_is_found_and_measured(noisy):
-    found = diff(noisy(1), noisy(2, shift=0.1))
-    assert found.significant and found.p < 0.001
-    assert found.shift == pytest.approx(0.1, abs=0.02) and found.shift_5 < 0.1 < found.shift_95
-    assert 0.07 < found.distance < 0.13 and found.distance <= found.most
-    lower = found.places[found.places["end"] == "lower"].dropna(subset=["a", "b"])
+    difference = diff(noisy(1), noisy(2, shift=0.1))
+    assert difference.significant and difference.p < 0.001
+    assert difference.shift == pytest.approx(0.1, abs=0.02) and difference.shift_5 < 0.1 < difference.shift_95
+    assert 0.07 < difference.distance < 0.13 and difference.distance <= difference.most
+    lower = difference.places[difference.places["end"] == "lower"].dropna(subset=["a", "b"])
     assert len(lower) > 8
     expected = true_end(lower["sigma_b"], lower["depth"], -1)
     np.testing.assert_allclose(lower["a"], expected, atol=0.05)
@@ -64,8 +64,8 @@ def test_a_shift_is_found_and_measured(noisy):
 
 def test_a_sweep_does_not_differ_from_itself(noisy):
     one = noisy(1)
-    found = diff(one, one)
-    assert found.p > 0.99 and found.distance == 0 and not found.significant and found.differs == {}
+    difference = diff(one, one)
+    assert difference.p > 0.99 and difference.distance == 0 and not difference.significant and difference.differs == {}
 
 
 @pytest.mark.parametrize("fields", [{}, {"statistic": "direct_retained"}, {"sigma_b": (0.3, 0.3)}])
@@ -81,21 +81,21 @@ def test_what_differs_is_said(noisy):
     one, other = noisy(1), noisy(2, shift=0.1, activation="erf")
     (one.path / "versions.json").write_text('{"torch": "2.1"}')
     (other.path / "versions.json").write_text('{"torch": "2.2\\u001b[31m"}')
-    found = diff(one, other)
-    assert found.differs == {"activation": ("tanh", "erf"), "version of torch": ("2.1", "2.2\x1b[31m")}
-    said = difference_text(found)
-    assert "\x1b" not in said and "activation: 'tanh' and 'erf'" in said and "the boundaries differ" in said
+    difference = diff(one, other)
+    assert difference.differs == {"activation": ("tanh", "erf"), "version of torch": ("2.1", "2.2\x1b[31m")}
+    text = difference_text(difference)
+    assert "\x1b" not in text and "activation: 'tanh' and 'erf'" in text and "the boundaries differ" in text
 
 
 def test_sweeps_that_cannot_be_compared(noisy):
     one = noisy(1)
-    for other, said in (
+    for other, message in (
         (noisy(2, sigma_w=(3, 4)), "range of sigma_w in common"),
         (noisy(3, count=5), "too few points"),
         (noisy(4, sigma_w=(1, 1)), "no boundary in sigma_w"),
         (noisy(5, depth=(70, 80)), "range of depth in common"),
     ):
-        with pytest.raises(SpecError, match=said):
+        with pytest.raises(SpecError, match=message):
             diff(one, other)
     with pytest.raises(SpecError, match="`depths` must be from 5 to 60"):
         diff(one, noisy(6), [70])
@@ -106,8 +106,8 @@ def test_the_command(noisy, tmp_path):
     picture = tmp_path / "x.svg"
     arguments = ["diff", str(one.path), str(other.path), "--depths", "8,20"]
     result = CliRunner().invoke(main, [*arguments, "-o", str(picture), "--json"])
-    found = json.loads(result.stdout)
-    assert found["significant"] and {p["depth"] for p in found["places"]} == {8, 20}
+    printed = json.loads(result.stdout)
+    assert printed["significant"] and {p["depth"] for p in printed["places"]} == {8, 20}
     assert picture.read_bytes().startswith(b"<?xml")
     result = CliRunner().invoke(main, arguments)
     assert "p = " in result.stdout and (one.path / "diff.png").exists()
