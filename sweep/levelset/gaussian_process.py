@@ -1,20 +1,34 @@
-"""A Gaussian process: fit, condition, predict, draw. Observations may be noisy, unequally so, or lower bounds.
+"""Gaussian process regression: fit a kernel, condition on observations, predict, and draw functions.
 
-==========  ========================================================================  ===========================
-symbol      meaning                                                                   shape
-==========  ========================================================================  ===========================
-x           places, each axis mapped to [0, 1]                                        ``[n, axes]``
+Observations may be noisy, each to its own degree, and some may be lower bounds only.
+
+==========  ========================================================================  ====================  ============
+symbol      meaning                                                                   shape                 source
+==========  ========================================================================  ====================  ============
+x           positions of the observations, each axis mapped to [0, 1]                 ``[n, axes]``
 y           observed values, standardised                                             ``[n]``
-F           known functions (a theory, a cheaper measurement), each with an unknown   ``[n, features]``
-            coefficient of unit variance; the first is the constant
-l, s^2      lengths and variance of the Matern-5/2 kernel                             ``[axes]``, scalar
-v           variance of an observation about the function: fitted plus what is given  ``[n]``
-K           s^2 Matern(x, x') + F F^T                                                 ``[n, n]``
-==========  ========================================================================  ===========================
+F           features: known functions at x (a theory, a cheaper measurement), each    ``[n, features]``     GPML 2.40,
+            with an unknown coefficient of unit variance; the first is the constant                         B = I
+l, s^2      lengths and variance of the Matern-5/2 kernel                             ``[axes]``, scalar    GPML 4.17
+r           distance of two positions after division by l / sqrt(5)                   ``[n, n]``
+K           covariance of the function: ``s^2 (1 + r + r^2/3) exp(-r) + F F^T``       ``[n, n]``            GPML 4.17
+v           variance of each observation about the function: a fitted part, the       ``[n]``
+            same for all, and what is known of each
+L           lower Cholesky factor of ``K + diag(v)``                                  ``[n, n]``
+alpha       ``(K + diag(v))^-1 y``                                                    ``[n]``               GPML 2.25
+K*          covariance of the function at the observations and at m new positions     ``[n, m]``
+mean        ``K*^T alpha``                                                            ``[m]``               GPML 2.25
+R           ``L^-1 K*``; the posterior covariance is ``K** - R^T R``                  ``[n, m]``            GPML 2.26
+theta       logarithms of l, s^2 and the fitted part of v                             ``[axes + 2]``
+==========  ========================================================================  ====================  ============
 
-Lengths, s^2 and the fitted part of v maximise the posterior (Rasmussen and Williams 2006, section 5.4, with log-normal
-priors) by scipy's L-BFGS-B. Lower bounds enter by expectation propagation (section 3.6, with the probit's place taken
-by "the observation lies above its bound").
+The kernel maximises the marginal likelihood (GPML 5.8, its gradient 5.9) times log-normal priors of l, s^2 and the
+fitted part of v, by scipy's L-BFGS-B. Lower bounds enter by expectation propagation (GPML section 3.6), where the
+likelihood "the noisy value lies above its bound" takes the place of the probit.
+
+References
+----------
+GPML: Rasmussen and Williams 2006, "Gaussian Processes for Machine Learning", MIT Press.
 """
 
 import math
@@ -28,25 +42,37 @@ from scipy.optimize import minimize
 from scipy.special import log_ndtr
 from threadpoolctl import threadpool_limits
 
-JITTER = 1e-8  # variance added to every observation, so that a matrix is definite in spite of rounding
-_MEANS = {"length": math.log(0.5), "signal": 0.0, "noise": math.log(1e-3)}  # of the priors, of logarithms
-_WIDTHS = {"length": 1.2, "signal": 3.0, "noise": 3.0}
+JITTER = 1e-8  # variance added to every observation, so that matrices stay definite in spite of rounding
+# Normal priors of the logarithms: mean and standard deviation; and the range of the values themselves.
+_PRIOR_MEANS = {"length": math.log(0.5), "signal": 0.0, "noise": math.log(1e-3)}
+_PRIOR_WIDTHS = {"length": 1.2, "signal": 3.0, "noise": 3.0}
 _BOUNDS = {"length": (0.02, 30.0), "signal": (1e-2, 1e4), "noise": (1e-7, 2.0)}
-_STARTS = (0.3, 1.0)  # lengths that the search for the best begins with
-_UNAMBIGUOUS = 100  # observations from which on the first start is enough
-_SEEN_ENOUGH = 8  # observations that are no bounds, for a kernel to be fitted to them alone
-_ROUNDS = 6  # of expectation propagation; more change little
-_SETTLED = 0.01  # standard deviations that a mean may still move
-_STEP = 1e-3  # of a logarithm, to see a curvature by
-_FIT_ROUNDS = 40  # steps of L-BFGS-B at most
-_BLOCK = 64  # rows of a kernel matrix made at a time: what fits into the cache
+_START_LENGTHS = (0.3, 1.0)  # where the searches for the best kernel begin
+_ONE_START_FROM = 100  # observations from which on the first start is enough
+_MIN_VALUES_TO_FIT = 8  # observations that are no bounds, for a kernel to be fitted
+_MAX_EP_ROUNDS = 6  # of expectation propagation; more change little
+_EP_TOLERANCE = 0.01  # standard deviations by which a mean may still move when expectation propagation ends
+_CURVATURE_STEP = 1e-3  # step in theta for finite differences of the gradient
+_MAX_FIT_STEPS = 40  # of L-BFGS-B
+_BLOCK_ROWS = 64  # rows of a kernel matrix computed at a time, so that they fit into the cache
 
 
 @dataclass(frozen=True)
 class Observations:
-    """What is known, as in the notation above.
+    """Observations of a function, in the notation of the module.
 
-    ``variance [n]`` is what is given of the noise, ``bound [n]`` whether y is a lower bound, ``features`` are F.
+    Attributes
+    ----------
+    x:
+        ``[n, axes]``: positions.
+    y:
+        ``[n]``: values, or lower bounds.
+    variance:
+        ``[n]``: the known part of v.
+    bound:
+        ``[n]``: whether y is a lower bound.
+    features:
+        ``[n, features]``: F.
     """
 
     x: np.ndarray
@@ -56,29 +82,52 @@ class Observations:
     features: np.ndarray
 
     def __len__(self) -> int:
-        """How many."""
+        """Return the number of observations."""
         return len(self.y)
 
     def __getitem__(self, keep: np.ndarray) -> "Observations":
-        """Some of them."""
+        """Return the observations that a mask or an array of indices selects."""
         return Observations(*(a[keep] for a in (self.x, self.y, self.variance, self.bound, self.features)))
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """Hyper-parameters: ``length [axes]``, variances of the signal and of the noise."""
+    """Kernel with given hyper-parameters.
+
+    Attributes
+    ----------
+    length:
+        ``[axes]``: l.
+    signal:
+        s^2.
+    noise:
+        The fitted part of v.
+    """
 
     length: np.ndarray
     signal: float = 1.0
     noise: float = 1e-2
 
     def __call__(self, a: np.ndarray, b: np.ndarray, fa: np.ndarray, fb: np.ndarray) -> np.ndarray:
-        """``[len(a), len(b)]`` covariances of the function at two sets of places, with their features."""
+        """Return the covariances of the function at two sets of positions.
+
+        Parameters
+        ----------
+        a, b:
+            Positions ``[len(a), axes]`` and ``[len(b), axes]``.
+        fa, fb:
+            Their features, ``[len(a), features]`` and ``[len(b), features]``.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``[len(a), len(b)]``.
+        """
         a, b = a * (math.sqrt(5) / self.length), b * (math.sqrt(5) / self.length)
         squares_b = (b * b).sum(1)
         out = np.empty((len(a), len(b)))
-        for i in range(0, len(a), _BLOCK):
-            rows = slice(i, i + _BLOCK)
+        for i in range(0, len(a), _BLOCK_ROWS):
+            rows = slice(i, i + _BLOCK_ROWS)
             r = a[rows] @ b.T
             r *= -2
             r += squares_b
@@ -96,29 +145,43 @@ class Kernel:
         return out
 
     def variance(self, features: np.ndarray) -> np.ndarray:
-        """``[n]`` prior variances of the function at places with these features."""
+        """Return the prior variances ``[n]`` of the function at positions with features ``[n, features]``."""
         return self.signal + (features * features).sum(1)
 
 
-def fitted(data: Observations, others: int = 0) -> list[Kernel]:
-    """Return the kernel that fits best, then ``others`` that fit nearly as well. They depend on nothing but the data.
+def fit_kernels(data: Observations, alternatives: int = 0) -> list[Kernel]:
+    """Return the kernel that fits the data best, followed by alternatives that fit nearly as well.
 
-    Lower bounds are left out: different bounds at one place would pass for noise. Where there is little else, it is the
-    kernel to be expected before anything is known.
+    Parameters
+    ----------
+    data:
+        Observations.
+    alternatives:
+        Number of further kernels, drawn from an approximate posterior distribution of the kernel.
+
+    Returns
+    -------
+    list of Kernel
+        ``1 + alternatives`` kernels, the same for the same arguments.
+
+    Notes
+    -----
+    Lower bounds are left out, since different bounds at one position would be mistaken for noise. If fewer than 8
+    observations remain, all kernels are the default one, whose lengths are the medians of their priors.
     """
     if data.bound.any():
         data = data[~data.bound]
-        if len(data) < _SEEN_ENOUGH:
-            return [Kernel(np.full(data.x.shape[1], 0.5 * math.sqrt(data.x.shape[1])))] * (1 + others)
+        if len(data) < _MIN_VALUES_TO_FIT:
+            return [Kernel(np.full(data.x.shape[1], 0.5 * math.sqrt(data.x.shape[1])))] * (1 + alternatives)
     loss = _Loss(data)
-    best = _minimum(loss, _STARTS if len(data) < _UNAMBIGUOUS else _STARTS[:1])
-    return [loss.kernel(theta) for theta in [best, *_near(loss, best, others)]]
+    best = _minimise(loss, _START_LENGTHS if len(data) < _ONE_START_FROM else _START_LENGTHS[:1])
+    return [loss.kernel(theta) for theta in [best, *_draw_near(loss, best, alternatives)]]
 
 
 class _Loss:
-    """Minus the log of the posterior density of a kernel, but for a constant, and its gradient.
+    """Loss of a kernel: minus the logarithm of its posterior density, up to a constant.
 
-    Its argument theta ``[axes + 2]`` holds the logarithms of the lengths, of s^2 and of the fitted part of v.
+    A call with theta ``[axes + 2]`` returns the loss and its gradient ``[axes + 2]`` (GPML 5.8, 5.9, and the priors).
     """
 
     def __init__(self, data: Observations) -> None:
@@ -126,8 +189,8 @@ class _Loss:
         self._squares = np.stack([np.subtract.outer(c, c) ** 2 for c in data.x.T])
         self._linear = data.features @ data.features.T
         names = ["length"] * self._axes + ["signal", "noise"]
-        self._mean, self.width = (np.array([table[n] for n in names]) for table in (_MEANS, _WIDTHS))
-        # Distances grow with the number of axes, and what varies along each of many varies slowly along one.
+        self._mean, self.width = (np.array([table[n] for n in names]) for table in (_PRIOR_MEANS, _PRIOR_WIDTHS))
+        # Distances grow with the number of axes, so lengths are expected to grow alike.
         self._mean[: self._axes] += 0.5 * math.log(self._axes)
         self.bounds = np.log([_BOUNDS[n] for n in names])
 
@@ -166,18 +229,18 @@ class _Loss:
         return Kernel(np.exp(theta[: self._axes]), math.exp(theta[self._axes]), math.exp(theta[-1]))
 
 
-def _minimum(loss: _Loss, lengths: Sequence[float]) -> np.ndarray:
-    """Return the best theta of several searches, each of which begins with a length."""
+def _minimise(loss: _Loss, lengths: Sequence[float]) -> np.ndarray:
+    """Return the theta of least loss that searches from several start lengths reach."""
     best = None
     for length in lengths:
-        with threadpool_limits(1):  # many small matrices: threads would wait for each other
+        with threadpool_limits(1):  # threads would slow down work on many small matrices
             end = minimize(
                 loss,
                 loss.start(length),
                 jac=True,
                 method="L-BFGS-B",
                 bounds=loss.bounds,
-                options={"maxiter": _FIT_ROUNDS, "ftol": 1e-6},
+                options={"maxiter": _MAX_FIT_STEPS, "ftol": 1e-6},
             )
         if best is None or end.fun < best.fun - 1e-6:
             best = end
@@ -185,28 +248,33 @@ def _minimum(loss: _Loss, lengths: Sequence[float]) -> np.ndarray:
     return np.asarray(best.x)
 
 
-def _near(loss: _Loss, best: np.ndarray, count: int) -> np.ndarray:
-    """Draw thetas from the normal distribution that has the curvature of the posterior at its maximum."""
+def _draw_near(loss: _Loss, best: np.ndarray, count: int) -> np.ndarray:
+    """Draw thetas ``[count, axes + 2]`` from the normal distribution around the best (Laplace's approximation)."""
     if not count:
         return np.empty((0, len(best)))
-    steps = _STEP * np.eye(len(best))
-    curvature = np.stack([(loss(best + s)[1] - loss(best - s)[1]) / (2 * _STEP) for s in steps])
+    steps = _CURVATURE_STEP * np.eye(len(best))
+    curvature = np.stack([(loss(best + s)[1] - loss(best - s)[1]) / (2 * _CURVATURE_STEP) for s in steps])
     stiffness, directions = np.linalg.eigh((curvature + curvature.T) / 2)
-    # No direction is less certain than the priors alone would have it.
+    # No direction may be less certain than the widest prior.
     root = directions / np.sqrt(np.maximum(stiffness, 1 / loss.width.max() ** 2))
     normal = np.random.default_rng(0).standard_normal((count, len(best)))
     return loss.within_bounds(best + normal @ root.T)
 
 
 class Posterior:
-    """The process given the observations.
+    """Gaussian process conditioned on observations.
 
     Parameters
     ----------
     kernel:
-        From `fitted`.
+        Kernel, as by `fit_kernels`.
     data:
         At least one observation.
+
+    Attributes
+    ----------
+    data:
+        The observations, with every lower bound replaced by an equivalent noisy value.
     """
 
     def __init__(self, kernel: Kernel, data: Observations) -> None:
@@ -218,44 +286,47 @@ class Posterior:
         self._alpha = cho_solve((self._factor, True), data.y, check_finite=False)
 
     def mean(self, x: np.ndarray, features: np.ndarray) -> np.ndarray:
-        """Of the function, ``[n]``."""
+        """Return the posterior mean ``[m]`` at positions ``[m, axes]`` with features ``[m, features]``."""
         return np.asarray(self.kernel(x, self.data.x, features, self.data.features) @ self._alpha)
 
     def mean_and_root(self, x: np.ndarray, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean ``[n]``, and the root R ``[observations, n]`` of the covariance that the data explain: R^T R."""
+        """Return the posterior mean ``[m]`` and R ``[n, m]``; the data explain R^T R of the prior covariance."""
         cross = self.kernel(self.data.x, x, self.data.features, features)
         root = solve_triangular(self._factor, cross, lower=True, check_finite=False)
         return cross.T @ self._alpha, root
 
     def mean_and_deviation(self, x: np.ndarray, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Of the function, without noise, ``[n]`` each."""
+        """Return the posterior mean and standard deviation of the function without noise, ``[m]`` each."""
         mean, root = self.mean_and_root(x, features)
         explained = np.einsum("ij,ij->j", root, root)
         return mean, np.sqrt(np.maximum(self.kernel.variance(features) - explained, 1e-12))
 
     def sample(self, x: np.ndarray, features: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-        """``[count, n]`` functions, drawn jointly at ``n`` places."""
+        """Return ``[count, m]``: functions drawn from the posterior, jointly at m positions."""
         mean, root = self.mean_and_root(x, features)
         covariance = self.kernel(x, x, features, features) - root.T @ root
         factor = _root(covariance, 1e-10 * self.kernel.signal)
         return mean + rng.standard_normal((count, len(x))) @ factor.T
 
     def reweighted(self, x: np.ndarray, features: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """``[draws, n]`` means had every observation a weight of ``[draws, observations]``: 2 halves its noise."""
+        """Return the posterior means ``[draws, m]`` for other weights ``[draws, n]`` of the observations.
+
+        A weight of 2 halves the noise of an observation, as if it had been made twice.
+        """
         d = self.data
         kernel, cross = self.kernel(d.x, d.x, d.features, d.features), self.kernel(d.x, x, d.features, features)
-        found = np.empty((len(weights), len(x)))
+        means = np.empty((len(weights), len(x)))
         for i, w in enumerate(weights):
             covariance = kernel.copy()
             noise = (self.kernel.noise + d.variance) / np.maximum(w, 1e-6) + JITTER
             covariance[np.diag_indices_from(covariance)] += noise
             factor = cholesky(covariance, lower=True, overwrite_a=True, check_finite=False)
-            found[i] = cross.T @ cho_solve((factor, True), d.y, check_finite=False)
-        return found
+            means[i] = cross.T @ cho_solve((factor, True), d.y, check_finite=False)
+        return means
 
 
 def _root(covariance: np.ndarray, jitter: float) -> np.ndarray:
-    """Lower Cholesky factor of a matrix that rounding may have made indefinite, with as little jitter as it takes."""
+    """Return the lower Cholesky factor of a covariance, with ten times more jitter until rounding does no harm."""
     while True:
         try:
             return np.asarray(cholesky(covariance + jitter * np.eye(len(covariance)), lower=True))
@@ -270,7 +341,10 @@ def _factor(kernel: Kernel, data: Observations) -> np.ndarray:
 
 
 def _without_bounds(kernel: Kernel, data: Observations) -> Observations:
-    """Each lower bound as an observation of a value with a variance, such as expectation propagation finds."""
+    """Return the observations with each lower bound replaced by a value and its variance.
+
+    Expectation propagation chooses them so that the posterior has nearly the mean and variance that the bounds imply.
+    """
     seen, hidden = data[~data.bound], data[data.bound]
     prior, mean = kernel(hidden.x, hidden.x, hidden.features, hidden.features), np.zeros(len(hidden))
     if len(seen):
@@ -278,10 +352,11 @@ def _without_bounds(kernel: Kernel, data: Observations) -> Observations:
         prior -= root.T @ root
     prior[np.diag_indices_from(prior)] += JITTER
     noise = kernel.noise + hidden.variance
-    precision = np.full(len(hidden), 1e-6)  # of the sites
+    precision = np.full(len(hidden), 1e-6)  # of the sites, the normal factors that stand in for the bounds
     shift = np.zeros(len(hidden))  # precision times mean
-    for _ in range(_ROUNDS):
-        # The marginals of N(mean, prior) times the sites, by the well-conditioned I + S^1/2 prior S^1/2.
+    for _ in range(_MAX_EP_ROUNDS):
+        # Marginals of N(mean, prior) times the sites, by the well-conditioned I + S^1/2 prior S^1/2 with the
+        # diagonal matrix S of the precisions.
         root_precision = np.sqrt(precision)
         inner = root_precision[:, None] * prior * root_precision
         inner[np.diag_indices_from(inner)] += 1
@@ -289,16 +364,18 @@ def _without_bounds(kernel: Kernel, data: Observations) -> Observations:
         covariance = prior - half.T @ half
         center = mean + covariance @ (shift - precision * mean)
         marginal = np.maximum(np.diag(covariance), 1e-12)
+        # The cavity: the same without the site itself (GPML 3.56).
         cavity = 1 / np.maximum(1 / marginal - precision, 1e-12)
         cavity_mean = cavity * (center / marginal - shift)
         spread = np.sqrt(cavity + noise)
         z = (cavity_mean - hidden.y) / spread
+        # Mean and variance of the cavity times the likelihood (GPML 3.58), and the site that gives them (3.59).
         hazard = np.exp(-0.5 * z * z - 0.5 * math.log(2 * math.pi) - log_ndtr(z))
         tilted_mean = cavity_mean + cavity * hazard / spread
         tilted = np.maximum(cavity - cavity**2 * hazard * (z + hazard) / spread**2, 1e-3 * cavity)
         precision = np.maximum(1 / tilted - 1 / cavity, 1e-6)
         shift = tilted_mean / tilted - cavity_mean / cavity
-        if np.all(np.abs(tilted_mean - center) < _SETTLED * np.sqrt(marginal)):
+        if np.all(np.abs(tilted_mean - center) < _EP_TOLERANCE * np.sqrt(marginal)):
             break
     y, variance = data.y.copy(), data.variance.copy()
     y[data.bound], variance[data.bound] = shift / precision, np.maximum(1 / precision - kernel.noise, 0.0)

@@ -1,7 +1,8 @@
-"""Level-set estimation: where does a noisy function cross a level? Pure ask / tell, no ray, no optuna.
+"""Level-set estimation: the search for where a noisy function crosses a level.
 
-A Gaussian process is fitted to what was told (`gaussian_process`); the next points are those that say most about where
-the boundary or the ridge is (`acquisition`). The first few are spread over the domain.
+The interface is ask and tell. A Gaussian process is fitted to the observations (`gaussian_process`), and the next
+points are those that reveal most about the boundary or the ridge (`acquisition`). The first few are spread over the
+domain.
 """
 
 from collections.abc import Sequence
@@ -12,18 +13,18 @@ from threadpoolctl import threadpool_limits
 
 from sweep.levelset.acquisition import choose
 from sweep.levelset.domain import Axis, Domain, Features
-from sweep.levelset.gaussian_process import Kernel, Observations, Posterior, fitted
+from sweep.levelset.gaussian_process import Kernel, Observations, Posterior, fit_kernels
 from sweep.levelset.merging import merge_nearest
 from sweep.levelset.targets import boundary_targets, ridge_targets
 
 AIMS = ("boundary", "ridge", "both")
-_AT_ONCE = 64  # points chosen from one set of candidates
-_RIDGE_EVERY = 4  # with aim="both"
-_REFIT_GROWTH = 1.1  # fit the kernel anew when there are this many times more observations
-_FIT_AT_MOST = 256  # observations that the kernel is fitted to
-_CONDITION_AT_MOST = 2000  # observations that the model is conditioned on; what is nearest is merged
-_KERNELS = 10  # that draws are shared out to
-_DOUBTED_UP_TO = 400  # observations
+_MAX_POINTS_PER_CANDIDATE_SET = 64
+_RIDGE_PERIOD = 4  # with aim="both", one point in so many is for the ridge
+_REFIT_GROWTH = 1.1  # the kernel is fitted anew when there are this many times more observations
+_MAX_FITTED = 256  # observations that the kernel is fitted to, drawn at random
+_MAX_CONDITIONED = 2000  # observations that the model is conditioned on; neighbours are merged beyond
+_ALTERNATIVE_KERNELS = 10  # that functions are drawn with
+_MAX_WITH_ALTERNATIVES = 400  # observations; with more, the best kernel is certain enough
 
 
 class LevelSet:
@@ -32,17 +33,24 @@ class LevelSet:
     Parameters
     ----------
     axes:
-        One to four; points are arrays ``[n, len(axes)]`` in natural units.
+        One to four axes. Points are arrays ``[n, axes]`` in natural units, in this order.
     levels:
-        The values that the boundaries are at.
+        Values of the function at the boundaries.
     aim:
-        ``boundary``; ``ridge``: where the function is largest along one axis; ``both``: every fourth point for that.
+        What is searched for: ``boundary``; ``ridge``, where the function is largest along one axis; or ``both``, with
+        every fourth point for the ridge.
     along:
-        Name of that axis; by default, the first.
+        Name of the axis along which the ridge is a maximum; by default, the first.
     features:
-        ``[n, axes] -> [n, features]``: what the function may resemble, up to unknown coefficients.
+        Functions that the searched one may resemble, up to unknown coefficients: maps points ``[n, axes]`` to values
+        ``[n, features]``.
     seed:
-        Of everything random. The same seed and the same calls give the same points.
+        Seed of everything random. The same seed and the same calls give the same points.
+
+    Raises
+    ------
+    ValueError
+        There are no axes, ``aim`` or ``along`` is unknown, or ``levels`` are not finite numbers.
     """
 
     def __init__(
@@ -72,21 +80,21 @@ class LevelSet:
         self._fitted_at = 0
         self._kernel: Kernel | None = None
         self._posterior: Posterior | None = None
-        self._others: list[Posterior] | None = None  # by other kernels
+        self._alternative_posteriors: list[Posterior] | None = None
         self._points: np.ndarray
-        self._spoilt: np.ndarray
+        self._useless: np.ndarray
         self._values: np.ndarray
         self._variances: np.ndarray
         self._censored: np.ndarray
         self.forget()
 
     def __len__(self) -> int:
-        """Observations told."""
+        """Return the number of observations that the model knows."""
         return len(self._values)
 
     @property
     def initial(self) -> int:
-        """Observations before the model is trusted to choose points."""
+        """The number of points that are spread over the domain before the model chooses any."""
         return 4 * len(self.axes)
 
     def tell(
@@ -96,10 +104,24 @@ class LevelSet:
         censored: Sequence[bool] | None = None,
         variances: Sequence[float] | None = None,
     ) -> None:
-        """Add observations ``[n, axes]``, ``[n]``.
+        """Add observations, in any order.
 
-        A censored value is a lower bound. ``variances`` are what is known of their noise, beside what they all have.
-        Where one is not finite, nothing is learnt, and no point is asked for again. The order does not matter.
+        Parameters
+        ----------
+        points:
+            ``[n, axes]``: where the function was observed.
+        values:
+            ``[n]``: the observed values. Where the value or the variance is not finite, nothing is learnt, but the
+            point is not proposed again.
+        censored:
+            ``[n]``: whether a value is a lower bound; by default, none is.
+        variances:
+            ``[n]``: known variances of the noise, which add to an unknown variance that all observations share.
+
+        Raises
+        ------
+        ValueError
+            The arguments differ in length, or points do not have one column for each axis.
         """
         points = np.atleast_2d(np.asarray(points, dtype=float))
         y = np.asarray(values, dtype=float)
@@ -107,32 +129,43 @@ class LevelSet:
         noise = np.zeros(len(y)) if variances is None else np.asarray(variances, dtype=float)
         if points.shape != (len(y), len(self.axes)) or bound.shape != y.shape or noise.shape != y.shape:
             raise ValueError(f"`points` must be [{len(y)}, {len(self.axes)}], got {list(points.shape)}")
-        told = {tuple(p) for p in points}
-        self._asked = [p for p in self._asked if tuple(p) not in told]
+        observed = {tuple(p) for p in points}
+        self._asked = [p for p in self._asked if tuple(p) not in observed]
         good = np.isfinite(y) & np.isfinite(points).all(1) & np.isfinite(noise) & (noise >= 0)
-        # Nothing is known there, and it is not to be tried again.
-        self._spoilt = np.vstack([self._spoilt, points[~good & np.isfinite(points).all(1)]])
+        # Points that taught nothing are not proposed again.
+        self._useless = np.vstack([self._useless, points[~good & np.isfinite(points).all(1)]])
         self._points = np.vstack([self._points, points[good]])
         self._values = np.append(self._values, y[good])
         self._variances = np.append(self._variances, noise[good])
         self._censored = np.append(self._censored, bound[good])
-        self._posterior = self._others = None
+        self._posterior = self._alternative_posteriors = None
 
     def forget(self) -> None:
         """Forget all observations; the kernel stays until it is due to be fitted anew."""
         self._points = np.empty((0, len(self.axes)))
-        self._spoilt = np.empty((0, len(self.axes)))
+        self._useless = np.empty((0, len(self.axes)))
         self._values, self._variances = np.empty(0), np.empty(0)
         self._censored = np.empty(0, dtype=bool)
-        self._posterior = self._others = None
+        self._posterior = self._alternative_posteriors = None
 
     def ask(self, count: int, pending: np.ndarray | None = None) -> np.ndarray:
-        """``[count, axes]`` new points.
+        """Return the next points to observe.
 
-        ``pending [n, axes]`` are under way and not repeated; by default what was asked for and not told since.
+        Parameters
+        ----------
+        count:
+            Number of points.
+        pending:
+            ``[n, axes]``: points whose observation is under way; they are taken into account and not repeated. By
+            default, all points that were returned by such calls and not told since.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``[count, axes]``.
         """
         waiting = np.array(self._asked) if pending is None else np.asarray(pending, dtype=float)
-        waiting = np.vstack([waiting.reshape(-1, len(self.axes)), self._spoilt])
+        waiting = np.vstack([waiting.reshape(-1, len(self.axes)), self._useless])
         known = len(self) + len(waiting)
         first = count if not len(self) else min(count, max(0, self.initial - known))
         chosen = (
@@ -141,74 +174,97 @@ class LevelSet:
             else np.empty((0, len(self.axes)))
         )
         while len(chosen) < count:
-            more = min(_AT_ONCE, count - len(chosen))
+            more = min(_MAX_POINTS_PER_CANDIDATE_SET, count - len(chosen))
             chosen = np.vstack([chosen, self._choose(more, np.vstack([waiting, chosen]))])
         if pending is None:
             self._asked += list(chosen)
         return chosen
 
     def mean_and_deviation(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Posterior mean and standard deviation of the function (without noise) at ``[n, axes]``."""
+        """Return the posterior mean and standard deviation, ``[n]`` each, of the function at points ``[n, axes]``.
+
+        The standard deviation is that of the function, without the noise of observations.
+
+        Raises
+        ------
+        ValueError
+            There are no observations yet.
+        """
         points = np.atleast_2d(np.asarray(points, dtype=float))
-        mean, deviation = self._conditioned().mean_and_deviation(*self._places(points))
+        mean, deviation = self._conditioned().mean_and_deviation(*self._inputs(points))
         return mean * self._scale + self._offset, deviation * self._scale
 
     def mean(self, points: np.ndarray) -> np.ndarray:
-        """Posterior mean alone, ``[n]``: much faster."""
+        """Return the posterior mean ``[n]`` at points ``[n, axes]``, much faster than with the standard deviation."""
         points = np.atleast_2d(np.asarray(points, dtype=float))
-        return self._conditioned().mean(*self._places(points)) * self._scale + self._offset
+        return self._conditioned().mean(*self._inputs(points)) * self._scale + self._offset
 
     def sample(self, points: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
-        """``[count, n]`` functions drawn from the posterior, jointly at ``[n, axes]``.
+        """Return ``[count, n]``: functions drawn from the posterior, jointly at points ``[n, axes]``.
 
-        Unlike everything else here, they allow for what is not known of the kernel.
+        Up to 400 observations, the draws come from several kernels that fit about as well, so they also reflect the
+        uncertainty of the kernel; no other method does.
         """
         points = np.atleast_2d(np.asarray(points, dtype=float))
         rng = np.random.default_rng([self.seed, 4, seed])
         posteriors = self._alternatives()
-        x, features = self._places(points)
+        x, features = self._inputs(points)
         share = np.arange(count) % len(posteriors)
         draws = np.empty((count, len(points)))
-        with threadpool_limits(1):  # small matrices: on a machine that is busy threads would wait for each other
+        with threadpool_limits(1):  # threads would slow down work on small matrices on a busy machine
             for i, posterior in enumerate(posteriors):
                 if (share == i).any():
                     draws[share == i] = posterior.sample(x, features, int((share == i).sum()), rng)
         return draws * self._scale + self._offset
 
     def _alternatives(self) -> list[Posterior]:
-        """Posteriors by kernels that fit about as well; by the best alone where many observations leave no doubt."""
+        """Return posteriors by kernels that fit about as well, or by the best alone if there are many observations."""
         best = self._conditioned()
-        if len(self) > _DOUBTED_UP_TO:
+        if len(self) > _MAX_WITH_ALTERNATIVES:
             return [best]
-        if self._others is None:
-            kernels = fitted(self._data, _KERNELS)[1:]
-            self._others = [Posterior(k, self._data) for k in kernels]
-        return self._others
+        if self._alternative_posteriors is None:
+            kernels = fit_kernels(self._data, _ALTERNATIVE_KERNELS)[1:]
+            self._alternative_posteriors = [Posterior(k, self._data) for k in kernels]
+        return self._alternative_posteriors
 
     def reweighted(self, points: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """``[draws, n]`` means at ``[n, axes]`` had every observation a weight of ``[draws, observations]``.
+        """Return the posterior means ``[draws, n]`` at points ``[n, axes]`` for other weights of the observations.
 
-        An observation of weight 2 is as good as two: half the noise. The kernel stays.
+        Parameters
+        ----------
+        points:
+            ``[n, axes]``.
+        weights:
+            ``[draws, observations]``: a weight of 2 halves the noise of an observation, as if it had been made twice.
+            The kernel stays as it is.
+
+        Raises
+        ------
+        ValueError
+            ``weights`` do not have one column for each observation, or there are no observations yet.
         """
         if weights.shape[1:] != self._values.shape:
             raise ValueError(f"`weights` must be [draws, {len(self)}], got {list(weights.shape)}")
         posterior = self._conditioned()
-        merged = np.stack([np.bincount(self._row, w) / np.bincount(self._row) for w in weights])
+        merged = np.stack([np.bincount(self._merged_row, w) / np.bincount(self._merged_row) for w in weights])
         points = np.atleast_2d(np.asarray(points, dtype=float))
-        found = posterior.reweighted(*self._places(points), merged)
-        return found * self._scale + self._offset
+        means = posterior.reweighted(*self._inputs(points), merged)
+        return means * self._scale + self._offset
 
     def expected_error(self) -> float:
-        """Share of the domain that is expected to be on the wrong side of the boundary; mean over the levels."""
+        """Return the share of the domain that is expected to be on the wrong side of the boundary.
+
+        It is averaged over the levels.
+        """
         mean, deviation = self.mean_and_deviation(self._domain.from_unit(self._domain.survey))
         return float(np.mean([ndtr(-np.abs(mean - level) / deviation).mean() for level in self.levels]))
 
-    def _places(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return points ``[n, axes]`` as the posterior takes them: in the unit cube, and with their features."""
+    def _inputs(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the positions in the unit cube and the features of points ``[n, axes]``, for the posterior."""
         return self._domain.to_unit(points), self._domain.features(points)
 
     def _conditioned(self) -> Posterior:
-        """The posterior of all that was told."""
+        """Return the posterior of all observations, and fit the kernel anew if it is due."""
         if self._posterior is None:
             if not len(self):
                 raise ValueError("the model has no observations yet")
@@ -216,7 +272,7 @@ class LevelSet:
             order = np.lexsort((self._censored, self._values, *self._points.T))
             points, y = self._points[order], self._values[order]
             self._offset, self._scale = float(y.mean()), float(y.std())
-            if self._scale <= 1e-9 * max(1.0, abs(self._offset)):  # all the same but for rounding
+            if self._scale <= 1e-9 * max(1.0, abs(self._offset)):  # all values are equal but for rounding
                 self._scale = float(np.abs(self.levels - self._offset).max()) or 1.0
             data = Observations(
                 self._domain.to_unit(points),
@@ -226,34 +282,38 @@ class LevelSet:
                 self._domain.features(points),
             )
             if self._kernel is None or len(self) >= self._fitted_at * _REFIT_GROWTH:
-                (self._kernel,), self._fitted_at = fitted(self._thinned(data)), len(self)
-            data, cell = merge_nearest(data, self._kernel, _CONDITION_AT_MOST)
-            self._row = np.empty(len(self), dtype=int)  # of the posterior's data that each observation is in
-            self._row[order] = cell
+                (self._kernel,), self._fitted_at = fit_kernels(self._thinned(data)), len(self)
+            data, cell = merge_nearest(data, self._kernel, _MAX_CONDITIONED)
+            self._merged_row = np.empty(len(self), dtype=int)  # row of `_data` that each observation is part of
+            self._merged_row[order] = cell
             self._data = data
             self._posterior = Posterior(self._kernel, data)
         return self._posterior
 
     def _thinned(self, data: Observations) -> Observations:
-        if len(data) <= _FIT_AT_MOST:
+        if len(data) <= _MAX_FITTED:
             return data
-        keep = np.random.default_rng([self.seed, 2]).permutation(len(data))[:_FIT_AT_MOST]
+        keep = np.random.default_rng([self.seed, 2]).permutation(len(data))[:_MAX_FITTED]
         return data[np.sort(keep)]
 
-    def _choose(self, count: int, busy: np.ndarray) -> np.ndarray:
-        """The next points. Those for the ridge are chosen last, but take their turns: a batch may be cut short."""
+    def _choose(self, count: int, pending: np.ndarray) -> np.ndarray:
+        """Return the next ``count`` points by the model.
+
+        Points for the ridge are chosen after those for the boundary, but stand between them, since a caller may use
+        only the first points of a batch.
+        """
         posterior, domain = self._conditioned(), self._domain
         levels = (self.levels - self._offset) / self._scale
-        turns = len(self) + len(busy) + np.arange(count)
-        on_ridge = {"boundary": turns < 0, "ridge": turns >= 0, "both": turns % _RIDGE_EVERY == 0}[self.aim]
+        turns = len(self) + len(pending) + np.arange(count)
+        on_ridge = {"boundary": turns < 0, "ridge": turns >= 0, "both": turns % _RIDGE_PERIOD == 0}[self.aim]
         chosen = np.empty((count, len(self.axes)))
         for turn in (~on_ridge, on_ridge):
             if turn.any():
-                rng = np.random.default_rng([self.seed, 3, len(self), len(busy)])
+                rng = np.random.default_rng([self.seed, 3, len(self), len(pending)])
                 if turn is on_ridge:
                     targets = ridge_targets(posterior, domain, self._along, rng)
                 else:
                     targets = boundary_targets(posterior, domain, levels, rng)
-                chosen[turn] = choose(posterior, domain, levels, targets, int(turn.sum()), self._points, busy, rng)
-                busy = np.vstack([busy, chosen[turn]])
+                chosen[turn] = choose(posterior, domain, levels, targets, int(turn.sum()), self._points, pending, rng)
+                pending = np.vstack([pending, chosen[turn]])
         return chosen

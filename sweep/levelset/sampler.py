@@ -1,14 +1,14 @@
-"""BoundarySampler: an Optuna sampler that looks for where the objective crosses a level.
+"""An Optuna sampler that searches for where the objective crosses a level.
 
-Stock samplers look for a minimum. This one takes the objective as it is, signed, and refines where it
+Optuna's own samplers search for a minimum. `BoundarySampler` takes the objective with its sign and samples where it
 crosses one or several levels::
 
     study = optuna.create_study(sampler=BoundarySampler(levels=0.5))
     study.optimize(magnetisation, n_trials=64)
     study.sampler.model(study).mean_and_deviation([[1.2, 0.3]])  # parameters in alphabetical order
 
-It can be used without anything else of this package. With several workers on one storage, running trials
-count as pending. What the study calls its best trial has no meaning.
+It needs no sweep. With several workers on one storage, running trials count as pending. The best trial of the study has
+no meaning.
 """
 
 import secrets
@@ -28,32 +28,37 @@ from sweep.levelset.domain import Axis
 from sweep.levelset.level_set import LevelSet
 
 CENSORED = "censored"  # user attribute of a trial whose value is a lower bound
-VARIANCE = "variance"  # user attribute: what is known of the variance of a trial's value
+VARIANCE = "variance"  # user attribute of a trial: the known variance of the noise of its value
 
 
 class BoundarySampler(BaseSampler):
-    """Sample near the boundary where the objective equals one of ``levels``.
+    """Optuna sampler that proposes points near the boundary, where the objective equals one of ``levels``.
 
-    A trial whose objective could only be bounded from below sets the user attribute ``censored`` to True, one whose
-    noise is known sets ``variance``.
+    A trial whose value is only a lower bound sets the user attribute ``censored`` to True; a trial whose noise is known
+    sets ``variance``. Categorical parameters, and all that are not in the search space, are sampled at random.
 
     Parameters
     ----------
     levels:
-        The values that the boundaries are at.
+        Values of the objective at the boundaries.
     aim:
-        ``boundary``; ``ridge``: where the objective is largest along ``along``; ``both``.
+        What is searched for: ``boundary``; ``ridge``, where the objective is largest along one parameter; or ``both``.
     along:
-        Name of a parameter; by default, the first in alphabetical order.
+        Name of the parameter along which the ridge is a maximum; by default, the first in alphabetical order.
     search_space:
-        Name -> distribution of the parameters to model; by default those that all finished trials share.
-        Categorical parameters, and all others, are sampled at random.
+        Distributions of the parameters to model, by name; by default, of those that all completed trials share.
     features:
-        What the objective may resemble, up to unknown coefficients: a dict of name -> value to a number or several.
+        Functions that the objective may resemble, up to unknown coefficients: maps a dict of parameters to one number
+        or several.
     batch:
-        How many points are thought of at once while no result comes in: faster for those who ask for many.
+        Number of points that are chosen together and then handed out until a result comes in; more than one is faster
+        where many trials run at once.
     seed:
-        Of everything random; by default, another one each time.
+        Seed of everything random; by default, a random one.
+
+    Notes
+    -----
+    A study with several objectives raises ValueError as soon as a trial asks for its parameters.
     """
 
     def __init__(
@@ -73,14 +78,14 @@ class BoundarySampler(BaseSampler):
         self._intersection = IntersectionSearchSpace()
         self._independent = RandomSampler(seed=self._seed)
         self._model: LevelSet | None = None
-        self._told: set[int] = set()
-        self._handed_out: dict[int, dict[str, Any]] = {}  # trial -> point, until the storage knows it
-        self._ahead: deque[np.ndarray] = deque()  # points thought of already
-        self._busy: set[tuple[float, ...]] = set()  # what was pending when they were, and those handed out since
+        self._told: set[int] = set()  # numbers of the trials that the model knows
+        self._handed_out: dict[int, dict[str, Any]] = {}  # point of each trial, until the storage knows it
+        self._ahead: deque[np.ndarray] = deque()  # points that were chosen and not handed out yet
+        self._busy: set[tuple[float, ...]] = set()  # points pending when the last one was handed out, and that one
         self._lock = threading.RLock()  # study.optimize(n_jobs=...) calls from several threads
 
     def __getstate__(self) -> dict[str, Any]:
-        # The model is made anew from the study: it may hold functions that cannot be pickled.
+        # The model may hold functions that cannot be pickled; it is made anew from the study.
         return {**self.__dict__, "_lock": None, "_model": None, "_told": set(), "_ahead": deque()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -88,12 +93,15 @@ class BoundarySampler(BaseSampler):
         self._lock = threading.RLock()
 
     def model(self, study: Study) -> LevelSet:
-        """The model of the objective, of all that the study knows.
+        """Return the model of the objective, given all completed trials of a study.
+
+        Its axes are the numeric parameters in alphabetical order.
 
         Raises
         ------
         ValueError
-            No trial has finished yet, and no search space was given.
+            There is no numeric parameter to model: no trial has completed yet, for example, and no search space was
+            given.
         """
         with self._lock:
             space = self._relative(study)
@@ -102,14 +110,14 @@ class BoundarySampler(BaseSampler):
             return self._updated_model(study, space)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """The numeric parameters that are not fixed to one value."""
+        """Return the distributions of the numeric parameters that are not fixed to one value."""
         _refuse_several_objectives(study)
         return self._relative(study)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """One new point, running trials respected."""
+        """Return a new point, chosen with regard to the trials that are running."""
         if not search_space:
             return {}
         with self._lock:
@@ -119,7 +127,7 @@ class BoundarySampler(BaseSampler):
             if not self._ahead or set(pending) != self._busy:
                 self._ahead = deque(model.ask(self.batch, np.array(pending).reshape(-1, len(names))))
             point = self._ahead.popleft()
-            chosen = {n: _on_grid(v, search_space[n]) for n, v in zip(names, point, strict=True)}
+            chosen = {n: _nearest_allowed(v, search_space[n]) for n, v in zip(names, point, strict=True)}
             self._handed_out[trial.number] = chosen
             self._busy = {*pending, tuple(float(v) for v in chosen.values())}
             return chosen
@@ -127,19 +135,22 @@ class BoundarySampler(BaseSampler):
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """At random."""
+        """Return a random value of a parameter that is not modelled."""
         _refuse_several_objectives(study)
         return self._independent.sample_independent(study, trial, param_name, param_distribution)
 
     def reseed_rng(self) -> None:
-        """Reseed the random part; boundary points differ between workers through what is pending."""
+        """Reseed the sampling of parameters that are not modelled.
+
+        Points near the boundary differ between workers all the same, since each regards the others' as pending.
+        """
         self._independent.reseed_rng()
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Prepare nothing."""
+        """Do nothing before a trial."""
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
-        """Forget the point; the trial's outcome is read from the study when the next one is asked for."""
+        """Forget the point of a trial; its outcome is read from the study when the next point is chosen."""
         self._handed_out.pop(trial.number, None)
         self._independent.after_trial(study, trial, state, values)
 
@@ -152,16 +163,17 @@ class BoundarySampler(BaseSampler):
         }
 
     def _pending(self, study: Study, trial: FrozenTrial, names: list[str]) -> list[tuple[float, ...]]:
-        """Places that are under way, and those that failed or were pruned.
+        """Return the points of trials that are running, failed or were pruned, without repetition.
 
-        A failed trial says nothing, but its place is not to be tried again: as good as pending for ever.
+        A failed or pruned trial teaches nothing, but its point must not be tried again, so it counts as pending for
+        ever.
         """
-        found: dict[tuple[float, ...], None] = {}
+        pending: dict[tuple[float, ...], None] = {}
         for t in study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.FAIL, TrialState.PRUNED)):
             params = {**self._handed_out.get(t.number, {}), **t.params}
             if t.number != trial.number and all(n in params for n in names):
-                found[tuple(float(params[n]) for n in names)] = None
-        return list(found)
+                pending[tuple(float(params[n]) for n in names)] = None
+        return list(pending)
 
     def _updated_model(self, study: Study, search_space: dict[str, BaseDistribution]) -> LevelSet:
         axes = [_axis(name, d) for name, d in search_space.items()]
@@ -212,8 +224,8 @@ def _axis(name: str, d: BaseDistribution) -> Axis:
     return Axis(name, d.low, d.high, log=d.log, integer=isinstance(d, IntDistribution))
 
 
-def _on_grid(value: float, d: BaseDistribution) -> float | int:
-    """The nearest value that the distribution allows."""
+def _nearest_allowed(value: float, d: BaseDistribution) -> float | int:
+    """Return the nearest value that the distribution allows."""
     assert isinstance(d, FloatDistribution | IntDistribution)
     if d.step is not None:
         value = d.low + round((value - d.low) / d.step) * d.step

@@ -5,7 +5,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 
 from sweep.levelset import gaussian_process
-from sweep.levelset.gaussian_process import JITTER, Kernel, Observations, Posterior, fitted
+from sweep.levelset.gaussian_process import JITTER, Kernel, Observations, Posterior, fit_kernels
 
 
 def observations(x, y, variance=0.0, bound=False):
@@ -46,12 +46,12 @@ def test_the_fit_follows_the_gradient_to_a_maximum(data, monkeypatch):
     real = gaussian_process.minimize
 
     def spy(loss, theta, **options):
-        found = real(loss, theta, **options)
-        seen.append((loss, theta, found.x))
-        return found
+        result = real(loss, theta, **options)
+        seen.append((loss, theta, result.x))
+        return result
 
     monkeypatch.setattr(gaussian_process, "minimize", spy)
-    fitted(data)
+    fit_kernels(data)
     for loss, start, end in seen:
         for theta in (start, end):
             slope = approx_fprime(theta, lambda t, loss=loss: loss(t)[0], 1e-6)
@@ -62,13 +62,13 @@ def test_the_fit_follows_the_gradient_to_a_maximum(data, monkeypatch):
 def test_the_noise_is_found(noise):
     rng = np.random.default_rng(3)
     x = rng.random((150, 2))
-    (found,) = fitted(observations(x, smooth(x) + noise * rng.standard_normal(150)))
-    assert np.sqrt(found.noise) == pytest.approx(noise, rel=0.25, abs=2e-3)
+    (kernel,) = fit_kernels(observations(x, smooth(x) + noise * rng.standard_normal(150)))
+    assert np.sqrt(kernel.noise) == pytest.approx(noise, rel=0.25, abs=2e-3)
 
 
 def test_axes_of_no_influence_get_long_lengths():
     x = np.random.default_rng(0).random((80, 2))
-    length = fitted(observations(x, np.sin(6 * x[:, 0])))[0].length
+    length = fit_kernels(observations(x, np.sin(6 * x[:, 0])))[0].length
     assert length[1] > 4 * length[0]
 
 
@@ -112,7 +112,7 @@ def test_bounds_far_below_say_nothing(data):
 
 
 def test_draws_agree_with_the_mean_and_deviation(data):
-    posterior = Posterior(fitted(data)[0], data)
+    posterior = Posterior(fit_kernels(data)[0], data)
     places, ones = np.random.default_rng(1).random((12, 2)), np.ones((12, 1))
     draws = posterior.sample(places, ones, 20_000, np.random.default_rng(2))
     mean, deviation = posterior.mean_and_deviation(places, ones)

@@ -26,12 +26,12 @@ def two_regions(points):
 def searched(model, function, count, batch=4, noise=0.0, seed=0):
     """The points of a search, in order."""
     rng = np.random.default_rng(seed)
-    found = []
+    asked = []
     while len(model) < count:
         points = model.ask(batch)
         model.tell(points, function(points) + noise * rng.standard_normal(len(points)))
-        found.append(points)
-    return np.vstack(found)
+        asked.append(points)
+    return np.vstack(asked)
 
 
 def run(model, *args, **options):
@@ -88,8 +88,8 @@ def test_the_ridge_is_found_and_its_neighbourhood_searched():
     model = LevelSet(PLANE, aim="ridge", along="y")
     late = searched(model, ridge, 48, batch=8, noise=0.02)[16:]
     x, y = np.linspace(0, 1, 9), np.linspace(0, 1, 401)
-    found = [y[model.mean_and_deviation(np.column_stack([np.full(401, v), y]))[0].argmax()] for v in x]
-    np.testing.assert_allclose(found, 0.3 + 0.3 * x, atol=0.04)
+    top = [y[model.mean_and_deviation(np.column_stack([np.full(401, v), y]))[0].argmax()] for v in x]
+    np.testing.assert_allclose(top, 0.3 + 0.3 * x, atol=0.04)
     assert np.median(np.abs(late[:, 1] - 0.3 - 0.3 * late[:, 0])) < 0.15
 
 
@@ -264,7 +264,7 @@ def test_a_place_that_gave_nothing_is_not_tried_again():
 def test_the_ridge_takes_its_turn_in_every_batch(batch):
     """However short a part of the batch is used."""
     model = LevelSet(PLANE, aim="both")
-    used, seen, told = 3, [], []
+    used, seen, observed = 3, [], []
     real = level_set.ridge_targets
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(targets, "_RIDGE_SECTIONS", 8)  # a third, for speed
@@ -272,9 +272,9 @@ def test_the_ridge_takes_its_turn_in_every_batch(batch):
         while len(model) < 36:
             points = model.ask(batch, np.empty((0, 2)))[:used]
             model.tell(points, circle(points))
-            told += list(points)
+            observed += list(points)
     assert len(seen) >= 6
-    late = np.array(told[8:])
+    late = np.array(observed[8:])
     assert ((np.abs(late[:, 0] - 0.5) < 0.1) & (np.abs(circle(late)) > 0.05)).sum() >= 3
 
 
@@ -298,7 +298,7 @@ def test_many_observations_are_merged_without_loss(monkeypatch):
     all_of_them.tell(points, values)
     merged.tell(points, values)
     mean, deviation = all_of_them.mean_and_deviation(grid)
-    monkeypatch.setattr(level_set, "_CONDITION_AT_MOST", 1000)
+    monkeypatch.setattr(level_set, "_MAX_CONDITIONED", 1000)
     merged_mean, merged_deviation = merged.mean_and_deviation(grid)
     assert 0 < np.abs(merged_mean - mean).max() < 0.2 * deviation.mean()
     np.testing.assert_allclose(merged_deviation, deviation, rtol=0.05)
