@@ -1,1 +1,1 @@
-"""From measured points to the boundary and the critical line."""
+"""Estimation of the boundary and the critical line from measured points."""

@@ -1,4 +1,4 @@
-"""Where curves cross zero, by linear interpolation between the places that they are known at."""
+"""Zero crossings of curves, by linear interpolation between the values of x at which they are known."""
 
 import numpy as np
 
@@ -12,12 +12,18 @@ def rises(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def falls(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return where curves fall through zero; as `rises`."""
+    """Return where curves ``y [..., n]`` over ascending ``x [n]`` fall through zero.
+
+    The result is ``[..., n - 1]``: one entry for each step of ``x``, NaN where the step holds no fall.
+    """
     return _interpolated(x, y, (y[..., :-1] >= 0) & (y[..., 1:] < 0))
 
 
 def outer_crossings(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return the first rise and the last fall through zero of curves ``y [..., n]``: ``[..., 2]``, NaN for none."""
+    """Return the first rise and the last fall through zero of curves ``y [..., n]`` over ascending ``x [n]``.
+
+    The result is ``[..., 2]``, NaN where a curve has no such crossing.
+    """
     return np.stack([np.fmin.reduce(rises(x, y), -1), np.fmax.reduce(falls(x, y), -1)], -1)
 
 

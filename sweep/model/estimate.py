@@ -1,7 +1,8 @@
-"""Measured points -> boundary and critical line with intervals. Theory is there for comparison, unless it is a prior.
+"""Estimates of the boundary and the critical line, with intervals, from measured points.
 
-The model is that of the search (`margin.MarginModel`); every estimate is a median over functions drawn from its
-posterior, every interval their 5 % to 95 %.
+The model is that of the search (`margin.MarginModel`). Estimates are medians over functions drawn from its posterior;
+intervals run from their 5 % to their 95 % quantile. Mean field theory is given for comparison only, unless the sweep
+uses it as a prior.
 """
 
 import math
@@ -25,22 +26,32 @@ NORMAL_90 = 1.645  # standard deviations on either side of the mean that hold 90
 
 _SIGMA_W_STEPS = 241
 _SIGMA_B_STEPS = 20
-_DRAWS = 200
-_DEPTHS = 4
-_MOST = 10_000  # points
-_HISTORY = 12  # moments
-_OUTLINE = (48, 24)  # places across and up
-_OUTLINE_DEPTHS = 24, 6  # that one evaluation tells of, that each take one
+_DRAW_COUNT = 200
+_DEPTH_COUNT = 4
+_MAX_POINTS = 10_000
+_HISTORY_LENGTH = 12  # rows
+_OUTLINE_SHAPE = (48, 24)  # points across and up
+_OUTLINE_DEPTHS = 24, 6  # depths averaged over, where one evaluation of the model gives all and where each takes one
 
 
 @dataclass(frozen=True, eq=False)
 class Outline:
-    """The phase diagram in few numbers, as it can be drawn in a terminal.
+    """The phase diagram on a coarse grid, as it is drawn in a terminal.
 
-    ``axes`` are the names of what goes across (``x``) and up (``y``). ``trainable`` ``[y, x]`` is the expected share of
-    the sweep's depths, on a log scale, that is trainable: where depth is fixed or an axis, the probability that a
-    network is. ``margins`` ``[y, x]`` are those at one or two depths that have a boundary there (None: at that of the
-    place), their zero; ``critical`` ``[y]`` is the critical line, NaN where there is none.
+    Attributes
+    ----------
+    axes:
+        Names of the axes across (``x``) and up (``y``).
+    x, y:
+        ``[x]`` and ``[y]``: values of these axes.
+    trainable:
+        ``[y, x]``: expected share of the sweep's depths, on a log scale, at which networks are trainable. Where depth
+        is fixed or one of the two axes, the probability that a network is trainable.
+    margins:
+        Margins ``[y, x]`` at one or two depths whose boundary, the zero of the margin, crosses the diagram. The key is
+        the depth; it is None where depth is fixed or one of the two axes.
+    critical:
+        ``[y]``: sigma_w of the critical line, NaN if sigma_w is not the axis across.
     """
 
     axes: tuple[str, str]
@@ -53,15 +64,22 @@ class Outline:
 
 @dataclass
 class PhaseModel:
-    """A model of the margin over the free axes of a sweep.
+    """The model of a sweep's margin over its free axes, and the estimates made from it.
 
     Parameters
     ----------
     spec:
-        Of the sweep.
+        The sweep's specification.
     points:
-        Its ``points`` table; rows without a margin are left out. Of more than 10,000 a random 10,000 are taken, and
-        from 2,000 on the model merges those that are nearest to each other.
+        The sweep's ``points`` table. Rows without a margin are left out. Of more than 10,000 points a random 10,000 are
+        used; beyond 2,000 the model merges neighbouring ones.
+
+    Attributes
+    ----------
+    free:
+        Names of the free axes.
+    enough:
+        Whether there are a free axis and enough points (10 with a margin) for estimates. Otherwise tables are empty.
     """
 
     spec: Experiment
@@ -76,48 +94,48 @@ class PhaseModel:
         self._search = SearchModel(self.spec)
         self._model = self._search.margin
         self._slices: dict[Any, np.ndarray] = {}
-        # The same order whatever order the points were measured in.
+        # The estimates must not depend on the order in which points were measured.
         measured = measured.sort_values([*AXES, "seed"])
-        if len(measured) > _MOST:
-            measured = measured.sample(_MOST, random_state=self.spec.seed)
-        told = [*AXES, "margin", "margin_censored", "accuracy", "chance"]
-        rows: list[Any] = measured.reindex(columns=told).to_dict("records")
+        if len(measured) > _MAX_POINTS:
+            measured = measured.sample(_MAX_POINTS, random_state=self.spec.seed)
+        columns = [*AXES, "margin", "margin_censored", "accuracy", "chance"]
+        rows: list[Any] = measured.reindex(columns=columns).to_dict("records")
         self._search.tell(rows)
 
     def margin(
         self, sigma_w: np.ndarray | float, sigma_b: np.ndarray | float, depth: np.ndarray | float
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation of the margin at points ``[n]``."""
+        """Return the mean and standard deviation of the margin at points, ``[n]`` each."""
         at = self._model.at(sigma_w=sigma_w, sigma_b=sigma_b, depth=depth)
         mean, deviation = self._model.level_set.mean_and_deviation(at)
         return mean - self._model.shift(depth), deviation
 
     def mean(self, sigma_w: np.ndarray | float, sigma_b: np.ndarray | float, depth: np.ndarray | float) -> np.ndarray:
-        """Mean of the margin at points ``[n]``: much faster than with its deviation."""
+        """Return the mean of the margin at points, ``[n]``, much faster than with the standard deviation."""
         at = self._model.at(sigma_w=sigma_w, sigma_b=sigma_b, depth=depth)
         return self._model.level_set.mean(at) - self._model.shift(depth)
 
     def draws(self, sigma_w: np.ndarray, sigma_b: np.ndarray, depth: np.ndarray, count: int) -> np.ndarray:
-        """``[count, n]`` margins at points ``[n]``, drawn jointly from the posterior."""
+        """Return ``[count, n]``: margins at n points, drawn jointly from the posterior."""
         at = self._model.at(sigma_w=sigma_w, sigma_b=sigma_b, depth=depth)
         return self._model.level_set.sample(at, count) - self._model.shift(depth)
 
     @cached_property
     def expected_error(self) -> float:
-        """Share of the range that is expected to be on the wrong side of the boundary; NaN for too few points.
+        """The share of the searched range that is expected to be on the wrong side of the boundary.
 
-        Of the boundary that is searched: that of the truth in a sweep that trains.
+        In a sweep that trains, the boundary is that of the truth. NaN if there are too few points.
         """
         return self._search.level_set.expected_error() if self.enough else math.nan
 
     @property
     def sigma_w(self) -> np.ndarray:
-        """The sigma_w that curves are evaluated at."""
+        """The values of sigma_w at which curves are evaluated."""
         return np.linspace(*self.spec.sigma_w, _SIGMA_W_STEPS)
 
     @property
     def sigma_b(self) -> np.ndarray:
-        """The sigma_b that curves are evaluated at; one, if the axis is fixed."""
+        """The values of sigma_b at which curves are evaluated; one value if the axis is fixed."""
         low, high = self.spec.sigma_b
         return np.array([low]) if low == high else np.linspace(low, high, _SIGMA_B_STEPS)
 
@@ -125,21 +143,30 @@ class PhaseModel:
     def depths(self) -> list[int]:
         """A few depths, evenly spaced on a log scale."""
         low, high = self.spec.depth
-        return sorted({round(d) for d in np.geomspace(low, high, _DEPTHS)})
+        return sorted({round(d) for d in np.geomspace(low, high, _DEPTH_COUNT)})
 
     def _draws(self, sigma_b: float, depth: float) -> np.ndarray:
-        """``[draws, sigma_w]`` margins; the same draws at every sigma_b and depth asked."""
+        """Return ``[draws, sigma_w]``: margins at one sigma_b and depth, the same draws in every call."""
         key = sigma_b, None if self._model.through_depth else depth
         if key not in self._slices:
             at = self._model.at(sigma_w=self.sigma_w, sigma_b=sigma_b, depth=depth)
-            self._slices[key] = self._model.level_set.sample(at, _DRAWS)
+            self._slices[key] = self._model.level_set.sample(at, _DRAW_COUNT)
         return self._slices[key] - self._model.shift(depth)
 
     def critical_line(self, sigma_b: Sequence[float] | None = None) -> pd.DataFrame:
-        """``sigma_b, sigma_w, lower, upper``: where the horizon (or score) is largest, with its 90 % interval.
+        """Return the critical line: the sigma_w where the horizon (or score) is largest, for each sigma_b.
 
-        At each sigma_b, by default `sigma_b`. Where it is beyond what a probe could see, the middle of that band. Empty
-        as long as there are too few points or sigma_w is fixed.
+        Parameters
+        ----------
+        sigma_b:
+            Values of sigma_b; by default those of the property `sigma_b`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``sigma_b``, ``sigma_w`` and its 90 % interval, ``lower`` and ``upper``. Where the horizon is beyond
+            what a probe could see, sigma_w is the middle of that band. Empty if there are too few points or sigma_w is
+            fixed.
         """
         rows = []
         if self.enough and "sigma_w" in self.free:
@@ -149,49 +176,58 @@ class PhaseModel:
         return pd.DataFrame(rows, columns=["sigma_b", "sigma_w", "lower", "upper"], dtype=float)
 
     def _highest(self, margins: np.ndarray) -> np.ndarray:
-        """The sigma_w where each row of margins ``[n, sigma_w]`` of the deepest networks is largest."""
+        """Return the sigma_w ``[n]`` where each row of margins ``[n, sigma_w]`` of the deepest networks is largest."""
         deepest = self.spec.depth[1]
-        cap = self._model.sees(deepest) - self._model.shift(deepest) if self.spec.by_horizon else math.inf
+        cap = self._model.max_visible(deepest) - self._model.shift(deepest) if self.spec.by_horizon else math.inf
         margins = np.minimum(margins, cap)
         top = margins >= margins.max(1, keepdims=True) - 1e-9
         return np.asarray((top * self.sigma_w).sum(1) / top.sum(1))
 
     def outline(self) -> Outline | None:
-        """The diagram over the first two free axes: quickly; None for too few points, or if there are no two."""
+        """Return a coarse phase diagram over the first two free axes, or None if there are too few points or axes."""
         if not self.enough or len(self.free) < 2:
             return None
         from scipy.special import ndtr
 
         across, up = self.free[:2]
         (left, right), (bottom, top) = (getattr(self.spec, a) for a in (across, up))
-        x, y = np.linspace(left, right, _OUTLINE[0]), np.linspace(bottom, top, _OUTLINE[1])
+        x, y = np.linspace(left, right, _OUTLINE_SHAPE[0]), np.linspace(bottom, top, _OUTLINE_SHAPE[1])
         fixed = {a: getattr(self.spec, a)[0] for a in AXES}
         at = fixed | {across: np.tile(x, len(y)), up: np.repeat(y, len(x))}
         free_depth = "depth" in self.free[2:]
         low, deepest = self.spec.depth
         count = _OUTLINE_DEPTHS[not self._model.through_depth]
         depths = np.unique(np.geomspace(low, deepest, count).round()) if free_depth else [at["depth"]]
-        found, margins = list[np.ndarray](), dict[int | None, np.ndarray]()
+        probabilities, margins = list[np.ndarray](), dict[int | None, np.ndarray]()
         for d in depths:
-            if not found or not self._model.through_depth:  # else all depths are known from one
-                (measured, deviation), of = self.margin(**{**at, "depth": d}), d
-            mean = measured + self._model.shift(of) - self._model.shift(d)
-            found.append(ndtr(mean / np.maximum(deviation, 1e-9)))
+            if not probabilities or not self._model.through_depth:  # else one evaluation gives all depths
+                (evaluated, deviation), evaluated_at = self.margin(**{**at, "depth": d}), d
+            mean = evaluated + self._model.shift(evaluated_at) - self._model.shift(d)
+            probabilities.append(ndtr(mean / np.maximum(deviation, 1e-9)))
             margins[int(d) if free_depth else None] = mean.reshape(len(y), len(x))
         critical = np.full(len(y), math.nan)
         if across == "sigma_w":
             along = {**fixed, up: np.repeat(y, _SIGMA_W_STEPS), "depth": deepest, across: np.tile(self.sigma_w, len(y))}
             critical = self._highest(self.mean(**along).reshape(len(y), -1))
-        edged = [d for d, m in margins.items() if (m >= 0).any() and (m < 0).any()]
-        shown = dict.fromkeys((edged[len(edged) // 3], edged[-1]) if edged else ())
-        trainable = np.mean(found, 0).reshape(len(y), len(x))
+        with_boundary = [d for d, m in margins.items() if (m >= 0).any() and (m < 0).any()]
+        shown = dict.fromkeys((with_boundary[len(with_boundary) // 3], with_boundary[-1]) if with_boundary else ())
+        trainable = np.mean(probabilities, 0).reshape(len(y), len(x))
         return Outline((across, up), x, y, trainable, {d: margins[d] for d in shown}, critical)
 
     def boundary(self, depths: Sequence[int] | None = None) -> pd.DataFrame:
-        """The ``boundary`` table: for every depth (by default, a few) and sigma_b, where the margin crosses zero.
+        """Return the ``boundary`` table: where the margin crosses zero, for each depth and each sigma_b.
 
-        ``lower`` and ``upper`` are the ends in sigma_w of the trainable band, with the ends ``_5`` and ``_95`` of
-        their 90 % intervals; NaN where at least half of the draws have no such crossing within the range.
+        Parameters
+        ----------
+        depths:
+            Depths of networks, in layers; by default those of the property `depths`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``lower`` and ``upper`` are the ends in sigma_w of the trainable band; with the suffixes ``_5`` and ``_95``,
+            the ends of their 90 % intervals. They are NaN where at least half of the draws have no such crossing within
+            the range. Empty if there are too few points or sigma_w is fixed.
         """
         if not self.enough or "sigma_w" not in self.free:
             return pd.DataFrame(columns=list(COLUMNS["boundary"]), dtype=float).astype({"depth": int})
@@ -202,21 +238,35 @@ class PhaseModel:
             for b, c, t in zip(self.sigma_b, critical, theory, strict=True):
                 draws = self._draws(b, depth)
                 ends = outer_crossings(self.sigma_w, draws)
-                ends[draws[:, [0, -1]] >= 0] = math.nan  # there the band goes on beyond the range
+                ends[draws[:, [0, -1]] >= 0] = math.nan  # the band continues beyond the range
                 lower, upper = (_quantiles(end) for end in ends.T)
                 rows.append((depth, b, *lower, *upper, float((draws >= 0).mean()), *c, t))
         return pd.DataFrame(rows, columns=list(COLUMNS["boundary"])).astype({"depth": int})
 
 
-def history(spec: Experiment, points: pd.DataFrame, moments: int = _HISTORY) -> pd.DataFrame:
-    """``points, expected_error``: of the boundary by the first so many points that were stored.
+def history(spec: Experiment, points: pd.DataFrame, steps: int = _HISTORY_LENGTH) -> pd.DataFrame:
+    """Return how the expected error of the boundary fell with the number of points.
 
-    At numbers of points evenly spaced on a log scale, up to 10,000; empty as long as there are too few.
+    Parameters
+    ----------
+    spec:
+        The sweep's specification.
+    points:
+        The sweep's ``points`` table.
+    steps:
+        Largest number of rows.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``points``, numbers of points evenly spaced on a log scale up to 10,000, and ``expected_error``, the
+        share of the range that is expected to be on the wrong side of the boundary, given so many points in the order
+        in which they finished. Empty if there are too few points.
     """
     measured = points[np.isfinite(points["margin"])].sort_values(["finished", *AXES, "seed"])
     rows = []
     if len(measured) >= MIN_POINTS and spec.free_axes:
-        for count in np.unique(np.geomspace(MIN_POINTS, min(len(measured), _MOST), moments).round().astype(int)):
+        for count in np.unique(np.geomspace(MIN_POINTS, min(len(measured), _MAX_POINTS), steps).round().astype(int)):
             rows.append((count, PhaseModel(spec, measured.iloc[:count]).expected_error))
     frame = pd.DataFrame(rows, columns=["points", "expected_error"]).astype({"points": int, "expected_error": float})
     frame.attrs["columns"] = {"points": "measured", "expected_error": "share of the range on the boundary's wrong side"}
@@ -224,14 +274,14 @@ def history(spec: Experiment, points: pd.DataFrame, moments: int = _HISTORY) -> 
 
 
 def theory_line(spec: Network, sigma_b: np.ndarray) -> np.ndarray:
-    """Mean field's critical sigma_w at each sigma_b; NaN for an architecture that it is not for."""
+    """Return mean field's critical sigma_w at each sigma_b; NaN if the theory does not describe the architecture."""
     if not applies_to(spec.architecture):
         return np.full(len(sigma_b), math.nan)
     return np.asarray(critical_sigma_w(np.asarray(sigma_b, dtype=float), spec.activation))
 
 
 def _quantiles(values: np.ndarray) -> np.ndarray:
-    """Median, 5 % and 95 %; NaN if at least half of the values are."""
+    """Return the median and the 5 % and 95 % quantiles of finite values; NaN if at least half of the values are not."""
     good = values[np.isfinite(values)]
     if len(good) * 2 <= len(values):
         return np.full(3, math.nan)

@@ -1,4 +1,4 @@
-"""The accuracy above which a network counts as trained."""
+"""The level: the accuracy above which a network counts as trained."""
 
 import math
 
@@ -7,16 +7,24 @@ import pandas as pd
 
 
 def trained_level(points: pd.DataFrame) -> float:
-    """The accuracy above which a network counts as trained, unless it is given.
+    """Return the accuracy above which a network counts as trained, for a sweep that does not state it.
 
-    Half way from chance to the best accuracy of the sweep, and at least a tenth of the way to 1: where nothing could be
-    learnt, nothing was trained. NaN if nothing was trained.
+    Parameters
+    ----------
+    points:
+        ``points`` table of a sweep, with the columns ``accuracy`` and ``chance``.
+
+    Returns
+    -------
+    float
+        Half way from chance to the best accuracy of the sweep, and at least a tenth of the way from chance to 1, so
+        that no network counts as trained where nothing could be learnt; NaN if no network was trained.
     """
     return level_of(points["accuracy"].to_numpy(), points["chance"].to_numpy())
 
 
 def level_of(accuracy: np.ndarray, chance: np.ndarray) -> float:
-    """`trained_level`, from arrays."""
+    """Return `trained_level` for arrays of accuracies and of chance levels."""
     if not np.isfinite(accuracy).any():
         return math.nan
     by_chance = float(np.nanmax(chance))

@@ -1,8 +1,19 @@
-"""What a sweep's search and its estimates have in common: the margin over the free axes as a level set.
+"""Models of the margin and of the truth over the free axes of a sweep, for its search and its estimates.
+
+========  =============================================================================  ============
+symbol    meaning                                                                        shape
+========  =============================================================================  ============
+margin    ``log(horizon / (share depth))``, or a score minus its threshold               ``[n]``
+share     part of the depth that the horizon of a trainable network reaches              scalar
+shift     ``log(share depth)`` where one probe informs all depths, else 0                ``[n]``
+level     value of the modelled function, ``margin + shift``, where the margin is 0      ``[levels]``
+outcome   truth in [-1, 1]: -1 at chance, 0 at the level of accuracy, +1 at the best     ``[n]``
+========  =============================================================================  ============
 
 A network of one width contains every shallower one: its horizon does not depend on the depth at which it was probed.
-There the model is of log(horizon) over (sigma_w, sigma_b), with a level for each of a few depths, and one probe informs
-them all. For other networks and statistics it is of the margin, with the depth as an axis.
+For such networks ``margin + shift`` is log(horizon), a function of sigma_w and sigma_b alone. It is modelled with one
+level for each of a few depths, and one probe informs them all. For other networks and statistics the margin itself is
+modelled, with the depth as an axis.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,29 +31,34 @@ from sweep.spec.options import AXES
 from sweep.spec.parts import Space
 
 MIN_POINTS = 10  # measured points before anything is estimated
-_LEVELS = 8  # depths whose boundaries are looked for
-_SOFT = 0.5  # margin within which the outcome of a training is open, by prediction alone
-_PREDICTED = 0.3  # variance of a prediction that stands in for a training, about outcomes of +1 and -1
+_LEVEL_COUNT = 8  # depths whose boundaries are searched for
+_UNDECIDED_MARGIN = 0.5  # predicted margin up to which the outcome of a training is open
+_PREDICTION_VARIANCE = 0.3  # of an outcome of +1 or -1 that is only predicted
 
 
 class MarginModel:
-    """The margin of a sweep, ``spec``, from observations at places (sigma_w, sigma_b, depth).
+    """Model of the margin of a sweep, given measured points.
+
+    Parameters
+    ----------
+    spec:
+        The sweep's specification.
 
     Attributes
     ----------
     names:
-        Of the axes of the model, in order.
+        Names of the axes of the model, in order.
     through_depth:
-        Whether a probe informs all depths, and the model is of log(horizon).
+        Whether one probe informs all depths, so that log(horizon) is modelled.
     level_set:
-        The model. Points ``[n, len(names)]``, values are the margin plus `shift`.
+        The model, over points ``[n, len(names)]``; its values are the margin plus `shift`.
     """
 
     def __init__(self, spec: Experiment) -> None:
         self.spec = spec
-        others = [a for a in spec.free_axes if a != "depth"]
-        self.through_depth = spec.by_horizon and nested(spec.architecture) and bool(others)
-        self.names = sorted(others if self.through_depth else spec.free_axes)
+        without_depth = [a for a in spec.free_axes if a != "depth"]
+        self.through_depth = spec.by_horizon and nested(spec.architecture) and bool(without_depth)
+        self.names = sorted(without_depth if self.through_depth else spec.free_axes)
         self.level_set = LevelSet(
             _axes(spec, self.names),
             levels=self._levels(),
@@ -53,23 +69,23 @@ class MarginModel:
         )
 
     def shift(self, depth: Any) -> Any:
-        """What is added to the margin at a depth to give what is modelled."""
+        """Return what is added to the margin at a depth, a number or an array, to give the modelled value."""
         if not self.through_depth:
             return 0.0 * depth
         return np.log(self.spec.definition.share(self.spec.statistic) * np.asarray(depth))
 
-    def sees(self, depth: int) -> float:
-        """What is modelled at the longest horizon that a probe of this depth can see."""
+    def max_visible(self, depth: int) -> float:
+        """Return the modelled value at the longest horizon that a probe of a depth can see."""
         spec = self.spec
         followed = reach(spec.architecture, depth, spec.widths) if spec.statistic == "direct_horizon" else depth
         return float(spec.definition.margin(spec.statistic, followed, depth) + self.shift(depth))
 
     def at(self, **axes: Any) -> np.ndarray:
-        """``[n, axes of the model]`` from values of ``sigma_w``, ``sigma_b`` and ``depth``, arrays or numbers."""
+        """Return points ``[n, len(names)]`` from values of the axes sigma_w, sigma_b and depth, arrays or numbers."""
         return _at(self.names, axes)
 
     def tell(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Rows with the axes, ``margin`` and ``margin_censored``; those without a margin say nothing."""
+        """Add rows with the axes, ``margin`` and ``margin_censored``; nothing is learnt from rows without a margin."""
         if rows:
             columns = {a: np.array([r[a] for r in rows], dtype=float) for a in (*AXES, "margin")}
             margin = columns.pop("margin") + self.shift(columns["depth"])
@@ -78,10 +94,14 @@ class MarginModel:
     def _levels(self) -> list[float]:
         if not self.through_depth:
             return [0.0]
-        return [float(self.shift(d)) for d in sorted({round(d) for d in np.geomspace(*self.spec.depth, _LEVELS)})]
+        return [float(self.shift(d)) for d in sorted({round(d) for d in np.geomspace(*self.spec.depth, _LEVEL_COUNT)})]
 
     def _features(self) -> Any:
-        """What the margin may resemble: minus the log of the depth, mean field's log of the depth scale."""
+        """Return the functions that the margin may resemble, or None.
+
+        They are minus log(depth), where depth is an axis of the model, and log(xi_c) of mean field theory, where the
+        spec asks for it.
+        """
         spec, names = self.spec, self.names
         by_depth = spec.by_horizon and "depth" in names
         theory = depth_scale(spec) if spec.prior == "theory" else None
@@ -89,30 +109,36 @@ class MarginModel:
             return None
 
         def features(points: np.ndarray) -> np.ndarray:
-            found = []
+            known = []
             column = dict(zip(names, points.T, strict=True))
             if by_depth:
-                found.append(-np.log(column["depth"]))
+                known.append(-np.log(column["depth"]))
             if theory is not None:
                 sigmas = (column.get(a, getattr(spec, a)[0]) for a in ("sigma_w", "sigma_b"))
-                found.append(np.log(theory(*sigmas)))
-            return np.stack(np.broadcast_arrays(*found, points[:, 0])[:-1], 1)
+                known.append(np.log(theory(*sigmas)))
+            return np.stack(np.broadcast_arrays(*known, points[:, 0])[:-1], 1)
 
         return features
 
 
 class TruthModel:
-    """The outcome of training, over all free axes of a sweep: -1 as good as chance, 0 at the level, +1 the best.
+    """Model of the outcome of training over all free axes of a sweep.
 
-    It may resemble what the probe predicts, and differs from it where trainings say so. A point that was not trained
-    counts as predicted, with little weight.
+    The outcome is -1 at chance, 0 at the level of accuracy and +1 at the best accuracy. The model starts from what the
+    probe predicts and departs from it where trainings differ. A point that was not trained counts with its predicted
+    outcome, but with little weight.
+
+    Parameters
+    ----------
+    margin:
+        Model of the margin, which gives the predictions.
 
     Attributes
     ----------
     names:
-        Of the axes of the model, in order.
+        Names of the axes of the model, in order.
     level_set:
-        The model. Points ``[n, len(names)]``.
+        The model, over points ``[n, len(names)]``.
     """
 
     def __init__(self, margin: MarginModel) -> None:
@@ -121,13 +147,19 @@ class TruthModel:
         self.level_set = LevelSet(_axes(spec, self.names), features=self._predicted, seed=spec.seed)
 
     def at(self, **axes: Any) -> np.ndarray:
-        """``[n, axes of the model]`` from values of the axes, arrays or numbers."""
+        """Return points ``[n, len(names)]`` from values of the axes, arrays or numbers."""
         return _at(self.names, axes)
 
     def retell(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """All rows so far, each with the axes and ``margin``, and ``accuracy`` and ``chance`` if it was trained.
+        """Replace all observations by those of rows.
 
-        What earlier calls told is forgotten: the level depends on the best accuracy.
+        All are replaced because the level may depend on the best accuracy.
+
+        Parameters
+        ----------
+        rows:
+            All rows so far, each with the axes and ``margin``, and ``accuracy`` and ``chance`` if its network was
+            trained.
         """
         self.level_set.forget()
         if not rows:
@@ -142,28 +174,35 @@ class TruthModel:
             scale = np.where(accuracy < level, level - chance, np.nanmax(accuracy) - level)
             outcome = np.where(trained, np.clip((accuracy - level) / np.maximum(scale, 1e-6), -1, 1), outcome)
         points = self.at(**{a: np.array([r[a] for r in rows], dtype=float) for a in AXES})
-        self.level_set.tell(points, list(outcome), variances=list(np.where(trained, 0.0, _PREDICTED)))
+        self.level_set.tell(points, list(outcome), variances=list(np.where(trained, 0.0, _PREDICTION_VARIANCE)))
 
     def _predicted(self, points: np.ndarray) -> np.ndarray:
-        """``[n, 1]``: between -1 and 1, from the margin predicted at points of the model."""
+        """Return the outcomes ``[n, 1]`` that the model of the margin predicts, between -1 and 1."""
         spec, model = self._margin.spec, self._margin
         fixed = {a: getattr(spec, a)[0] for a in AXES}
         axes = {**fixed, **dict(zip(self.names, points.T, strict=True))}
         if not len(model.level_set):
             return np.zeros((len(points), 1))
         mean = model.level_set.mean(model.at(**axes)) - model.shift(axes["depth"])
-        return np.tanh(mean / _SOFT)[:, None]
+        return np.tanh(mean / _UNDECIDED_MARGIN)[:, None]
 
 
 class SearchModel:
-    """What a sweep looks for the boundary of: the truth where it trains, else the prediction.
+    """Model whose boundary a sweep searches for: of the truth if it trains networks, else of the margin.
+
+    Parameters
+    ----------
+    spec:
+        The sweep's specification.
 
     Attributes
     ----------
-    margin, truth:
-        The models; ``truth`` is None in a sweep that does not train.
+    margin:
+        The model of the margin.
+    truth:
+        The model of the truth; None in a sweep that does not train.
     names, level_set:
-        Those of the one that is searched.
+        Axes and level set of the model whose boundary is searched for.
     """
 
     def __init__(self, spec: Experiment) -> None:
@@ -174,7 +213,7 @@ class SearchModel:
         self._rows: list[Mapping[str, Any]] = []
 
     def tell(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Rows with the axes, ``margin``, ``margin_censored``, and ``accuracy`` and ``chance`` where trained."""
+        """Add rows with the axes, ``margin``, ``margin_censored`` and, if trained, ``accuracy`` and ``chance``."""
         self.margin.tell(rows)
         if self.truth:
             self._rows += rows
@@ -182,7 +221,7 @@ class SearchModel:
 
 
 def _axes(spec: Space, names: Sequence[str]) -> list[Axis]:
-    # The horizon varies with the ratio of sigma_w to its critical value; sigma_b may be 0.
+    # The horizon depends on the ratio of sigma_w to its critical value, hence the log scale; sigma_b may be 0.
     ends = {a: getattr(spec, a) for a in names}
     return [Axis(a, low, high, log=a != "sigma_b", integer=a == "depth") for a, (low, high) in ends.items()]
 

@@ -66,7 +66,7 @@ class SweepSampler(BoundarySampler):
         self._depths = np.unique(np.geomspace(low, high, _DEPTHS).round()).astype(int)
         price = np.array([cost(int(d)) for d in self._depths])
         self._price = price + _TRIAL * price.max()
-        self._sees = np.array([self._margin.sees(int(d)) for d in self._depths])  # log(horizon), at most
+        self._sees = np.array([self._margin.max_visible(int(d)) for d in self._depths])  # log(horizon), at most
         boundary = self._margin.level_set.levels
         ridge = np.linspace(boundary[-1], self._sees[-1], _RIDGE_LEVELS + 1)[1:]
         self._heights = np.concatenate([boundary, ridge])

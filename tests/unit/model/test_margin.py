@@ -11,15 +11,15 @@ from tests.helpers.landscape import true_critical, true_horizon
 def rows(spec, count=60, reach=np.inf, seed=0):
     """Of the made-up landscape, at random places."""
     rng = np.random.default_rng(seed)
-    found = []
+    measured = []
     for _ in range(count):
         w, b = rng.uniform(*spec.sigma_w), rng.uniform(*spec.sigma_b)
         depth = int(rng.integers(spec.depth[0], spec.depth[1] + 1))
         horizon = min(float(true_horizon(w, b)), reach * depth)
         margin = float(np.log(horizon / depth))
         censored = horizon == reach * depth
-        found.append({"sigma_w": w, "sigma_b": b, "depth": depth, "margin": margin, "margin_censored": censored})
-    return found
+        measured.append({"sigma_w": w, "sigma_b": b, "depth": depth, "margin": margin, "margin_censored": censored})
+    return measured
 
 
 def margin_of(model, w, b, depth):
@@ -64,9 +64,9 @@ def test_one_deep_probe_informs_every_depth():
 
 
 def test_what_a_probe_sees():
-    assert MarginModel(SweepSpec()).sees(20) == pytest.approx(np.log(60))
-    assert MarginModel(SweepSpec(probe="cascade")).sees(20) == pytest.approx(np.log(20))
-    assert MarginModel(SweepSpec(widths=(30,) * 24, depth=(4, 24))).sees(20) == pytest.approx(np.log(24))
+    assert MarginModel(SweepSpec()).max_visible(20) == pytest.approx(np.log(60))
+    assert MarginModel(SweepSpec(probe="cascade")).max_visible(20) == pytest.approx(np.log(20))
+    assert MarginModel(SweepSpec(widths=(30,) * 24, depth=(4, 24))).max_visible(20) == pytest.approx(np.log(24))
 
 
 RANGES = {"sigma_w": (0.8, 2.0), "sigma_b": (0.1, 0.8), "depth": (20, 20)}
@@ -76,7 +76,7 @@ RANGES = {"sigma_w": (0.8, 2.0), "sigma_b": (0.1, 0.8), "depth": (20, 20)}
 def scale():
     """Mean field's depth scale for tanh; on a coarser grid than usual, here and in the priors, for speed."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(theory, "_GRID", 13)
+        patch.setattr(theory, "_GRID_SIZE", 13)
         yield theory.depth_scale(SweepSpec(**RANGES))
 
 
@@ -107,12 +107,12 @@ def test_a_wrong_theory_does_not_keep_the_boundary_from_being_found(scale, activ
 
 def truth_rows(spec, shift, trained, seed=0):
     """The networks train where log(horizon / depth) exceeds a shift that the probe knows nothing of."""
-    found = rows(spec, 200, seed=seed)
-    for i, r in enumerate(found):
+    measured = rows(spec, 200, seed=seed)
+    for i, r in enumerate(measured):
         if i < trained:
             r["accuracy"] = 0.1 + 0.8 / (1 + np.exp(-8 * (r["margin"] - shift)))
             r["chance"] = 0.1
-    return found
+    return measured
 
 
 def classified(model, spec):
@@ -125,24 +125,24 @@ def classified(model, spec):
 def test_the_truth_may_resemble_the_prediction():
     spec = SweepSpec(train="boundary")
     margin = MarginModel(spec)
-    found = truth_rows(spec, 0.0, trained=12)
-    margin.tell(found)
+    measured = truth_rows(spec, 0.0, trained=12)
+    margin.tell(measured)
     truth = TruthModel(margin)
-    truth.retell(found)
+    truth.retell(measured)
     predicted, score = classified(truth, spec)
     assert np.mean(predicted != (score > 0)) < 0.04
     alone = TruthModel(MarginModel(spec))  # the same trainings, and nothing predicted
-    alone.retell(found[:12])
+    alone.retell(measured[:12])
     assert np.mean(classified(alone, spec)[0] != (score > 0)) > 0.08
 
 
 def test_trainings_overrule_the_prediction():
     spec = SweepSpec(train="all")
     margin = MarginModel(spec)
-    found = truth_rows(spec, 0.7, trained=200)
-    margin.tell(found)
+    measured = truth_rows(spec, 0.7, trained=200)
+    margin.tell(measured)
     truth = TruthModel(margin)
-    truth.retell(found)
+    truth.retell(measured)
     predicted, score = classified(truth, spec)
     assert np.mean(predicted != (score > 0.7)) < 0.05 < np.mean(predicted != (score > 0))
 

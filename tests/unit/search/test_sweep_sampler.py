@@ -12,7 +12,7 @@ from tests.helpers.landscape import true_horizon
 
 def measured(points, reach=3.0, train=None):
     """Rows of the made-up landscape."""
-    found = []
+    rows = []
     for p in points:
         horizon = float(true_horizon(p.sigma_w, p.sigma_b))
         margin = float(np.log(2 * min(horizon, reach * p.depth) / p.depth))
@@ -20,8 +20,8 @@ def measured(points, reach=3.0, train=None):
         row |= {"status": "ok", "margin": margin, "margin_censored": horizon > reach * p.depth}
         if train is not None:
             row |= {"accuracy": 0.1 + 0.8 / (1 + np.exp(-8 * (margin - train))), "chance": 0.1}
-        found.append(row)
-    return found
+        rows.append(row)
+    return rows
 
 
 def searched(spec, path, train=None, pack=4):
@@ -128,7 +128,7 @@ def test_one_point_where_no_axis_is_free(tmp_path):
     ],
 )
 def test_theory_with_fixed_axes(tmp_path, ranges, monkeypatch):
-    monkeypatch.setattr(theory, "_GRID", 9)  # for speed
+    monkeypatch.setattr(theory, "_GRID_SIZE", 9)  # for speed
     _, rows = searched(SweepSpec(**{"points": 24, "prior": "theory", **ranges}), tmp_path)
     assert len(rows) >= 20
 
