@@ -1,1 +1,1 @@
-"""Which point is measured next: the Optuna study of a sweep."""
+"""Choice of the points that a sweep measures next, recorded in an Optuna study."""

@@ -1,7 +1,7 @@
-"""Where the Optuna study of a sweep is kept: a journal in its directory, or a server that several people look at.
+"""Storage of a sweep's Optuna study: a journal file beside its results, or a server that several people use.
 
-The part files are the truth, so a journal may lose its last lines: it is written without waiting for the disk, by the
-one driver that a sweep has, and read by anyone (``optuna-dashboard``).
+The results are the truth, so a journal may lose its last lines. It is written by the one driver of a sweep, which does
+not wait for the disk, and may be read by anyone, with ``optuna-dashboard`` for example.
 """
 
 import contextlib
@@ -28,12 +28,19 @@ from sweep.spec.parts import STUDY_FROM
 from sweep.spec.spec import SweepSpec
 
 JOURNAL, STUDY_NAME = "study.journal", "study.name"
-_NAME = "sweep"
-_DESCRIBED = ("dataset", "architecture", "width", "activation", "probe", "statistic", "train")  # of a sweep
+_BASE_NAME = "sweep"  # of a study
+# The options that a study shows as its attributes.
+_SHOWN_OPTIONS = ("dataset", "architecture", "width", "activation", "probe", "statistic", "train")
 
 
 class FileJournal(BaseJournalBackend):
-    """Optuna's journal file for a single writer: what was written here is not read back, and nothing is locked."""
+    """Optuna's journal file for a single writer, which neither locks it nor reads back what it wrote.
+
+    Parameters
+    ----------
+    path:
+        Path of the file, which is made if there is none. A last line that was not written to its end is cut off.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path, self._unread = path, []  # type: tuple[Path, list[dict[str, Any]]]
@@ -41,46 +48,55 @@ class FileJournal(BaseJournalBackend):
             leftover.unlink(missing_ok=True)
         if path.exists():
             data = path.read_bytes()
-            if data and not data.endswith(b"\n"):  # killed in mid-write
+            if data and not data.endswith(b"\n"):  # the writer was killed
                 data = data[: data.rfind(b"\n") + 1]
                 os.truncate(path, len(data))
             self._unread = [json.loads(line) for line in data.splitlines()]
 
     def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
-        """Return the lines that were not read yet, whatever the number."""
+        """Return the log entries that were not read yet, whatever ``log_number_from`` is."""
         logs, self._unread = self._unread, []
         return logs
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Write lines, if the disk takes them."""
+        """Append log entries; a disk that is full is no error."""
         self._unread += logs
-        with contextlib.suppress(OSError):  # a full disk: the parts know it all
+        with contextlib.suppress(OSError):  # a full disk, for example: the results hold everything
             with self._path.open("ab") as file:
                 file.write(b"".join(json.dumps(log, separators=(",", ":")).encode() + b"\n" for log in logs))
 
 
-def open_study(spec: SweepSpec, directory: Path) -> optuna.Study:
-    """The study of a sweep, made if there is none; a journal that cannot be read is set aside.
+def open_study(spec: SweepSpec, folder: Path) -> optuna.Study:
+    """Open the study of a sweep, or create it if there is none.
+
+    A journal that cannot be read is renamed to ``study.damaged`` and a new one is begun.
+
+    Parameters
+    ----------
+    spec:
+        The sweep's specification; its ``study`` names the server, if there is one.
+    folder:
+        Folder of the journal.
 
     Raises
     ------
     SpecError
-        `study` names a server that cannot be used.
+        ``spec.study`` names a server that cannot be used.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.getLogger("optuna").setLevel(logging.ERROR)
     if spec.study is not None:
         try:
-            server = _server(spec.study)
-            return _opened(spec, _name(directory), server)
+            server = _connect(spec.study)
+            return _open(spec, _server_study_name(folder), server)
         except SpecError:
             raise
         except Exception as error:
-            raise unusable(spec, error) from None
-    path = directory / JOURNAL
+            raise server_error(spec, error) from None
+    path = folder / JOURNAL
     for attempt in range(2):
         try:
-            return _opened(spec, _NAME, JournalStorage(FileJournal(path)))
+            return _open(spec, _BASE_NAME, JournalStorage(FileJournal(path)))
         except Exception:
             if attempt or not path.exists():
                 raise
@@ -88,37 +104,37 @@ def open_study(spec: SweepSpec, directory: Path) -> optuna.Study:
     raise AssertionError("unreachable")
 
 
-def _opened(spec: SweepSpec, name: str, storage: BaseStorage) -> optuna.Study:
-    """A study that says what its values are, to those who look at it; TPE alone has something to minimise."""
-    tpe = spec.search == "tpe"
+def _open(spec: SweepSpec, name: str, storage: BaseStorage) -> optuna.Study:
+    """Open or create a study, with the name of its values and options of the sweep for those who look at it."""
+    tpe = spec.search == "tpe"  # the only search that minimises
     direction = StudyDirection.MINIMIZE if tpe else StudyDirection.MAXIMIZE
     study = optuna.create_study(study_name=name, storage=storage, load_if_exists=True, direction=direction)
     if study.metric_names is None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             study.set_metric_names(["|margin|" if tpe else "margin"])
-        for key in _DESCRIBED:
+        for key in _SHOWN_OPTIONS:
             study.set_user_attr(key, getattr(spec, key))
     return study
 
 
-def unusable(spec: SweepSpec, error: Exception) -> SpecError:
-    """What to say of a server that failed."""
+def server_error(spec: SweepSpec, error: Exception) -> SpecError:
+    """Return the error to raise when the server of a study failed."""
     reason = type(error).__name__  # its text may hold the password
     if isinstance(error, ImportError):
         reason = "its driver is not installed; those of PostgreSQL and Redis come with `pip install '.[study]'`"
     return SpecError(f"`study` {spec.study!r} cannot be used: {reason}")
 
 
-def _name(directory: Path) -> str:
-    """Of the study on a server, which may know sweeps in directories of this name on other machines, or former ones."""
-    path = directory / STUDY_NAME
+def _server_study_name(folder: Path) -> str:
+    """Return the name of a study on a server, which is unique even if folders on other machines have the same path."""
+    path = folder / STUDY_NAME
     if not path.exists():
         path.write_text(secrets.token_hex(4))
-    return f"{_NAME} {directory.absolute()} {path.read_text()[:80]}"
+    return f"{_BASE_NAME} {folder.absolute()} {path.read_text()[:80]}"
 
 
-def _server(study: str) -> BaseStorage:
+def _connect(study: str) -> BaseStorage:
     url = study
     if study.startswith(STUDY_FROM):
         url = os.environ.get(study.removeprefix(STUDY_FROM), "")
@@ -126,7 +142,7 @@ def _server(study: str) -> BaseStorage:
             raise SpecError(f"`study` {study!r} names an environment variable that is not set")
     if urlsplit(url).scheme in ("redis", "rediss"):
         return JournalStorage(RedisJournal(url))
-    # The server may have been started again since a connection was last used.
+    # The ping finds out if the server was restarted since a connection was last used.
     storage = RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
     weakref.finalize(storage, storage.engine.dispose)
     return storage

@@ -1,4 +1,4 @@
-"""What is known of a place."""
+"""The outcome of a place: the results of its replicas, in sums."""
 
 import math
 from collections.abc import Mapping
@@ -11,20 +11,26 @@ Row = Mapping[str, Any]
 
 
 class Outcome:
-    """What is known of a place: sums over its replicas, since a sweep may have a hundred thousand places."""
+    """Results of a place, as sums over its replicas, since a sweep may have a hundred thousand places.
 
-    __slots__ = ("accuracy", "again", "censored", "chance", "margin", "measured", "number", "seeds", "trained")
+    Parameters
+    ----------
+    number:
+        Number of the place's trial in the study; None if it is not known yet, -1 if there cannot be one.
+    """
+
+    __slots__ = ("accuracy", "censored", "chance", "margin", "measured", "number", "retry_seeds", "seeds", "trained")
 
     def __init__(self, number: int | None = None) -> None:
-        self.number = number  # of its trial in the study; -1 if it can have none
-        self.seeds: tuple[int, ...] = ()  # that have a row
-        self.again: tuple[int, ...] = ()  # that failed and are to be measured once more
-        self.measured = self.trained = 0  # of them, those that have a margin, an accuracy
+        self.number = number
+        self.seeds: tuple[int, ...] = ()  # seeds that have a row
+        self.retry_seeds: tuple[int, ...] = ()  # seeds whose points failed and are to be measured once more
+        self.measured = self.trained = 0  # how many replicas have a margin, and how many an accuracy
         self.margin = self.accuracy = self.chance = 0.0
         self.censored = False
 
     def add(self, row: Row) -> bool:
-        """Take in a replica, once; return whether it was new."""
+        """Add the row of a replica unless its seed has one already; return whether it was added."""
         if row["seed"] in self.seeds:
             return False
         self.seeds += (row["seed"],)
@@ -43,7 +49,7 @@ class Outcome:
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """Return what the sampler is told: means over the replicas; nothing if none could be measured."""
+        """The means over the replicas, as user attributes of the trial; empty if no replica could be measured."""
         if not self.measured:
             return {}
         means: dict[str, Any] = {"margin": self.margin / self.measured}
@@ -55,5 +61,5 @@ class Outcome:
 
 
 def place_of(values: Mapping[str, Any]) -> Place:
-    """Return the place of a row, or of the parameters of a trial."""
+    """Return the place of a row or of the parameters of a trial."""
     return float(values["sigma_w"]), float(values["sigma_b"]), int(values["depth"])

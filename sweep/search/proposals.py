@@ -1,4 +1,4 @@
-"""Which place is measured next: one of a design, or one that the study's sampler suggests."""
+"""Choice of the next place: from a design, or by the sampler of the study."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -14,77 +14,87 @@ from sweep.search.sweep_sampler import SweepSampler
 from sweep.spec.design import Place, places
 from sweep.spec.options import AXES
 
-_AT_ONCE = 64  # points thought of, at most
-_FRUITLESS = 20  # repetitions that a search may suggest in a row before another place is taken instead
-_LEARNS = ("boundary", "tpe")  # searches that ask Optuna's sampler
+_MAX_BATCH = 64  # places chosen per update of the model
+_MAX_REPETITIONS = 20  # known places that a search may suggest in a row before another place is taken instead
+_LEARNING_SEARCHES = ("boundary", "tpe")  # searches that use Optuna's sampler
 
 
 def make_sampler(record: Record, *, cost: Callable[[int], float], batch: int) -> BaseSampler:
-    """Return the sampler of a study.
-
-    ``cost`` is that of a probe of a depth, in any unit, ``batch`` how many places will be asked for at once.
-    """
-    spec = record.spec
-    if spec.search == "boundary" and spec.free_axes:
-        return SweepSampler(spec, record.space, cost, min(batch, _AT_ONCE), record.attributes_of)
-    if spec.search == "tpe":
-        trials = len(record.study.get_trials(deepcopy=False))  # a stream of random numbers never starts over
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            return TPESampler(seed=spec.seed + trials, constant_liar=True)
-    return RandomSampler(seed=spec.seed)  # never asked, but for the one point that there is
-
-
-class Proposals:
-    """Gives places that were not asked for before, and enters them in the study.
+    """Return the sampler of a sweep's study.
 
     Parameters
     ----------
     record:
-        The study.
+        Record whose study needs the sampler.
+    cost:
+        Returns the cost of a probe of a depth, in any unit.
+    batch:
+        Number of places that are asked for at once.
+    """
+    spec = record.spec
+    if spec.search == "boundary" and spec.free_axes:
+        return SweepSampler(spec, record.space, cost, min(batch, _MAX_BATCH), record.attributes_of)
+    if spec.search == "tpe":
+        trials = len(record.study.get_trials(deepcopy=False))  # a resumed sweep must not repeat random numbers
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return TPESampler(seed=spec.seed + trials, constant_liar=True)
+    return RandomSampler(seed=spec.seed)  # used at most for the one point of a sweep without free axes
+
+
+class Proposals:
+    """Source of places that were not asked for before; it enters them in the study.
+
+    Parameters
+    ----------
+    record:
+        Record of the study.
     budget:
-        Places that there may be.
+        Number of places that the sweep measures in all.
     """
 
     def __init__(self, record: Record, budget: int) -> None:
         self._record, self._spec, self._budget = record, record.spec, budget
-        self._designed = places(self._spec) if self._spec.search not in _LEARNS else iter(())
+        self._designed = places(self._spec) if self._spec.search not in _LEARNING_SEARCHES else iter(())
 
-    def think_of(self, count: int) -> None:
-        """Say how many places will be asked for while no result comes in."""
+    def expect_batch(self, count: int) -> None:
+        """Tell the sampler how many places will be asked for while no result comes in."""
         if isinstance(self._record.study.sampler, SweepSampler):
-            self._record.study.sampler.batch = min(count, _AT_ONCE)
+            self._record.study.sampler.batch = min(count, _MAX_BATCH)
 
     def new_place(self) -> Place | None:
-        """Return a place that was not asked for before; None if there is none."""
+        """Return a place that was not asked for before, or None if there is none."""
         record = self._record
-        if self._spec.search not in _LEARNS:
+        if self._spec.search not in _LEARNING_SEARCHES:
             place = next((p for p in self._next_designed() if p not in record.outcomes), None)
-            number = None if place is None else record.tried(partial(record.add_trial, place))
+            number = None if place is None else record.use_study(partial(record.add_trial, place))
         else:
-            place, number = record.tried(self._suggested)
+            place, number = record.use_study(self._suggest)
         if place is None:
             return None
         record.outcomes[place] = Outcome(number)
         sampler = record.study.sampler if self._spec.train == "boundary" else None
         if isinstance(sampler, SweepSampler) and sampler.doubtful(dict(zip(AXES, place, strict=True))):
-            record.doubt(place)
+            record.mark_doubtful(place)
         return place
 
     def _next_designed(self) -> Iterator[Place]:
-        """Yield the next places of the design; when it only repeats itself, any others."""
+        """Yield the next places of the design, and finally any other place if the design only repeats itself."""
         place = None
-        for _ in range(self._budget + _FRUITLESS):
+        for _ in range(self._budget + _MAX_REPETITIONS):
             if (place := next(self._designed, None)) is None:
                 return
             yield place
         if place is not None and (unused := self._unused_place(place)):
             yield unused
 
-    def _suggested(self) -> tuple[Place | None, int | None]:
-        """Ask the sampler for a place and its trial; a place that is there already counts as a failed trial."""
+    def _suggest(self) -> tuple[Place | None, int | None]:
+        """Return a new place that the sampler suggests, and the number of its trial.
+
+        A trial of a place that was asked for before is closed as failed.
+        """
         record = self._record
-        for _ in range(_FRUITLESS):
+        for _ in range(_MAX_REPETITIONS):
             trial = record.study.ask(record.space)
             place = place_of(trial.params)
             if place not in record.outcomes:
@@ -94,13 +104,13 @@ class Proposals:
         return unused, None if unused is None else record.add_trial(unused)
 
     def _unused_place(self, near: Place) -> Place | None:
-        """Return a place that was not asked for yet: anywhere, or at another depth; None if there is none."""
+        """Return an unused place, which is random or ``near`` at another depth, or None if there is none."""
         known, spec = self._record.outcomes, self._spec
-        random = np.random.default_rng([spec.seed, len(known)])
+        rng = np.random.default_rng([spec.seed, len(known)])
         low, high = spec.depth
-        sigmas = [float(random.uniform(*getattr(spec, a))) for a in ("sigma_w", "sigma_b")]
-        anywhere = (sigmas[0], sigmas[1], int(random.integers(low, high + 1)))
-        if anywhere not in known:
-            return anywhere
+        sigmas = [float(rng.uniform(*getattr(spec, a))) for a in ("sigma_w", "sigma_b")]
+        random_place = (sigmas[0], sigmas[1], int(rng.integers(low, high + 1)))
+        if random_place not in known:
+            return random_place
         depths = [d for d in range(low, high + 1) if (*near[:2], d) not in known]
         return (*near[:2], min(depths, key=lambda d: abs(d - near[2]))) if depths else None

@@ -1,7 +1,7 @@
-"""The trials of a sweep in its Optuna study, kept in line with what was measured.
+"""The trials of a sweep in its Optuna study, kept in agreement with the measured rows.
 
-The part files are the truth: whenever a sweep starts, the study is brought in line with them, or made anew from them
-where it is missing or damaged. If the study's server fails, the study moves to a journal in the sweep's directory.
+The rows are the truth: whenever a sweep starts, the study is brought into agreement with them, or made anew from them
+if it is missing or damaged. If the study's server fails, the study moves to a journal file of the sweep.
 """
 
 import logging
@@ -17,7 +17,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from probes.point import Point
-from sweep.search.journal import JOURNAL, open_study, unusable
+from sweep.search.journal import JOURNAL, open_study, server_error
 from sweep.search.optuna_patches import storage_of
 from sweep.search.outcome import Outcome, Row, place_of
 from sweep.spec.design import Place, seeds
@@ -26,11 +26,11 @@ from sweep.spec.parts import Space
 from sweep.spec.spec import SweepSpec
 
 T = TypeVar("T")
-_DOUBTFUL = "doubtful"  # user attribute of a trial whose points are to be trained
+_DOUBTFUL = "doubtful"  # user attribute of a trial whose points are to be trained whatever the probe says
 
 
 def search_space(spec: Space) -> dict[str, BaseDistribution]:
-    """Return the axes as Optuna knows them."""
+    """Return the axes of a sweep as distributions of Optuna, by name."""
     return {
         "sigma_w": FloatDistribution(*spec.sigma_w),
         "sigma_b": FloatDistribution(*spec.sigma_b),
@@ -39,96 +39,109 @@ def search_space(spec: Space) -> dict[str, BaseDistribution]:
 
 
 class Record:
-    """The study of a sweep, and what is known of every place that was asked for or measured.
+    """The study of a sweep, with the outcome of every place that was asked for or measured.
 
     Parameters
     ----------
     spec:
-        Of the sweep.
-    directory:
-        Where the journal is or will be.
+        The sweep's specification.
+    folder:
+        Folder of the study's journal.
     rows:
-        Those that part files hold already.
+        Rows that were measured already.
     make_sampler:
-        Gives the sampler of a study that was opened.
+        Returns the sampler for the study, which is open by then.
     again:
         Rows of points that failed and are to be measured once more.
 
     Attributes
     ----------
+    space:
+        The axes as distributions of Optuna, by name.
     study:
-        The study, another one after its server has failed.
+        The open study; it is replaced when its server fails.
     outcomes:
-        What is known, by place.
+        The outcome of each place.
     doubtful:
         Places that are to be trained whatever the probe says.
 
     Raises
     ------
     SpecError
-        `spec.study` names a server that cannot be used.
+        ``spec.study`` names a server that cannot be used.
     """
 
     def __init__(
         self,
         spec: SweepSpec,
-        directory: Path,
+        folder: Path,
         rows: Sequence[Row],
         make_sampler: Callable[["Record"], BaseSampler],
         again: Iterable[Row] = (),
     ) -> None:
         self.spec, self.space = spec, search_space(spec)
-        self._directory, self._make_sampler = directory, make_sampler
+        self._folder, self._make_sampler = folder, make_sampler
         self.outcomes: dict[Place, Outcome] = {}
         self.doubtful: set[Place] = set()
         self._open(spec)
         for row in rows:
             self.outcomes.setdefault(place_of(row), Outcome()).add(row)
         for row in again:
-            self.outcomes.setdefault(place_of(row), Outcome()).again += (row["seed"],)
+            self.outcomes.setdefault(place_of(row), Outcome()).retry_seeds += (row["seed"],)
 
     def _open(self, spec: SweepSpec) -> None:
-        self.study = open_study(spec, self._directory)
+        self.study = open_study(spec, self._folder)
         self._storage, self._id = storage_of(self.study)
         self.study.sampler = self._make_sampler(self)
         self._on_server = spec.study is not None
 
-    def tried(self, use: Callable[[], T]) -> T:
-        """Use the study: that of the server; where that fails, the one here."""
+    def use_study(self, use: Callable[[], T]) -> T:
+        """Return the result of ``use``, repeated with a journal in place of the server if the server fails."""
         try:
             return use()
-        except Exception as error:  # of many kinds; a fault of ours is raised again by the second try
+        except (
+            Exception
+        ) as error:  # a database raises errors of many kinds; an error of the code itself is raised again below
             if not self._on_server:
                 raise
-            said = "the study %s cannot be used any more (%s): the sweep goes on with a journal in its directory"
-            logging.getLogger(__name__).warning(said, self.spec.study, type(error).__name__)
+            message = "the study %s cannot be used any more (%s): the sweep goes on with a journal in its directory"
+            logging.getLogger(__name__).warning(message, self.spec.study, type(error).__name__)
             self._move_here()
             return use()
 
     def _move_here(self) -> None:
-        """Begin a journal with what is known of every place."""
-        (self._directory / JOURNAL).unlink(missing_ok=True)
+        """Begin a journal with the outcomes of all places."""
+        (self._folder / JOURNAL).unlink(missing_ok=True)
         self._open(replace(self.spec, study=None))
         for place in self.outcomes:
             self._adopt(place)
             if place in self.doubtful:
-                self._note_doubt(place)
+                self._store_doubt(place)
 
     def replay(self) -> list[list[Point]]:
-        """Bring the study in line with the rows, whatever happened between the two.
+        """Bring the study into agreement with the rows, whatever was lost of either.
 
-        Returns the points that were under way, those of a place together.
+        Returns
+        -------
+        list of list of Point
+            The points that are to be measured before all others, grouped by place: those that were under way when the
+            sweep stopped, and those whose rows are missing.
+
+        Raises
+        ------
+        SpecError
+            The study's server failed.
         """
         try:
-            return self._replayed()
+            return self._replay()
         except Exception as error:
             if not self._on_server:
                 raise
-            raise unusable(self.spec, error) from None
+            raise server_error(self.spec, error) from None
 
-    def _replayed(self) -> list[list[Point]]:
+    def _replay(self) -> list[list[Point]]:
         waiting: list[list[Point]] = []
-        revived: dict[Place, Outcome] = {}  # places whose trial has failed, but which were measured after all
+        revived: dict[Place, Outcome] = {}  # places whose trial failed, but which were measured later
         for trial in self.study.get_trials(deepcopy=False):
             running = trial.state == TrialState.RUNNING
             if set(trial.params) != set(AXES):
@@ -167,19 +180,19 @@ class Record:
         """Return the points of a place that have no row yet."""
         outcome = self.outcomes[place]
         planned = seeds(self.spec, outcome.number or 0) if outcome.number != -1 else []
-        wanted = [s for s in dict.fromkeys([*outcome.again, *planned]) if s not in outcome.seeds]
+        wanted = [s for s in dict.fromkeys([*outcome.retry_seeds, *planned]) if s not in outcome.seeds]
         return [Point(*place, seed) for seed in wanted[: max(0, self.spec.replicas - len(outcome.seeds))]]
 
     def _adopt(self, place: Place) -> None:
-        """Add a place that the study has never heard of."""
+        """Add a trial for a place that the study does not know, if its ranges hold the place."""
         outcome = self.outcomes[place]
         done = len(outcome.seeds) >= self.spec.replicas
         ranges = [getattr(self.spec, a) for a in AXES]
-        is_ours = all(low <= value <= high for value, (low, high) in zip(place, ranges, strict=True))
-        outcome.number = self.add_trial(place, outcome if done else None) if is_ours else -1
+        in_range = all(low <= value <= high for value, (low, high) in zip(place, ranges, strict=True))
+        outcome.number = self.add_trial(place, outcome if done else None) if in_range else -1
 
     def add_trial(self, place: Place, outcome: Outcome | None = None) -> int:
-        """Return the number of a new trial that is under way, or of one that came to something already."""
+        """Add a trial that is running, or finished if its outcome is given, and return its number."""
         params, now = dict(zip(AXES, place, strict=True)), datetime.now()
         if outcome is None:
             trial = create_trial(state=TrialState.RUNNING, params=params, distributions=self.space)
@@ -195,27 +208,31 @@ class Record:
         trial_id = self._storage.create_new_trial(self._id, template_trial=trial)
         return self._storage.get_trial_number_from_id(trial_id)
 
-    def doubt(self, place: Place) -> None:
-        """Note that a place is to be trained whatever the probe says."""
+    def mark_doubtful(self, place: Place) -> None:
+        """Mark a place as one that is to be trained whatever the probe says."""
         self.doubtful.add(place)
-        self.tried(partial(self._note_doubt, place))
+        self.use_study(partial(self._store_doubt, place))
 
     def tell(self, rows: Sequence[Row]) -> None:
-        """Take in measured rows; a place whose replicas are all there finishes its trial."""
+        """Add measured rows, and finish the trials of places whose replicas have all been measured."""
         for row in rows:
             outcome = self.outcomes.setdefault(place_of(row), Outcome(-1))
             if outcome.add(row) and len(outcome.seeds) >= self.spec.replicas:
-                self.tried(partial(self._finish, outcome))
+                self.use_study(partial(self._finish, outcome))
 
     def attributes_of(self, trial: FrozenTrial) -> dict[str, Any]:
-        """Return the attributes of a trial, by the rows, which say more than the journal of an older version."""
+        """Return the user attributes of a trial, with those that follow from the rows.
+
+        The journal of an older version may lack them.
+        """
         outcome = self.outcomes.get(place_of(trial.params))
         return {**trial.user_attrs, **(outcome.attributes if outcome is not None else {})}
 
     def close(self, number: int, outcome: Outcome | None = None) -> None:
-        """Finish a trial, if it is not: with what was measured, or as failed.
+        """Finish a running trial with its outcome, or as failed if nothing was measured.
 
-        A point that failed and was measured after all gets a trial more, since a finished one cannot be changed.
+        If the trial has failed before and its point was measured later, a further trial is added, since a finished one
+        cannot be changed.
         """
         trial_id = self._trial_id(number)
         trial = self._storage.get_trial(trial_id)
@@ -231,18 +248,18 @@ class Record:
         self._storage.set_trial_state_values(trial_id, state, values)
 
     def _finish(self, outcome: Outcome) -> None:
-        # Its number is read here: another study may have given it another one.
+        # The number is read only here, since a study that replaced another may have changed it.
         if outcome.number is not None and outcome.number >= 0:
             self.close(outcome.number, outcome)
 
     def _value(self, outcome: Outcome) -> float | None:
-        """Return the value of a trial; TPE minimises the distance from the boundary."""
+        """Return the value of a trial: the margin, or its distance from zero for TPE, which minimises."""
         if not outcome.measured:
             return None
         margin = outcome.margin / outcome.measured
         return abs(margin) if self.spec.search == "tpe" else margin
 
-    def _note_doubt(self, place: Place) -> None:
+    def _store_doubt(self, place: Place) -> None:
         self._storage.set_trial_user_attr(self._trial_id(self.outcomes[place].number or 0), _DOUBTFUL, True)
 
     def _trial_id(self, number: int) -> int:

@@ -1,7 +1,7 @@
-"""What a sweep measures next, and what came of it.
+"""The study of a sweep: it hands out the points to measure and takes in the results.
 
-Points that were under way when a sweep was stopped are still running trials of its Optuna study; they are the first to
-be asked for again.
+Points that were under way when a sweep was stopped are running trials of its Optuna study; they are handed out first
+when the sweep is resumed.
 """
 
 from collections import deque
@@ -19,35 +19,40 @@ from sweep.spec.spec import SweepSpec
 
 
 class SweepStudy:
-    """Hands out points and takes in rows, each point once.
+    """Study that hands out each point of a sweep once and takes in the measured rows.
 
-    If the study's server fails, the study moves to a journal in the sweep's directory, and the sweep goes on.
+    If the study's server fails, the study moves to a journal file, and the sweep goes on.
 
     Parameters
     ----------
     spec:
-        Of the sweep.
-    directory:
-        Where the journal is or will be.
+        The sweep's specification.
+    folder:
+        Folder of the study's journal.
     rows:
-        Rows that part files hold already.
+        Rows that were measured already.
     cost:
-        Of a probe of a depth, in any unit.
+        Returns the cost of a probe of a depth, in any unit.
     batch:
-        Points that are asked for at once, at least.
+        Least number of places that the search chooses together.
     again:
         Rows of points that failed and are to be measured once more.
+
+    Attributes
+    ----------
+    budget:
+        Number of places that the sweep measures in all.
 
     Raises
     ------
     SpecError
-        `spec.study` names a server that cannot be used.
+        ``spec.study`` names a server that cannot be used.
     """
 
     def __init__(
         self,
         spec: SweepSpec,
-        directory: Path,
+        folder: Path,
         rows: Iterable[Row] = (),
         *,
         cost: Callable[[int], float] = float,
@@ -56,14 +61,14 @@ class SweepStudy:
     ) -> None:
         rows = list(rows)
         self.spec, self.budget, self._batch = spec, budget(spec), batch
-        self._record = Record(spec, directory, rows, partial(make_sampler, cost=cost, batch=batch), again)
+        self._record = Record(spec, folder, rows, partial(make_sampler, cost=cost, batch=batch), again)
         self._proposals = Proposals(self._record, self.budget)
         self._stop = StopRule(spec, rows)
         self._waiting = deque(self._record.replay())
 
     @property
     def asked(self) -> int:
-        """Distinct points handed out so far, or waiting to be handed out again."""
+        """The number of places that were handed out or measured so far, with those waiting to be handed out again."""
         return len(self._record.outcomes)
 
     @property
@@ -72,11 +77,11 @@ class SweepStudy:
         return self._stop.reached
 
     def ask(self, count: int) -> list[Point]:
-        """Return up to ``count`` points (at least one place with all its replicas).
+        """Return up to ``count`` points, but at least one place with all its replicas.
 
-        None when the budget is spent, or the boundary is known as well as was asked for.
+        The list is empty when the budget is spent or the boundary is known as well as was asked for.
         """
-        self._proposals.think_of(max(self._batch, count // self.spec.replicas))
+        self._proposals.expect_batch(max(self._batch, count // self.spec.replicas))
         points: list[Point] = []
         while not points or len(points) + self.spec.replicas <= count:
             if self._waiting:
@@ -88,11 +93,11 @@ class SweepStudy:
         return points
 
     def doubtful(self, point: Point) -> bool:
-        """Whether a point is to be trained, in a sweep that trains the boundary, whatever the probe says of it."""
+        """Return whether a point is to be trained whatever the probe says, in a sweep that trains the boundary."""
         return (point.sigma_w, point.sigma_b, point.depth) in self._record.doubtful
 
     def tell(self, rows: Iterable[Row]) -> None:
-        """Take in measured rows; a point whose replicas are all there finishes its trial."""
+        """Add measured rows, and finish the trials of places whose replicas have all been measured."""
         rows = list(rows)
         self._stop.tell(rows)
         self._record.tell(rows)

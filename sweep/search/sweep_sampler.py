@@ -1,4 +1,4 @@
-"""The boundary search of a sweep: of the prediction or of the truth, and the depth at which a place is probed."""
+"""The sampler of a sweep's boundary search, which also chooses the depth at which a place is probed."""
 
 import math
 from collections.abc import Callable
@@ -15,34 +15,36 @@ from sweep.levelset.sampler import CENSORED, BoundarySampler
 from sweep.model.margin import SearchModel
 from sweep.spec.experiment import Experiment
 
-_DEPTHS = 24  # that are compared
-_RIDGE_LEVELS = 4
-_RIDGE_WEIGHT = 0.25  # of what is learnt about horizons beyond all boundaries, which the critical line needs
-_TRIAL = 0.5  # of the price of the deepest probe: what a trial costs whatever its depth
-_BOUND_WORTH = 0.5  # of knowing that the horizon is beyond the levels in doubt, where seeing it is worth 1
-_SURPRISE = 0.3  # standard deviation of what the model may miss of log(horizon), at a sharp ridge for example
-_DOUBT = 0.02  # probability of being on the wrong side from which on a point is worth training
+_DEPTH_COUNT = 24  # depths that are compared
+_RIDGE_LEVELS = 4  # horizons beyond all boundaries, which the critical line needs
+_RIDGE_WEIGHT = 0.25  # of these horizons, where a boundary has weight 1
+_TRIAL_OVERHEAD = 0.5  # price of a trial whatever its depth, in units of the price of the deepest probe
+_BOUND_WORTH = 0.5  # of learning that the horizon is beyond the levels in doubt, where seeing it is worth 1
+_MODEL_ERROR = 0.3  # standard deviation of log(horizon) about the model, at a sharp ridge for example
+_MIN_DOUBT = 0.02  # probability of being on the wrong side from which on a point is worth training
 
 
 class SweepSampler(BoundarySampler):
-    """`BoundarySampler` on the models of a sweep.
+    """Boundary sampler that uses the models of a sweep.
 
-    In a sweep that trains, the boundary that is looked for is that of the truth, which may resemble the probe's. In
-    one that does not, where one probe informs all depths, it is made at the depth that is expected to tell most for its
-    price: deep enough to see the horizon there, or that it lies beyond all boundaries.
+    In a sweep that trains, it searches for the boundary of the truth, which may resemble that of the prediction. In a
+    sweep that does not train, and where one probe informs all depths, it also chooses the depth of each probe: the one
+    that is expected to tell most for its price, either by showing the horizon or by showing that it lies beyond the
+    boundaries.
 
     Parameters
     ----------
     spec:
-        Of the sweep.
-    cost:
-        Of a probe of a depth, in any unit.
+        The sweep's specification.
     space:
-        The axes as Optuna knows them.
+        The axes as distributions of Optuna, by name.
+    cost:
+        Returns the cost of a probe of a depth, in any unit.
     batch:
-        Points that are asked for at once.
+        Number of places that are chosen together.
     outcome:
-        Of a finished trial: ``margin``, ``censored``, and ``accuracy`` and ``chance`` if its network was trained.
+        Returns the outcome of a completed trial: ``margin``, ``censored``, and ``accuracy`` and ``chance`` if its
+        network was trained.
     """
 
     def __init__(
@@ -63,43 +65,45 @@ class SweepSampler(BoundarySampler):
 
     def _weigh_depths(self, cost: Callable[[int], float]) -> None:
         low, high = self._spec.depth
-        self._depths = np.unique(np.geomspace(low, high, _DEPTHS).round()).astype(int)
+        self._depths = np.unique(np.geomspace(low, high, _DEPTH_COUNT).round()).astype(int)
         price = np.array([cost(int(d)) for d in self._depths])
-        self._price = price + _TRIAL * price.max()
-        self._sees = np.array([self._margin.max_visible(int(d)) for d in self._depths])  # log(horizon), at most
+        self._price = price + _TRIAL_OVERHEAD * price.max()
+        self._max_visible = np.array(
+            [self._margin.max_visible(int(d)) for d in self._depths]
+        )  # largest log(horizon) that is seen
         boundary = self._margin.level_set.levels
-        ridge = np.linspace(boundary[-1], self._sees[-1], _RIDGE_LEVELS + 1)[1:]
-        self._heights = np.concatenate([boundary, ridge])
+        ridge = np.linspace(boundary[-1], self._max_visible[-1], _RIDGE_LEVELS + 1)[1:]
+        self._log_horizons = np.concatenate([boundary, ridge])
         weights = {"boundary": (1.0, 0.0), "ridge": (0.0, 1.0), "both": (1.0, _RIDGE_WEIGHT)}[self._spec.aim]
         self._weights = np.repeat(weights, (len(boundary), len(ridge)))
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """The depth at which a place is probed."""
+        """Return the depth at which a place is probed, or a random value of any other parameter."""
         if param_name != "depth" or not self._chooses_depth:
             return super().sample_independent(study, trial, param_name, param_distribution)
         model = self._margin.level_set
         if len(model):
             mean, deviation = (float(v[0]) for v in model.mean_and_deviation(self._margin.at(**trial.params)))
         else:
-            mean, deviation = float(self._heights.mean()), float(np.ptp(self._heights)) + 1.0
-        deviation = math.hypot(deviation, _SURPRISE)
-        above = ndtr((mean - self._heights) / deviation)
+            mean, deviation = float(self._log_horizons.mean()), float(np.ptp(self._log_horizons)) + 1.0
+        deviation = math.hypot(deviation, _MODEL_ERROR)
+        above = ndtr((mean - self._log_horizons) / deviation)
         doubt = self._weights * (above * (1 - above) + 1e-3)
-        decided = (self._heights <= self._sees[:, None]) @ doubt / doubt.sum()
-        in_sight = ndtr((self._sees - mean) / deviation)
+        decided = (self._log_horizons <= self._max_visible[:, None]) @ doubt / doubt.sum()
+        in_sight = ndtr((self._max_visible - mean) / deviation)
         worth = in_sight + (1 - in_sight) * _BOUND_WORTH * decided
         return int(self._depths[np.argmax(worth / self._price)])
 
     def doubtful(self, place: dict[str, Any]) -> bool:
-        """Whether prediction and truth so far leave open on which side of the true boundary a place is."""
+        """Return whether prediction and truth so far leave open on which side of the true boundary a place is."""
         if self._truth is None:
             return False
         if not len(self._truth.level_set):
             return True
         mean, deviation = (float(v[0]) for v in self._truth.level_set.mean_and_deviation(self._truth.at(**place)))
-        return float(ndtr(-abs(mean) / deviation)) > _DOUBT
+        return float(ndtr(-abs(mean) / deviation)) > _MIN_DOUBT
 
     def _updated_model(self, study: Study, search_space: dict[str, BaseDistribution]) -> LevelSet:
         trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
@@ -111,5 +115,5 @@ class SweepSampler(BoundarySampler):
         return self._search.level_set
 
     def _row(self, trial: FrozenTrial) -> dict[str, Any]:
-        found = {"margin": trial.value, **self._outcome(trial)}
-        return {**found, **trial.params, "margin_censored": bool(found.get(CENSORED))}
+        outcome = {"margin": trial.value, **self._outcome(trial)}
+        return {**outcome, **trial.params, "margin_censored": bool(outcome.get(CENSORED))}

@@ -66,7 +66,7 @@ def test_every_point_once(make, search):
 def test_a_pack_is_ready_before_it_is_asked_for(make):
     planner = make(SweepSpec(points=40, search="sobol"), seconds=0.3)
     assert len(planner.take(first(4), wait=10)) == 4
-    settled(planner._held, 4)
+    settled(planner._ready_count, 4)
     started = time.monotonic()
     assert len(planner.take(first(4), wait=10)) == 4
     assert time.monotonic() - started < 0.1 and planner._study.thread == "planner"
@@ -85,12 +85,12 @@ def test_thinks_of_several_packs_at_once_where_it_is_waited_for_and_only_there(m
     planner = make(SweepSpec(points=200, search="sobol"), seconds=0.1)
     for _ in range(16):
         assert len(planner.take(first(4), wait=10)) == 4  # at once: the points take no time
-    assert planner._packs > 1
+    assert planner._packs_per_ask > 1
     for _ in range(16):
         time.sleep(0.15)
         assert planner.take(first(4), wait=5)
     time.sleep(0.3)
-    assert planner._packs == 1 and planner._held() == 4
+    assert planner._packs_per_ask == 1 and planner._ready_count() == 4
 
 
 def test_all_devices_have_a_pack_at_the_start(make):
@@ -128,7 +128,7 @@ def test_what_was_told_is_taken_in_before_it_stops(make, tmp_path):
 
 
 def test_the_end_of_a_sweep_does_not_wait_for_a_server_that_hangs(monkeypatch):
-    monkeypatch.setattr("sweep.search.planner._LAST_WORDS", 0.3)
+    monkeypatch.setattr("sweep.search.planner._SHUTDOWN_TIMEOUT_S", 0.3)
     hung = threading.Event()
 
     class Study:
