@@ -1,1 +1,1 @@
-"""A stored sweep as tables."""
+"""Stored sweeps as tables: loading, exporting and merging them."""

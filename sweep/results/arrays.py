@@ -1,4 +1,4 @@
-"""Results as xarray Datasets: named axes, units and descriptions."""
+"""Results as xarray Datasets, with named axes, units and descriptions."""
 
 import json
 from dataclasses import asdict
@@ -23,10 +23,12 @@ _REPLICA = "replica"
 def points_to_xarray(spec: Design, points: pd.DataFrame, profiles: pd.DataFrame) -> "xarray.Dataset":
     """Return the tables ``points`` and ``profiles`` of a sweep as one Dataset.
 
-    The points of a grid are over ``sigma_w``, ``sigma_b``, ``depth`` and ``replica``, with NaN where they are missing;
-    those of any other search over ``point``, with the axes and the seed as coordinates. Profiles have ``layer`` as a
-    further dimension. Every number and truth value is a float64, NaN where there is none, but for coordinates; every
-    variable has a ``description``, and ``units`` where it has some. The Dataset's own attributes hold the spec as JSON.
+    The points of a grid have the dimensions ``sigma_w``, ``sigma_b``, ``depth`` and ``replica``, with NaN for missing
+    points. Those of any other search, or points beside the grid, have the dimension ``point``, with the axes and the
+    seed as coordinates. Profiles (named ``NAME_profile``) have the further dimension ``layer``. Numbers and truth
+    values are float64, with NaN for what is not known; coordinates keep their own types. Each variable has the
+    attribute ``description`` and, if it has a unit, ``units``. The attributes of the Dataset hold the specification as
+    JSON.
 
     Raises
     ------
@@ -37,7 +39,15 @@ def points_to_xarray(spec: Design, points: pd.DataFrame, profiles: pd.DataFrame)
 
 
 def boundary_to_xarray(spec: Design, boundary: pd.DataFrame) -> "xarray.Dataset":
-    """Return the table ``boundary`` of a sweep as a Dataset over ``depth`` and ``sigma_b``; see `points_to_xarray`."""
+    """Return the table ``boundary`` of a sweep as a Dataset over ``depth`` and ``sigma_b``.
+
+    Its attributes are as described in `points_to_xarray`.
+
+    Raises
+    ------
+    SpecError
+        xarray is not installed.
+    """
     depths, sigma_b = (np.unique(boundary[a]) for a in ("depth", "sigma_b"))
     full = boundary.set_index(["depth", "sigma_b"]).reindex(pd.MultiIndex.from_product([depths, sigma_b]))
     shape = len(depths), len(sigma_b)
@@ -52,7 +62,7 @@ def _dataset(
     try:
         import xarray
     except ImportError:
-        raise SpecError("`to_xarray` must have xarray: pip install 'trainability-sweep[xarray]'") from None
+        raise SpecError("`to_xarray` needs xarray: pip install 'trainability-sweep[xarray]'") from None
     attributes = {
         "spec": json.dumps(asdict(spec)),
         "schema_version": SCHEMA_VERSION,
@@ -69,44 +79,46 @@ def _dataset(
 
 def _variables(spec: Design, points: pd.DataFrame, profiles: pd.DataFrame) -> tuple[dict[str, Any], dict[str, Any]]:
     names = [n for n in points if n not in (*AXES, "seed")]
-    columns = {str(n): _plain(points[n]) for n in names}
-    place, dims, shape, coordinates = _places(spec, points)
+    columns = {str(n): _without_na(points[n]) for n in names}
+    position, dims, shape, coordinates = _flat_index(spec, points)
     if "point" not in dims:
         columns["seed"] = points["seed"].to_numpy(float)
     data: dict[str, Any] = {}
     for name, values in columns.items():
         full = np.full(int(np.prod(shape)), "" if values.dtype == object else np.nan, dtype=values.dtype)
-        full[place] = values
+        full[position] = values
         data[name] = dims, full.reshape(shape)
     layers = int(profiles["layer"].max()) if len(profiles) else 0
     keys = pd.MultiIndex.from_frame(points[list(POINT)])
-    # One code a point: both tables are in the same order.
+    # The counts are sorted by point, as the rows of the profiles are.
     counts = profiles.groupby(list(POINT), sort=True)["layer"].size()
     row = np.repeat(keys.get_indexer(counts.index), counts.to_numpy())
     for name in [n for n in COLUMNS["profiles"] if n in COLUMNS["points"] and n not in POINT]:
         full = np.full((int(np.prod(shape)), layers), np.nan)
-        full[place[row], profiles["layer"].to_numpy() - 1] = profiles[name].to_numpy()
+        full[position[row], profiles["layer"].to_numpy() - 1] = profiles[name].to_numpy()
         data[f"{name}_profile"] = (*dims, "layer"), full.reshape(*shape, layers)
     return data, {**coordinates, "layer": np.arange(1, layers + 1)}
 
 
-def _plain(column: pd.Series) -> np.ndarray:
-    """As a NumPy array without NA."""
+def _without_na(column: pd.Series) -> np.ndarray:
+    """Return a column as a NumPy array, with NaN for NA."""
     if DTYPES[str(column.name)] == "str":
         return column.astype(object).to_numpy()
     return column.to_numpy(float, na_value=np.nan)
 
 
-def _places(spec: Design, points: pd.DataFrame) -> tuple[np.ndarray, tuple[str, ...], tuple[int, ...], dict[str, Any]]:
-    """Of each point its place in a flat array; the array's dimensions, their lengths and the coordinates."""
+def _flat_index(
+    spec: Design, points: pd.DataFrame
+) -> tuple[np.ndarray, tuple[str, ...], tuple[int, ...], dict[str, Any]]:
+    """Return the position of each point in a flat array, the array's dimensions, its shape and its coordinates."""
     if spec.search == "grid":
         axes = {a: np.array(values) for a, values in grid_axes(spec).items()}
-        found = [np.minimum(np.searchsorted(v, points[a]), len(v) - 1) for a, v in axes.items()]
-        if all((v[i] == points[a].to_numpy()).all() for i, (a, v) in zip(found, axes.items(), strict=True)):
+        indices = [np.minimum(np.searchsorted(v, points[a]), len(v) - 1) for a, v in axes.items()]
+        if all((v[i] == points[a].to_numpy()).all() for i, (a, v) in zip(indices, axes.items(), strict=True)):
             replica = points.groupby(list(AXES)).cumcount().to_numpy()
             count = max(spec.replicas, int(replica.max(initial=0)) + 1)
             shape = (*(len(v) for v in axes.values()), count)
-            place = np.ravel_multi_index([*found, replica], shape)
-            return place, (*AXES, _REPLICA), shape, {**axes, _REPLICA: np.arange(count)}
+            position = np.ravel_multi_index([*indices, replica], shape)
+            return position, (*AXES, _REPLICA), shape, {**axes, _REPLICA: np.arange(count)}
     coordinates = {a: ("point", points[a].to_numpy()) for a in POINT}
     return np.arange(len(points)), ("point",), (len(points),), coordinates

@@ -1,4 +1,4 @@
-"""Write a table as CSV, Parquet or JSON, to a file or to standard output, and read it again."""
+"""Writing tables as CSV, Parquet or JSON, to a file or to standard output, and reading them again."""
 
 import io
 import json
@@ -13,28 +13,38 @@ from sweep.errors import SpecError
 from sweep.spec.columns import COLUMNS, DTYPES, SWEEP, described
 from sweep.spec.options import TABLES
 
-_KINDS = {".csv": "csv", ".parquet": "parquet", ".json": "json"}
-_INFINITE = {math.inf: "Infinity", -math.inf: "-Infinity"}  # as JavaScript's Number and Python's float understand them
+_FORMATS = {".csv": "csv", ".parquet": "parquet", ".json": "json"}
+_INFINITE = {math.inf: "Infinity", -math.inf: "-Infinity"}  # Number() in JavaScript and float() in Python read both
 
 
 def write_table(frame: pd.DataFrame, kind: str | None, output: str | None) -> None:
-    """``kind`` by the file's ending if it is None, csv if that says nothing.
+    """Write a table of a sweep to a file or to standard output.
 
-    Numbers are written in full. JSON is a list of records, in which NaN and what is not known are null, and infinity is
-    the text ``Infinity``; in CSV they are empty and ``inf``. `read_table` gives the same table again.
+    Numbers are written with all their digits, and `read_table` returns the same table again. JSON is a list of records,
+    in which NaN and what is not known are null, and infinity is the text ``Infinity``. In CSV, they are empty and
+    ``inf``.
+
+    Parameters
+    ----------
+    frame:
+        The table.
+    kind:
+        ``csv``, ``parquet`` or ``json``; None: by the ending of ``output``, and ``csv`` if that says nothing.
+    output:
+        The file; None: standard output.
 
     Raises
     ------
     SpecError
         The file cannot be written.
     """
-    kind = kind or _KINDS.get(Path(output or "").suffix.lower(), "csv")
+    kind = kind or _FORMATS.get(Path(output or "").suffix.lower(), "csv")
     buffer = io.BytesIO()
     if kind == "parquet":
         frame.to_parquet(buffer, index=False)
     elif kind == "json":
-        # Not pandas' own: it rounds to 15 digits.
-        columns = [_plain(frame[name]) for name in frame]
+        # DataFrame.to_json would round to 15 digits.
+        columns = [_json_values(frame[name]) for name in frame]
         records = [dict(zip(frame.columns, values, strict=True)) for values in zip(*columns, strict=True)]
         buffer.write(json.dumps(records, allow_nan=False).encode() + b"\n")
     else:
@@ -49,25 +59,32 @@ def write_table(frame: pd.DataFrame, kind: str | None, output: str | None) -> No
         raise SpecError(f"`output` {output!r} cannot be written: {error.strerror or error}") from None
 
 
-def _plain(column: pd.Series) -> list[Any]:
-    """Values that JSON knows."""
+def _json_values(column: pd.Series) -> list[Any]:
+    """Return the values of a column as JSON can hold them: null for NaN and NA, texts for infinities."""
     if column.dtype == "float64":
         return [None if math.isnan(v) else _INFINITE.get(v, v) for v in column.tolist()]
     return [None if v is pd.NA else v for v in column.astype(object).tolist()]
 
 
 def read_table(path: str | Path, table: str | None = None, kind: str | None = None) -> pd.DataFrame:
-    """A table that `write_table` (``sweep results``) wrote, as it was: the same columns, types and values.
+    """Read a table that `write_table` or ``sweep results`` wrote, with the same columns, types and values.
 
-    ``kind`` is by the file's ending if it is None. ``table`` is one of `TABLES`; by default, the one whose columns the
-    file has, which JSON without rows does not tell.
+    Parameters
+    ----------
+    path:
+        The file.
+    table:
+        ``points``, ``profiles``, ``truth`` or ``boundary``; None: the one whose columns the file has. JSON without rows
+        has no columns and can be read only if ``table`` is given.
+    kind:
+        ``csv``, ``parquet`` or ``json``; None: by the ending of the file, and ``csv`` if that says nothing.
 
     Raises
     ------
     SpecError
-        The file cannot be read, or holds no such table.
+        The file cannot be read, or does not hold such a table.
     """
-    kind = kind or _KINDS.get(Path(path).suffix.lower(), "csv")
+    kind = kind or _FORMATS.get(Path(path).suffix.lower(), "csv")
     try:
         data = io.BytesIO(Path(path).read_bytes())
         if kind == "parquet":
@@ -75,11 +92,11 @@ def read_table(path: str | Path, table: str | None = None, kind: str | None = No
         elif kind == "json":
             frame = pd.DataFrame(json.load(data))
         else:
-            # As text, since pandas takes a text "NA" for none.
+            # As text, since pandas would take the text "NA" for a missing value.
             frame = pd.read_csv(data, dtype=str, keep_default_na=False, na_filter=False)
     except OSError as error:
         raise SpecError(f"`path` {str(path)!r} cannot be read: {error.strerror or error}") from None
-    except ValueError as error:  # of pandas', Arrow's and json's parsers
+    except ValueError as error:  # from the parsers of pandas, Arrow and json
         raise SpecError(f"`path` {str(path)!r} cannot be read: {' '.join(str(error).split())[:200]}") from None
     names = [str(n) for n in frame.columns if n != SWEEP]
     if table is None:
@@ -91,11 +108,13 @@ def read_table(path: str | Path, table: str | None = None, kind: str | None = No
     try:
         return described(pd.DataFrame({n: _typed(frame[n]) for n in frame}), table)
     except (ValueError, TypeError) as error:
-        raise SpecError(f"`path` {str(path)!r} holds what is no {table}: {str(error)[:200]}") from None
+        raise SpecError(
+            f"`path` {str(path)!r} has values that the table {table} cannot hold: {str(error)[:200]}"
+        ) from None
 
 
 def _typed(column: pd.Series) -> pd.Series:
-    """As of `DTYPES`, from text, from JSON's values or as it is already."""
+    """Return a column with the type that `DTYPES` gives it, from texts, from values of JSON or from that type."""
     dtype = DTYPES[str(column.name)]
     if column.dtype == dtype:
         return column

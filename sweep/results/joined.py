@@ -1,4 +1,4 @@
-"""The tables of several sweeps together."""
+"""The results of several sweeps as joint tables."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 
 @dataclass(repr=False)
 class Joined:
-    """Several sweeps together: the tables of `Results`, each row with the name of its sweep in the column ``sweep``.
+    """The results of several sweeps: the tables of `Results`, with a column ``sweep`` that names the sweep of each row.
 
-    ``sweeps`` are their `Results` by the names that they were loaded by.
+    Attributes
+    ----------
+    sweeps:
+        The `Results` of each sweep, by the sweep's location as it was given to `load`.
     """
 
     sweeps: dict[str, Results]
@@ -33,39 +36,42 @@ class Joined:
 
     @cached_property
     def points(self) -> pd.DataFrame:
-        """One row a point."""
+        """The points, one row each: see `Results.points`."""
         return self.table("points")
 
     @cached_property
     def profiles(self) -> pd.DataFrame:
-        """One row a point and layer."""
+        """The profiles, one row per point and layer: see `Results.profiles`."""
         return self.table("profiles")
 
     @cached_property
     def truth(self) -> pd.DataFrame:
-        """One row a trained point, learning rate and epoch."""
+        """The training curves, one row per trained point, learning rate and epoch: see `Results.truth`."""
         return self.table("truth")
 
     @cached_property
     def boundary(self) -> pd.DataFrame:
-        """Boundary and critical line, those that each sweep found alone."""
+        """The boundary and the critical line of each sweep by itself: see `Results.boundary`."""
         return self.table("boundary")
 
     def profiles_at(self, *args: Any, **keys: Any) -> pd.DataFrame:
-        """As of `Results.profiles_at`; ``points`` are rows of `points`, or of one sweep."""
+        """Return some of the rows of `profiles` without reading the others.
+
+        It takes the arguments of `Results.profiles_at`; ``points`` are rows of `points`, of all sweeps or of one.
+        """
         return self._joined("profiles", lambda results: results.profiles_at(*args, **keys))
 
     def boundary_at(self, depths: "Sequence[int]") -> pd.DataFrame:
-        """As of `Results.boundary_at`."""
+        """Return `boundary` at other depths, within the ranges of all sweeps: see `Results.boundary_at`."""
         return self._joined("boundary", lambda results: results.boundary_at(depths))
 
     def table(self, name: str) -> pd.DataFrame:
-        """One of `TABLES`."""
+        """Return a table by its name: points, profiles, truth or boundary."""
         return self._joined(name, lambda results: results.table(name))
 
     def _joined(self, table: str, get: "Callable[[Results], pd.DataFrame]") -> pd.DataFrame:
         frames = {name: get(results) for name, results in self.sweeps.items()}
-        # One without rows would say what type a column has as loudly as one with rows.
+        # Frames without rows are left out: the types of their empty columns would change those of the result.
         frame = pd.concat([f for f in frames.values() if len(f)] or [*frames.values()][:1], ignore_index=True)
         frame.insert(0, SWEEP, np.repeat(np.array(list(frames), dtype=object), [len(f) for f in frames.values()]))
         frame = frame.astype({SWEEP: "str"})

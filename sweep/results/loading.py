@@ -1,4 +1,4 @@
-"""From a directory or URI to results."""
+"""Loading the results of sweeps from directories or URIs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,24 +20,34 @@ def load(directory: Sequence[str | Path]) -> Joined: ...
 
 
 def load(directory: str | Path | Sequence[str | Path]) -> Results | Joined:
-    """Return the results of the sweep in a directory or at a URI, finished or not; of several, joined.
+    """Return the results of a sweep, finished or not, or the joint results of several sweeps.
+
+    Parameters
+    ----------
+    directory:
+        The directory of a sweep or its URI; or a sequence of them.
+
+    Returns
+    -------
+    Results or Joined
+        `Joined` for a sequence, even of one.
 
     Raises
     ------
     SpecError
-        There is no sweep there, or one is given twice.
+        A directory holds no sweep, a sweep is given twice, or the sequence is empty.
     StoreError
-        Its storage cannot be used.
+        The storage of a sweep cannot be used.
     """
     if isinstance(directory, str | Path):
         files = SweepFiles(directory)
         spec = files.read_spec()
         return Results(files, spec, Store(spec.storage or files.location, spec.digest))
     sweeps: dict[str, Results] = {}
-    for one in directory:
-        results = load(one)
+    for item in directory:
+        results = load(item)
         if any(results.files == other.files for other in sweeps.values()):
-            raise SpecError(f"`directory` must name different sweeps, got {str(one)!r} twice")
+            raise SpecError(f"`directory` must name different sweeps, got {str(item)!r} twice")
         sweeps[results.files.location] = results
     if not sweeps:
         raise SpecError("`directory` must name at least one sweep, got none")

@@ -1,4 +1,4 @@
-"""Several sweeps of one measurement become one."""
+"""Merging several sweeps of the same measurement into one."""
 
 import json
 from collections.abc import Sequence
@@ -23,19 +23,28 @@ SOURCES_FILE = "merged.json"
 
 
 def merge(directories: Sequence[str | Path], output: str | Path) -> Results:
-    """Copy the results of sweeps of the same measurement (`SweepSpec.digest`) into a new sweep, and load it.
+    """Copy the results of sweeps of the same measurement (`SweepSpec.digest`) into a new sweep and return its results.
 
-    Its ranges are the smallest that hold all of theirs, its budget is the places that they measured or were to measure
-    together; a point that several of them hold counts once. The rest of its spec is that of the first; a grid that
-    differs from the others' becomes a boundary search. It is a sweep like any other, and can go on. The file
-    ``merged.json`` in it says what it was made of.
+    The new sweep is like any other and can be resumed. Its ranges are the smallest that contain those of all sweeps.
+    Its budget is the number of places that they have measured, plus those that they still had to measure. A point that
+    several sweeps hold counts once. If the searches or the grids of the sweeps differ, its search is ``boundary``. It
+    has the largest number of replicas, and no limit of the boundary's error; the rest of the specification is that of
+    the first sweep. The file ``merged.json`` in it says what it was made of.
+
+    Parameters
+    ----------
+    directories:
+        The directories or URIs of at least two sweeps.
+    output:
+        The directory or URI of the new sweep.
 
     Raises
     ------
     SpecError
-        Fewer than two sweeps, sweeps of different measurements, an output that holds a sweep or cannot be written.
+        There are fewer than two sweeps, they are of different measurements, or the output holds a sweep already or
+        cannot be written.
     StoreError
-        A storage that cannot be read or written.
+        A storage cannot be read or written.
     """
     if len(directories) < 2:
         raise SpecError(f"`directory` must name at least two sweeps, got {len(directories)}")
@@ -59,7 +68,7 @@ def merge(directories: Sequence[str | Path], output: str | Path) -> Results:
         if store.read([]).seen:
             raise SpecError(f"`output` {files.location!r} holds the results of another sweep")
         left_out = {s.files.location: store.copy(s.store) for s in sweeps}
-        told = [
+        sources = [
             {
                 "sweep": s.files.location,
                 "points": len(s.points),
@@ -68,11 +77,11 @@ def merge(directories: Sequence[str | Path], output: str | Path) -> Results:
             }
             for s in sweeps
         ]
-        files.write(SOURCES_FILE, (json.dumps(told, indent=1) + "\n").encode())
+        files.write(SOURCES_FILE, (json.dumps(sources, indent=1) + "\n").encode())
         if (versions := first.files.read(VERSIONS_FILE)) is not None:
             files.write(VERSIONS_FILE, versions)
-        files.write_spec(spec)  # last: before it, there is no sweep
-        with suppress(StoreError):  # for quicker reading: nothing depends on it
+        files.write_spec(spec)  # last, since it makes the directory a sweep
+        with suppress(StoreError):  # only makes reading faster
             store.put_together()
     return load(output)
 
@@ -86,7 +95,7 @@ def _check_alike(one: Results, other: Results) -> None:
         if a != b:
             raise SpecError(
                 f"sweeps must have measured the same to be merged: {other.files.location!r} has {name} {b!r}, "
-                f"{one.files.location!r} {a!r}"
+                f"{one.files.location!r} has {a!r}"
             )
 
 
@@ -97,14 +106,14 @@ def _merged(sweeps: Sequence[Results], uri: str | None) -> SweepSpec:
     }
     measured_by = [set(s.points[list(AXES)].itertuples(index=False, name=None)) for s in sweeps]
     places = set().union(*measured_by)
-    to_come = sum(max(0, budget(s) - len(m)) for s, m in zip(specs, measured_by, strict=True))
-    points = min(len(places) + to_come, int(POINTS.high))
+    remaining = sum(max(0, budget(s) - len(m)) for s, m in zip(specs, measured_by, strict=True))
+    points = min(len(places) + remaining, int(POINTS.high))
     search = specs[0].search
     if any(s.search != search for s in specs) or (search == "grid" and any(_grid(s) != _grid(specs[0]) for s in specs)):
         search = "boundary"
     if search == "grid":
         points = specs[0].points
-    elif {a for a in AXES if ranges[a][0] != ranges[a][1]} <= {"depth"}:  # there are no more
+    elif {a for a in AXES if ranges[a][0] != ranges[a][1]} <= {"depth"}:  # then there are no more places
         points = min(points, ranges["depth"][1] - ranges["depth"][0] + 1)
     return replace(
         specs[0],

@@ -1,4 +1,4 @@
-"""Some of the profiles of a sweep, without reading all."""
+"""Reading some of the profiles of a sweep without the others."""
 
 from collections.abc import Sequence
 
@@ -20,17 +20,17 @@ def read_profiles(
     points: pd.DataFrame | None,
     columns: Sequence[str] | None,
 ) -> pd.DataFrame:
-    """Return some of the table ``profiles``; see `Results.profiles_at`. None stands for all."""
+    """Return some rows and columns of the table ``profiles``, see `Results.profiles_at`. None stands for all."""
     names = list(PROFILES) if columns is None else [n for n in columns if n not in (*POINT, "layer")]
     if unknown := [n for n in names if n not in PROFILES]:
-        raise SpecError(f"`columns` must be of {', '.join(PROFILES)}, got {unknown[0]!r}")
+        raise SpecError(f"`columns` must be among {', '.join(PROFILES)}, got {unknown[0]!r}")
     lists = [LIST_PREFIX["profiles"] + n for n in names]
-    layers = None if layer is None else _whole_numbers(layer)
+    layers = None if layer is None else _sorted_layers(layer)
     span = None if layers is None else (int(layers[0]), int(layers[-1]))
     wanted = {"depth": depth, "seed": None if points is None else points["seed"].unique()}
 
     def reduced(part: pa.Table) -> pa.Table:
-        """Drop rows and layers that are not wanted as soon as a part is read."""
+        """Drop the rows and layers of a part that are not wanted, as soon as it is read."""
         rows = np.ones(part.num_rows, dtype=bool)
         for name, values in wanted.items():
             if values is not None:
@@ -38,9 +38,9 @@ def read_profiles(
         part = part if rows.all() else part.filter(pa.array(rows))
         return part if span is None else _sliced(part, lists, *span)
 
-    every = span is None and all(values is None for values in wanted.values())
-    wide = store.read(lists, None if every else reduced).rows
-    if points is not None and wide.num_rows:  # seeds alone may be those of other points, too
+    all_wanted = span is None and all(values is None for values in wanted.values())
+    wide = store.read(lists, None if all_wanted else reduced).rows
+    if points is not None and wide.num_rows:  # other points may have the same seeds
         keys = pd.MultiIndex.from_frame(wide.select(list(POINT)).to_pandas())
         wide = wide.filter(pa.array(keys.isin(pd.MultiIndex.from_frame(points[list(POINT)]))))
     frame = unfolded_lists(wide, "profiles", names, first=span[0] if span else 1)
@@ -49,8 +49,8 @@ def read_profiles(
     return frame
 
 
-def _whole_numbers(layer: int | Sequence[int]) -> np.ndarray:
-    """Return the layers wanted, sorted."""
+def _sorted_layers(layer: int | Sequence[int]) -> np.ndarray:
+    """Return the layers wanted, in ascending order; refuse all but whole numbers from 1."""
     layers = np.unique(np.atleast_1d(np.asarray(layer)))
     if not len(layers) or layers[0] < 1 or (layers != layers.astype(int)).any():
         raise SpecError(f"`layer` must be whole numbers from 1, got {layer!r}")
@@ -58,7 +58,7 @@ def _whole_numbers(layer: int | Sequence[int]) -> np.ndarray:
 
 
 def _sliced(part: pa.Table, lists: Sequence[str], first: int, last: int) -> pa.Table:
-    """Return a part with these layers of its lists only."""
+    """Return a part whose lists hold only the layers from ``first`` to ``last``."""
     for name in [n for n in part.column_names if n in lists and not pa.types.is_null(part[n].type)]:
         values = pc.list_slice(part[name], first - 1, last, return_fixed_size_list=False)
         part = part.set_column(part.column_names.index(name), name, values)

@@ -26,15 +26,24 @@ if TYPE_CHECKING:
 
     from sweep.model.estimate import PhaseModel
 
-_SHOWN = 8  # rows of a table in a notebook
+_NOTEBOOK_ROWS = 8
 
 
 @dataclass(repr=False)
 class Results:
-    """The results of one sweep, read when asked for.
+    """The results of one sweep, each of them read when it is first used.
 
-    ``points``, ``profiles``, ``truth`` and ``boundary`` are DataFrames; ``df.attrs["columns"]`` says what each column
-    means. ``spec`` is the sweep's `SweepSpec`, ``phase`` the model behind the boundary.
+    Get it from `load`. The tables ``points``, ``profiles``, ``truth`` and ``boundary`` are DataFrames, whose
+    ``attrs["columns"]`` says what each column means.
+
+    Attributes
+    ----------
+    files:
+        The files of the sweep.
+    spec:
+        The specification of the sweep.
+    store:
+        The stored rows.
     """
 
     files: SweepFiles
@@ -53,17 +62,17 @@ class Results:
         return f"<Results of {printable(self.files.location)}: {', '.join(counts)}; {networks}>"
 
     def _repr_html_(self) -> str:
-        told = [repr(self)[1:-1]]
+        sentences = [repr(self)[1:-1]]
         if len(line := self.phase.critical_line()):
-            at = line.iloc[len(line) // 2]
-            sigma_w = f"{at.sigma_w:.3g} ({at.lower:.3g} to {at.upper:.3g})"
-            told.append(f"The critical line is at sigma_w {sigma_w} where sigma_b is {at.sigma_b:.2g}.")
-        text = "".join(f"<p>{html.escape(line)}</p>" for line in told)
-        return f"{text}{self.points.head(_SHOWN)._repr_html_()}"  # type: ignore[operator]
+            middle = line.iloc[len(line) // 2]
+            sigma_w = f"{middle.sigma_w:.3g} ({middle.lower:.3g} to {middle.upper:.3g})"
+            sentences.append(f"The critical line is at sigma_w {sigma_w} where sigma_b is {middle.sigma_b:.2g}.")
+        text = "".join(f"<p>{html.escape(line)}</p>" for line in sentences)
+        return f"{text}{self.points.head(_NOTEBOOK_ROWS)._repr_html_()}"  # type: ignore[operator]
 
     @property
     def path(self) -> Path:
-        """The folder for its study and its pictures."""
+        """The folder of the study and the pictures; for a sweep at a URI, it is in the user's cache."""
         return self.files.local
 
     @cached_property
@@ -73,12 +82,12 @@ class Results:
 
     @property
     def damaged(self) -> dict[str, str]:
-        """Files among the results that are no part of the sweep, or cannot be read, and why."""
+        """Files among the results that are not part of the sweep or cannot be read, with the reasons."""
         return self._stored[1]
 
     @cached_property
     def points(self) -> pd.DataFrame:
-        """One row a point."""
+        """The points, one row each."""
         points = self._stored[0]
         if self.spec.train != "none":
             level = self.spec.level or trained_level(points)
@@ -87,12 +96,12 @@ class Results:
 
     @property
     def level(self) -> float:
-        """Accuracy above which a network counts as trained; NaN if none is known."""
+        """The accuracy above which a network counts as trained; NaN if it is not known."""
         return self.spec.level or trained_level(self.points)
 
     @cached_property
     def profiles(self) -> pd.DataFrame:
-        """One row a point and layer: all of them. `profiles_at` reads some."""
+        """The profiles, one row per point and layer. To read only some of them, use `profiles_at`."""
         return self.profiles_at()
 
     def profiles_at(
@@ -102,20 +111,29 @@ class Results:
         points: pd.DataFrame | None = None,
         columns: "Sequence[str] | None" = None,
     ) -> pd.DataFrame:
-        """Return the rows of `profiles` of these depths, at these layers, of these points (rows of `points`).
+        """Return some rows and columns of `profiles` without reading the others into memory.
 
-        ``columns`` are the profiles wanted. Only they are read, and rows that are not wanted take no memory.
+        Parameters
+        ----------
+        depth:
+            The depth or depths of the networks; None: all.
+        layer:
+            The layer or layers, from 1; None: all.
+        points:
+            Rows of the table `points`; None: all points.
+        columns:
+            Names of the profiles, such as ``direct_retained``; None: all.
 
         Raises
         ------
         SpecError
-            A column that is no profile, a layer below 1.
+            A column is not a profile, or a layer is not a whole number from 1.
         """
         return read_profiles(self.store, depth, layer, points, columns)
 
     @cached_property
     def truth(self) -> pd.DataFrame:
-        """One row a trained point, learning rate and epoch."""
+        """The training curves, one row per trained point, learning rate and epoch."""
         names = list(CURVES)
         wide = self.store.read([LIST_PREFIX["truth"] + n for n in names]).rows
         frame = unfolded_lists(wide, "truth", names).dropna(subset=["epoch"], ignore_index=True)
@@ -123,21 +141,29 @@ class Results:
 
     @property
     def dataset(self) -> "ds.Dataset":
-        """The parts as a pyarrow dataset, to filter and stream what does not fit into memory.
+        """The results as a pyarrow dataset, for filtering and streaming what does not fit into memory.
 
-        One row a point: the columns of ``points`` (but ``trainable``, which depends on all of them), each profile as a
-        list ``profile_NAME``, each curve as ``epoch_NAME``. A point that was measured twice may stand in it twice. Of a
-        sweep that is under way it has to be made again now and then: its files are replaced by larger ones.
+        It has one row per point, with the columns of ``points`` (except ``trainable``, which depends on all points),
+        each profile as a list ``profile_NAME`` and each training curve as a list ``epoch_NAME``. A point that was
+        measured twice may occur twice. While a sweep is running, its files are replaced by larger ones from time to
+        time: then get the dataset again.
         """
         return self.store.dataset()
 
     def to_xarray(self, table: str = "points") -> "xarray.Dataset":
-        """Return ``points`` with their profiles, or ``boundary``, as an xarray Dataset; see `sweep.results.arrays`.
+        """Return a table as an xarray Dataset with named axes, units and descriptions.
+
+        Its dimensions are described in `sweep.results.arrays.points_to_xarray`.
+
+        Parameters
+        ----------
+        table:
+            ``points``, which includes their profiles, or ``boundary``.
 
         Raises
         ------
         SpecError
-            Another table, or xarray is not installed.
+            It is another table, or xarray is not installed.
         """
         from sweep.results.arrays import boundary_to_xarray, points_to_xarray
 
@@ -149,7 +175,7 @@ class Results:
 
     @cached_property
     def history(self) -> pd.DataFrame:
-        """How the boundary came to be known: ``points`` stored, and the ``expected_error`` after them (`estimate`)."""
+        """The expected error of the boundary (``expected_error``) by the number of points measured (``points``)."""
         from sweep.model.estimate import history
 
         return history(self.spec, self.points)
@@ -163,16 +189,16 @@ class Results:
 
     @cached_property
     def boundary(self) -> pd.DataFrame:
-        """Boundary and critical line at a few depths, over sigma_b."""
+        """The boundary and the critical line at a few depths, one row per depth and sigma_b."""
         return described(self.phase.boundary(), "boundary")
 
     def boundary_at(self, depths: "Sequence[int]") -> pd.DataFrame:
-        """The same at other depths, within those of the sweep.
+        """Return the table `boundary` at other depths.
 
         Raises
         ------
         SpecError
-            A depth outside.
+            A depth is outside of the range of the sweep.
         """
         low, high = self.spec.depth
         if outside := [d for d in depths if not low <= d <= high]:
@@ -180,6 +206,6 @@ class Results:
         return described(self.phase.boundary(depths), "boundary")
 
     def table(self, name: str) -> pd.DataFrame:
-        """One of `TABLES`."""
+        """Return a table by its name: points, profiles, truth or boundary."""
         frame: pd.DataFrame = getattr(self, name)
         return frame

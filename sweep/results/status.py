@@ -1,4 +1,4 @@
-"""The status of a sweep: counts, critical line so far, last error, what is running."""
+"""The status of a sweep: counts, the critical line so far, the last error, what is running."""
 
 from typing import Any
 
@@ -7,7 +7,11 @@ from sweep.text import finite, printable
 
 
 def status(results: Results) -> dict[str, Any]:
-    """Counts of rows (points times replicas), the critical line so far, the last error."""
+    """Return the status of a sweep, running or not, as values that JSON can hold.
+
+    It has the numbers of points (places times replicas), what is being measured on which node, the last error, files
+    that were left out or set aside, and the critical line so far with the expected error of the boundary.
+    """
     from sweep.spec.design import budget
     from sweep.storage.heartbeat import read_sign
     from sweep.storage.lock import is_running
@@ -35,10 +39,10 @@ def status(results: Results) -> dict[str, Any]:
     }
 
 
-def is_known(found: dict[str, Any]) -> bool:
-    """Whether a sweep has stopped since its boundary is known as well as was asked for.
+def is_known(summary: dict[str, Any]) -> bool:
+    """Return whether the boundary of a sweep, given its `status`, is known as accurately as the user asked for.
 
-    The points that were under way then may have moved the error a little.
+    The error may exceed the limit by half: the last points, still being measured when it was reached, can raise it.
     """
-    error, until = found["boundary_error"], found["until_boundary_error"]
+    error, until = summary["boundary_error"], summary["until_boundary_error"]
     return until is not None and error is not None and bool(error <= 1.5 * until)

@@ -1,4 +1,4 @@
-"""Rows of part files as tables: one row a point, or one row a point and list entry."""
+"""Stored rows as tables: with one row per point, or one row per point and entry of its lists."""
 
 import numpy as np
 import pandas as pd
@@ -9,9 +9,20 @@ from sweep.spec.columns import COLUMNS, DTYPES, LIST_PREFIX, POINT, described
 
 
 def unfolded_lists(wide: pa.Table, table: str, names: list[str], first: int = 1) -> pd.DataFrame:
-    """Unfold the list columns of every row; layers are counted from ``first``.
+    """Return a table with one row for each entry of the lists of each stored row, sorted by point.
 
-    A list that is shorter than others of its row, or absent, is filled with NaN.
+    A list that is missing, or shorter than others of its row, is filled with NaN.
+
+    Parameters
+    ----------
+    wide:
+        The stored rows, with profiles or training curves as lists.
+    table:
+        ``profiles`` or ``truth``.
+    names:
+        The columns wanted.
+    first:
+        The number of the layer that lists of profiles begin with.
     """
     columns = [_list(wide, LIST_PREFIX[table] + n) for n in names]
     keys = {k: wide[k].to_numpy() if wide.num_rows else np.empty(0) for k in POINT}
@@ -19,31 +30,31 @@ def unfolded_lists(wide: pa.Table, table: str, names: list[str], first: int = 1)
     own = [pc.list_value_length(c).to_numpy(zero_copy_only=False)[order].astype(int) for c in columns]
     lengths = np.max(own, axis=0) if names else np.zeros(len(order), dtype=int)
     rows = np.repeat(np.arange(len(order)), lengths)
-    at = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    found: dict[str, np.ndarray] = {k: v[order][rows].astype(DTYPES[k]) for k, v in keys.items()}
+    position = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    unfolded: dict[str, np.ndarray] = {k: v[order][rows].astype(DTYPES[k]) for k, v in keys.items()}
     if table == "profiles":
-        found["layer"] = at + first
-    for name, column, long in zip(names, columns, own, strict=True):
+        unfolded["layer"] = position + first
+    for name, column, length in zip(names, columns, own, strict=True):
         flat = pc.list_flatten(column.take(pa.array(order))).to_numpy(zero_copy_only=False)
-        if not np.array_equal(long, lengths):
-            inside = at < long[rows]
-            there, flat = flat, np.full(len(rows), np.nan)
-            flat[inside] = there  # in the same order
-        found[name] = flat
-    return described(pd.DataFrame(found, copy=False), table)
+        if not np.array_equal(length, lengths):
+            inside = position < length[rows]
+            entries, flat = flat, np.full(len(rows), np.nan)
+            flat[inside] = entries  # both are in the order of the rows
+        unfolded[name] = flat
+    return described(pd.DataFrame(unfolded, copy=False), table)
 
 
 def _list(wide: pa.Table, name: str) -> pa.ListArray:
-    """Return a list column in one piece, with empty lists where there are none."""
+    """Return a column of lists as one array, with empty lists where it has none."""
     type_ = pa.large_list(pa.float64())
     if name not in wide.column_names:
         return pa.array([[]] * wide.num_rows, type_)
-    found = wide[name].cast(type_).combine_chunks()
-    return pc.fill_null(found, pa.scalar([], type_)) if found.null_count else found
+    lists = wide[name].cast(type_).combine_chunks()
+    return pc.fill_null(lists, pa.scalar([], type_)) if lists.null_count else lists
 
 
 def points_of(rows: pa.Table) -> pd.DataFrame:
-    """Return the ``points`` table of rows."""
+    """Return the table ``points`` of stored rows."""
     names = list(COLUMNS["points"])
     frame = rows.to_pandas().reindex(columns=names)
     for name in names:

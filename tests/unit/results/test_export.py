@@ -82,18 +82,18 @@ def test_json_is_what_others_can_read(make_sweep, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("x.csv", b"a,b\n1,2\n", "other columns"),
         ("x.csv", b"", "cannot be read"),
         ("x.json", b"[{", "cannot be read"),
         ("x.parquet", b"PAR1", "cannot be read"),
-        ("x.csv", ",".join(COLUMNS["truth"]).encode() + b"\nx,0,1,1,0,1,0,0\n", "is no truth"),
+        ("x.csv", ",".join(COLUMNS["truth"]).encode() + b"\nx,0,1,1,0,1,0,0\n", "that the table truth cannot hold"),
     ],
 )
-def test_what_is_no_table(tmp_path, name, content, said):
+def test_what_is_no_table(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(SpecError, match=said):
+    with pytest.raises(SpecError, match=message):
         read_table(tmp_path / name)
 
 

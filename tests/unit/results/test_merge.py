@@ -92,7 +92,7 @@ def test_what_is_damaged_is_left_out_and_said(make_sweep, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"width": 32}, "width 32"),
         ({"activation": "erf"}, "activation 'erf'"),
@@ -100,18 +100,18 @@ def test_what_is_damaged_is_left_out_and_said(make_sweep, tmp_path):
         ({"train": "all"}, "train 'all'"),
     ],
 )
-def test_sweeps_that_measured_something_else(make_sweep, tmp_path, change, said):
+def test_sweeps_that_measured_something_else(make_sweep, tmp_path, change, message):
     one, other = make_sweep(count=1, folder="one"), make_sweep(SweepSpec(**change), count=1, folder="other")
     with pytest.raises(SpecError, match="must have measured the same") as caught:
         merge([one.path, other.path], tmp_path / "both")
-    assert said in str(caught.value) and not (tmp_path / "both").exists()
+    assert message in str(caught.value) and not (tmp_path / "both").exists()
 
 
 def test_outputs_that_will_not_do(make_sweep, tmp_path):
     one, other = make_sweep(count=1, folder="one"), make_sweep(count=1, folder="other")
-    for output, said in ((one.path, "a sweep already"), ("/dev/null/x", "cannot be written")):
+    for output, message in ((one.path, "a sweep already"), ("/dev/null/x", "cannot be written")):
         result = CliRunner().invoke(main, ["merge", str(one.path), str(other.path), "-o", str(output)])
-        assert result.exit_code == 2 and said in result.stderr and "Traceback" not in result.output
+        assert result.exit_code == 2 and message in result.stderr and "Traceback" not in result.output
     result = CliRunner().invoke(main, ["merge", str(one.path), "-o", str(tmp_path / "x")])
     assert result.exit_code == 2 and "at least two" in result.stderr
 

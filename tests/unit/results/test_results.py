@@ -155,10 +155,10 @@ def test_lists_of_different_lengths_are_filled(make_sweep):
     shorter = {"profile_cascade_retained": [0.9], "profile_direct_retained": [1.0, 0.4]}
     results.store.write([{**point, "seed": 1, **shorter}])
     results.store.write([{**point, "seed": 3}])
-    found = results.profiles
-    assert found["seed"].tolist() == [1, 1, 2, 2, 2] and found["layer"].tolist() == [1, 2, 1, 2, 3]
-    np.testing.assert_array_equal(found["direct_retained"], [1.0, 0.4, 1.0, 0.5, 0.2])
-    np.testing.assert_array_equal(found["cascade_retained"], [0.9, np.nan, np.nan, np.nan, np.nan])
+    profiles = results.profiles
+    assert profiles["seed"].tolist() == [1, 1, 2, 2, 2] and profiles["layer"].tolist() == [1, 2, 1, 2, 3]
+    np.testing.assert_array_equal(profiles["direct_retained"], [1.0, 0.4, 1.0, 0.5, 0.2])
+    np.testing.assert_array_equal(profiles["cascade_retained"], [0.9, np.nan, np.nan, np.nan, np.nan])
     np.testing.assert_array_equal(results.profiles_at(layer=2)["direct_retained"], [0.4, 0.5])
 
 
