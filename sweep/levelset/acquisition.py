@@ -181,7 +181,7 @@ class _Joint:
 
 
 def _look_ahead(joint: _Joint, level: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Return the expected fall of ``p (1 - p)`` summed over the targets, for an observation of each candidate.
+    """Return the expected fall of the weighted sum of ``p (1 - p)``, for an observation of each candidate.
 
     The result ``[candidates]`` lacks the factor 1 / (2 pi), which changes no ranking.
     """

@@ -34,7 +34,7 @@ def merge_nearest(data: Observations, kernel: Kernel, max_count: int) -> tuple[O
     x = data.x / kernel.length
 
     def cells(size: float) -> np.ndarray:
-        """Return ``[n]``, the number of the occupied cell that each observation is in, for cells of a size."""
+        """Return ``[n]``: the number of the cell that holds each observation, in a grid of cells of a given size."""
         grid = np.column_stack([np.floor(x / size), data.bound])
         return np.unique(grid, axis=0, return_inverse=True)[1].ravel()
 

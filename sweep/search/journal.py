@@ -27,7 +27,7 @@ from sweep.search.optuna_patches import RedisJournal
 from sweep.spec.parts import STUDY_FROM
 from sweep.spec.spec import SweepSpec
 
-JOURNAL, STUDY_NAME = "study.journal", "study.name"
+JOURNAL, STUDY_NAME = "study.journal", "study.name"  # files of a sweep: its study, the random part of a name
 _BASE_NAME = "sweep"  # of a study
 # The options that a study shows as its attributes.
 _SHOWN_OPTIONS = ("dataset", "architecture", "width", "activation", "probe", "statistic", "train")
@@ -59,7 +59,7 @@ class FileJournal(BaseJournalBackend):
         return logs
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Append log entries; a disk that is full is no error."""
+        """Append log entries, and ignore errors of the disk."""
         self._unread += logs
         with contextlib.suppress(OSError):  # a full disk, for example: the results hold everything
             with self._path.open("ab") as file:
@@ -105,7 +105,7 @@ def open_study(spec: SweepSpec, folder: Path) -> optuna.Study:
 
 
 def _open(spec: SweepSpec, name: str, storage: BaseStorage) -> optuna.Study:
-    """Open or create a study, with the name of its values and options of the sweep for those who look at it."""
+    """Open or create a study, labelled with the name of its values and the main options of the sweep."""
     tpe = spec.search == "tpe"  # the only search that minimises
     direction = StudyDirection.MINIMIZE if tpe else StudyDirection.MAXIMIZE
     study = optuna.create_study(study_name=name, storage=storage, load_if_exists=True, direction=direction)

@@ -96,7 +96,7 @@ class Record:
         self._on_server = spec.study is not None
 
     def use_study(self, use: Callable[[], T]) -> T:
-        """Return the result of ``use``, repeated with a journal in place of the server if the server fails."""
+        """Return the result of ``use``, called again with a journal in place of the server if the server fails."""
         try:
             return use()
         except (
@@ -184,7 +184,7 @@ class Record:
         return [Point(*place, seed) for seed in wanted[: max(0, self.spec.replicas - len(outcome.seeds))]]
 
     def _adopt(self, place: Place) -> None:
-        """Add a trial for a place that the study does not know, if its ranges hold the place."""
+        """Add a trial for a place that the study does not know, if the sweep's ranges contain it."""
         outcome = self.outcomes[place]
         done = len(outcome.seeds) >= self.spec.replicas
         ranges = [getattr(self.spec, a) for a in AXES]

@@ -64,13 +64,13 @@ class SweepSampler(BoundarySampler):
             self._weigh_depths(cost)
 
     def _weigh_depths(self, cost: Callable[[int], float]) -> None:
+        """Set the depths to compare with their prices, and the horizons that a probe may decide with their weights."""
         low, high = self._spec.depth
         self._depths = np.unique(np.geomspace(low, high, _DEPTH_COUNT).round()).astype(int)
         price = np.array([cost(int(d)) for d in self._depths])
         self._price = price + _TRIAL_OVERHEAD * price.max()
-        self._max_visible = np.array(
-            [self._margin.max_visible(int(d)) for d in self._depths]
-        )  # largest log(horizon) that is seen
+        # The largest log(horizon) that a probe of each depth can see.
+        self._max_visible = np.array([self._margin.max_visible(int(d)) for d in self._depths])
         boundary = self._margin.level_set.levels
         ridge = np.linspace(boundary[-1], self._max_visible[-1], _RIDGE_LEVELS + 1)[1:]
         self._log_horizons = np.concatenate([boundary, ridge])
