@@ -1,4 +1,5 @@
-"""`sweep launch`: the same sweep as a job of a cluster. One module a launcher, each ``plan(...) -> Plan``.
+"""The launchers of `sweep launch`, which run a sweep as a job of a cluster.
 
-A plan is made from the templates of the folder ``cluster/`` and changes nothing; `Plan.submit` does.
+Each launcher is a module with a function ``plan(...) -> Plan``. It fills in templates of the folder ``cluster/`` and
+changes nothing; `Plan.submit` submits the job.
 """

@@ -1,4 +1,4 @@
-"""A sweep on one machine's Docker: head, workers and driver, from ``cluster/docker/compose.yaml``."""
+"""Launcher for Docker on one machine: head, workers and driver as in ``cluster/docker/compose.yaml``."""
 
 import shlex
 from collections.abc import Sequence
@@ -11,20 +11,27 @@ from sweep.launch.plan import Plan, template
 
 
 def plan(job: Job, *, image: str, env: Sequence[str] = ()) -> Plan:
-    """The Compose file of ``job.nodes`` workers, written beside the results.
+    """Return the plan of a sweep on Docker: a Compose file beside the results, with ``job.nodes`` workers.
 
-    ``env``: names of variables that Compose takes from its own environment for the driver, so that no file holds them.
+    Parameters
+    ----------
+    job:
+        The job.
+    image:
+        The image of all containers.
+    env:
+        Names of environment variables that Compose hands on to the driver. Their values are in no file.
 
     Raises
     ------
     SpecError
-        Several workers with GPUs: each container would see the same ones.
+        There are several workers with GPUs: each container would use the same GPUs.
     """
     if job.gpus and job.nodes > 1:
-        raise SpecError(f"`nodes` must be 1 with GPUs, which one container has all of, got {job.nodes}")
+        raise SpecError(f"`nodes` must be 1 with GPUs, since all containers would use the same ones, got {job.nodes}")
     (compose,) = read(template("docker/compose.yaml"))
     compose["name"] = job.name
-    del compose["x-node"]  # is in every service
+    del compose["x-node"]  # the alias has been copied into every service
     services = compose["services"]
     for service in services.values():
         service["image"] = image
@@ -47,16 +54,16 @@ def plan(job: Job, *, image: str, env: Sequence[str] = ()) -> Plan:
         )
     path = Path(f"{job.out}.launch") / "compose.yaml"
     start = ["docker", "compose", "-f", str(path)]
-    run, out = shlex.join(start), shlex.quote(job.out)
+    compose_command, out = shlex.join(start), shlex.quote(job.out)
     return Plan(
         files={path: dump([compose])},
         commands=[[*start, "up", "-d", "--scale", f"worker={job.nodes}"]],
-        watch=f"{run} logs -f driver",
-        fetch=f"mkdir -p {out} && {run} cp driver:{job.place}/. {out}",
-        stop=f"{run} down",
+        watch=f"{compose_command} logs -f driver",
+        fetch=f"mkdir -p {out} && {compose_command} cp driver:{job.container_directory}/. {out}",
+        stop=f"{compose_command} down",
     )
 
 
 def _escaped(text: str) -> str:
-    """Compose reads ``$`` as the beginning of a variable."""
+    """Escape each ``$`` of a text, which Compose would take for the beginning of a variable."""
     return text.replace("$", "$$")

@@ -1,4 +1,4 @@
-"""YAML as launchers read and write it."""
+"""Reading and writing YAML documents."""
 
 import json
 from collections.abc import Iterable
@@ -9,26 +9,26 @@ import yaml
 
 
 class _Plain(yaml.SafeDumper):
-    """YAML that is made to be read: no anchors, scripts as they are."""
+    """Writer of readable YAML: without anchors, and with texts of several lines as blocks."""
 
     def ignore_aliases(self, data: Any) -> bool:
-        """Write one object in many places in each of them."""
+        """Return True: an object that occurs several times is written in full each time."""
         return True
 
 
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     style = "|" if "\n" in text else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
-_Plain.add_representer(str, _text)
+_Plain.add_representer(str, _represent_text)
 
 
 def read(path: Path) -> list[Any]:
-    """Return every document of a file, with a copy for every alias, so that one can be changed without the others."""
+    """Return the documents of a file. Aliases are copied, so that each copy can be changed by itself."""
     return [json.loads(json.dumps(document)) for document in yaml.safe_load_all(path.read_text())]
 
 
 def dump(documents: Iterable[Any]) -> str:
-    """Return documents as text."""
+    """Return documents as one text of YAML."""
     return yaml.dump_all(documents, Dumper=_Plain, sort_keys=False, width=1000)

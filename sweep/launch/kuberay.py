@@ -1,4 +1,4 @@
-"""A sweep as a RayJob of Kubernetes, from ``cluster/kuberay``; a dry run needs no kubectl."""
+"""Launcher for Kubernetes: a RayJob from the manifests in ``cluster/kuberay``; a dry run needs no kubectl."""
 
 import re
 import secrets
@@ -15,19 +15,31 @@ from sweep.launch.plan import Plan, template
 
 
 def plan(job: Job, *, image: str, namespace: str, memory: int, storage_size: int, secret: str | None = None) -> Plan:
-    """Return the plan of a RayJob of at most ``job.nodes`` workers, its Redis, its volume and its network policies.
+    """Return the plan of a RayJob of at most ``job.nodes`` workers, with its Redis, volume and network policies.
 
-    ``memory`` and ``storage_size``: GiB of a node, GiB of the volume for results. ``secret``: one that holds
-    environment variables of the driver.
+    Parameters
+    ----------
+    job:
+        The job.
+    image:
+        The image of the head, the workers and the driver.
+    namespace:
+        The namespace in Kubernetes.
+    memory:
+        Memory of a worker, in GiB.
+    storage_size:
+        Size of the volume for results, in GiB.
+    secret:
+        Name of a Secret with environment variables for the driver; None: there is none.
 
     Raises
     ------
     SpecError
-        A data set that is a file here.
+        The data set is a file on this machine.
     """
     if job.dataset:
         raise SpecError(
-            f"`dataset` must be a name or a path below /results, where kubectl can copy it to, got {str(job.dataset)!r}"
+            f"`dataset` must be a name, or a path below /results, where kubectl can copy it, got {str(job.dataset)!r}"
         )
     documents = [_renamed(d, job.name) for d in manifests("gpu" if job.gpus else "cpu")]
     values = _values(job, memory, storage_size, secret)
@@ -37,25 +49,26 @@ def plan(job: Job, *, image: str, namespace: str, memory: int, storage_size: int
         _set_image(document, image)
     password = secrets.token_hex(32)
     kubectl = ["kubectl", "-n", namespace]
-    run, results = shlex.join(kubectl), f"deploy/{job.name}-results"
+    kubectl_line, results = shlex.join(kubectl), f"deploy/{job.name}-results"
     out = shlex.quote(job.out)
     return Plan(
-        # A sweep of this name that runs or has run is refused, before anything of it is changed.
+        # The dry run refuses a name that is in use, before anything of that sweep is changed.
         commands=[
             [*kubectl, "create", "--dry-run=server", "-l", "part=job", "-f", "-"],
             [*kubectl, "apply", "-f", "-"],
         ],
         stdin=dump([_redis_password(job.name, password), *documents]),
-        watch=f"{run} logs -f job/{job.name}",
-        fetch=f"{run} scale --replicas 1 {results} && {run} rollout status {results} && mkdir -p {out} && "
-        f"{run} exec {results} -- tar c -C {job.place} . | tar x -C {out} && {run} scale --replicas 0 {results}",
-        stop=f"{run} delete rayjob {job.name}",
+        watch=f"{kubectl_line} logs -f job/{job.name}",
+        fetch=f"{kubectl_line} scale --replicas 1 {results} && {kubectl_line} rollout status {results} "
+        f"&& mkdir -p {out} && {kubectl_line} exec {results} -- tar c -C {job.container_directory} . | tar x -C {out} "
+        f"&& {kubectl_line} scale --replicas 0 {results}",
+        stop=f"{kubectl_line} delete rayjob {job.name}",
         secrets=(password,),
     )
 
 
 def _values(job: Job, memory: int, storage_size: int, secret: str | None) -> dict[tuple[str, str], dict[str, Any]]:
-    """Return what the job sets: (kind, name) of a document -> JSON pointer -> value."""
+    """Return the values that the job sets in the documents: (kind, name) -> JSON pointer -> value."""
     cluster = "/spec/rayClusterSpec"
     workers, head = f"{cluster}/workerGroupSpecs/0", f"{cluster}/headGroupSpec"
     amounts = {"cpu": str(job.cpus), "memory": f"{memory}Gi", **({"nvidia.com/gpu": str(job.gpus)} if job.gpus else {})}
@@ -69,7 +82,7 @@ def _values(job: Job, memory: int, storage_size: int, secret: str | None) -> dic
         ("RayJob", job.name): job_values,
         ("ConfigMap", f"{job.name}-run"): {"/data/run.sh": script(job)},
         ("PersistentVolumeClaim", f"{job.name}-results"): {"/spec/resources/requests/storage": f"{storage_size}Gi"},
-        # A Redis that is there already is started anew, with the new password.
+        # The annotation is always new, so that a running Redis restarts with the new password.
         ("Deployment", f"{job.name}-redis"): {"/spec/template/metadata/annotations": {"launch": secrets.token_hex(8)}},
     }
 
@@ -85,7 +98,7 @@ def _redis_password(name: str, password: str) -> dict[str, Any]:
 
 
 def manifests(overlay: str) -> list[dict[str, Any]]:
-    """Return what ``kubectl kustomize`` makes of an overlay: the base, and JSON patches of it."""
+    """Return the documents of an overlay as ``kubectl kustomize`` does: the base, with JSON patches applied."""
     folder = template(f"kuberay/overlays/{overlay}")
     (overlaid,) = read(folder / "kustomization.yaml")
     documents = []
@@ -101,7 +114,7 @@ def manifests(overlay: str) -> list[dict[str, Any]]:
 
 
 def _renamed(node: Any, name: str) -> Any:
-    """With ``name`` for the "sweep" that names and labels begin with."""
+    """Return a copy of a document in which ``name`` replaces the "sweep" that names and labels begin with."""
     if isinstance(node, dict):
         return {k: _renamed(v, name) for k, v in node.items()}
     if isinstance(node, list):

@@ -1,4 +1,4 @@
-"""What a launcher would submit, and how to watch, fetch and stop it."""
+"""The plan of a launcher: what is submitted, and how to watch, fetch and stop it."""
 
 import shlex
 import subprocess
@@ -12,22 +12,22 @@ from sweep.errors import SpecError
 
 @dataclass
 class Plan:
-    """Files to be written, then commands to be run; lines that tell how to go on.
+    """The files and commands that submit a job, and the command lines for afterwards.
 
     Parameters
     ----------
     commands:
-        Submit the job, in this order.
+        The commands that submit the job, in this order.
     stdin:
-        Given to every command.
+        The standard input of each command.
     files:
-        Path -> text; written before the commands run, mode 0600.
+        The text of each file by its path; they are written before the commands run, with mode 0600.
     watch, fetch, stop:
-        Command lines for people.
+        Command lines for the user, who watches the job, fetches its results and stops it with them.
     secrets:
-        What `text` must not show.
+        Texts that `text` must not show.
     quiet:
-        Whether what the commands print is kept for the end; False where they take minutes.
+        Whether the output of the commands is returned at the end, not printed at once; False if they take minutes.
     """
 
     commands: list[list[str]]
@@ -40,7 +40,7 @@ class Plan:
     quiet: bool = True
 
     def text(self) -> str:
-        """All that would be written and run."""
+        """Return the files and commands as one text, without secrets."""
         lines = []
         for path, content in self.files.items():
             lines += [f"# {path}", content.rstrip(), ""]
@@ -53,16 +53,16 @@ class Plan:
         return text
 
     def advice(self) -> str:
-        """How to watch, fetch and stop it."""
+        """Return three lines that say how to watch, fetch and stop the job."""
         return f"watch   {self.watch}\nfetch   {self.fetch}\nstop    {self.stop}"
 
     def submit(self) -> str:
-        """Write the files, run the commands; what they printed.
+        """Write the files, run the commands and return what they printed.
 
         Raises
         ------
         SpecError
-            A file that cannot be written, a program that is not here or that fails.
+            A file cannot be written, or a program is not installed or fails.
         """
         for path, content in self.files.items():
             try:
@@ -76,17 +76,20 @@ class Plan:
 
     def _run(self, command: Sequence[str]) -> str:
         try:
-            done = subprocess.run(command, input=self.stdin, capture_output=self.quiet, text=True)
+            completed = subprocess.run(command, input=self.stdin, capture_output=self.quiet, text=True)
         except OSError as error:
             raise SpecError(f"{command[0]!r} cannot be run here: {error.strerror or error}") from None
-        if done.returncode:
-            reason = " ".join((done.stderr or done.stdout or "it has said why").split())[-500:]
-            raise SpecError(f"{command[0]!r} failed with exit code {done.returncode}: {reason}")
-        return (done.stdout or "").strip()
+        if completed.returncode:
+            reason = " ".join((completed.stderr or completed.stdout or "see its output above").split())[-500:]
+            raise SpecError(f"{command[0]!r} failed with exit code {completed.returncode}: {reason}")
+        return (completed.stdout or "").strip()
 
 
 def template(name: str) -> Path:
-    """A file of the folder ``cluster/``: beside the packages in a source tree, within `sweep` once installed."""
+    """Return the path of a file or folder in ``cluster/``.
+
+    That folder is beside the packages in a source tree, and within the package `sweep` once it is installed.
+    """
     package = Path(str(files("sweep")))
     for folder in (package / "cluster", package.parent / "cluster"):
         if (folder / name).exists():

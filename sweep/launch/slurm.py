@@ -1,4 +1,4 @@
-"""A sweep as a SLURM job: one `sbatch` of ``cluster/slurm/sweep.sbatch``."""
+"""Launcher for SLURM: one `sbatch` of ``cluster/slurm/sweep.sbatch``."""
 
 import re
 from shlex import quote
@@ -10,23 +10,32 @@ from sweep.launch.plan import Plan, template
 _TIME = re.compile(
     r"(?P<d>N)-(?P<dh>N)(:(?P<dm>N)(:N)?)?|((?P<h>N):(?=N:))?(?P<m>N)(:N)?".replace("N", "[0-9]{1,6}"),
 )
-_SHORTEST = 5  # minutes: the job stops two to three before its end, to be requeued
+_MIN_MINUTES = 5  # a job stops two to three minutes before its limit, to be requeued
 
 
 def plan(job: Job, *, time: str, partition: str | None, account: str | None) -> Plan:
-    """What submits the job; ``time`` is the limit of each of its runs, between which it requeues itself.
+    """Return the plan of a batch job.
+
+    Parameters
+    ----------
+    job:
+        The job.
+    time:
+        The time limit of each run of the job, in SLURM's notation. A job that reaches it requeues itself.
+    partition, account:
+        Where the job runs and who is charged; None: the cluster's default.
 
     Raises
     ------
     SpecError
-        A time that SLURM would not take, or that is too short to get anywhere.
+        SLURM would not accept the time, or it is shorter than five minutes.
     """
-    if (minutes := _minutes(time)) is None or minutes < _SHORTEST:
+    if (minutes := _minutes(time)) is None or minutes < _MIN_MINUTES:
         raise SpecError(
-            f"`time` must be at least {_SHORTEST} minutes, as minutes, hours:minutes:seconds, days-hours or "
+            f"`time` must be at least {_MIN_MINUTES} minutes, as minutes, hours:minutes:seconds, days-hours or "
             f"days-hours:minutes, got {time!r}"
         )
-    wanted = {
+    values = {
         "job-name": job.name,
         "nodes": job.nodes,
         "cpus-per-task": job.cpus,
@@ -35,7 +44,7 @@ def plan(job: Job, *, time: str, partition: str | None, account: str | None) -> 
         "partition": partition,
         "account": account,
     }
-    options = [f"--{name}={value}" for name, value in wanted.items() if value is not None]
+    options = [f"--{name}={value}" for name, value in values.items() if value is not None]
     out = quote(job.out)
     return Plan(
         commands=[["sbatch", *options, str(template("slurm/sweep.sbatch")), job.out, *job.arguments]],
@@ -43,13 +52,13 @@ def plan(job: Job, *, time: str, partition: str | None, account: str | None) -> 
         fetch=f"{out} is a URI, readable from everywhere: sweep results {out}"
         if "://" in job.out
         else f"nothing to do where {out} is on a shared file system; from elsewhere: scp -r LOGIN_NODE:{out} .",
-        stop="scancel JOB, the number that sbatch printed; go on later: the same without options of sweep run",
+        stop="scancel JOB (the number that sbatch printed); to continue later: the same without options of sweep run",
     )
 
 
 def _minutes(time: str) -> int | None:
-    """Of a SLURM time, without its seconds."""
-    if not (found := _TIME.fullmatch(time)):
+    """Return the minutes of a time in SLURM's notation, without its seconds; None if it is not one."""
+    if not (match := _TIME.fullmatch(time)):
         return None
-    part = {k: int(v or 0) for k, v in found.groupdict().items()}
+    part = {k: int(v or 0) for k, v in match.groupdict().items()}
     return 1440 * part["d"] + 60 * (part["dh"] + part["h"]) + part["dm"] + part["m"]

@@ -24,8 +24,8 @@ def made(**changes):
 
 
 def one(documents, kind, name):
-    (found,) = [d for d in documents if (d["kind"], d["metadata"]["name"]) == (kind, name)]
-    return found
+    (document,) = [d for d in documents if (d["kind"], d["metadata"]["name"]) == (kind, name)]
+    return document
 
 
 def nodes(tree, path=()):
@@ -75,18 +75,18 @@ def test_references_lead_somewhere():
     documents = made()[1]
     names = {(d["kind"], d["metadata"]["name"]) for d in documents}
     assert len(names) == len(documents) and all(n == "first" or n.startswith("first-") for _, n in names)
-    found = set()
+    references = set()
     for document in documents:
         for _, node in nodes(document):
             for key, kind in (("secretKeyRef", "Secret"), ("configMap", "ConfigMap")):
                 if key in node:
-                    found.add((kind, node[key]["name"]))
+                    references.add((kind, node[key]["name"]))
             if "claimName" in node:
-                found.add(("PersistentVolumeClaim", node["claimName"]))
+                references.add(("PersistentVolumeClaim", node["claimName"]))
             if "redisAddress" in node:
                 name, port = node["redisAddress"].split(":")
                 assert one(documents, "Service", name)["spec"]["ports"][0]["port"] == int(port)
-    assert found <= names and len(found) == 3
+    assert references <= names and len(references) == 3
     assert "password" in one(documents, "Secret", "first-redis")["stringData"]
     for _, pod in pods(documents):
         volumes = {v["name"] for v in pod.get("volumes", ())}
@@ -129,9 +129,9 @@ def test_keys_reach_the_driver_only():
 
 
 def test_pods_have_no_rights_and_fixed_sizes():
-    found = dict(pods(made(gpus=1)[1]))
-    assert len(found) == 5
-    for path, pod in found.items():
+    specs = dict(pods(made(gpus=1)[1]))
+    assert len(specs) == 5
+    for path, pod in specs.items():
         assert pod["securityContext"]["runAsNonRoot"] and pod["securityContext"]["runAsUser"] > 0, path
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         for container in pod["containers"]:
@@ -139,7 +139,7 @@ def test_pods_have_no_rights_and_fixed_sizes():
             assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
             resources = container["resources"]
             assert resources["requests"] == resources["limits"] and {"cpu", "memory"} <= set(resources["limits"])
-    mounting = [p for p, pod in found.items() if any("persistentVolumeClaim" in v for v in pod.get("volumes", ()))]
+    mounting = [p for p, pod in specs.items() if any("persistentVolumeClaim" in v for v in pod.get("volumes", ()))]
     assert {("headGroupSpec" in p, p[0]) for p in mounting} == {(True, "first"), (False, "first-results")}
 
 

@@ -8,7 +8,7 @@ import yaml
 
 from sweep.errors import SpecError
 from sweep.launch.job import Job
-from sweep.launch.ray_up import _MACHINES, plan
+from sweep.launch.ray_up import _MACHINE_TYPES, plan
 
 OPTIONS = {
     "aws": dict(provider="aws", region="us-east-1", zone=None, project=None),
@@ -35,7 +35,7 @@ def test_spot_machines_for_workers_only(tmp_path):
     assert gcp["worker"]["node_config"]["machineType"] == "g2-standard-8"
     images = {n["node_config"]["disks"][0]["initializeParams"]["sourceImage"] for n in gcp.values()}
     assert images == {"an-image"}
-    assert _MACHINES["aws"][64, 0] == "m7i.16xlarge" and _MACHINES["aws"][192, 0] == "m7i.48xlarge"
+    assert _MACHINE_TYPES["aws"][64, 0] == "m7i.16xlarge" and _MACHINE_TYPES["aws"][192, 0] == "m7i.48xlarge"
 
 
 @pytest.mark.parametrize("provider", OPTIONS)
