@@ -87,7 +87,7 @@ class Picture:
         check_picture(self.path, "output")
 
     def save(self, figure: Figure) -> Path:
-        """Write the figure to the path and return it; a file in a sweep that is at a URI is copied there.
+        """Write the figure and return its path; the default file of a sweep at a URI is copied there, too.
 
         Raises
         ------

@@ -24,17 +24,17 @@ def unfolded_lists(wide: pa.Table, table: str, names: list[str], first: int = 1)
     first:
         The number of the layer that lists of profiles begin with.
     """
-    columns = [_list(wide, LIST_PREFIX[table] + n) for n in names]
+    columns = [_list_column(wide, LIST_PREFIX[table] + n) for n in names]
     keys = {k: wide[k].to_numpy() if wide.num_rows else np.empty(0) for k in POINT}
     order = np.lexsort([*keys.values()][::-1])
-    own = [pc.list_value_length(c).to_numpy(zero_copy_only=False)[order].astype(int) for c in columns]
-    lengths = np.max(own, axis=0) if names else np.zeros(len(order), dtype=int)
+    column_lengths = [pc.list_value_length(c).to_numpy(zero_copy_only=False)[order].astype(int) for c in columns]
+    lengths = np.max(column_lengths, axis=0) if names else np.zeros(len(order), dtype=int)
     rows = np.repeat(np.arange(len(order)), lengths)
     position = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     unfolded: dict[str, np.ndarray] = {k: v[order][rows].astype(DTYPES[k]) for k, v in keys.items()}
     if table == "profiles":
         unfolded["layer"] = position + first
-    for name, column, length in zip(names, columns, own, strict=True):
+    for name, column, length in zip(names, columns, column_lengths, strict=True):
         flat = pc.list_flatten(column.take(pa.array(order))).to_numpy(zero_copy_only=False)
         if not np.array_equal(length, lengths):
             inside = position < length[rows]
@@ -44,7 +44,7 @@ def unfolded_lists(wide: pa.Table, table: str, names: list[str], first: int = 1)
     return described(pd.DataFrame(unfolded, copy=False), table)
 
 
-def _list(wide: pa.Table, name: str) -> pa.ListArray:
+def _list_column(wide: pa.Table, name: str) -> pa.ListArray:
     """Return a column of lists as one array, with empty lists where it has none."""
     type_ = pa.large_list(pa.float64())
     if name not in wide.column_names:
