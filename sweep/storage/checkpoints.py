@@ -1,7 +1,8 @@
-"""Trainings under way: what they need to go on after a fault, one file a point beside the results.
+"""Checkpoints of trainings, with which they go on after a fault: one file per point, beside the results.
 
-Not Tune's checkpoints, which end with its trials: a sweep whose driver was killed starts new ones. A worker whose disk
-the driver does not share keeps its checkpoints for itself. A storage that fails costs checkpoints, never a training.
+They are not Tune's checkpoints, which belong to its trials: a sweep whose driver was killed starts new trials. A worker
+on a machine that does not share the driver's disk keeps its checkpoints on its own. If the storage fails, checkpoints
+are lost, but no training fails.
 """
 
 import contextlib
@@ -18,73 +19,82 @@ import pyarrow as pa
 from pyarrow import fs
 
 from probes.point import Point
-from sweep.storage.files import filesystem, write_whole
+from sweep.storage.files import filesystem_at, write_whole
 from sweep.text import one_line
 
 _FOLDER = "checkpoints"
-_OURS = re.compile(r"[0-9a-f]{32}\.pt(\.[0-9a-f]{8}\.tmp)?")
+_CHECKPOINT_NAME = re.compile(r"[0-9a-f]{32}\.pt(\.[0-9a-f]{8}\.tmp)?")
 
 
 class Checkpoints:
-    """Those of one sweep, beside its results: a local path or a URI, see `Store`."""
+    """The checkpoints of one sweep.
 
-    def __init__(self, uri: str | Path) -> None:
-        self._uri = uri
-        self._complained = False
+    Parameters
+    ----------
+    directory:
+        Where the results of the sweep are: a path or a URI, as for `Store`.
+    """
+
+    def __init__(self, directory: str | Path) -> None:
+        self._directory = directory
+        self._warned = False
 
     @cached_property
-    def _place(self) -> tuple[fs.FileSystem, str]:
-        where, root = filesystem(self._uri)
-        return where, f"{root}/{_FOLDER}"
+    def _folder(self) -> tuple[fs.FileSystem, str]:
+        filesystem, root = filesystem_at(self._directory)
+        return filesystem, f"{root}/{_FOLDER}"
 
     @staticmethod
     def _name(point: Point) -> str:
         return f"{hashlib.blake2b(repr(point).encode(), digest_size=16).hexdigest()}.pt"
 
     def save(self, states: Mapping[Point, Any]) -> None:
-        """Write the state of every point (`Training.state`), each whole or not at all, if the storage allows it."""
+        """Write the state of each point's training (`Training.state`), each file whole or not at all.
+
+        If the storage fails, a warning is logged the first time, and no error is raised.
+        """
         import torch
 
         try:
-            where, root = self._place
-            where.create_dir(root, recursive=True)
+            filesystem, root = self._folder
+            filesystem.create_dir(root, recursive=True)
             for point, state in states.items():
                 buffer = io.BytesIO()
                 torch.save(state, buffer)
-                write_whole(where, f"{root}/{self._name(point)}", buffer.getvalue())
+                write_whole(filesystem, f"{root}/{self._name(point)}", buffer.getvalue())
         except (OSError, pa.ArrowException) as error:
-            if not self._complained:
-                logging.getLogger(__name__).warning("no checkpoint of a training: %s", one_line(error))
-            self._complained = True
+            if not self._warned:
+                logging.getLogger(__name__).warning("checkpoints of trainings cannot be saved: %s", one_line(error))
+            self._warned = True
 
     def load(self, points: Iterable[Point]) -> dict[Point, Any]:
-        """The states of those points that have any; one that cannot be read is none."""
+        """Return the saved states of those points that have one that can be read."""
         import torch
 
-        found = {}
+        states = {}
         for point in points:
-            with contextlib.suppress(Exception):  # whatever is wrong with it, the training can begin anew
-                where, root = self._place
-                with where.open_input_file(f"{root}/{self._name(point)}") as file:
-                    found[point] = torch.load(io.BytesIO(file.readall()), weights_only=True)
-        return found
+            with contextlib.suppress(Exception):  # whatever is wrong with the file, the training can begin anew
+                filesystem, root = self._folder
+                with filesystem.open_input_file(f"{root}/{self._name(point)}") as file:
+                    states[point] = torch.load(io.BytesIO(file.readall()), weights_only=True)
+        return states
 
     def forget(self, points: Iterable[Point]) -> None:
-        """Remove the states of points that are done."""
+        """Remove the states of points whose training is finished."""
         for point in points:
             with contextlib.suppress(OSError, pa.ArrowException):
-                where, root = self._place
-                where.delete_file(f"{root}/{self._name(point)}")
+                filesystem, root = self._folder
+                filesystem.delete_file(f"{root}/{self._name(point)}")
 
     def clear(self) -> None:
-        """Remove all, and the folder unless something else is in it."""
+        """Remove all checkpoints, and their folder if nothing else is in it."""
         with contextlib.suppress(OSError, pa.ArrowException, UnicodeError):
-            where, root = self._place
-            found = where.get_file_info(fs.FileSelector(root, allow_not_found=True))
-            ours = [info.path for info in found if info.is_file and _OURS.fullmatch(info.base_name)]
-            for path in ours:
-                where.delete_file(path)
-            if isinstance(where, fs.LocalFileSystem):
+            filesystem, root = self._folder
+            entries = filesystem.get_file_info(fs.FileSelector(root, allow_not_found=True))
+            paths = [info.path for info in entries if info.is_file and _CHECKPOINT_NAME.fullmatch(info.base_name)]
+            for path in paths:
+                filesystem.delete_file(path)
+            if isinstance(filesystem, fs.LocalFileSystem):
                 Path(root).rmdir()
-            elif len(ours) == len(found):
-                where.delete_dir(root)
+            elif len(paths) == len(entries):
+                filesystem.delete_dir(root)

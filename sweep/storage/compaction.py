@@ -1,4 +1,4 @@
-"""Few large parts are made of many small ones, which take a hundred times as long to read."""
+"""Merging many small parts into few large ones, which are read a hundred times faster."""
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
@@ -8,19 +8,29 @@ import pyarrow as pa
 from sweep.errors import StoreError
 from sweep.storage.folder import DiskFolder, Folder
 from sweep.storage.parts import PART_NAME, PartFormat, concatenated, each_point_once, implausible
-from sweep.storage.reading import Wanted, read_part
+from sweep.storage.reading import Selection, read_part
 from sweep.text import one_line
 
-_MANY, _SMALL, _LARGE = 64, 2**21, 2**22  # parts that are put together, their bytes, those of what becomes of them
-_UNPACKED = 2**26  # bytes of a small part in memory
+# Merging begins with so many parts of fewer bytes than a small part; a large one, which they become, has about so many.
+_MIN_SMALL_PARTS, _SMALL_PART_BYTES, _LARGE_PART_BYTES = 64, 2**21, 2**22
+_MAX_UNPACKED_BYTES = 2**26  # of a small part in memory
 
 
 def put_together(folder: Folder, format: PartFormat, begin: Callable[[], None] = lambda: None) -> None:
-    """Make few large parts of many small ones.
+    """Merge the small parts of a folder into few large ones, if there are many of them.
 
-    ``begin`` is called where there are so many. A small part is removed when what it holds was read back from a
-    large one. On a disk only: an object storage can neither write beside and rename, nor tell a write that failed
-    from one that came through.
+    A small part is removed once what it holds was read back from a large one. This is done on a disk only: on an object
+    storage no file can be written under another name and renamed, and a write that failed cannot be told from one that
+    succeeded.
+
+    Parameters
+    ----------
+    folder:
+        The folder of the parts.
+    format:
+        The format of the sweep's parts.
+    begin:
+        A function that is called before merging begins; not called if there is nothing to merge.
 
     Raises
     ------
@@ -30,51 +40,51 @@ def put_together(folder: Folder, format: PartFormat, begin: Callable[[], None] =
     if not isinstance(folder, DiskFolder):
         return
     try:
-        small = {name: size for name, size in folder.sizes(PART_NAME).items() if size < _SMALL}
-        if len(small) < _MANY:
+        small = {name: size for name, size in folder.sizes(PART_NAME).items() if size < _SMALL_PART_BYTES}
+        if len(small) < _MIN_SMALL_PARTS:
             return
         begin()
         old, new = set[str](), set[str]()
         for group in _groups(small):
-            good = _good_ones(folder, format, group)
-            if len(good) > 1 and (made := _write_checked(folder, format, good)):
+            good = _good_parts(folder, format, group)
+            if len(good) > 1 and (merged := _write_checked(folder, format, good)):
                 old.update(good)
-                new.add(made)
-        # Not before all are there: who reads meanwhile looks once more for what is gone.
+                new.add(merged)
+        # Only when all large parts are written: somebody who is reading lists the folder again if a part is gone.
         for name in sorted(old - new):
             folder.remove(name)
     except (OSError, pa.ArrowException) as error:
-        raise StoreError(f"{folder.path!r} cannot be put in order: {one_line(error)}") from error
+        raise StoreError(f"the small files in {folder.path!r} cannot be merged: {one_line(error)}") from error
 
 
 def _groups(sizes: dict[str, int]) -> Collection[list[str]]:
-    """Return the names of files in groups, each of about the bytes of a large part."""
-    groups, before = defaultdict[int, list[str]](list), 0
+    """Return the names of files in groups, each with about the bytes of a large part."""
+    groups, bytes_before = defaultdict[int, list[str]](list), 0
     for name in sorted(sizes):
-        groups[before // _LARGE].append(name)
-        before += sizes[name]
+        groups[bytes_before // _LARGE_PART_BYTES].append(name)
+        bytes_before += sizes[name]
     return groups.values()
 
 
-def _good_ones(folder: Folder, format: PartFormat, names: Sequence[str]) -> dict[str, pa.Table]:
-    """Return those parts that hold what a pack does, and nothing that this version does not know."""
+def _good_parts(folder: Folder, format: PartFormat, names: Sequence[str]) -> dict[str, pa.Table]:
+    """Return the tables of those parts that are undamaged and have only columns that this version knows, by name."""
     from sweep.spec.columns import KINDS
 
     good = {}
     for name in names:
-        table = read_part(folder, format, Wanted(), name)
-        if isinstance(table, pa.Table) and not implausible(table) and table.nbytes < _UNPACKED:
+        table = read_part(folder, format, Selection(), name)
+        if isinstance(table, pa.Table) and not implausible(table) and table.nbytes < _MAX_UNPACKED_BYTES:
             if set(table.column_names) <= KINDS.keys():
                 good[name] = table
     return good
 
 
 def _write_checked(folder: Folder, format: PartFormat, parts: dict[str, pa.Table]) -> str | None:
-    """Write a part that is made of others; return its name, if it reads as it should."""
+    """Write a part with the rows of others and read it back; return its name, or None if it could not be read."""
     table = each_point_once(concatenated(parts.values()))
     name = format.write(folder, table)
-    back = read_part(folder, format, Wanted(), name)
-    if isinstance(back, pa.Table) and back.num_rows == table.num_rows:  # and its checksum is right
+    read_back = read_part(folder, format, Selection(), name)
+    if isinstance(read_back, pa.Table) and read_back.num_rows == table.num_rows:  # and its checksum is right
         return name
     if name not in parts:
         folder.remove(name)

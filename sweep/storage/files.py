@@ -17,90 +17,105 @@ from sweep.spec.secrets import holds_secret
 from sweep.text import one_line
 
 T = TypeVar("T")
-_WAITS = (0.2, 0.6, 1.8)  # seconds between tries to read
+_RETRY_DELAYS_S = (0.2, 0.6, 1.8)
 
 
-def filesystem(uri: str | Path) -> tuple[fs.FileSystem, str]:
+def filesystem_at(directory: str | Path) -> tuple[fs.FileSystem, str]:
     """Return the filesystem of a local path or a URI, and the path on it.
 
     Raises
     ------
     StoreError
-        The URI is malformed, its filesystem unknown, or it holds a secret.
+        The URI is malformed, its filesystem is unknown, or it holds a secret.
     """
-    text = str(uri)
+    text = str(directory)
     if "://" not in text:
-        return fs.LocalFileSystem(), str(Path(uri).absolute())
+        return fs.LocalFileSystem(), str(Path(directory).absolute())
     if holds_secret(text):
         raise StoreError("a storage URI must hold no key or password: they belong in the environment")
     try:
-        found, root = fs.FileSystem.from_uri(text)
+        filesystem, root = fs.FileSystem.from_uri(text)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise StoreError(f"{text!r} cannot be used: {one_line(error)}") from error
-    return found, root.rstrip("/")
+    return filesystem, root.rstrip("/")
 
 
-def patiently(work: Callable[[], T], name: str) -> T:
-    """Return the result of a read, tried again a few times where the storage fails, but for a `StoreError` of its own.
+def read_with_retries(read: Callable[[], T], path: str) -> T:
+    """Call ``read`` and return its result; try again a few times while the storage fails.
+
+    Parameters
+    ----------
+    read:
+        A function that reads. A `StoreError` that it raises itself is passed on at once.
+    path:
+        What is read, for the error message.
 
     Raises
     ------
     FileNotFoundError
         There is no such file.
     StoreError
-        It still fails.
+        The last attempt failed, too.
     """
-    for wait in (*_WAITS, None):
+    for delay in (*_RETRY_DELAYS_S, None):
         try:
-            return work()
+            return read()
         except (FileNotFoundError, StoreError):
             raise  # a second try would change nothing
         except (OSError, pa.ArrowException) as error:
-            if wait is None:
-                raise StoreError(f"{name!r} cannot be read: {one_line(error)}") from error
-            time.sleep(wait)
+            if delay is None:
+                raise StoreError(f"{path!r} cannot be read: {one_line(error)}") from error
+            time.sleep(delay)
     raise AssertionError("unreachable")
 
 
-def write_whole(where: fs.FileSystem, path: str, data: bytes | pa.Buffer) -> None:
+def write_whole(filesystem: fs.FileSystem, path: str, data: bytes | pa.Buffer) -> None:
     """Write a file that appears whole or not at all.
 
     Raises
     ------
     StoreError
-        It cannot be written.
+        The file cannot be written.
     """
     try:
-        if isinstance(where, fs.LocalFileSystem):
+        if isinstance(filesystem, fs.LocalFileSystem):
             _write_durably(path, data)
         else:
-            _upload(where, path, data)
+            _upload(filesystem, path, data)
     except (OSError, pa.ArrowException) as error:
         raise StoreError(f"{path!r} cannot be written: {one_line(error)}") from error
 
 
 @contextmanager
 def replaced(path: str | Path, *, hidden: bool = False) -> Iterator[Path]:
-    """Give the name of a new file beside another, which takes its place if all goes well and is removed if not.
+    """Yield the path of a temporary file beside ``path``, which replaces it at the end of the block.
 
-    A link that stands there is replaced, not followed. A ``hidden`` file has the ending of the other, for writers that
-    go by it.
+    If the block raises, the temporary file is removed and ``path`` stays as it was. If ``path`` is a symbolic link, the
+    link is replaced, not what it points to.
+
+    Parameters
+    ----------
+    path:
+        The file to create or replace.
+    hidden:
+        Whether the name of the temporary file begins with a dot and keeps the suffix of ``path``, for writers that
+        choose the format by the suffix.
     """
     path = Path(path)
     name = f".{uuid.uuid4().hex}{path.suffix}" if hidden else f"{path.name}.{uuid.uuid4().hex[:8]}.tmp"
-    beside = path.with_name(name)
+    temporary = path.with_name(name)
     try:
-        yield beside
-        beside.rename(path)
+        yield temporary
+        temporary.rename(path)
     except BaseException:
         with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
         raise
 
 
 def _write_durably(path: str, data: bytes | pa.Buffer) -> None:
-    """Write a file that survives a loss of power as soon as this returns."""
-    with replaced(path) as beside, beside.open("xb") as file:  # never through a link that somebody put there
+    """Write a file on a disk that survives a loss of power as soon as this function returns."""
+    with replaced(path) as temporary, temporary.open("xb") as file:  # "x": never through a link that somebody put there
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
@@ -111,13 +126,16 @@ def _write_durably(path: str, data: bytes | pa.Buffer) -> None:
         os.close(folder)
 
 
-def _upload(where: fs.FileSystem, path: str, data: bytes | pa.Buffer) -> None:
-    """Write an object: closing a stream, all that Arrow knows, has it appear, so that half of one is removed."""
-    out = where.open_output_stream(path)
+def _upload(filesystem: fs.FileSystem, path: str, data: bytes | pa.Buffer) -> None:
+    """Write an object, and delete it if the upload fails.
+
+    Arrow completes an upload whenever the stream is closed, even after an error, which would leave half of the object.
+    """
+    out = filesystem.open_output_stream(path)
     try:
         with out:
             out.write(data)
     except BaseException:
         with contextlib.suppress(OSError, pa.ArrowException):
-            where.delete_file(path)
+            filesystem.delete_file(path)
         raise

@@ -1,4 +1,4 @@
-"""One folder of files, on a disk or in a bucket."""
+"""A folder of files on a disk or in a bucket."""
 
 import os
 import re
@@ -10,26 +10,26 @@ import pyarrow as pa
 from pyarrow import fs
 
 from sweep.errors import StoreError
-from sweep.storage.files import patiently, write_whole
+from sweep.storage.files import read_with_retries, write_whole
 from sweep.text import one_line
 
 
 class Folder:
     """A folder on any filesystem that Arrow knows, such as a bucket.
 
-    In an object storage a folder that does not exist and an empty one are the same, and nothing can be renamed.
+    On an object storage, a folder that does not exist cannot be told from an empty one, and nothing can be renamed.
     """
 
-    def __init__(self, where: fs.FileSystem, path: str) -> None:
-        self.filesystem, self.path = where, path
+    def __init__(self, filesystem: fs.FileSystem, path: str) -> None:
+        self.filesystem, self.path = filesystem, path
 
     def create(self) -> None:
-        """Make the folder.
+        """Make the folder, if it does not exist.
 
         Raises
         ------
         StoreError
-            It cannot be made.
+            The folder cannot be made.
         """
         try:
             self.filesystem.create_dir(self.path, recursive=True)
@@ -37,24 +37,24 @@ class Folder:
             raise StoreError(f"{self.path!r} cannot be written: {one_line(error)}") from error
 
     def check(self) -> None:
-        """Refuse a folder that does not exist, or cannot be written to.
+        """Refuse a folder that does not exist, or cannot be read or written.
 
         Raises
         ------
         StoreError
-            It says which.
+            The message says which of these it is.
         """
         self.kinds()
         try:
-            probe = f"{self.path}/.writable-{uuid.uuid4().hex}"
-            with self.filesystem.open_output_stream(probe) as out:
+            test_file = f"{self.path}/.writable-{uuid.uuid4().hex}"
+            with self.filesystem.open_output_stream(test_file) as out:
                 out.write(b"")
-            self.filesystem.delete_file(probe)
+            self.filesystem.delete_file(test_file)
         except (OSError, pa.ArrowException) as error:
             raise StoreError(f"{self.path!r} cannot be written: {one_line(error)}") from error
 
     def kinds(self) -> dict[str, str]:
-        """Return the names in the folder, and of each whether it is a ``file`` or what it is instead.
+        """Return the kind of each entry by its name: ``file``, or words that say what it is instead.
 
         Raises
         ------
@@ -62,40 +62,48 @@ class Folder:
             There is no such folder, or it cannot be read.
         """
         try:
-            return patiently(self._entries, self.path)
+            return read_with_retries(self._entries, self.path)
         except FileNotFoundError:
             raise StoreError(f"{self.path!r} cannot be read: no such folder") from None
 
     def names(self) -> list[str]:
-        """Return the names in the folder; none where there is no such folder."""
+        """Return the names of the entries; an empty list if there is no such folder."""
         try:
-            return [*patiently(self._entries, self.path)]
+            return [*read_with_retries(self._entries, self.path)]
         except FileNotFoundError:
             return []
 
     def _entries(self) -> dict[str, str]:
-        listed = self.filesystem.get_file_info(fs.FileSelector(self.path, allow_not_found=True))
-        return {i.base_name: _kind(i.is_file, i.type == fs.FileType.Directory) for i in listed if i.base_name}
+        infos = self.filesystem.get_file_info(fs.FileSelector(self.path, allow_not_found=True))
+        return {i.base_name: _kind(i.is_file, i.type == fs.FileType.Directory) for i in infos if i.base_name}
 
     def read(self, name: str, check_size: Callable[[int], None]) -> pa.Buffer:
-        """Return the content of a file, whose size in bytes ``check_size`` may refuse.
+        """Return the content of a file.
+
+        Parameters
+        ----------
+        name:
+            The file's name in the folder.
+        check_size:
+            A function that is called with the file's size in bytes before it is read, and raises to refuse it.
 
         Raises
         ------
         FileNotFoundError
             There is no such file.
         StoreError
-            It cannot be read.
+            The file cannot be read.
         """
         path = f"{self.path}/{name}"
 
-        def get() -> pa.Buffer:
-            # All at once: a storage that fails and a file that is damaged give the same errors when they meet.
+        def read_file() -> pa.Buffer:
+            # The whole file at once: a parser that reads piece by piece raises the same errors for a storage that
+            # fails and for a damaged file.
             with self.filesystem.open_input_file(path) as file:
                 check_size(file.size())
                 return file.read_buffer()
 
-        return patiently(get, path)
+        return read_with_retries(read_file, path)
 
     def write(self, name: str, data: bytes | pa.Buffer) -> None:
         """Write a file, whole or not at all.
@@ -103,7 +111,7 @@ class Folder:
         Raises
         ------
         StoreError
-            It cannot be written.
+            The file cannot be written.
         """
         write_whole(self.filesystem, f"{self.path}/{name}", data)
 
@@ -112,13 +120,14 @@ class Folder:
         self.filesystem.delete_file(f"{self.path}/{name}")
 
     def move(self, name: str, target: "Folder") -> None:
-        """Move a file or a folder to another folder, which is made; links are moved, not followed.
+        """Move a file or a folder to another folder, which is made if necessary.
 
-        What stands there by that name is kept: the newcomer gets another one.
+        A symbolic link is moved itself. If the other folder has an entry of that name, the one that is moved gets
+        another name.
         """
-        source, free = f"{self.path}/{name}", f"{uuid.uuid4().hex[:8]}-" * (name in target.names()) + name
+        source, free_name = f"{self.path}/{name}", f"{uuid.uuid4().hex[:8]}-" * (name in target.names()) + name
         self.filesystem.create_dir(target.path, recursive=True)
-        self._rename(source, f"{target.path}/{free}")
+        self._rename(source, f"{target.path}/{free_name}")
 
     def _rename(self, source: str, target: str) -> None:
         if self.filesystem.get_file_info(source).is_file:
@@ -131,38 +140,41 @@ class Folder:
 
 
 class DiskFolder(Folder):
-    """A folder on a disk: Arrow fails at names that are no text, and keeps silent about links to nothing."""
+    """A folder on a disk.
+
+    It is listed by the operating system: Arrow fails at names that are not valid text, and leaves out broken links.
+    """
 
     def _entries(self) -> dict[str, str]:
         with os.scandir(self.path) as entries:
-            return {e.name: _kind(_quietly(e.is_file), _quietly(e.is_dir)) for e in entries}
+            return {e.name: _kind(_false_on_error(e.is_file), _false_on_error(e.is_dir)) for e in entries}
 
-    def sizes(self, names: re.Pattern[str]) -> dict[str, int]:
-        """Return the bytes of each file whose name matches; links are no files."""
+    def sizes(self, pattern: re.Pattern[str]) -> dict[str, int]:
+        """Return the size in bytes of each file whose name matches; symbolic links do not count."""
         with os.scandir(self.path) as entries:
-            files = [e for e in entries if names.fullmatch(e.name) and e.is_file(follow_symlinks=False)]
+            files = [e for e in entries if pattern.fullmatch(e.name) and e.is_file(follow_symlinks=False)]
             return {entry.name: entry.stat().st_size for entry in files}
 
     def remove(self, name: str) -> None:
-        """Remove a file, if it is there."""
+        """Remove a file, if it exists."""
         Path(self.path, name).unlink(missing_ok=True)
 
     def _rename(self, source: str, target: str) -> None:
         os.rename(source, target)
 
 
-def folder_at(where: fs.FileSystem, path: str) -> Folder:
+def folder_at(filesystem: fs.FileSystem, path: str) -> Folder:
     """Return the folder at a path of a filesystem."""
-    return (DiskFolder if isinstance(where, fs.LocalFileSystem) else Folder)(where, path)
+    return (DiskFolder if isinstance(filesystem, fs.LocalFileSystem) else Folder)(filesystem, path)
 
 
 def _kind(is_file: bool, is_folder: bool) -> str:
-    return "file" if is_file else "a folder" if is_folder else "no file"
+    return "file" if is_file else "it is a folder" if is_folder else "it is not a regular file"
 
 
-def _quietly(ask: Callable[[], bool]) -> bool:
-    """Return what `os.path.isfile` says of a link to itself, too."""
+def _false_on_error(test: Callable[[], bool]) -> bool:
+    """Return the result of a test of a directory entry, or False where it fails, as for a link to itself."""
     try:
-        return ask()
+        return test()
     except OSError:
         return False

@@ -1,6 +1,6 @@
-"""A driver's signs of life: a small file beside the results that says what is running, for whoever watches.
+"""A driver's signs of life: a small file beside the results that tells the live view what is running.
 
-An ornament: the parts are the truth, and the lock says who is at the sweep.
+It is for display only. Results are read from the parts, and whether a sweep is running is decided by its lock.
 """
 
 import contextlib
@@ -18,13 +18,16 @@ from sweep.storage.sweep_files import SweepFiles
 from sweep.text import printable
 
 LIVE_FILE = "live.json"
-STALE = 40.0  # seconds without one, after which a sign says nothing any more
-_EVERY, _EVERY_UPLOAD = 3.0, 10.0  # seconds
-_MOST_BYTES, _MOST_GROUPS, _MOST_TEXT = 2**18, 1000, 500
+STALE = 40.0  # seconds after which a sign of life is too old to be shown
+_DISK_INTERVAL_S, _UPLOAD_INTERVAL_S = 3.0, 10.0
+_MAX_FILE_BYTES, _MAX_GROUPS, _MAX_CHARACTERS = 2**18, 1000, 500
 
 
 class Running(NamedTuple):
-    """Trials of a kind on a node, and the points in them; ``host`` is empty as long as nobody knows where."""
+    """The number of running trials of one kind on one node, and of points in them.
+
+    ``host`` is empty until it is known where the trials run.
+    """
 
     host: str
     kind: str
@@ -34,55 +37,73 @@ class Running(NamedTuple):
 
 @dataclass(frozen=True)
 class Sign:
-    """What a driver says of itself; times in seconds."""
+    """A driver's sign of life.
+
+    Attributes
+    ----------
+    running:
+        Trials that are running, by node and kind.
+    rate:
+        Points measured per second.
+    elapsed:
+        Seconds since the driver started.
+    note:
+        What the driver is waiting for, if anything.
+    trouble:
+        Why results cannot be stored, if they cannot.
+    time:
+        Seconds since 1970, by the driver's clock.
+    driver:
+        The driver's process: see `sweep.processes.myself`.
+    """
 
     running: Sequence[Running] = ()
-    rate: float = 0.0  # points a second
+    rate: float = 0.0
     elapsed: float = 0.0
-    note: str = ""  # what it is waiting for
-    trouble: str = ""  # why nothing can be stored
-    time: float = 0.0  # since 1970, by the driver's clock
-    driver: dict[str, Any] = field(default_factory=dict)  # see `lock.myself`
+    note: str = ""
+    trouble: str = ""
+    time: float = 0.0
+    driver: dict[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> bytes:
-        """What `from_json` reads."""
+        """Return the sign as JSON, for `from_json`."""
         return json.dumps(asdict(self)).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> "Sign | None":
-        """Read what anybody may have written; None for nonsense."""
+        """Return the sign in a JSON text, which may hold anything; None if it is not a sign of life."""
         with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError, OverflowError):
-            found = json.loads(data)
-            driver = {k: _text(found["driver"][k]) for k in ("holder", "host", "started")}
+            fields = json.loads(data)
+            driver = {k: _text(fields["driver"][k]) for k in ("holder", "host", "started")}
             return cls(
                 tuple(
                     Running(_text(host)[:100], _text(kind)[:10], _count(trials), _count(points))
-                    for host, kind, trials, points in found["running"][:_MOST_GROUPS]
+                    for host, kind, trials, points in fields["running"][:_MAX_GROUPS]
                 ),
-                _number(found["rate"]),
-                _number(found["elapsed"]),
-                _text(found["note"]),
-                _text(found["trouble"]),
-                _number(found["time"]),
-                {**driver, "process": _count(found["driver"]["process"])},
+                _number(fields["rate"]),
+                _number(fields["elapsed"]),
+                _text(fields["note"]),
+                _text(fields["trouble"]),
+                _number(fields["time"]),
+                {**driver, "process": _count(fields["driver"]["process"])},
             )
         return None
 
     @property
     def is_fresh(self) -> bool:
-        """Whether it is of now, as far as this machine's clock can tell, and its driver not known to have ended."""
+        """Whether the sign is recent by this machine's clock, and its driver is not known to have ended."""
         return abs(time.time() - self.time) < STALE and not self.is_dead
 
     @property
     def is_dead(self) -> bool:
-        """Whether its driver is known to have ended."""
+        """Whether the driver is known to have ended."""
         return is_gone(self.driver["host"], self.driver["process"], self.driver["started"])
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError
-    return printable(value[:_MOST_TEXT])
+    return printable(value[:_MAX_CHARACTERS])
 
 
 def _count(value: Any) -> int:
@@ -98,20 +119,28 @@ def _number(value: Any) -> float:
 
 
 def read_sign(copies: Sequence[SweepFiles]) -> Sign | None:
-    """The newest sign of life in the files of a sweep."""
+    """Return the newest sign of life among the copies of a sweep's files; None if there is none."""
     signs = []
     for copy in copies:
         with contextlib.suppress(StoreError):
-            if data := copy.read(LIVE_FILE, _MOST_BYTES):
+            if data := copy.read(LIVE_FILE, _MAX_FILE_BYTES):
                 signs.append(Sign.from_json(data))
     return max((s for s in signs if s), key=lambda s: s.time, default=None)
 
 
 class Heartbeat:
-    """Writes signs of life from a thread of its own, one a location, and takes them away when it ends."""
+    """Threads that write signs of life, one for each location, until they are closed.
 
-    def __init__(self, locations: Sequence[str], look: Callable[[], Sign]) -> None:
-        self._locations, self._look, self._ended = locations, look, threading.Event()
+    Parameters
+    ----------
+    locations:
+        Paths or URIs where the sweep's files are.
+    current_sign:
+        A function that returns what is running now; ``time`` and ``driver`` are filled in.
+    """
+
+    def __init__(self, locations: Sequence[str], current_sign: Callable[[], Sign]) -> None:
+        self._locations, self._current_sign, self._ended = locations, current_sign, threading.Event()
         self._threads = [
             threading.Thread(target=self._beat, args=(location,), name="heartbeat", daemon=True)
             for location in locations
@@ -121,18 +150,18 @@ class Heartbeat:
 
     def _beat(self, location: str) -> None:
         with contextlib.suppress(SpecError, StoreError):
-            files, me = SweepFiles(location), myself()
+            files, driver = SweepFiles(location), myself()
             while True:
-                sign = self._look()
-                text = Sign(**{**sign.__dict__, "time": time.time(), "driver": me})
-                with contextlib.suppress(StoreError):  # it is away, or full
-                    files.write(LIVE_FILE, text.as_json())
-                if self._ended.wait(_EVERY_UPLOAD if files.uri else _EVERY):
+                sign = self._current_sign()
+                stamped = Sign(**{**sign.__dict__, "time": time.time(), "driver": driver})
+                with contextlib.suppress(StoreError):  # the storage may be away, or full
+                    files.write(LIVE_FILE, stamped.as_json())
+                if self._ended.wait(_UPLOAD_INTERVAL_S if files.uri else _DISK_INTERVAL_S):
                     break
             files.remove(LIVE_FILE)
 
     def close(self) -> None:
-        """Take the signs away; a storage that hangs is not waited for."""
+        """Stop writing and remove the signs, but wait no longer than two seconds for each location."""
         self._ended.set()
         for thread in self._threads:
             thread.join(2.0)

@@ -1,7 +1,7 @@
-"""One driver to a sweep.
+"""The lock of a sweep, which lets one driver at a time run it.
 
-A directory is locked by ``flock``, which goes with the process. A URI, and a directory whose filesystem knows no such
-lock, by a lease: a file that its holder renews, and that counts as nobody's when it was not renewed for a while.
+A local directory is locked by ``flock``, which ends with the process. A URI, and a directory whose filesystem has no
+such lock, are locked by a lease: a file that its holder renews, and that expires when it is no longer renewed.
 """
 
 import errno
@@ -15,7 +15,7 @@ from pyarrow import fs
 
 from sweep.errors import SpecError
 from sweep.processes import this_process
-from sweep.storage.files import filesystem
+from sweep.storage.files import filesystem_at
 from sweep.storage.lease import Lease
 from sweep.text import one_line, printable
 
@@ -24,36 +24,43 @@ _NO_FLOCK = (errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS)
 
 
 @contextmanager
-def locked(directory: str | Path, named: str = "") -> Iterator[None]:
-    """Hold the lock of a sweep at a path or a URI, which messages call ``named``; it goes with the process.
+def locked(directory: str | Path, location: str = "") -> Iterator[None]:
+    """Hold the lock of a sweep for the length of the block.
+
+    Parameters
+    ----------
+    directory:
+        Where the sweep is: a path or a URI.
+    location:
+        What error messages call it; the directory itself by default.
 
     Raises
     ------
     SpecError
-        Another driver holds it or has taken it over, or the directory cannot be written.
+        Another driver holds the lock or has taken it over, or the directory cannot be written.
     StoreError
         The storage cannot be used.
     """
-    named = named or str(directory)
-    where, root = filesystem(directory)
-    if isinstance(where, fs.LocalFileSystem):
+    location = location or str(directory)
+    filesystem, root = filesystem_at(directory)
+    if isinstance(filesystem, fs.LocalFileSystem):
         try:
-            file = _flock(Path(root), named)
+            file = _flock(Path(root), location)
         except OSError as error:
             if error.errno not in _NO_FLOCK:
-                raise SpecError(f"{named!r} cannot be written: {one_line(error)}") from None
+                raise SpecError(f"{location!r} cannot be written: {one_line(error)}") from None
         else:
             try:
                 yield
             finally:
                 os.close(file)
             return
-    with Lease(where, f"{root}/{LOCK_FILE}", named).held():
+    with Lease(filesystem, f"{root}/{LOCK_FILE}", location).held():
         yield
 
 
-def _flock(folder: Path, named: str) -> int:
-    """Return the file descriptor that holds the lock of a folder: closing it gives the lock back."""
+def _flock(folder: Path, location: str) -> int:
+    """Lock a folder; return the file descriptor that holds the lock until it is closed."""
     file = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -62,7 +69,7 @@ def _flock(folder: Path, named: str) -> int:
     except BlockingIOError:
         holder = printable(os.read(file, 200).decode(errors="replace").strip()) or "another process"
         os.close(file)
-        raise SpecError(f"{named!r} is being run by {holder}") from None
+        raise SpecError(f"{location!r} is being run by {holder}") from None
     except BaseException:
         os.close(file)
         raise
@@ -70,10 +77,14 @@ def _flock(folder: Path, named: str) -> int:
 
 
 def is_running(directory: str | Path) -> bool:
-    """Return whether a driver is at the sweep: on this machine, or on any where the sweep is locked by a lease."""
+    """Return whether a driver holds the lock of a sweep.
+
+    A lock by ``flock`` is seen on this machine only, a lease from everywhere. A directory that cannot be read counts as
+    not running.
+    """
     try:
-        where, root = filesystem(directory)
-        if isinstance(where, fs.LocalFileSystem):
+        filesystem, root = filesystem_at(directory)
+        if isinstance(filesystem, fs.LocalFileSystem):
             file = os.open(Path(root) / LOCK_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -85,6 +96,6 @@ def is_running(directory: str | Path) -> bool:
                     raise
             finally:
                 os.close(file)
-        return Lease(where, f"{root}/{LOCK_FILE}").is_held()
+        return Lease(filesystem, f"{root}/{LOCK_FILE}").is_held()
     except OSError:
         return False

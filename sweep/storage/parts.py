@@ -1,4 +1,4 @@
-"""What a part file is: its name, its columns, and the checks that keep foreign or damaged files out."""
+"""The format of a part file: its name, its columns, and the checks that reject foreign or damaged files."""
 
 import hashlib
 import re
@@ -15,28 +15,31 @@ from sweep.spec.columns import KINDS, SCHEMA_VERSION
 from sweep.storage.folder import Folder
 
 KEY_RANGES = {"sigma_w": (0, MAX_SIGMA), "sigma_b": (0, MAX_SIGMA), "depth": (1, MAX_DEPTH), "seed": (0, MAX_SEED)}
-_STATUS = ("ok", "diverged", "failed")
-LEFTOVERS = re.compile(  # what a killed driver leaves
+_STATUSES = ("ok", "diverged", "failed")
+LEFTOVER_NAME = re.compile(  # of a file that a killed driver left half-written
     r"\.writable-[0-9a-f]{32}|part-[0-9a-f]{32}\.parquet\.[0-9a-f]{8}\.tmp|[0-9a-f]{32}\.parquet\.tmp"
 )
-# Of a part: a small file may hold more than there is memory for.
-_MOST_BYTES, _MOST_ROWS, _MOST_NUMBERS = 2**30, 1_000_000, 2**27
+# Limits of a part. Rows and numbers have their own: a small file may unpack to more than there is memory for.
+_MAX_BYTES, _MAX_ROWS, _MAX_NUMBERS = 2**30, 1_000_000, 2**27
 PART_NAME = re.compile(r"part-[0-9a-f]{32}\.parquet")
 
 
 class NotAPart(ValueError):
-    """What is wrong with a file that is no part of the sweep."""
+    """A file is not a part of the sweep; the message is the reason."""
 
 
 class PartFormat:
     """The format of the parts of one sweep.
 
-    ``digest`` says what was measured (`SweepSpec.digest`): parts that bear another one are refused.
+    Parameters
+    ----------
+    digest:
+        The digest of what is measured (`SweepSpec.digest`). Parts with another one are rejected; by default none is.
     """
 
     def __init__(self, digest: str = "") -> None:
         self.digest = digest
-        self._good: pa.Schema | None = None  # the last that was checked: most parts have the same
+        self._checked: pa.Schema | None = None  # the last schema that was checked: most parts have the same one
 
     def write(self, folder: Folder, table: pa.Table) -> str:
         """Write a table as a part; return the part's name.
@@ -44,11 +47,11 @@ class PartFormat:
         Raises
         ------
         StoreError
-            It cannot be written.
+            The part cannot be written.
         """
         table = table.replace_schema_metadata({"schema_version": SCHEMA_VERSION, "sweep": self.digest})
         buffer = pa.BufferOutputStream()
-        # Of so few rows neither a dictionary nor statistics are of use; reading is faster without.
+        # With so few rows, dictionaries and statistics are of no use, and reading is faster without them.
         pq.write_table(table, buffer, use_dictionary=False, write_statistics=False)
         data = buffer.getvalue()
         name = part_name(data)
@@ -58,20 +61,31 @@ class PartFormat:
     def decode(
         self, name: str, data: pa.Buffer, columns: Collection[str] | None = None, kept: Collection[str] | None = None
     ) -> pa.Table:
-        """Return the table in a part's bytes: of the columns asked for, which are checked, those to keep.
+        """Check the bytes of a part, and return its table.
+
+        Parameters
+        ----------
+        name:
+            The file's name, which may contain the checksum.
+        data:
+            The file's content.
+        columns:
+            Columns to read and to check; all if None.
+        kept:
+            Those of them to return; all if None.
 
         Raises
         ------
         NotAPart
-            It is damaged, or of another sweep. Arrow raises more on damaged bytes.
+            The file is damaged, or belongs to another sweep. On damaged bytes Arrow raises other errors, too.
         """
         if name.startswith("part-") and name != part_name(data):
             raise NotAPart("its content has changed, or was never complete")
         with pq.ParquetFile(pa.BufferReader(data)) as part:
             schema = part.schema_arrow
-            if self._good is None or not schema.equals(self._good, check_metadata=True):
+            if self._checked is None or not schema.equals(self._checked, check_metadata=True):
                 self._check(schema)
-                self._good = schema
+                self._checked = schema
             names = [n for n in schema.names if columns is None or n in columns]
             if columns and "status" in columns and "status" not in names:
                 raise NotAPart("it has no column status")
@@ -86,19 +100,19 @@ class PartFormat:
             return table if kept is None else table.select([n for n in names if n in kept])
 
     def _check(self, schema: pa.Schema) -> None:
-        about = schema.metadata or {}
-        version = about.get(b"schema_version", SCHEMA_VERSION.encode()).decode(errors="replace")
+        metadata = schema.metadata or {}
+        version = metadata.get(b"schema_version", SCHEMA_VERSION.encode()).decode(errors="replace")
         if version != SCHEMA_VERSION:
-            raise NotAPart(f"of version {version[:20]} of the format, this is version {SCHEMA_VERSION}")
-        digest = about.get(b"sweep", b"").decode(errors="replace")
+            raise NotAPart(f"it has version {version[:20]} of the format; version {SCHEMA_VERSION} can be read here")
+        digest = metadata.get(b"sweep", b"").decode(errors="replace")
         if self.digest and digest and digest != self.digest:
-            raise NotAPart(f"of another sweep, {digest[:40]}; this is {self.digest}")
+            raise NotAPart(f"it is of another sweep, {digest[:40]}; this one is {self.digest}")
         _check_types(schema)
 
 
 def table_of(rows: Sequence[dict[str, Any]]) -> pa.Table:
-    """Return the rows of a pack as a table."""
-    # Arrow looks for columns in the first row only; a failed or untrained point has fewer.
+    """Return rows as a table that has every column that any of them has."""
+    # Arrow takes the columns from the first row only, and a failed or untrained point has fewer.
     names = dict.fromkeys(name for row in rows for name in row)
     table = pa.Table.from_pylist([{name: row.get(name) for name in names} for row in rows])
     _check_types(table.schema)
@@ -106,30 +120,33 @@ def table_of(rows: Sequence[dict[str, Any]]) -> pa.Table:
 
 
 def part_name(data: pa.Buffer) -> str:
-    """Return the name of a part, the checksum of its content: Parquet has none for its footer."""
+    """Return the name of a part, which contains a checksum of the whole file: Parquet has none for its footer."""
     return f"part-{hashlib.blake2b(data, digest_size=16).hexdigest()}.parquet"
 
 
 def check_bytes(size: int) -> None:
-    """Refuse a file that is larger than any part."""
-    if size > _MOST_BYTES:
-        raise NotAPart(f"its {size} bytes are more than any pack's")
+    """Refuse a file that has more bytes than a part may have."""
+    if size > _MAX_BYTES:
+        raise NotAPart(f"it has {size} bytes, more than any part of a sweep")
 
 
-def _check_size(about: pq.FileMetaData, names: Sequence[str]) -> None:
-    """Refuse what claims to hold more than there may be memory for."""
-    if about.num_rows > _MOST_ROWS:
-        raise NotAPart(f"it claims to hold {about.num_rows} rows, more than any pack")
-    if about.num_rows > 1024 or any(name.startswith(("profile_", "epoch_")) for name in names):
-        groups = [about.row_group(i) for i in range(about.num_row_groups)]
-        if sum(g.column(i).num_values for g in groups for i in range(g.num_columns)) > _MOST_NUMBERS:
-            raise NotAPart("it claims to hold more numbers than any pack")
+def _check_size(metadata: pq.FileMetaData, names: Sequence[str]) -> None:
+    """Refuse a part that, by its metadata, would take too much memory."""
+    if metadata.num_rows > _MAX_ROWS:
+        raise NotAPart(f"it claims to hold {metadata.num_rows} rows, more than any part of a sweep")
+    if metadata.num_rows > 1024 or any(name.startswith(("profile_", "epoch_")) for name in names):
+        groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+        if sum(g.column(i).num_values for g in groups for i in range(g.num_columns)) > _MAX_NUMBERS:
+            raise NotAPart("it claims to hold more numbers than any part of a sweep")
 
 
 def _check_types(schema: pa.Schema) -> None:
-    """Refuse columns of other types; of those that are not known nothing is asked: a newer version may have more."""
+    """Refuse missing or duplicate columns and columns of a wrong type.
+
+    Columns that are not known may have any type: a newer version may have written them.
+    """
     if len({*schema.names}) < len(schema.names):
-        raise NotAPart("it has two columns of one name")
+        raise NotAPart("it has two columns of the same name")
     for name in KEY_RANGES:
         if name not in schema.names or pa.types.is_null(schema.field(name).type):
             raise NotAPart(f"it has no column {name}")
@@ -137,7 +154,7 @@ def _check_types(schema: pa.Schema) -> None:
         kind, type_ = KINDS.get(field.name), field.type
         if kind == "numbers" and pa.types.is_list(type_):
             kind, type_ = "number", type_.value_type
-        if kind is not None and not pa.types.is_null(type_) and not any(is_(type_) for is_ in _TYPES[kind]):
+        if kind is not None and not pa.types.is_null(type_) and not any(is_type(type_) for is_type in _TYPES[kind]):
             raise NotAPart(f"its column {field.name} is {str(field.type)[:40]}, not {kind}")
 
 
@@ -150,7 +167,7 @@ _TYPES: dict[str, tuple[Callable[[pa.DataType], bool], ...]] = {
     "whole": (_is_whole,),
     "truth": (pa.types.is_boolean,),
     "text": (pa.types.is_string,),
-    "numbers": (),  # a list of them
+    "numbers": (),  # a list: `_check_types` looks at its elements
 }
 ARROW_TYPES = {
     "number": pa.float64(),
@@ -167,15 +184,15 @@ def concatenated(tables: Iterable[pa.Table]) -> pa.Table:
     if not tables:
         return pa.table({})
     try:
-        alike = all(table.schema.equals(tables[0].schema) for table in tables)
-        return pa.concat_tables(tables, promote_options="none" if alike else "permissive")
-    except pa.ArrowException:  # columns that are not known, of different types
+        same_schema = all(table.schema.equals(tables[0].schema) for table in tables)
+        return pa.concat_tables(tables, promote_options="none" if same_schema else "permissive")
+    except pa.ArrowException:  # columns that are not known may have different types
         known = [table.select([n for n in table.column_names if n in KINDS]) for table in tables]
         return pa.concat_tables(known, promote_options="permissive")
 
 
 def each_point_once(table: pa.Table) -> pa.Table:
-    """Return each point once: of one that failed and was measured after all, the measurement."""
+    """Return one row of each point; the measurement if a point failed and was measured later."""
     if "status" in table.column_names:
         failed = pc.fill_null(pc.equal(table["status"], "failed"), False).to_numpy()
         table = table.take(pa.array(np.argsort(failed, kind="stable")))
@@ -183,19 +200,19 @@ def each_point_once(table: pa.Table) -> pa.Table:
 
 
 def implausible(table: pa.Table) -> str:
-    """Return which values are none that a sweep writes; empty if all may be."""
+    """Return the reason why a sweep cannot have written these values; an empty text if it can."""
     names = set(table.column_names) if table.num_rows else ()
     for name, (low, high) in KEY_RANGES.items():
         if name in names:
             values = table[name].to_numpy()
             if not np.all((values >= low) & (values <= high) & ((name != "sigma_w") | (values > 0))):
-                return f"its column {name} holds what no point has"
+                return f"its column {name} has values that no point can have"
     if "status" in names:
-        status = table["status"].cast(pa.string())  # it may be nothing but nulls
-        if not pc.all(pc.is_in(status, pa.array(_STATUS))).as_py():
-            return f"its column status holds what is none of {', '.join(_STATUS)}"
+        status = table["status"].cast(pa.string())  # it may hold only nulls
+        if not pc.all(pc.is_in(status, pa.array(_STATUSES))).as_py():
+            return f"its column status has values other than {', '.join(_STATUSES)}"
         if "margin" in names:
             measured = pc.not_equal(status, "failed")
             if pc.any(pc.and_(measured, pc.is_null(table["margin"]))).as_py():
-                return "its column margin lacks that of a measured point"
+                return "its column margin has no value for a measured point"
     return ""

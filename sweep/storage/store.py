@@ -1,9 +1,9 @@
-"""The results of a sweep: immutable Parquet parts, each written whole.
+"""The results of a sweep, in immutable Parquet files called parts.
 
-A part holds the rows of one pack, profiles and training curves as list columns, so that the points alone are
-decoded without them. Parts are never changed; a point that stands in two of them counts once. Many small parts are
-put together in few large ones now and then: what is removed stands in another part before. What stands among
-them and is no part of the sweep, or a damaged one, is named, and set aside when the sweep goes on.
+A part holds the rows of one pack. Profiles and training curves are list columns, so that the points alone can be read
+without decoding them. Parts are never changed; a point that is in two of them counts once. Many small parts are merged
+into few large ones now and then: a part is removed only when its rows are in another one. Files in the folder that are
+damaged or not parts of the sweep are reported, and moved aside when the sweep is resumed.
 """
 
 import contextlib
@@ -16,42 +16,54 @@ import pyarrow as pa
 from sweep.errors import StoreError
 from sweep.spec.columns import KINDS
 from sweep.storage import compaction
-from sweep.storage.files import filesystem
+from sweep.storage.files import filesystem_at
 from sweep.storage.folder import folder_at
 from sweep.storage.parts import (
     ARROW_TYPES,
     KEY_RANGES,
-    LEFTOVERS,
+    LEFTOVER_NAME,
     PartFormat,
     check_bytes,
     each_point_once,
     part_name,
     table_of,
 )
-from sweep.storage.reading import TRIES, Reading, Wanted, come_and_go, read_parts
+from sweep.storage.reading import MAX_ATTEMPTS, Reading, Selection, changing_folder_error, read_parts
 from sweep.text import one_line, printable
 
 if TYPE_CHECKING:
     import pyarrow.dataset as ds
 
-_PARTS, _ASIDE = "parts", "damaged"
+_PARTS, _DAMAGED = "parts", "damaged"
 
 
 class Store:
-    """Rows of one sweep at a local path or at any URI that pyarrow understands (``s3://bucket/path``).
+    """The rows of one sweep.
 
-    ``digest`` says what was measured (`SweepSpec.digest`): parts that bear another one are not read. ``folder`` is
-    that of the parts.
+    Parameters
+    ----------
+    directory:
+        A local path, or any URI that pyarrow understands (``s3://bucket/path``).
+    digest:
+        The digest of what is measured (`SweepSpec.digest`). Parts with another one are rejected; by default none is.
+
+    Attributes
+    ----------
+    folder:
+        The folder of the parts.
 
     Raises
     ------
     StoreError
-        The URI is malformed, its filesystem unknown, or it holds a secret.
+        The URI is malformed, its filesystem is unknown, or it holds a secret.
     """
 
-    def __init__(self, uri: str | Path, digest: str = "") -> None:
-        where, base = filesystem(uri)
-        self.folder, self._aside = folder_at(where, f"{base}/{_PARTS}"), folder_at(where, f"{base}/{_ASIDE}")
+    def __init__(self, directory: str | Path, digest: str = "") -> None:
+        filesystem, root = filesystem_at(directory)
+        self.folder, self._damaged = (
+            folder_at(filesystem, f"{root}/{_PARTS}"),
+            folder_at(filesystem, f"{root}/{_DAMAGED}"),
+        )
         self._format = PartFormat(digest)
 
     def create(self) -> None:
@@ -66,62 +78,82 @@ class Store:
         self.folder.check()
 
     def check(self) -> None:
-        """Refuse a folder for the parts that is not there: a sweep that goes on never makes it, it may come back.
+        """Refuse a folder for the parts that does not exist or cannot be written.
+
+        A sweep that is resumed calls this and does not make the folder: its disk may only be away.
 
         Raises
         ------
         StoreError
-            It is not there, or cannot be written to.
+            The folder does not exist, or cannot be read or written.
         """
         self.folder.check()
 
     def write(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Write one part, whole or not at all.
+        """Write rows as one part, whole or not at all.
 
         Raises
         ------
         StoreError
-            It cannot be written; it can be tried again.
+            The part cannot be written; writing it again is harmless.
         """
         self._format.write(self.folder, table_of(rows))
 
-    def read(self, columns: Sequence[str] | None = None, each: Callable[[pa.Table], pa.Table] | None = None) -> Reading:
-        """Return all rows, each point once, with the columns asked for (those that any part has) or all.
+    def read(
+        self, columns: Sequence[str] | None = None, transform: Callable[[pa.Table], pa.Table] | None = None
+    ) -> Reading:
+        """Return all rows, each point once.
 
-        Of a point that failed and was measured after all, the measurement. ``each`` is what becomes of every part's
-        table, where not all of it is wanted: what it drops takes no memory.
+        If a point failed and was measured later, its measurement is returned.
+
+        Parameters
+        ----------
+        columns:
+            Columns to read, besides those of the point; all if None. Columns that no part has are left out.
+        transform:
+            A function that is applied to each part's table, and may drop rows or columns to save memory.
 
         Raises
         ------
         StoreError
             The storage itself cannot be read.
         """
-        wanted = Wanted(None if columns is None else {*KEY_RANGES, *columns}, each=each)
-        reading = read_parts(self.folder, self._format, wanted)
+        selection = Selection(None if columns is None else {*KEY_RANGES, *columns}, transform=transform)
+        reading = read_parts(self.folder, self._format, selection)
         rows = reading.rows
         if rows.num_rows and rows.select([*KEY_RANGES]).to_pandas().duplicated().any():
             if columns is not None and "status" not in columns:
-                reading = self.read([*columns, "status"], each)
+                reading = self.read([*columns, "status"], transform)
                 return reading._replace(rows=reading.rows.drop_columns("status"))
             return reading._replace(rows=each_point_once(rows))
         return reading
 
-    def read_new(self, seen: Collection[str], columns: Sequence[str], most: int | None = None) -> Reading:
-        """Return the rows of so many readable parts whose names are not among those ``seen`` (`Reading.seen`).
+    def read_new(self, seen: Collection[str], columns: Sequence[str], max_parts: int | None = None) -> Reading:
+        """Return the rows of files that were not read before.
 
-        Parts never change, so that nobody need read one twice. A point may stand in two of them.
+        Parts never change, so that none has to be read twice. A point may be in two of them.
+
+        Parameters
+        ----------
+        seen:
+            Names of files to skip: those of earlier calls (`Reading.seen`).
+        columns:
+            Columns to read, besides those of the point.
+        max_parts:
+            The largest number of files to read each time the folder is listed; all if None.
 
         Raises
         ------
         StoreError
             The storage itself cannot be read.
         """
-        return read_parts(self.folder, self._format, Wanted({*KEY_RANGES, *columns}), seen, most)
+        return read_parts(self.folder, self._format, Selection({*KEY_RANGES, *columns}), seen, max_parts)
 
     def dataset(self) -> "ds.Dataset":
-        """Return a pyarrow dataset of the readable parts, with the columns that are known: see `Results.dataset`.
+        """Return a pyarrow dataset of the readable parts, with all columns that this version knows.
 
-        Of a sweep that is under way it may have to be made again: parts are put together.
+        While the sweep is running, parts may be merged and removed, and the dataset has to be made again. See
+        `Results.dataset`.
 
         Raises
         ------
@@ -131,27 +163,28 @@ class Store:
         import pyarrow.dataset as ds
 
         parts = self._inspect().parts
-        there = self.folder.kinds()  # some may have been put together since they were read
-        paths = [f"{self.folder.path}/{name}" for name in parts if name in there]
+        entries = self.folder.kinds()  # some parts may have been merged and removed since they were read
+        paths = [f"{self.folder.path}/{name}" for name in parts if name in entries]
         schema = pa.schema([(name, ARROW_TYPES[kind]) for name, kind in KINDS.items()])
         return ds.dataset(paths, schema=schema, format="parquet", filesystem=self.folder.filesystem)
 
     def _inspect(self) -> Reading:
-        """Check all columns that are known of every part; keep few."""
-        return read_parts(self.folder, self._format, Wanted(KINDS.keys(), kept=(*KEY_RANGES, "status", "margin")))
+        """Check all known columns of every part, but keep only the point, its status and its margin."""
+        return read_parts(self.folder, self._format, Selection(KINDS.keys(), kept=(*KEY_RANGES, "status", "margin")))
 
     def copy(self, other: "Store") -> dict[str, str]:
-        """Copy every readable part of another store; return what was left out of it, and why.
+        """Copy every readable part of another store; return the files that were left out, with the reasons.
 
-        As it is, but for the digest of one that says the same in other words.
+        Parts are copied unchanged, but for the digest where the other store has a different one for the same
+        measurements.
 
         Raises
         ------
         StoreError
-            One of them cannot be read or written.
+            One of the stores cannot be read or written.
         """
         copied: set[str] = set()
-        for _ in range(TRIES):
+        for _ in range(MAX_ATTEMPTS):
             reading = other._inspect()
             for name in sorted({*reading.parts} - copied):
                 with contextlib.suppress(FileNotFoundError):
@@ -163,10 +196,10 @@ class Store:
                     copied.add(name)
             if copied.issuperset(reading.parts):
                 return reading.damaged
-        raise come_and_go(other.folder)
+        raise changing_folder_error(other.folder)
 
     def put_together(self, begin: Callable[[], None] = lambda: None) -> None:
-        """Make few large parts of many small ones: see `compaction.put_together`.
+        """Merge small parts into few large ones, if there are many: see `compaction.put_together`.
 
         Raises
         ------
@@ -176,9 +209,9 @@ class Store:
         compaction.put_together(self.folder, self._format, begin)
 
     def set_aside(self) -> dict[str, str]:
-        """Move what is no part of the sweep, or cannot be read, to the folder ``damaged``; return its names, and why.
+        """Move files that are damaged or not parts of the sweep to ``damaged``; return their paths and the reasons.
 
-        For the holder of the sweep's lock: files that a killed driver left half-written are removed.
+        Files that a killed driver left half-written are removed. Only the holder of the sweep's lock may call this.
 
         Raises
         ------
@@ -187,14 +220,14 @@ class Store:
         """
         reading = self._inspect()
         try:
-            for name in filter(LEFTOVERS.fullmatch, self.folder.kinds()):
+            for name in filter(LEFTOVER_NAME.fullmatch, self.folder.kinds()):
                 self.folder.remove(name)
-            for name in reading.wrong:
-                self.folder.move(name, self._aside)
+            for name in reading.rejected:
+                self.folder.move(name, self._damaged)
         except (OSError, pa.ArrowException) as error:
-            raise StoreError(f"{self.folder.path!r} cannot be put in order: {one_line(error)}") from error
+            raise StoreError(f"damaged files in {self.folder.path!r} cannot be moved: {one_line(error)}") from error
         return reading.damaged
 
     def aside(self) -> list[str]:
-        """Return the names of what was set aside."""
-        return sorted(f"{_ASIDE}/{printable(name)}" for name in self._aside.names())
+        """Return the printable paths of the files that were moved to the folder ``damaged``."""
+        return sorted(f"{_DAMAGED}/{printable(name)}" for name in self._damaged.names())

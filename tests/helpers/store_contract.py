@@ -1,4 +1,4 @@
-"""What a store does wherever it is: the same tests on a disk and in a bucket."""
+"""Tests that every store must pass, on a disk and in a bucket."""
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -8,7 +8,7 @@ from pyarrow import fs
 from sweep.errors import StoreError
 from sweep.results.unfolded import points_of
 from sweep.spec.columns import COLUMNS
-from sweep.storage.files import filesystem
+from sweep.storage.files import filesystem_at
 from sweep.storage.store import Store
 
 __all__ = ["FlakyDisk", "KEY", "Place", "StoreContract", "points", "relist", "rows", "seeds"]
@@ -29,12 +29,12 @@ def points(store):
 
 
 class Place:
-    """Where stores are: a folder on a disk, or one in a bucket."""
+    """A folder on a disk or in a bucket, for stores."""
 
     def __init__(self, path, options=""):
         self._path, self._options = path, options
         self.uri = f"{path}{options}"
-        self._fs, self._root = filesystem(self.uri)
+        self._fs, self._root = filesystem_at(self.uri)
 
     def store(self, digest="", folder=None):
         store = Store(f"{self._path}/{folder}{self._options}" if folder else self.uri, digest)
@@ -42,7 +42,7 @@ class Place:
         return store
 
     def names(self):
-        """Return the paths of all files."""
+        """Return the paths of all files below the folder, sorted."""
         listed = self._fs.get_file_info(fs.FileSelector(self._root, recursive=True, allow_not_found=True))
         return sorted(info.path.removeprefix(self._root + "/") for info in listed if info.is_file)
 
@@ -66,13 +66,13 @@ class Place:
 
 
 def relist(folder, change):
-    """Have every listing of a folder changed."""
+    """Apply a function to every listing of a folder from now on."""
     listed = folder.kinds
     folder.kinds = lambda: change(listed())
 
 
 class FlakyDisk(fs.FileSystemHandler):
-    """A disk that no one knows to be one, where `fail` is called before anything is opened or listed."""
+    """A disk that does not look like one, and calls `fail` before anything is opened or listed."""
 
     def __init__(self):
         self.inner = fs.LocalFileSystem()
@@ -136,7 +136,7 @@ HOSTILE = {
 
 
 class StoreContract:
-    """Tests of a store; a class that inherits them has a fixture ``place``."""
+    """Tests of a store, for a class that has a fixture ``place``."""
 
     @pytest.fixture
     def store(self, place):
@@ -169,7 +169,7 @@ class StoreContract:
         assert store.read(["accuracy"]).rows.num_rows == 2
 
     def test_rows_of_a_part_need_not_have_the_same_columns(self, store):
-        """A pack may begin with a point that failed, or that was not trained."""
+        """Write a pack whose first point was not trained."""
         point = {"sigma_w": 1.0, "sigma_b": 0.1, "depth": 3}
         store.write([{**point, "seed": 0}, {**point, "seed": 1, "accuracy": 0.5, "epoch_loss": [1.0, 2.0]}])
         rows = store.read().rows.to_pylist()
@@ -178,7 +178,8 @@ class StoreContract:
     def test_each_part_may_be_narrowed_while_it_is_read(self, store):
         for seed in range(4):
             store.write(rows(seed, seed + 10, status="ok"))
-        assert seeds(store.read(["status"], each=lambda part: part.filter(pa.compute.field("seed") < 3))) == [0, 1, 2]
+        reading = store.read(["status"], transform=lambda part: part.filter(pa.compute.field("seed") < 3))
+        assert seeds(reading) == [0, 1, 2]
 
     def test_parts_that_were_seen_are_not_read_again(self, place, store):
         store.write(rows(0))
@@ -187,7 +188,7 @@ class StoreContract:
         assert seeds(first) == [0] and "notes.txt" in first.seen and len(first.seen) == 2
         store.write(rows(0, 1))
         store.write(rows(2))
-        second = store.read_new(first.seen, ["margin"], most=1)
+        second = store.read_new(first.seen, ["margin"], max_parts=1)
         third = store.read_new(first.seen | second.seen, ["margin"])
         assert sorted(seeds(second) + seeds(third)) == [0, 1, 2] and not second.damaged
         assert not store.read_new(first.seen | second.seen | third.seen, ["margin"]).seen
@@ -287,7 +288,7 @@ class StoreContract:
         assert store.set_aside() == {} and place.names() == whole
 
     def test_writing_the_same_again_changes_nothing(self, place, store):
-        """Where nobody knows whether a write that failed came through."""
+        """Write again, as is done when nobody knows whether a write that failed came through."""
         store.write(rows(0))
         store.write(rows(0))
         assert len(place.names()) == 1
@@ -296,8 +297,8 @@ class StoreContract:
         for seed, status in ((0, "failed"), (0, "ok"), (1, "ok"), (1, "failed"), (2, "failed")):
             store.write(rows(seed, status=status, margin=None if status == "failed" else 1.0))
         assert store.read(["margin"]).rows.column_names == [*KEY, "margin"]
-        found = store.read(["status"]).rows.to_pandas().set_index("seed")
-        assert found["status"].sort_index().tolist() == ["ok", "ok", "failed"]
+        points = store.read(["status"]).rows.to_pandas().set_index("seed")
+        assert points["status"].sort_index().tolist() == ["ok", "ok", "failed"]
 
     def test_a_part_that_is_gone_since_it_was_listed_is_no_damage(self, store):
         store.write(rows(0))

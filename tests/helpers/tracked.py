@@ -23,7 +23,7 @@ def nobody_elses_servers(monkeypatch):
 
 
 def measured(i, status="ok"):
-    """The row of a point, trained for three epochs with two rates."""
+    """Return the row of a point that was trained for three epochs with each of two learning rates."""
     m = made_up(Point(1.0 + i / 10, 0.25, 10 + i % 40, i), status=status)
     if status == "ok":
         curves = {
@@ -40,7 +40,7 @@ def measured(i, status="ok"):
 
 @pytest.fixture
 def finished(tmp_path):
-    """A sweep with nothing left to do: three points that trained, one that failed."""
+    """Make a finished sweep with three points that were trained and one that failed; return its path."""
     path = tmp_path / "first"
     path.mkdir()
     SPEC.save(path / SPEC_FILE)

@@ -19,7 +19,7 @@ from sweep.errors import SpecError, StoreError
 from sweep.spec.spec import SweepSpec
 from sweep.storage import compaction, files
 from sweep.storage.checkpoints import Checkpoints
-from sweep.storage.files import filesystem
+from sweep.storage.files import filesystem_at
 from sweep.storage.lease import Lease
 from sweep.storage.lock import is_running, locked
 from sweep.storage.store import Store
@@ -52,7 +52,7 @@ def place(server, monkeypatch, tmp_path):
 
 class TestInABucket(StoreContract):
     def test_many_parts_stay_as_they_are(self, place, store, monkeypatch):
-        monkeypatch.setattr(compaction, "_MANY", 2)
+        monkeypatch.setattr(compaction, "_MIN_SMALL_PARTS", 2)
         for seed in range(5):
             store.write(rows(seed, status="ok"))
         before = place.names()
@@ -64,7 +64,7 @@ class TestInABucket(StoreContract):
 
 
 def test_a_storage_that_goes_away_and_comes_back(server, place, monkeypatch):
-    monkeypatch.setattr(files, "_WAITS", (0.1,))
+    monkeypatch.setattr(files, "_RETRY_DELAYS_S", (0.1,))
     store = place.store()
     store.write(rows(0))
     server.stop()
@@ -84,7 +84,7 @@ def test_a_storage_that_goes_away_and_comes_back(server, place, monkeypatch):
 
 def test_half_an_object_does_not_stay(place):
     """Arrow completes an upload even where it was interrupted by an error."""
-    where, root = filesystem(place.uri)
+    where, root = filesystem_at(place.uri)
 
     class Broken:
         def open_output_stream(self, path):
@@ -144,7 +144,7 @@ def test_checkpoints(place):
 
 
 def test_one_driver_at_a_uri(place, monkeypatch):
-    monkeypatch.setattr(Lease, "settle", 0.1)
+    monkeypatch.setattr(Lease, "settling_s", 0.1)
     assert not is_running(place.uri)
     with locked(place.uri):
         assert is_running(place.uri)
@@ -157,7 +157,7 @@ def test_one_driver_at_a_uri(place, monkeypatch):
     time.sleep(2.1)  # the clock of S3 ticks in seconds
     with ExitStack() as held:
         with monkeypatch.context() as patch:
-            patch.setattr(Lease, "dead", 1.0)
+            patch.setattr(Lease, "expiry_s", 1.0)
             held.enter_context(locked(place.uri))
         assert is_running(place.uri)
 
@@ -205,7 +205,7 @@ def test_a_sweep_that_lives_at_a_uri(place, tmp_path, monkeypatch):
     assert uri in done.stdout and "parts/notes.txt" in done.stderr
     points = sweep.load(uri).points
     assert len(points) == len(points.drop_duplicates(KEY)) == 28
-    where, root = filesystem(uri)
+    where, root = filesystem_at(uri)
     assert sum(pq.read_metadata(f"{root}/{name}", filesystem=where).num_rows for name in place.parts()) == 28
     names = set(place.names())
     assert {"spec.json", "versions.json", "phase_diagram.png", "damaged/notes.txt"} <= names
@@ -219,7 +219,7 @@ def test_a_sweep_that_lives_at_a_uri(place, tmp_path, monkeypatch):
 
 def test_a_directory_with_its_results_at_a_uri(place, tmp_path, monkeypatch, without_ray):
     """Resumed from the directory, and by whoever has only the URI."""
-    monkeypatch.setattr(Lease, "settle", 0.1)
+    monkeypatch.setattr(Lease, "settling_s", 0.1)
     path, options = tmp_path / "sweep", ["--pack", 2, "--probe", "direct", "--images", 200, "--depth", 2, 6]
     done = cli("run", "--out", path, "--storage", place.uri, "--points", 6, *options)
     assert done.exit_code == 0, done.output
@@ -238,7 +238,7 @@ def test_sweeps_are_joined_merged_and_drawn_at_a_uri(server, make_sweep, tmp_pat
     from sweep.results.merge import merge
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(Lease, "settle", 0.1)
+    monkeypatch.setattr(Lease, "settling_s", 0.1)
     first, second = (Place(server.path(), server.options) for _ in range(2))
     here, *others = (make_sweep(count=n, folder=f"{n}", rows_a_part=1) for n in (15, 12, 14))
     there = merge([other.path for other in others], first.uri)

@@ -93,7 +93,7 @@ def test_an_error_that_is_no_fault_of_the_storage_is_not_swallowed(tmp_path):
 def test_many_parts_are_put_together_on_the_way(tmp_path, monkeypatch, fails):
     store, together = Flaky(tmp_path), Store.put_together
     monkeypatch.setattr("sweep.execution.recorder._MAX_SMALL_PARTS", 10)
-    monkeypatch.setattr("sweep.storage.compaction._MANY", 10)
+    monkeypatch.setattr("sweep.storage.compaction._MIN_SMALL_PARTS", 10)
     calls = []
 
     def put_together(self):

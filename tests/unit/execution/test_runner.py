@@ -226,7 +226,7 @@ def test_a_finished_sweep_resumes_to_nothing_without_ray(without_ray, make_sweep
 def test_many_parts_are_put_together_at_the_end(make_sweep, monkeypatch, caplog):
     results = make_sweep(count=70)
     parts = read_parts(results.path)
-    monkeypatch.setattr("sweep.storage.compaction._MANY", len(parts))
+    monkeypatch.setattr("sweep.storage.compaction._MIN_SMALL_PARTS", len(parts))
 
     def fail(store, begin):
         raise StoreError("the storage is on fire")

@@ -23,9 +23,9 @@ def test_states_are_read_as_they_were_written_until_they_are_forgotten(tmp_path)
     state = {0.1: {"accuracy": [0.5], "loss": [1.0], "tensors": [{1: [torch.ones(2)]}]}}
     checkpoints.save({A: state})
     assert len(files(tmp_path)) == 1
-    found = Checkpoints(f"file://{tmp_path}").load([A, B])
-    assert list(found) == [A] and found[A][0.1]["accuracy"] == [0.5]
-    assert torch.equal(found[A][0.1]["tensors"][0][1][0], torch.ones(2))
+    states = Checkpoints(f"file://{tmp_path}").load([A, B])
+    assert list(states) == [A] and states[A][0.1]["accuracy"] == [0.5]
+    assert torch.equal(states[A][0.1]["tensors"][0][1][0], torch.ones(2))
     checkpoints.forget([A, B])
     assert checkpoints.load([A]) == {} and files(tmp_path) == []
     checkpoints.save({B: state})
@@ -42,10 +42,10 @@ def test_a_damaged_state_is_none(tmp_path):
 
 
 def trainable(images, storage, *points):
-    found = object.__new__(PackTrainable)  # without Tune
+    pack = object.__new__(PackTrainable)  # without Tune
     config = {"points": [(p.sigma_w, p.sigma_b, p.depth, p.seed) for p in points]}
-    found.setup(config, images=images, settings=SETTINGS, storage=str(storage))
-    return found
+    pack.setup(config, images=images, settings=SETTINGS, storage=str(storage))
+    return pack
 
 
 def finish(pack):

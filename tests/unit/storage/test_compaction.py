@@ -39,7 +39,7 @@ def same(one, other):
 def many(tmp_path, monkeypatch):
     """A store with forty small parts, which are many: columns come and go, some hold nothing but nulls."""
     monkeypatch.setattr(os, "fsync", lambda file: None)  # for speed
-    monkeypatch.setattr(compaction, "_MANY", 20)
+    monkeypatch.setattr(compaction, "_MIN_SMALL_PARTS", 20)
     store, dice = Place(tmp_path).store(), random.Random(0)
     for seed in range(40):
         value = {
@@ -59,7 +59,7 @@ def many(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("large", [2**22, 10_000])
 def test_many_small_parts_are_put_together_without_loss(many, monkeypatch, large):
-    monkeypatch.setattr(compaction, "_LARGE", large)
+    monkeypatch.setattr(compaction, "_LARGE_PART_BYTES", large)
     before, then = many.read(), points(many)
     assert many.read(["status"]).rows.num_rows == 80
     many.put_together()
@@ -74,7 +74,7 @@ def test_many_small_parts_are_put_together_without_loss(many, monkeypatch, large
 
 def test_few_parts_and_large_ones_stay_as_they_are(many, monkeypatch):
     names = parts_of(many)
-    for name, value in (("_SMALL", 100), ("_MANY", 42)):
+    for name, value in (("_SMALL_PART_BYTES", 100), ("_MIN_SMALL_PARTS", 42)):
         with monkeypatch.context() as patch:
             patch.setattr(compaction, name, value)
             many.put_together()
@@ -140,13 +140,13 @@ def test_a_fault_while_parts_are_put_together_loses_nothing(many, monkeypatch, w
     same(before, many.read())
     assert len(parts_of(many)) <= 17 and not many.read().damaged
     if when == "removed":  # what was left of the small ones is in the large one already
-        monkeypatch.setattr(compaction, "_MANY", 2)
+        monkeypatch.setattr(compaction, "_MIN_SMALL_PARTS", 2)
         many.put_together()
         assert len(parts_of(many)) == 1 and many.dataset().count_rows() == 80
 
 
 def test_a_part_alone_is_not_written_anew(many, monkeypatch):
-    monkeypatch.setattr(compaction, "_LARGE", 1)
+    monkeypatch.setattr(compaction, "_LARGE_PART_BYTES", 1)
     monkeypatch.setattr(many.folder, "write", lambda name, data: pytest.fail("written"))
     names = parts_of(many)
     many.put_together()
@@ -192,8 +192,8 @@ def test_who_copies_while_parts_are_put_together_misses_nothing(tmp_path, many):
 
 
 def test_readers_and_one_who_puts_together_at_once(tmp_path, many, monkeypatch):
-    monkeypatch.setattr(compaction, "_MANY", 2)
-    monkeypatch.setattr(compaction, "_LARGE", 5_000)
+    monkeypatch.setattr(compaction, "_MIN_SMALL_PARTS", 2)
+    monkeypatch.setattr(compaction, "_LARGE_PART_BYTES", 5_000)
     seen, stop = [], threading.Event()
 
     def look():

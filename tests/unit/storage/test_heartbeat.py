@@ -66,9 +66,9 @@ def test_nonsense_is_no_sign(data, tmp_path):
 
 def test_what_a_terminal_would_obey_and_what_is_long_is_not_taken_over():
     evil = "\x1b]0;owned\x07\n" + "x" * 10_000
-    found = Sign.from_json(changed(note=evil, trouble=evil, running=[[evil, evil, 1, 1]] * 5000))
-    texts = [found.note, found.trouble, *found.running[0][:2]]
-    assert all(t.isprintable() and len(t) < 600 for t in texts) and len(found.running) <= 1000
+    sign = Sign.from_json(changed(note=evil, trouble=evil, running=[[evil, evil, 1, 1]] * 5000))
+    texts = [sign.note, sign.trouble, *sign.running[0][:2]]
+    assert all(t.isprintable() and len(t) < 600 for t in texts) and len(sign.running) <= 1000
 
 
 def test_a_file_of_any_size_is_not_read(tmp_path):
@@ -87,7 +87,7 @@ def test_the_newest_of_several_places(tmp_path):
 
 
 def test_it_is_written_again_and_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(heartbeat, "_EVERY", 0.01)
+    monkeypatch.setattr(heartbeat, "_DISK_INTERVAL_S", 0.01)
     beat = heartbeat.Heartbeat([str(tmp_path)], lambda: NOW)
     times = set()
     while len(times) < 3:

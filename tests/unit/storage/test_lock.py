@@ -49,7 +49,7 @@ def without_flock(monkeypatch):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    monkeypatch.setattr(Lease, "settle", 0.0)
+    monkeypatch.setattr(Lease, "settling_s", 0.0)
 
 
 def test_a_filesystem_without_locks_gets_a_lease(tmp_path, without_flock):
@@ -62,9 +62,9 @@ def test_a_filesystem_without_locks_gets_a_lease(tmp_path, without_flock):
     assert not is_running(tmp_path) and os.listdir(tmp_path) == []
 
 
-def lease(tmp_path, dead=0.5, settle=0.0, where=LOCAL):
-    lease = Lease(where, str(tmp_path / LOCK_FILE), "the sweep")
-    lease.renew, lease.dead, lease.settle = 0.05, dead, settle
+def lease(tmp_path, expiry_s=0.5, settling_s=0.0, filesystem=LOCAL):
+    lease = Lease(filesystem, str(tmp_path / LOCK_FILE), "the sweep")
+    lease.renewal_interval_s, lease.expiry_s, lease.settling_s = 0.05, expiry_s, settling_s
     return lease
 
 
@@ -91,7 +91,7 @@ def test_a_lease_that_is_renewed_lives_and_one_that_is_not_dies(tmp_path):
 
 def test_a_process_of_this_machine_that_ended_holds_no_lease(tmp_path):
     """At once; a process that was given its number since then is not taken for it."""
-    here, patient = myself(), lease(tmp_path, dead=60)
+    here, patient = myself(), lease(tmp_path, expiry_s=60)
     if not here["host"]:
         pytest.skip("needs /proc")
     elsewhere(tmp_path, **here)
@@ -108,7 +108,7 @@ def test_of_four_at_once_one_gets_it(tmp_path):
     def reach():
         together.wait()
         try:
-            with lease(tmp_path, settle=0.5, dead=30).held():
+            with lease(tmp_path, settling_s=0.5, expiry_s=30).held():
                 got.append(1)
                 time.sleep(1)
         except SpecError as error:
@@ -140,7 +140,7 @@ def test_ctrl_c_is_ctrl_c(tmp_path):
 @pytest.mark.parametrize("content", [b"process 1 on x", b"[]", b'{"process": {}}', b"\xff\x00", b"[" * 4000])
 def test_a_lock_that_says_nothing_is_somebodys_until_it_is_old(tmp_path, content):
     (tmp_path / LOCK_FILE).write_bytes(content)
-    with pytest.raises(SpecError, match="another process"), lease(tmp_path, dead=60).held():
+    with pytest.raises(SpecError, match="another process"), lease(tmp_path, expiry_s=60).held():
         pass
     os.utime(tmp_path / LOCK_FILE, (0, 0))
     with lease(tmp_path).held():
@@ -158,9 +158,9 @@ class Away(FlakyDisk):
 
 
 def test_a_holder_keeps_its_lease_through_an_outage(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "_WAITS", ())
+    monkeypatch.setattr(files, "_RETRY_DELAYS_S", ())
     disk = Away()
-    held, seen = lease(tmp_path, where=fs.PyFileSystem(disk)), lease(tmp_path)
+    held, seen = lease(tmp_path, filesystem=fs.PyFileSystem(disk)), lease(tmp_path)
     with held.held():
         disk.away = True
         deadline = time.monotonic() + 10

@@ -198,7 +198,7 @@ def test_a_checkpoint_that_cannot_be_saved_is_one_line_in_the_log(tmp_path, capl
         checkpoints.clear()
         assert checkpoints.load([Point(1.0, 0.1, 5, 0)]) == {}
         (record,) = caplog.records
-        assert "no checkpoint of a training" in record.getMessage()
+        assert "checkpoints of trainings cannot be saved" in record.getMessage()
 
 
 def test_a_spec_from_elsewhere_downloads_nothing(make_sweep, victim, no_ray, monkeypatch):

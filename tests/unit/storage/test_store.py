@@ -119,7 +119,7 @@ class Flaky(FlakyDisk):
 
 @pytest.mark.parametrize("failures", [1, 2, 3, 4, 5])
 def test_a_storage_that_fails_for_a_while_damages_nothing(tmp_path, store, monkeypatch, failures):
-    monkeypatch.setattr(files, "_WAITS", (0.0, 0.0, 0.0, 0.0))
+    monkeypatch.setattr(files, "_RETRY_DELAYS_S", (0.0, 0.0, 0.0, 0.0))
     store.write(rows(0))
     (tmp_path / "parts" / "bad.parquet").write_bytes(b"nonsense")
     handler = Flaky(failures)
@@ -146,7 +146,7 @@ def test_a_file_larger_than_the_memory_is_not_read(tmp_path, store):
     with (tmp_path / "parts" / "huge.parquet").open("wb") as file:
         file.truncate(2**40)
     reading = store.read()
-    assert reading.rows.num_rows == 0 and "more than any pack's" in reading.damaged["parts/huge.parquet"]
+    assert reading.rows.num_rows == 0 and "more than any part of a sweep" in reading.damaged["parts/huge.parquet"]
 
 
 def test_a_folder_that_went_away_while_it_was_read_is_read_again(tmp_path, store):

@@ -42,10 +42,10 @@ def test_a_spec_at_its_storage_does_not_name_it(tmp_path):
 @pytest.mark.parametrize("other", [{"width": 9}, {"sigma_w": (1.0, 2.0)}, {"seed": 3}])
 def test_the_storage_of_another_sweep_is_refused(tmp_path, other):
     spec = SweepSpec(storage=str(tmp_path))
-    with pytest.raises(SpecError, match="it holds no spec.json"):
+    with pytest.raises(SpecError, match="but holds no spec.json"):
         SweepFiles(tmp_path / "x").check_storage(spec)
     SweepFiles(tmp_path).write_spec(replace(SweepSpec(), **other))
-    with pytest.raises(SpecError, match="it holds the spec.json of another sweep"):
+    with pytest.raises(SpecError, match="but holds the spec.json of another sweep"):
         SweepFiles(tmp_path / "x").check_storage(spec)
     SweepFiles(tmp_path).write_spec(replace(SweepSpec(), points=999))
     SweepFiles(tmp_path / "x").check_storage(spec)
@@ -98,7 +98,7 @@ def test_a_damaged_spec_is_one_line(tmp_path, content):
 
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / SPEC_FILE)
-    with pytest.raises(OSError, match="no file"):
+    with pytest.raises(OSError, match="not a file"):
         SweepFiles(tmp_path).read_spec()
 
 
