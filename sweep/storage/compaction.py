@@ -11,7 +11,7 @@ from sweep.storage.parts import PART_NAME, PartFormat, concatenated, each_point_
 from sweep.storage.reading import Selection, read_part
 from sweep.text import one_line
 
-# Merging begins with so many parts of fewer bytes than a small part; a large one, which they become, has about so many.
+# The fewest small parts that are merged, the bytes that a small part stays below, and the bytes of a large one, about.
 _MIN_SMALL_PARTS, _SMALL_PART_BYTES, _LARGE_PART_BYTES = 64, 2**21, 2**22
 _MAX_UNPACKED_BYTES = 2**26  # of a small part in memory
 

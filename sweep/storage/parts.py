@@ -25,7 +25,7 @@ PART_NAME = re.compile(r"part-[0-9a-f]{32}\.parquet")
 
 
 class NotAPart(ValueError):
-    """A file is not a part of the sweep; the message is the reason."""
+    """The error for a file that is not a part of the sweep; its message is the reason."""
 
 
 class PartFormat:

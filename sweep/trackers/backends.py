@@ -1,4 +1,4 @@
-"""How each tracker is told of runs: TensorBoard by Ray's callback, MLflow and W&B by their own clients.
+"""Callbacks that write runs: Ray's own for TensorBoard, ours for MLflow and W&B.
 
 Each has the public methods of Ray's `LoggerCallback`: ``log_trial_start``, ``log_trial_result``, ``log_trial_end``.
 """
@@ -14,25 +14,37 @@ from typing import Any
 
 from sweep.trackers.ledger import Ledger
 
-_PROJECT = "trainability-sweep"  # of W&B, where the environment names none
+_PROJECT = "trainability-sweep"  # of W&B, if the environment names none
 
 
 @dataclass(eq=False)
 class TrackedRun:
-    """A point, as Ray's callbacks want to see a trial."""
+    """The run of a point, with the attributes of a trial that Ray's callbacks use.
+
+    Attributes
+    ----------
+    name:
+        The name of the run.
+    config:
+        The run's parameters.
+    local_path:
+        The run's folder.
+    seen:
+        Learning rates and epochs that are logged.
+    """
 
     name: str
     config: dict[str, Any]
     local_path: str
-    seen: set[tuple[float, int]] = field(default_factory=set)  # learning rates and epochs
+    seen: set[tuple[float, int]] = field(default_factory=set)
 
     @property
     def evaluated_params(self) -> dict[str, Any]:
-        """What Ray's callback of TensorBoard shows as hyperparameters."""
+        """The parameters that Ray's callback for TensorBoard writes as hyperparameters."""
         return self.config
 
     def init_local_path(self) -> None:
-        """Make the folder, empty: what a process that was killed has left of this point is of no use."""
+        """Make an empty folder; remove what a process that was killed has left of this point."""
         shutil.rmtree(self.local_path, ignore_errors=True)
         os.makedirs(self.local_path)
 
@@ -47,13 +59,13 @@ def _tensorboard(folder: Path, sweep: str, ledger: Ledger) -> Any:
 
 
 class _MLflow:
-    """A run of MLflow for each point.
+    """A callback that makes an MLflow run of each point.
 
-    Ray's own callback has a transaction for each number, and can put nothing aside.
+    Ray's own callback needs a transaction for each number, and cannot delete old runs.
     """
 
     def __init__(self, folder: Path, sweep: str, ledger: Ledger) -> None:
-        # A server that is away is soon given up: points are logged by the next `resume`, too.
+        # Give up a server that is away soon: the points can be logged by the next `sweep resume`.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
         from mlflow import MlflowClient
@@ -61,39 +73,39 @@ class _MLflow:
         uri = os.environ.get("MLFLOW_TRACKING_URI")  # may be relative
         if not uri:
             uri = f"sqlite:///{folder}/mlflow.db"
-            os.chdir(folder)  # where artifacts would go
+            os.chdir(folder)  # artifacts go to the working directory
         self._client, self._ledger = MlflowClient(tracking_uri=uri), ledger
         self._experiment = self._find_experiment(sweep)
         self._runs: dict[TrackedRun, str] = {}
 
     def _find_experiment(self, sweep: str) -> str:
-        """Return the number of the experiment that the environment names, or the sweep, which is made."""
+        """Return the experiment's id: the environment's choice, or one with the sweep's name, which is made if necessary."""
         from mlflow.exceptions import MlflowException
 
-        if given := os.environ.get("MLFLOW_EXPERIMENT_ID"):
+        if experiment_id := os.environ.get("MLFLOW_EXPERIMENT_ID"):
             with contextlib.suppress(MlflowException):
-                return str(self._client.get_experiment(given).experiment_id)
+                return str(self._client.get_experiment(experiment_id).experiment_id)
         experiment = self._client.get_experiment_by_name(sweep)
         return str(experiment.experiment_id if experiment else self._client.create_experiment(sweep))
 
     def log_trial_start(self, trial: TrackedRun) -> None:
-        """Begin a run; put aside what a process that was killed, or a point that failed, has left of the point."""
-        same = f"tags.sweep = '{self._ledger.name}' and tags.trial_name = '{trial}'"
-        for run in () if self._ledger.new else self._client.search_runs([self._experiment], same):
+        """Begin a run; delete earlier runs of the point, which failed or were interrupted."""
+        query = f"tags.sweep = '{self._ledger.name}' and tags.trial_name = '{trial}'"
+        for run in () if self._ledger.new else self._client.search_runs([self._experiment], query):
             self._client.delete_run(run.info.run_id)
         tags = {"sweep": self._ledger.name, "trial_name": str(trial)}
         self._runs[trial] = self._client.create_run(self._experiment, tags=tags, run_name=str(trial)).info.run_id
 
     def log_trial_result(self, iteration: int, trial: TrackedRun, result: dict[str, Any]) -> None:
-        """Log numbers, all at once."""
+        """Log the metrics in one request."""
         from mlflow.entities import Metric
 
         now = int(1000 * time.time())
-        metrics = [Metric(name, float(value), now, iteration) for name, value in _flat(result)]
+        metrics = [Metric(name, float(value), now, iteration) for name, value in _flattened(result)]
         self._client.log_batch(self._runs[trial], metrics=metrics)
 
     def log_trial_end(self, trial: TrackedRun, failed: bool = False) -> None:
-        """End the run, with what defines the point."""
+        """Log the run's parameters, and end it."""
         from mlflow.entities import Param
 
         run = self._runs.pop(trial)
@@ -101,28 +113,34 @@ class _MLflow:
         self._client.set_terminated(run, "FAILED" if failed else "FINISHED")
 
 
-def _flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the names and values of nested numbers."""
+def _flattened(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the values of nested mappings, each with its path as the name."""
     for name, value in values.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{before}{name}/")
+            yield from _flattened(value, f"{prefix}{name}/")
         else:
-            yield f"{before}{name}", value
+            yield f"{prefix}{name}", value
 
 
 class _Wandb:
-    """A run of W&B for each point; Ray's own callback has two processes for each."""
+    """A callback that makes a W&B run of each point.
+
+    Ray's own callback starts two processes for each run.
+    """
 
     def __init__(self, folder: Path, sweep: str, ledger: Ledger) -> None:
         import wandb
 
         self._wandb, self._sweep = wandb, sweep
-        self._folder = folder.parent  # W&B adds a folder of its own name
+        self._folder = folder.parent  # W&B makes its own folder ``wandb`` there
         self._settings = wandb.Settings(silent=True, console="off", disable_git=True, x_disable_stats=True)
         self._runs: dict[TrackedRun, Any] = {}
 
     def log_trial_start(self, trial: TrackedRun) -> None:
-        """Begin a run; one that was begun before stays as it is: going on with it would log epochs twice."""
+        """Begin a new run.
+
+        An earlier run of the point, which was interrupted, stays as it is: to continue it would log epochs twice.
+        """
         self._runs[trial] = self._wandb.init(
             project=os.environ.get("WANDB_PROJECT") or _PROJECT,
             group=self._sweep,
@@ -136,11 +154,11 @@ class _Wandb:
         )
 
     def log_trial_result(self, iteration: int, trial: TrackedRun, result: dict[str, Any]) -> None:
-        """Add to its history."""
+        """Log the metrics to the run's history."""
         self._runs[trial].log(result)
 
     def log_trial_end(self, trial: TrackedRun, failed: bool = False) -> None:
-        """End it."""
+        """Log the run's parameters, and end it."""
         run = self._runs.pop(trial)
         run.config.update(trial.config, allow_val_change=True)
         run.finish(exit_code=int(failed))

@@ -1,4 +1,4 @@
-"""What a tracker has logged already, so that nothing is logged twice."""
+"""The list of points that a tracker has logged already, so that no point is logged twice."""
 
 import contextlib
 import fcntl
@@ -11,30 +11,46 @@ from typing import Any, TextIO
 from sweep.spec.columns import POINT
 from sweep.spec.rows import Seen
 
-_LEDGER = "logged"
-_FAILED = " failed"  # ends the line of a point that may be measured after all
-_LARGEST = 2**26  # characters of it: a million points
+_LEDGER_FILE = "logged"
+_FAILED_SUFFIX = " failed"  # of the line of a failed point, which may be measured later
+_MAX_CHARACTERS = 2**26  # of the file: a million points
 
 
-def _safely(path: str, flags: int) -> int:
-    """Open a file, but follow no link and wait for no pipe: a sweep may come from someone else."""
+def _open_safely(path: str, flags: int) -> int:
+    """Open a file without following a link or waiting for a pipe: the sweep may come from a stranger."""
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
 
 
 class Ledger:
-    """Which points a tracker has: a file beside its logs, with a line a point, after a name of the sweep of its own."""
+    """The points that a tracker has logged, in a file beside its logs.
+
+    The first line of the file is a random name, by which the tracker finds the sweep's runs; each further line is a
+    point.
+
+    Parameters
+    ----------
+    folder:
+        The tracker's folder. A file that is missing or damaged counts as empty.
+
+    Attributes
+    ----------
+    name:
+        The random name; empty if there is no file yet.
+    new:
+        Whether `held` has just begun the file, so that no point was ever logged.
+    """
 
     def __init__(self, folder: Path) -> None:
         try:
-            with open(folder / _LEDGER, opener=_safely) as file:
-                lines = file.read(_LARGEST).splitlines() if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else []
-        except (OSError, ValueError):  # none yet, or damaged
+            with open(folder / _LEDGER_FILE, opener=_open_safely) as file:
+                lines = file.read(_MAX_CHARACTERS).splitlines() if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else []
+        except (OSError, ValueError):
             lines = []
         self.name, self._seen = (lines[0] if lines else ""), Seen()
         for line in lines[1:]:
-            self._seen.add(line.removesuffix(_FAILED), line.endswith(_FAILED))
+            self._seen.add(line.removesuffix(_FAILED_SUFFIX), line.endswith(_FAILED_SUFFIX))
         self._file: TextIO | None = None
-        self.new = False  # nothing was ever logged
+        self.new = False
 
     def __contains__(self, row: Mapping[str, Any]) -> bool:
         return self._seen.knows(*_point(row))
@@ -45,8 +61,8 @@ class Ledger:
     @classmethod
     @contextlib.contextmanager
     def held(cls, folder: Path) -> Iterator["Ledger"]:
-        """Hold the ledger of a folder for this process alone, as soon as another one has let go of it."""
-        with open(folder / _LEDGER, "a", opener=_safely) as file:
+        """Open the ledger of a folder for writing and lock it; wait while another process holds the lock."""
+        with open(folder / _LEDGER_FILE, "a", opener=_open_safely) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             ledger = cls(folder)
             ledger._file = file
@@ -57,12 +73,12 @@ class Ledger:
             yield ledger
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """Note that a point is logged."""
+        """Add a point that was logged."""
         point, failed = _point(row)
         self._seen.add(point, failed)
-        print(point + _FAILED * failed, file=self._file, flush=True)
+        print(point + _FAILED_SUFFIX * failed, file=self._file, flush=True)
 
 
 def _point(row: Mapping[str, Any]) -> tuple[str, bool]:
-    """Return the point of a row as a line of the ledger, and whether it failed."""
+    """Return the point of a row as it stands in the ledger, and whether it failed."""
     return " ".join(repr(row[name]) for name in POINT), row["status"] == "failed"

@@ -1,4 +1,4 @@
-"""The process of a tracker, as the driver sees it."""
+"""The driver's side of a tracker: it starts the tracker's process, sends it events and waits for it."""
 
 import contextlib
 import json
@@ -15,45 +15,57 @@ from sweep.text import printable
 from sweep.trackers.ledger import Ledger
 
 _COMMAND = command("sweep.trackers.runs")
-_MOST_WAITING = 20_000  # events: of a tracker that is slower than the sweep, the others are logged at the next start
-_PATIENCE = 30.0  # seconds without a point logged that the end of a sweep waits for
-LITTLE = 3.0  # the same for a tracker that has failed, and all that an interruption waits for
-_SILENT = 2.0  # seconds of waiting that nothing is said of
+_MAX_QUEUED_EVENTS = 20_000  # if a tracker is slower than the sweep, further points are logged when it is resumed
+_PROGRESS_TIMEOUT_S = 30.0  # at the end of a sweep, without a point being logged
+SHORT_TIMEOUT_S = 3.0  # the same for a tracker that has failed; and all the time that is left after an interruption
+_SILENT_WAIT_S = 2.0  # before a message says what is waited for
 _log = logging.getLogger(__name__)
 
 
 class TrackerProcess:
-    """The process of one tracker, and the threads that talk to it."""
+    """The process of one tracker, and the threads that talk to it.
+
+    Parameters
+    ----------
+    name:
+        One of `sweep.spec.options.TRACKERS`.
+    folder:
+        The tracker's folder.
+    sweep:
+        The name of the sweep in the tracker.
+    rates:
+        The number of learning rates that each network is trained with.
+    """
 
     def __init__(self, name: str, folder: Path, sweep: str, rates: int) -> None:
         self._name, self._failed = name, False
-        self._given = self._logged = 0  # points: each is counted by a thread of its own
+        self._sent = self._logged = 0  # points: each number is written by one thread only
         self._events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-        self._heard = time.monotonic()
+        self._last_progress = time.monotonic()
         self.ledger = Ledger(folder)
         self._process = subprocess.Popen(
             _COMMAND,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            start_new_session=True,  # Ctrl-C is for the sweep
+            start_new_session=True,  # Ctrl-C goes to the driver only
             env=environment(),
         )
         self.put({"tracker": name, "folder": str(folder), "sweep": sweep, "rates": rates})
-        works = (self._feed, self._listen)
-        self._threads = [threading.Thread(target=w, name=f"{name} tracker", daemon=True) for w in works]
+        targets = (self._feed, self._listen)
+        self._threads = [threading.Thread(target=t, name=f"{name} tracker", daemon=True) for t in targets]
         for thread in self._threads:
             thread.start()
 
     def put(self, event: dict[str, Any]) -> None:
-        """Hand an event on, soon, unless too many are waiting."""
-        self._given += "row" in event
-        if self._events.qsize() < _MOST_WAITING:
+        """Queue an event for the tracker; drop it if too many are queued."""
+        self._sent += "row" in event
+        if self._events.qsize() < _MAX_QUEUED_EVENTS:
             self._events.put(event)
 
     def _feed(self) -> None:
         assert self._process.stdin
-        with contextlib.suppress(OSError), self._process.stdin as stdin:  # it may have died
+        with contextlib.suppress(OSError), self._process.stdin as stdin:  # the process may have ended
             while (event := self._events.get()) is not None:
                 print(json.dumps(event, default=float), file=stdin, flush=True)
 
@@ -65,53 +77,53 @@ class TrackerProcess:
                 if trouble := answer.get("trouble"):
                     self._warn(f"{trouble}; the sweep goes on without it")
                 else:
-                    self._heard = time.monotonic()
+                    self._last_progress = time.monotonic()
                     self._logged += answer["logged"]
 
     def _warn(self, text: str) -> None:
-        if not self._failed:  # once
+        if not self._failed:
             self._failed = True
             _log.warning("%s does not log: %s", self._name, printable(text))
 
     @property
     def _missing(self) -> int:
-        return self._given - self._logged
+        return self._sent - self._logged
 
     def finish(self) -> None:
-        """Let the tracker log all that it was given, while it gets on."""
+        """Wait until the tracker has logged all that it was sent, as long as it makes progress."""
         self._events.put(None)
-        self._heard = started = time.monotonic()
-        said = False
+        self._last_progress = started = time.monotonic()
+        announced = False
         while self._process.poll() is None:
             now = time.monotonic()
-            if now - self._heard > (LITTLE if self._failed else _PATIENCE):
+            if now - self._last_progress > (SHORT_TIMEOUT_S if self._failed else _PROGRESS_TIMEOUT_S):
                 return
-            if now - started > _SILENT and self._missing and not (said or self._failed):
-                text = "waiting for %s: %d points; Ctrl-C leaves them for: sweep resume DIR --log %s"
+            if now - started > _SILENT_WAIT_S and self._missing and not (announced or self._failed):
+                text = "waiting for %s to log %d points; after Ctrl-C, log the rest by: sweep resume DIR --log %s"
                 _log.warning(text, self._name, self._missing, self._name)
-                said = True
+                announced = True
             time.sleep(0.05)
 
     def drop(self) -> None:
-        """Have the tracker end after what it is at: what still waits is not logged."""
+        """Drop the queued events, and let the process end after those that it has received."""
         with contextlib.suppress(queue.Empty):
             while True:
                 self._events.get_nowait()
         self._events.put(None)
 
-    def end(self, latest: float) -> None:
-        """End the tracker, at once if it is later than that; say what it has not logged."""
+    def end(self, deadline: float) -> None:
+        """Wait for the process until a deadline (by `time.monotonic`), then kill it; warn if points are not logged."""
         try:
-            self._process.wait(max(0.0, latest - time.monotonic()))
+            self._process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             pass
         finally:
             self._process.kill()
         self._process.wait()
         for thread in self._threads:
-            thread.join(LITTLE)
+            thread.join(SHORT_TIMEOUT_S)
         if self._missing:
             _log.warning(
-                "%s has not logged %d points; what does: sweep resume DIR --log %s",
+                "%s has not logged %d points; to log them: sweep resume DIR --log %s",
                 *(self._name, self._missing, self._name),
             )

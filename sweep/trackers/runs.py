@@ -1,4 +1,4 @@
-"""What the process of a tracker does: it makes runs of the points that it reads from standard input."""
+"""The process of a tracker, which logs the points that it reads from standard input as runs."""
 
 import contextlib
 import json
@@ -13,42 +13,42 @@ from sweep.spec.columns import POINT
 from sweep.trackers.backends import CALLBACKS, TrackedRun
 from sweep.trackers.ledger import Ledger
 
-_SAID = ("status", "error")  # of a run, in words, at its end
-_POLITE = 5  # niceness: measuring comes first
-_LONGEST = 500  # characters of a text
+_TEXT_COLUMNS = ("status", "error")  # logged among the parameters when a run ends
+_NICENESS = 5  # measuring comes first
+_MAX_CHARACTERS = 500  # of a text
 
 
 class _Logger:
-    """Makes runs of points.
+    """A logger that makes a run of each point.
 
     Parameters
     ----------
     callback:
-        One of `CALLBACKS`.
+        What one of `CALLBACKS` returns.
     folder:
-        For what the tracker writes here.
+        The tracker's folder on this machine.
     ledger:
-        Of the points that need no run any more.
-    several:
+        The points that are logged already, which are skipped.
+    several_rates:
         Whether networks are trained with several learning rates.
     """
 
-    def __init__(self, callback: Any, folder: Path, ledger: Ledger, several: bool) -> None:
-        self._callback, self._folder, self._ledger, self._several = callback, folder, ledger, several
+    def __init__(self, callback: Any, folder: Path, ledger: Ledger, several_rates: bool) -> None:
+        self._callback, self._folder, self._ledger, self._several_rates = callback, folder, ledger, several_rates
         self._open: dict[tuple[Any, ...], TrackedRun] = {}
 
     def take(self, event: Mapping[str, Any]) -> None:
-        """Log epochs of a point, or its row, which ends the run."""
+        """Log the epochs of an event, and its row if it has one, which ends the run."""
         row = event.get("row")
         if row is not None and row in self._ledger:
             return
         point = {name: (row or event["point"])[name] for name in POINT}
         key = tuple(point.values())
         try:
-            run = self._open.get(key) or self._start(point, key)
-            self._epochs(run, event["epochs"])
+            run = self._open.get(key) or self._start_run(point, key)
+            self._log_epochs(run, event["epochs"])
             if row is not None:
-                self._end(run, row)
+                self._end_run(run, row)
                 del self._open[key]
         except BaseException:
             self._open.pop(key, None)
@@ -56,32 +56,40 @@ class _Logger:
         if row is not None:
             self._ledger.add(row)
 
-    def _start(self, point: dict[str, Any], key: tuple[Any, ...]) -> TrackedRun:
+    def _start_run(self, point: dict[str, Any], key: tuple[Any, ...]) -> TrackedRun:
         name = " ".join(f"{k}={v:.6g}" if isinstance(v, float) else f"{k}={v}" for k, v in point.items())
         run = TrackedRun(name, point, str(self._folder / name))
         self._callback.log_trial_start(run)
         self._open[key] = run
         return run
 
-    def _epochs(self, run: TrackedRun, epochs: list[list[float]]) -> None:
-        """Log the epochs that were not logged yet: a training that failed begins anew, and a row holds all of them."""
+    def _log_epochs(self, run: TrackedRun, epochs: list[list[float]]) -> None:
+        """Log the epochs that were not logged yet.
+
+        Epochs may come twice: a training that failed begins anew, and the row of a point holds all of its epochs.
+        """
         for lr, epoch, accuracy, loss in epochs:
             if (lr, int(epoch)) not in run.seen:
                 run.seen.add((lr, int(epoch)))
-                found = _finite({"accuracy": accuracy, "loss": loss})
-                self._result(run, {"epoch": {f"lr_{lr:g}": found} if self._several else found}, int(epoch))
+                metrics = _finite({"accuracy": accuracy, "loss": loss})
+                self._log_metrics(
+                    run, {"epoch": {f"lr_{lr:g}": metrics} if self._several_rates else metrics}, int(epoch)
+                )
 
-    def _end(self, run: TrackedRun, row: Mapping[str, Any]) -> None:
-        self._result(run, _finite(row), max((epoch for _, epoch in run.seen), default=1))
-        run.config |= {k: row[k][:_LONGEST] for k in _SAID if row.get(k)}
+    def _end_run(self, run: TrackedRun, row: Mapping[str, Any]) -> None:
+        self._log_metrics(run, _finite(row), max((epoch for _, epoch in run.seen), default=1))
+        run.config |= {k: row[k][:_MAX_CHARACTERS] for k in _TEXT_COLUMNS if row.get(k)}
         self._callback.log_trial_end(run, failed=row["status"] == "failed")
 
-    def _result(self, run: TrackedRun, values: dict[str, Any], step: int) -> None:
+    def _log_metrics(self, run: TrackedRun, values: dict[str, Any], step: int) -> None:
         self._callback.log_trial_result(step, run, {**values, "training_iteration": step})
 
 
 def _finite(values: Mapping[str, Any]) -> dict[str, float]:
-    """Return the metrics among the values; a number that is infinite or missing breaks an axis, or a database."""
+    """Return the finite numbers among the values, without those that define the point.
+
+    An infinite or missing number would break an axis of a plot, or a database.
+    """
     return {
         k: v if isinstance(v, int) and not isinstance(v, bool) else float(v)
         for k, v in values.items()
@@ -90,12 +98,17 @@ def _finite(values: Mapping[str, Any]) -> dict[str, float]:
 
 
 def main() -> None:
-    """Log what comes in until it ends; say how many points are logged, and what went wrong."""
-    events, answers = _quiet()
-    with contextlib.suppress(OSError):
-        os.nice(_POLITE)
+    """Log the events that are read from standard input until it ends.
 
-    def say(**answer: Any) -> None:
+    The first line holds the settings, each further line an event. For each event, standard output gets a line of JSON:
+    ``logged``, the number of points that it completed, or ``trouble``, the error. A tracker that cannot start
+    answers with ``trouble``, too.
+    """
+    events, answers = _detached_streams()
+    with contextlib.suppress(OSError):
+        os.nice(_NICENESS)
+
+    def send(**answer: Any) -> None:
         with contextlib.suppress(BrokenPipeError):
             print(json.dumps(answer), file=answers, flush=True)
 
@@ -111,15 +124,18 @@ def main() -> None:
                 try:
                     logger.take(event)
                 except Exception as error:
-                    say(trouble=_reason(error))
+                    send(trouble=_reason(error))
                 else:
-                    say(logged=int("row" in event))
+                    send(logged=int("row" in event))
     except Exception as error:
-        say(trouble=_reason(error))
+        send(trouble=_reason(error))
 
 
-def _quiet() -> tuple[TextIO, TextIO]:
-    """Return standard input and output, for us alone: libraries ask nobody, and what they print goes nowhere."""
+def _detached_streams() -> tuple[TextIO, TextIO]:
+    """Return standard input and output, and connect the process's own to nothing.
+
+    So libraries cannot ask questions, and what they print does not mix with the answers.
+    """
     streams = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
     nowhere = os.open(os.devnull, os.O_RDWR)
     for standard in range(3):
@@ -128,7 +144,7 @@ def _quiet() -> tuple[TextIO, TextIO]:
 
 
 def _reason(error: Exception) -> str:
-    text = re.sub(r"//[^/\s]+@", "//***@", " ".join(str(error).split()))  # a user's name and password in a URL
+    text = re.sub(r"//[^/\s]+@", "//***@", " ".join(str(error).split()))  # hide a user's name and password in a URL
     return f"{type(error).__name__}: {text[:300]}"
 
 

@@ -1,7 +1,7 @@
-"""The trackers of a sweep (TensorBoard, MLflow, W&B), each in a process of its own, which are told of its points.
+"""The trackers of a sweep (TensorBoard, MLflow, W&B), each in a process of its own.
 
-Nothing of the sweep depends on them, and it never waits: what a tracker has not taken when the sweep ends is logged
-when the sweep is resumed, since each keeps a list of the points that it has.
+No sweep depends on them, and measuring never waits for them: points that a tracker has not logged when the sweep ends
+are logged when the sweep is resumed, since each tracker keeps a list of the points that it has logged.
 """
 
 import os
@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any
 from sweep.errors import SpecError
 from sweep.spec.columns import COLUMNS
 from sweep.spec.options import TRACKERS
-from sweep.trackers.process import LITTLE, TrackerProcess
+from sweep.trackers.process import SHORT_TIMEOUT_S, TrackerProcess
 
 if TYPE_CHECKING:
     from probes import Point
 
-_EPOCHS = ("epoch_lr", "epoch_epoch", "epoch_accuracy", "epoch_loss")  # columns of a row
-_ROW = [name for name in COLUMNS["points"] if name not in ("finished", "trainable")]
-COLUMNS_LOGGED = (*_ROW, *_EPOCHS)
+_EPOCH_COLUMNS = ("epoch_lr", "epoch_epoch", "epoch_accuracy", "epoch_loss")
+_POINT_COLUMNS = [name for name in COLUMNS["points"] if name not in ("finished", "trainable")]
+COLUMNS_LOGGED = (*_POINT_COLUMNS, *_EPOCH_COLUMNS)
 _MODULES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}
-_WANDB_LOG = "debug-core.log"  # W&B's link to a log in the user's cache, from the folder of a run: never opened again
+_WANDB_LOG = "debug-core.log"  # in a run's folder: W&B's link to a log in the user's cache, which is never opened again
 
 
 def check(trackers: Sequence[str]) -> None:
@@ -33,11 +33,11 @@ def check(trackers: Sequence[str]) -> None:
     Raises
     ------
     SpecError
-        It says which one, and how to install it.
+        The message says which one, and how to install it.
     """
     for name in trackers:
         if name not in TRACKERS:
-            raise SpecError(f"`log` must be of {', '.join(TRACKERS)}, got {name!r}")
+            raise SpecError(f"`log` must be one of {', '.join(TRACKERS)}, got {name!r}")
         if find_spec(_MODULES[name]) is None:
             raise SpecError(f"`log` {name!r} needs a package that is not installed: pip install '.[{name}]'")
 
@@ -45,24 +45,24 @@ def check(trackers: Sequence[str]) -> None:
 class Trackers:
     """The trackers of a sweep.
 
-    A context manager: on the way out trackers may finish, as long as they get on with it; after an interruption, in a
-    few seconds.
+    It is a context manager. When the block ends, it waits for the trackers as long as they make progress, but only for
+    a few seconds if the block raised an exception.
 
     Parameters
     ----------
     names:
-        Of `sweep.spec.options.TRACKERS`.
+        Names among `sweep.spec.options.TRACKERS`.
     path:
-        The sweep's directory: each has a folder there.
+        The sweep's directory, in which each tracker has a folder.
     sweep:
-        What it is called.
+        The name of the sweep in the trackers.
     rates:
-        Learning rates that networks are trained with.
+        The learning rates that networks are trained with.
 
     Raises
     ------
     SpecError
-        A folder there leads elsewhere.
+        A tracker's folder contains a pipe, or a link that leads out of it.
     """
 
     def __init__(self, names: Iterable[str], path: Path, sweep: str, rates: Sequence[float]) -> None:
@@ -82,7 +82,7 @@ class Trackers:
         finally:
             for tracker in self._all:
                 tracker.drop()
-            end = time.monotonic() + LITTLE
+            end = time.monotonic() + SHORT_TIMEOUT_S
             for tracker in self._all:
                 tracker.end(end)
 
@@ -90,30 +90,32 @@ class Trackers:
         return bool(self._all)
 
     def stored(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Log points that are measured, unless they are logged already."""
+        """Log the rows of points that were measured, but for those that are logged already."""
         for row in rows:
             event = {
-                "row": {name: row[name] for name in _ROW if row.get(name) is not None},
-                "epochs": list(zip(*(row.get(name) or () for name in _EPOCHS), strict=False)),
+                "row": {name: row[name] for name in _POINT_COLUMNS if row.get(name) is not None},
+                "epochs": list(zip(*(row.get(name) or () for name in _EPOCH_COLUMNS), strict=False)),
             }
             for tracker in self._all:
                 if row not in tracker.ledger:
                     tracker.put(event)
 
     def trains(self, point: "Point", epochs: Sequence[tuple[float, int, float, float]]) -> None:
-        """Log epochs of a network in training: learning rate, epoch, accuracy, loss."""
+        """Log epochs of a network in training, each as (learning rate, epoch, accuracy, loss)."""
         for tracker in self._all:
             tracker.put({"point": asdict(point), "epochs": epochs})
 
 
 def _stay_inside(folder: Path) -> None:
-    """Refuse pipes and links to elsewhere: a sweep may come from someone else."""
+    """Refuse a folder with pipes or with links that lead out of it: the sweep may come from a stranger."""
     root = f"{os.path.realpath(folder.parent)}/{folder.name}/"
-    for where, folders, files in os.walk(folder):
-        for path in [where, *(os.path.join(where, name) for name in [*folders, *files])]:
+    for parent, folders, files in os.walk(folder):
+        for path in [parent, *(os.path.join(parent, name) for name in [*folders, *files])]:
             if os.path.islink(path):
-                well = f"{os.path.realpath(path)}/".startswith(root) or os.path.basename(path) == _WANDB_LOG
+                is_safe = f"{os.path.realpath(path)}/".startswith(root) or os.path.basename(path) == _WANDB_LOG
             else:
-                well = os.path.isfile(path) or os.path.isdir(path) or not os.path.exists(path)  # gone meanwhile
-            if not well:
+                is_safe = (
+                    os.path.isfile(path) or os.path.isdir(path) or not os.path.exists(path)
+                )  # or removed meanwhile
+            if not is_safe:
                 raise SpecError(f"`log` must find no pipe and no link to elsewhere in {str(folder)!r}, got {path!r}")

@@ -25,7 +25,7 @@ from tests.helpers.tracked import SPEC, finished, measured, nobody_elses_servers
 @pytest.fixture(autouse=True)
 def patience(monkeypatch):
     """What is tested is not how soon a busy machine has started a tracker."""
-    monkeypatch.setattr(process_module, "_PATIENCE", 300.0)
+    monkeypatch.setattr(process_module, "_PROGRESS_TIMEOUT_S", 300.0)
 
 
 def logged(path, tracker):
@@ -165,12 +165,12 @@ def test_a_tracker_that_fails_is_a_warning(finished, monkeypatch, caplog, tracke
     assert time.monotonic() - started < 60
     first, *more = [m for m in caplog.messages if not m.startswith("waiting for ")]
     assert f"{tracker} does not log: " in first and "the sweep goes on without it" in first
-    assert more == [f"{tracker} has not logged 4 points; what does: sweep resume DIR --log {tracker}"]
+    assert more == [f"{tracker} has not logged 4 points; to log them: sweep resume DIR --log {tracker}"]
 
 
 def test_a_tracker_that_dies_or_hangs_holds_nothing_up(finished, monkeypatch, caplog):
-    monkeypatch.setattr(process_module, "_PATIENCE", 1.0)
-    monkeypatch.setattr(process_module, "_MOST_WAITING", 100)
+    monkeypatch.setattr(process_module, "_PROGRESS_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(process_module, "_MAX_QUEUED_EVENTS", 100)
     for code in ("import os; os.kill(os.getpid(), 9)", "import time; time.sleep(1000)"):
         monkeypatch.setattr(process_module, "_COMMAND", (sys.executable, "-c", code))
         caplog.clear()
@@ -194,7 +194,7 @@ for line in sys.stdin:
 @pytest.mark.parametrize("code", ["import time; time.sleep(1000)", SLOW])
 def test_after_an_interruption_little_is_waited_for(finished, monkeypatch, caplog, code):
     monkeypatch.setattr(process_module, "_COMMAND", (sys.executable, "-c", code))
-    monkeypatch.setattr(process_module, "LITTLE", 0.5)
+    monkeypatch.setattr(process_module, "SHORT_TIMEOUT_S", 0.5)
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt), Trackers(["tensorboard"], finished, "first", (0.1,)) as t:
         t.stored(map(measured, range(150)))
@@ -205,8 +205,8 @@ def test_after_an_interruption_little_is_waited_for(finished, monkeypatch, caplo
 
 def test_what_is_waited_for_is_said_and_may_be_interrupted(finished, monkeypatch, caplog):
     monkeypatch.setattr(process_module, "_COMMAND", (sys.executable, "-c", SLOW))
-    monkeypatch.setattr(process_module, "LITTLE", 0.5)
-    monkeypatch.setattr(process_module, "_SILENT", 0.3)
+    monkeypatch.setattr(process_module, "SHORT_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(process_module, "_SILENT_WAIT_S", 0.3)
     wait = time.sleep
 
     def interrupted(seconds):
@@ -222,7 +222,8 @@ def test_what_is_waited_for_is_said_and_may_be_interrupted(finished, monkeypatch
     assert time.monotonic() - started < 10
     said, missing = caplog.messages
     assert re.fullmatch(
-        r"waiting for tensorboard: \d+ points; Ctrl-C leaves them for: sweep resume DIR --log tensorboard", said
+        r"waiting for tensorboard to log \d+ points; after Ctrl-C, log the rest by: sweep resume DIR --log tensorboard",
+        said,
     )
     assert missing.startswith("tensorboard has not logged 1")
     (process,) = [tracker._process for tracker in t._all]

@@ -37,13 +37,13 @@ def no_ray(monkeypatch):
 
 def everything(folder):
     """All files under a folder, with their content."""
-    found = {}
+    contents = {}
     for root, folders, names in os.walk(folder):
         for name in names:
             path = Path(root, name)
-            found[str(path)] = os.readlink(path) if path.is_symlink() else path.read_bytes()
-        found |= {str(Path(root, n)): "a folder" for n in folders}
-    return found
+            contents[str(path)] = os.readlink(path) if path.is_symlink() else path.read_bytes()
+        contents |= {str(Path(root, n)): "a folder" for n in folders}
+    return contents
 
 
 def test_no_pickle_is_opened(make_sweep, trap, no_ray):
@@ -234,9 +234,9 @@ def test_what_a_stranger_wrote_does_not_command_the_terminal(make_sweep):
     kept = {k: v for k, v in row.items() if k in ("sigma_w", "sigma_b", "depth", "seed", "status", "error", "finished")}
     results.store.write([kept])
     (results.path / "parts" / "\x1b[2J.parquet").touch()
-    found = status(sweep.load(results.path))
-    assert "gotcha" in found["last_error"] and len(found["damaged"]) == 1
-    assert all(line.isprintable() for line in status_text(found).splitlines())
+    summary = status(sweep.load(results.path))
+    assert "gotcha" in summary["last_error"] and len(summary["damaged"]) == 1
+    assert all(line.isprintable() for line in status_text(summary).splitlines())
 
 
 @pytest.mark.parametrize("command", ["status", "results", "resume"])

@@ -16,8 +16,8 @@ from sweep.storage.sweep_files import SPEC_FILE, SweepFiles
 
 
 def test_a_directory_is_its_own_working_folder(tmp_path):
-    for place in (tmp_path, str(tmp_path), f"file://{tmp_path}", f"{tmp_path}/"):
-        files = SweepFiles(place)
+    for directory in (tmp_path, str(tmp_path), f"file://{tmp_path}", f"{tmp_path}/"):
+        files = SweepFiles(directory)
         assert (files.uri, files.local, files.location) == ("", tmp_path, str(tmp_path)) and files == SweepFiles(
             tmp_path
         )

@@ -31,7 +31,7 @@ def test_a_package_that_is_missing_is_said_before_anything_starts(tmp_path, monk
     assert out.stderr.splitlines()[-1].endswith(
         "Invalid value for '--log': 'mlflow' needs a package that is not installed: pip install '.[mlflow]'"
     )
-    with pytest.raises(SpecError, match="`log` must be of tensorboard, mlflow, wandb, got 'excel'"):
+    with pytest.raises(SpecError, match="`log` must be one of tensorboard, mlflow, wandb, got 'excel'"):
         runner.run(SPEC, tmp_path / "x", log=["excel"])
 
 
@@ -62,24 +62,24 @@ def test_a_folder_that_leads_elsewhere_is_refused(tmp_path, monkeypatch, what):
 
 
 def test_a_run_of_wandb_is_never_gone_on_with(tmp_path, monkeypatch, ledger):
-    begun = []
+    started = []
     run = SimpleNamespace(log=lambda values: None, config={}, finish=lambda exit_code: None)
-    fake = SimpleNamespace(Settings=dict, init=lambda **how: begun.append(how) or run)
+    fake = SimpleNamespace(Settings=dict, init=lambda **how: started.append(how) or run)
     monkeypatch.setitem(sys.modules, "wandb", fake)
     point = {"sigma_w": 1.5, "sigma_b": 0.1, "depth": 5, "seed": 7}
     for _ in range(2):  # the second: after the first process was killed
-        logger = _Logger(CALLBACKS["wandb"](tmp_path, "first", ledger), tmp_path, ledger, several=False)
+        logger = _Logger(CALLBACKS["wandb"](tmp_path, "first", ledger), tmp_path, ledger, several_rates=False)
         logger.take({"point": point, "epochs": [[0.1, 1, 0.5, 2.0]]})
-    first, second = begun
+    first, second = started
     assert first["name"] == second["name"] and first["id"] != second["id"]
-    assert {how["resume"] for how in begun} == {"never"}
+    assert {how["resume"] for how in started} == {"never"}
 
 
 @pytest.mark.parametrize("secret", ["me:secret", "secret", "me:sec@ret"])
 def test_no_password_is_said(secret):
     long = "x" * 285
-    said = _reason(OSError(f"{long} http://{secret}@host/a failed, see http://host/b, a@b"))
-    assert "sec" not in said and "ret" not in said and said.startswith(f"OSError: {long} http://***@ho")
+    reason = _reason(OSError(f"{long} http://{secret}@host/a failed, see http://host/b, a@b"))
+    assert "sec" not in reason and "ret" not in reason and reason.startswith(f"OSError: {long} http://***@ho")
     assert _reason(OSError("http://host/b, a@b")) == "OSError: http://host/b, a@b"
 
 
@@ -93,21 +93,21 @@ class Recorded:
     """A callback that remembers."""
 
     def __init__(self):
-        self.said = []
+        self.calls = []
 
     def log_trial_start(self, trial):
-        self.said.append(("start", str(trial)))
+        self.calls.append(("start", str(trial)))
 
     def log_trial_result(self, iteration, trial, result):
-        self.said.append((iteration, result))
+        self.calls.append((iteration, result))
 
     def log_trial_end(self, trial, failed):
-        self.said.append(("end", failed))
+        self.calls.append(("end", failed))
 
 
 def test_live_epochs_come_once_and_in_order(tmp_path, ledger):
     callback = Recorded()
-    logger = _Logger(callback, tmp_path, ledger, several=False)
+    logger = _Logger(callback, tmp_path, ledger, several_rates=False)
     point = {"sigma_w": 1.5, "sigma_b": 0.1, "depth": 5, "seed": 7}
     rest = [[0.1, 3, 0.7, float("nan")]]
     for epochs in ([[0.1, 1, 0.5, 2.0]], [[0.1, 1, 0.5, 2.0], [0.1, 2, 0.6, 1.0]]):  # the second: after a fault
@@ -115,10 +115,10 @@ def test_live_epochs_come_once_and_in_order(tmp_path, ledger):
     end = {"row": {**point, "status": "ok", "margin": 1.0, "error": ""}, "epochs": [*epochs, *rest]}
     logger.take(end)
     logger.take(end)
-    steps = [s for s in callback.said if isinstance(s[0], int)]
+    steps = [s for s in callback.calls if isinstance(s[0], int)]
     assert [s[0] for s in steps] == [1, 2, 3, 3] and steps[1][1]["epoch"] == {"accuracy": 0.6, "loss": 1.0}
     assert steps[2][1]["epoch"] == {"accuracy": 0.7} and steps[3][1]["margin"] == 1.0
-    assert [s for s in callback.said if not isinstance(s[0], int)] == [
+    assert [s for s in callback.calls if not isinstance(s[0], int)] == [
         ("start", "sigma_w=1.5 sigma_b=0.1 depth=5 seed=7"),
         ("end", False),
     ]
@@ -126,7 +126,7 @@ def test_live_epochs_come_once_and_in_order(tmp_path, ledger):
 
 def test_a_point_that_could_not_be_logged_is_no_point_logged(tmp_path, ledger):
     callback = Recorded()
-    logger = _Logger(callback, tmp_path, ledger, several=False)
+    logger = _Logger(callback, tmp_path, ledger, several_rates=False)
     callback.log_trial_end = lambda trial, failed: 1 / 0
     event = {"row": {"sigma_w": 1.5, "sigma_b": 0.1, "depth": 5, "seed": 7, "status": "ok"}, "epochs": []}
     with pytest.raises(ZeroDivisionError) as error:
@@ -144,17 +144,17 @@ def test_a_point_that_could_not_be_logged_is_no_point_logged(tmp_path, ledger):
 
 
 def test_trackers_hear_of_networks_in_training():
-    points, said = [Point(1.23456789, 0.1, 5, 7), Point(1.3, 0.2, 6, 8)], []
+    points, logged = [Point(1.23456789, 0.1, 5, 7), Point(1.3, 0.2, 6, 8)], []
     networks = {network_name(points[1], 0.1): {"epoch": 4, "accuracy": 0.5, "loss": 2.0}}
-    live = LiveEpochs(SimpleNamespace(rates=(0.01, 0.1), trains=lambda *found: said.append(found)))
+    live = LiveEpochs(SimpleNamespace(rates=(0.01, 0.1), trains=lambda *epochs: logged.append(epochs)))
     trial = SimpleNamespace(config={"points": [astuple(p) for p in points]})
     live.on_trial_result(1, [], trial, {"networks": networks})
     live.on_trial_result(2, [], trial, {"rows": []})
-    assert said == [(points[1], [(0.1, 4, 0.5, 2.0)])]
+    assert logged == [(points[1], [(0.1, 4, 0.5, 2.0)])]
 
 
 @pytest.mark.parametrize(
-    ("line", "found"),
+    ("line", "expected"),
     [
         ("log = 'mlflow'", ("mlflow",)),
         ("log = ['mlflow', 'wandb']", ("mlflow", "wandb")),
@@ -162,14 +162,14 @@ def test_trackers_hear_of_networks_in_training():
         ("log = 'excel'", "'excel' is not one of"),
     ],
 )
-def test_trackers_in_a_configuration_file(tmp_path, line, found):
+def test_trackers_in_a_configuration_file(tmp_path, line, expected):
     (tmp_path / "c.toml").write_text(line)
     with click.Context(main) as parent:
         made = partial(main.commands["run"].make_context, "run", ["--config", str(tmp_path / "c.toml")], parent=parent)
-        if isinstance(found, tuple):
-            assert made().params["log"] == found
+        if isinstance(expected, tuple):
+            assert made().params["log"] == expected
         else:
-            with pytest.raises(click.BadParameter, match=found):
+            with pytest.raises(click.BadParameter, match=expected):
                 made()
 
 
