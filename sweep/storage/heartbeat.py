@@ -46,7 +46,7 @@ class Sign:
     rate:
         Points measured per second.
     elapsed:
-        Seconds since the driver started.
+        Seconds since the driver began.
     note:
         What the driver is waiting for, if anything.
     trouble:

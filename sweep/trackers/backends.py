@@ -79,7 +79,7 @@ class _MLflow:
         self._runs: dict[TrackedRun, str] = {}
 
     def _find_experiment(self, sweep: str) -> str:
-        """Return the experiment's id: the environment's choice, or one with the sweep's name, which is made if necessary."""
+        """Return the id of the experiment: the environment's, or one with the sweep's name, made if necessary."""
         from mlflow.exceptions import MlflowException
 
         if experiment_id := os.environ.get("MLFLOW_EXPERIMENT_ID"):

@@ -39,7 +39,7 @@ class TrackerProcess:
 
     def __init__(self, name: str, folder: Path, sweep: str, rates: int) -> None:
         self._name, self._failed = name, False
-        self._sent = self._logged = 0  # points: each number is written by one thread only
+        self._submitted = self._logged = 0  # points: each number is written by one thread only
         self._events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._last_progress = time.monotonic()
         self.ledger = Ledger(folder)
@@ -59,7 +59,7 @@ class TrackerProcess:
 
     def put(self, event: dict[str, Any]) -> None:
         """Queue an event for the tracker; drop it if too many are queued."""
-        self._sent += "row" in event
+        self._submitted += "row" in event
         if self._events.qsize() < _MAX_QUEUED_EVENTS:
             self._events.put(event)
 
@@ -87,7 +87,7 @@ class TrackerProcess:
 
     @property
     def _missing(self) -> int:
-        return self._sent - self._logged
+        return self._submitted - self._logged
 
     def finish(self) -> None:
         """Wait until the tracker has logged all that it was sent, as long as it makes progress."""

@@ -101,8 +101,8 @@ def main() -> None:
     """Log the events that are read from standard input until it ends.
 
     The first line holds the settings, each further line an event. For each event, standard output gets a line of JSON:
-    ``logged``, the number of points that it completed, or ``trouble``, the error. A tracker that cannot start
-    answers with ``trouble``, too.
+    ``logged``, the number of points that it completed, or ``trouble``, the error. A tracker that
+    cannot start answers with ``trouble``, too.
     """
     events, answers = _detached_streams()
     with contextlib.suppress(OSError):

@@ -1,7 +1,7 @@
 """The trackers of a sweep (TensorBoard, MLflow, W&B), each in a process of its own.
 
 No sweep depends on them, and measuring never waits for them: points that a tracker has not logged when the sweep ends
-are logged when the sweep is resumed, since each tracker keeps a list of the points that it has logged.
+are logged when it is resumed with the same tracker, since each tracker keeps a list of the points that it has logged.
 """
 
 import os
