@@ -80,7 +80,7 @@ def _good_parts(folder: Folder, format: PartFormat, names: Sequence[str]) -> dic
 
 
 def _write_checked(folder: Folder, format: PartFormat, parts: dict[str, pa.Table]) -> str | None:
-    """Write a part with the rows of others and read it back; return its name, or None if it could not be read."""
+    """Write a part with the rows of others and read it back; return its name, or None if that fails."""
     table = each_point_once(concatenated(parts.values()))
     name = format.write(folder, table)
     read_back = read_part(folder, format, Selection(), name)

@@ -45,7 +45,7 @@ class SweepFiles:
     uri:
         The URI; empty for a directory on this machine.
     location:
-        What messages call the sweep: the path or the URI as the user wrote it, but the path of a ``file://`` URI.
+        What messages call the sweep: the path or the URI that the user gave; for a ``file://`` URI its path.
 
     Raises
     ------
