@@ -1,1 +1,1 @@
-"""How a running sweep gets on."""
+"""Progress of a running sweep: the live view, log lines and notebook bars, here or from another machine."""

@@ -1,4 +1,4 @@
-"""What others write to the terminal while the live view is on it."""
+"""Output of other code to the terminal, caught while the live view is drawn there."""
 
 import contextlib
 import os
@@ -7,11 +7,14 @@ import tempfile
 
 
 class CaughtOutput:
-    """Standard output and error, where they are terminals, led into a file without a name."""
+    """Redirection of standard output and error into an unnamed file, for those of them that are terminals.
+
+    It works on file descriptors, so that output of libraries written in C and of child processes is caught, too.
+    """
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile("ab+")
-        self._read, self._rest = 0, b""
+        self._offset, self._rest = 0, b""
         self._saved: dict[int, int] = {}
         for fd in (1, 2):
             with contextlib.suppress(OSError):
@@ -21,19 +24,23 @@ class CaughtOutput:
                     os.dup2(self._file.fileno(), fd)
 
     def lines(self, last: bool = False) -> list[str]:
-        """Return what was written since the last call: whole lines, and in the end the rest."""
-        lines: list[bytes] = []
-        while more := os.pread(self._file.fileno(), 2**20, self._read):
-            self._read += len(more)
+        """Return the lines written since the last call.
+
+        An unfinished line is kept until it ends. With ``last`` it is returned, too, and the file is closed.
+        Blank lines are left out; of a line that was overwritten after carriage returns, its last text is returned.
+        """
+        complete: list[bytes] = []
+        while more := os.pread(self._file.fileno(), 2**20, self._offset):
+            self._offset += len(more)
             *new, self._rest = (self._rest + more).split(b"\n")
-            lines += new
+            complete += new
         if last:
-            lines += [self._rest] * bool(self._rest)
+            complete += [self._rest] * bool(self._rest)
             self._file.close()
-        return [text for one in lines if (text := one.decode(errors="replace").rpartition("\r")[2]).strip()]
+        return [text for line in complete if (text := line.decode(errors="replace").rpartition("\r")[2]).strip()]
 
     def close(self) -> None:
-        """Lead standard output and error back."""
+        """Restore standard output and error."""
         _flush()
         for fd, saved in self._saved.items():
             os.dup2(saved, fd)

@@ -1,4 +1,4 @@
-"""The phase diagram in the cells of a terminal."""
+"""The phase diagram, drawn with the characters of a terminal."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,18 +15,28 @@ from sweep.monitor.view import View
 if TYPE_CHECKING:
     from sweep.model.estimate import Outline
 
-MARGIN = 7  # columns of numbers to the left of it
+MARGIN = 7  # terminal columns for the numbers to the left of the diagram
 _CIVIDIS = ("00224e", "123570", "3b496c", "575d6d", "707173", "8a8678", "a69d75", "c4b56c", "e4cf5b", "fee838")
-_LEVELS = 32  # of colour
-_SHADES = " ·░▒▓"  # where there is no colour
+_COLOUR_LEVELS = 32
+_SHADES = " ·░▒▓"  # in place of colours, for a terminal without them
 _LABEL = {"sigma_w": "σw", "sigma_b": "σb", "depth": "depth"}
-_DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # of braille: row, column
-_POINT = {True: "•", False: "◦"}
-_NEWEST = 8  # points
+_BRAILLE_DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # [row][column]: bit in the code point
+_MARKS = {True: "•", False: "◦"}  # by whether the point is predicted trainable
+_BOLD_POINTS = 8  # number of newest points whose marks are bold
 
 
 class PhaseDiagram:
-    """The boundary so far, with its axes and its legend."""
+    """The phase diagram as it is estimated so far, with axes and legend, for rich to print.
+
+    Parameters
+    ----------
+    view:
+        The state of the sweep; it must have two ranges.
+    columns, rows:
+        Size of the plot in characters, without axes and legend.
+    colours:
+        Use background colours rather than shades of dots.
+    """
 
     def __init__(self, view: View, columns: int, rows: int, colours: bool) -> None:
         self._view, self._columns, self._rows, self._colours = view, columns, rows, colours
@@ -52,7 +62,7 @@ class PhaseDiagram:
 
 
 def _legend(view: View, columns: int, colours: bool) -> Iterator[Segment]:
-    """What colours and lines mean: as much of it as there is room for."""
+    """Yield the legend of colours, lines and marks, as much of it as there is room for."""
     yield Segment(" " * (MARGIN + 1))
     outline = view.outline
     if outline is None:
@@ -62,7 +72,7 @@ def _legend(view: View, columns: int, colours: bool) -> Iterator[Segment]:
         low, high = f"trainable to {view.depths[0]} ", f" {view.depths[1]} layers"
     else:
         low, high = "P(trainable) 0 ", " 1"
-    levels = np.linspace(0, _LEVELS - 1, 6).astype(int).tolist()
+    levels = np.linspace(0, _COLOUR_LEVELS - 1, 6).astype(int).tolist()
     scale = [Segment(" ", _shade(level)) for level in levels] if colours else [Segment(_SHADES[1:])]
     parts = [[Segment(low), *scale, Segment(high)]]
     if outline.margins:
@@ -70,7 +80,7 @@ def _legend(view: View, columns: int, colours: bool) -> Iterator[Segment]:
     if np.isfinite(outline.critical).any():
         parts.append([Segment("   ┃", _style("bold red")), Segment(" critical")])
     if view.recent:
-        parts.append([Segment(f"   {_POINT[True]} trains  {_POINT[False]} not")])
+        parts.append([Segment(f"   {_MARKS[True]} trains  {_MARKS[False]} not")])
     for part in parts:
         columns -= sum(len(s.text) for s in part)
         if columns < 0:
@@ -86,19 +96,19 @@ Cell = tuple[str, Style | None]
 
 
 def _cells(view: View, columns: int, rows: int, colours: bool) -> list[list[Cell]]:
-    """Return cells ``[rows][columns]``, the top row first: colours, points on them, and over these lines."""
-    ground: np.ndarray | None = None
+    """Return the diagram's cells ``[rows][columns]``, top row first: lines over points over colours."""
+    levels: np.ndarray | None = None
     cells: list[list[Cell]] = [[(" ", None)] * columns for _ in range(rows)]
     lines: dict[tuple[int, int], Cell] = {}
     if view.outline is not None:
-        ground, field, lines = _background(view.outline, columns, rows, colours)
-        cells = [row[:] for row in field]
+        levels, background, lines = _background(view.outline, columns, rows, colours)
+        cells = [row[:] for row in background]
     spans = list(view.ranges.values())
     for k, (x, y, good) in enumerate(view.recent):
-        i, j = rows - 1 - _place(y, spans[1], rows), _place(x, spans[0], columns)
-        dark = ground is not None and ground[2 * i, j] < _LEVELS // 4
+        i, j = rows - 1 - _cell_index(y, spans[1], rows), _cell_index(x, spans[0], columns)
+        dark = levels is not None and levels[2 * i, j] < _COLOUR_LEVELS // 4
         colour = "ffffff" if good else "9fb3d9" if dark else "000000"
-        cells[i][j] = _POINT[good], _on(ground, i, j, colour, bold=k >= len(view.recent) - _NEWEST)
+        cells[i][j] = _MARKS[good], _on(levels, i, j, colour, bold=k >= len(view.recent) - _BOLD_POINTS)
     for (i, j), cell in lines.items():
         cells[i][j] = cell
     return cells
@@ -108,13 +118,23 @@ def _cells(view: View, columns: int, rows: int, colours: bool) -> list[list[Cell
 def _background(
     outline: "Outline", columns: int, rows: int, colours: bool
 ) -> tuple[np.ndarray | None, list[list[Cell]], dict[tuple[int, int], Cell]]:
-    """Return what stays until the next estimate: levels of colour (None without), cells, and lines over the points."""
+    """Return what stays the same until the next estimate.
+
+    Returns
+    -------
+    levels:
+        ``[2 * rows, columns]``: colour levels of the upper and lower half of each cell; None without colours.
+    cells:
+        ``[rows][columns]``: the cells that are drawn below the points.
+    lines:
+        The cells, by row and column, that are drawn over the points.
+    """
     share = _resampled(outline.trainable, 2 * rows, columns)[::-1]
     if not colours:
-        darkness = np.round(share.reshape(rows, 2, columns).mean(1) * (len(_SHADES) - 1)).astype(int)
-        shades: list[list[Cell]] = [[(_SHADES[k], None) for k in row] for row in darkness.tolist()]
+        shade = np.round(share.reshape(rows, 2, columns).mean(1) * (len(_SHADES) - 1)).astype(int)
+        shades: list[list[Cell]] = [[(_SHADES[k], None) for k in row] for row in shade.tolist()]
         return None, shades, _lines(outline, columns, rows, None)
-    levels = np.clip(np.round(share * (_LEVELS - 1)), 0, _LEVELS - 1).astype(int)
+    levels = np.clip(np.round(share * (_COLOUR_LEVELS - 1)), 0, _COLOUR_LEVELS - 1).astype(int)
     halves: list[list[Cell]] = [
         [("▀", _shade(below, above)) if above != below else (" ", _shade(above)) for above, below in pairs]
         for pairs in (zip(*levels[2 * i : 2 * i + 2].tolist(), strict=True) for i in range(rows))
@@ -122,26 +142,26 @@ def _background(
     return levels, halves, _lines(outline, columns, rows, levels)
 
 
-def _lines(outline: "Outline", columns: int, rows: int, ground: np.ndarray | None) -> dict[tuple[int, int], Cell]:
-    """Return the cells of the edges with their depths, and of the critical line."""
+def _lines(outline: "Outline", columns: int, rows: int, levels: np.ndarray | None) -> dict[tuple[int, int], Cell]:
+    """Return the cells of the critical line and of the boundaries, each labelled with its depth."""
     cells: dict[tuple[int, int], Cell] = {}
     for depth, margin in outline.margins.items():
         edge = _edge(margin, columns, rows)
-        cells |= {(i, j): (char, _on(ground, i, j, "ffffff")) for (i, j), char in edge.items()}
+        cells |= {(i, j): (char, _on(levels, i, j, "ffffff")) for (i, j), char in edge.items()}
         text = _label(str(depth or ""), edge, rows)
-        cells |= {(i, j): (char, _on(ground, i, j, "ffffff", bold=True)) for (i, j), char in text.items()}
+        cells |= {(i, j): (char, _on(levels, i, j, "ffffff", bold=True)) for (i, j), char in text.items()}
     for i, j in _critical(outline, columns, rows):
-        cells[i, j] = "┃", _style("bold red") if ground is None else _on(ground, i, j, "e01040", bold=True)
+        cells[i, j] = "┃", _style("bold red") if levels is None else _on(levels, i, j, "e01040", bold=True)
     return cells
 
 
-def _place(value: float, span: tuple[float, float], count: int) -> int:
+def _cell_index(value: float, span: tuple[float, float], count: int) -> int:
     low, high = span
     return min(count - 1, max(0, int((value - low) / (high - low) * count)))
 
 
 def _resampled(grid: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """A grid whose first and last places are the ends of the axes, at the middles of so many rows and columns."""
+    """Return a grid, interpolated bilinearly at the centres of ``rows`` x ``columns`` cells over the same range."""
     y, x = ((np.arange(n) + 0.5) / n * (m - 1) for n, m in zip((rows, columns), grid.shape, strict=True))
     i, j = (np.minimum(v.astype(int), m - 2) for v, m in zip((y, x), grid.shape, strict=True))
     v, u = (y - i)[:, None], (x - j)[None]
@@ -150,30 +170,32 @@ def _resampled(grid: np.ndarray, rows: int, columns: int) -> np.ndarray:
 
 
 def _edge(margin: np.ndarray, columns: int, rows: int) -> dict[tuple[int, int], str]:
-    """Where a margin changes its sign: cells, and what stands in them, in braille."""
+    """Return the cells in which a margin changes its sign, each with its part of the line as a braille character."""
     dots = np.zeros((4 * rows, 2 * columns), dtype=bool)
     good = _resampled(margin, *dots.shape)[::-1] >= 0
     dots[:, :-1] |= good[:, :-1] != good[:, 1:]
     dots[:-1] |= good[:-1] != good[1:]
     return {
-        (i, j): chr(0x2800 + sum(_DOTS[r][c] for r, c in np.argwhere(dots[4 * i : 4 * i + 4, 2 * j : 2 * j + 2])))
+        (i, j): chr(
+            0x2800 + sum(_BRAILLE_DOTS[r][c] for r, c in np.argwhere(dots[4 * i : 4 * i + 4, 2 * j : 2 * j + 2]))
+        )
         for i, j in np.argwhere(dots.reshape(rows, 4, columns, 2).any((1, 3))).tolist()
     }
 
 
 def _label(text: str, edge: Mapping[tuple[int, int], str], rows: int) -> dict[tuple[int, int], str]:
-    """A text on the left of an edge, near the middle of its height."""
+    """Return the cells of a text to the left of an edge, near the middle of the diagram; none if there is no room."""
     room = [(abs(i - rows // 2), i, j - len(text) - 1) for i, j in edge if j > len(text)]
     _, i, start = min(room, default=(0, 0, 0))
     return {(i, start + k): char for k, char in enumerate(text)} if room else {}
 
 
 def _critical(outline: "Outline", columns: int, rows: int) -> Iterator[tuple[int, int]]:
-    """The critical line: a cell in every row."""
-    at = (np.arange(rows) + 0.5) / rows * (len(outline.y) - 1)
-    found = np.interp(at, np.arange(len(outline.y)), outline.critical)[::-1]
+    """Yield the cells of the critical line: one for each row in which it is known."""
+    positions = (np.arange(rows) + 0.5) / rows * (len(outline.y) - 1)
+    sigma_w = np.interp(positions, np.arange(len(outline.y)), outline.critical)[::-1]
     span = float(outline.x[0]), float(outline.x[-1])
-    yield from ((i, _place(float(x), span, columns)) for i, x in enumerate(found) if math.isfinite(x))
+    yield from ((i, _cell_index(float(x), span, columns)) for i, x in enumerate(sigma_w) if math.isfinite(x))
 
 
 @lru_cache(maxsize=4096)
@@ -183,32 +205,32 @@ def _style(text: str) -> Style:
 
 @lru_cache(maxsize=64)
 def _colour(level: int) -> str:
-    """A level's colour, as six hexadecimal digits."""
-    at = level / (_LEVELS - 1) * (len(_CIVIDIS) - 1)
-    i = min(int(at), len(_CIVIDIS) - 2)
-    one, other = (bytes.fromhex(c) for c in _CIVIDIS[i : i + 2])
-    return bytes(round(a + (at - i) * (b - a)) for a, b in zip(one, other, strict=True)).hex()
+    """Return the colour of a level as six hexadecimal digits, interpolated in the map Cividis."""
+    position = level / (_COLOUR_LEVELS - 1) * (len(_CIVIDIS) - 1)
+    i = min(int(position), len(_CIVIDIS) - 2)
+    below, above = (bytes.fromhex(c) for c in _CIVIDIS[i : i + 2])
+    return bytes(round(a + (position - i) * (b - a)) for a, b in zip(below, above, strict=True)).hex()
 
 
 def _shade(level: int, above: int | None = None) -> Style:
     return _style(f"on #{_colour(level)}" if above is None else f"#{_colour(above)} on #{_colour(level)}")
 
 
-def _on(ground: np.ndarray | None, i: int, j: int, colour: str, bold: bool = False) -> Style:
-    """Of a character on its cell's colour, if there are colours."""
+def _on(levels: np.ndarray | None, i: int, j: int, colour: str, bold: bool = False) -> Style:
+    """Return the style of a character on the background of its cell."""
     weight = "bold" if bold else "not bold"
-    if ground is None:
+    if levels is None:
         return _style(weight)
-    return _style(f"{weight} #{colour} on #{_colour(int(ground[2 * i, j] + ground[2 * i + 1, j]) // 2)}")
+    return _style(f"{weight} #{colour} on #{_colour(int(levels[2 * i, j] + levels[2 * i + 1, j]) // 2)}")
 
 
 def _joined(row: Sequence[Cell]) -> Iterator[Cell]:
-    """Neighbours of one style together."""
+    """Yield the texts of a row with their styles, neighbouring cells of the same style joined."""
     text, style = row[0]
-    for char, own in row[1:]:
-        if own is style:
+    for char, char_style in row[1:]:
+        if char_style is style:
             text += char
         else:
             yield text, style
-            text, style = char, own
+            text, style = char, char_style
     yield text, style

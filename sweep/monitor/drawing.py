@@ -12,23 +12,28 @@ from sweep.monitor.view import View, line_of, speed
 from sweep.storage.heartbeat import Running
 from sweep.text import duration
 
-_NARROWEST, _LOWEST = 44, 9  # what can be drawn in; below, a line
-_WIDEST, _LEAST, _MOST = 100, (24, 5), (88, 20)  # columns of text; columns and rows of the plot
+_MIN_COLUMNS, _MIN_ROWS = 44, 9  # of the terminal; a smaller one gets a single line
+# Columns of text; columns and rows of the phase diagram.
+_MAX_COLUMNS, _MIN_PLOT, _MAX_PLOT = 100, (24, 5), (88, 20)
 
 
 def live_view(view: View, width: int, height: int, colours: bool = True) -> RenderableType:
-    """Return the view in so many columns and rows; ``colours``: whether there are more than sixteen."""
-    if width < _NARROWEST or height < _LOWEST:
+    """Return the live view as rich prints it, no larger than a terminal of ``width`` columns and ``height`` rows.
+
+    The phase diagram is left out where there is no room for it, and a terminal too small for the texts gets one line.
+    ``colours`` says whether the terminal has more than sixteen colours.
+    """
+    if width < _MIN_COLUMNS or height < _MIN_ROWS:
         return Text(line_of(view, width), no_wrap=True)
-    wide = min(width, _WIDEST)
-    texts = _texts(view, wide)
+    text_width = min(width, _MAX_COLUMNS)
+    texts = _texts(view, text_width)
     for text in texts:
         text.no_wrap, text.overflow = True, "ellipsis"
-        text.truncate(wide, overflow="ellipsis")
+        text.truncate(text_width, overflow="ellipsis")
     room = height - len(texts) - 4  # a blank line, the axis, its numbers, the legend
-    rows = min(room, _MOST[1], max(_LEAST[1], wide // 4))
-    columns = min(wide - MARGIN - 2, _MOST[0])
-    if len(view.ranges) == 2 and rows >= _LEAST[1] and columns >= _LEAST[0]:
+    rows = min(room, _MAX_PLOT[1], max(_MIN_PLOT[1], text_width // 4))
+    columns = min(text_width - MARGIN - 2, _MAX_PLOT[0])
+    if len(view.ranges) == 2 and rows >= _MIN_PLOT[1] and columns >= _MIN_PLOT[0]:
         return Group(*texts, Text(""), PhaseDiagram(view, columns, rows, colours))
     return Group(*texts)
 
@@ -41,28 +46,28 @@ def _texts(view: View, width: int) -> list[Text]:
     if view.failed:
         error = f"  last error: {view.last_error}" if view.last_error else ""
         texts.append(Text.assemble((f"{view.failed} failed", "bold red"), error))
-    if view.found:
-        texts.append(Text(_fitting(view.found, width)))
+    if view.estimates:
+        texts.append(Text(_fitting(view.estimates, width)))
     return texts
 
 
 def _fitting(parts: Sequence[str], width: int) -> str:
-    """Return as many of the parts as fit; the first one anyhow."""
+    """Return as many of the parts as fit into a line, at least the first one."""
     count = next((n for n in range(len(parts), 1, -1) if len("   ".join(parts[:n])) <= width), 1)
     return "   ".join(parts[:count])
 
 
 def _header(view: View, width: int) -> Text:
-    """Return where, what, and for how long."""
+    """Return the first line: the sweep's location, what it measures, and the time since its driver started."""
     text = Text(view.location, style="bold")
     text.append(f"  {view.about}", style="dim not bold")
-    since = duration(view.elapsed)
-    text.truncate(max(1, width - len(since) - 2), overflow="ellipsis", pad=True)
-    return text.append(f"  {since}", style="not bold")
+    elapsed = duration(view.elapsed)
+    text.truncate(max(1, width - len(elapsed) - 2), overflow="ellipsis", pad=True)
+    return text.append(f"  {elapsed}", style="not bold")
 
 
 def _bar(view: View, width: int) -> Text:
-    """Return a bar with its numbers: ━━━━━━────  17/64  27 %  ETA 12 s."""
+    """Return the progress bar with its numbers: ━━━━━━────  17/64  27 %  ETA 12 s."""
     counted = view.done + view.failed
     share = min(1.0, counted / max(1, view.total))
     numbers = f"  {counted}/{view.total}  {math.floor(100 * share)} %  ETA {view.eta}"
@@ -78,7 +83,7 @@ def _bar(view: View, width: int) -> Text:
 
 
 def _running(view: View, width: int) -> Text:
-    """Return how fast points come in, and what runs where."""
+    """Return the line with the recent speed and the running trials by node."""
     text = Text(f"{speed(view.rate):<16}" if view.rate else "")
     if not view.running:
         return text.append(f"{view.note} ..." if view.note else "nothing is running", style="dim")
@@ -94,7 +99,7 @@ def _running(view: View, width: int) -> Text:
 
 
 def _nodes(running: Sequence[Running]) -> list[Text]:
-    """Return what runs on each node, the busiest first; trials that have no node yet come last."""
+    """Return a text for each node with its number of trials, the busiest first; trials without a node yet come last."""
     nodes: dict[str, Counter[str]] = {}
     for r in running:
         nodes.setdefault(r.host, Counter())[r.kind.upper()] += r.trials

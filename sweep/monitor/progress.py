@@ -1,4 +1,4 @@
-"""How a sweep gets on: what is counted, how fast, the boundary so far; shown in a live view, or as lines of a log."""
+"""The progress of a sweep in the driver's process: counts, speed and the boundary so far, shown while it runs."""
 
 import contextlib
 import math
@@ -10,33 +10,39 @@ from typing import Any, TextIO
 
 from sweep.monitor.estimator import Estimator
 from sweep.monitor.notebook import Bar, is_notebook
-from sweep.monitor.screen import Screen, shows, width_of
+from sweep.monitor.screen import Screen, supports_live_view, width_of
 from sweep.monitor.tally import Tally
 from sweep.monitor.view import View, line_of, view_of
 from sweep.spec.experiment import Experiment
 from sweep.storage.heartbeat import Heartbeat, Running, Sign
 
-_REDRAW, _LOG = 0.5, 10.0  # seconds between lines, on a terminal that knows no more than lines, and elsewhere
-_LOOK = 0.5  # seconds between looks at what is running
+# Between redrawings of the single line, on a terminal that cannot show the live view, and between lines of a log.
+_REDRAW_INTERVAL_S, _LOG_INTERVAL_S = 0.5, 10.0
+_REFRESH_INTERVAL_S = 0.5  # between readings of the running trials
 
 
 class Progress:
-    """Says on standard error how a sweep gets on, and to whoever looks from elsewhere by signs of life.
+    """A context manager that shows the progress of a sweep and writes signs of life for other processes.
 
-    A live view on a terminal (one line, where that can do no more), a bar in a notebook; elsewhere a line every ten
-    seconds. A context
-    manager: on the way out a last line is written.
+    It shows a live view on a terminal, a single line on a terminal that cannot show that, a bar in a notebook, and
+    otherwise writes a line every ten seconds. On exit it writes a last line.
 
     Parameters
     ----------
-    spec, total, rows:
-        Of the sweep; the points that it shall have; those that it has.
+    spec:
+        The sweep's specification.
+    total:
+        The number of points that the sweep will have measured at its end.
+    rows:
+        Rows of the points measured before.
     locations:
-        Where signs of life are written, the first one being what the sweep is called.
+        Directories or URIs that signs of life are written to. The first one is shown as the sweep's location.
     quiet:
-        Say nothing.
+        Show nothing; signs of life are written all the same.
     plain:
-        Write lines on a terminal, too.
+        Write the lines of a log even on a terminal.
+    stream:
+        Where to write; standard error by default.
     """
 
     def __init__(
@@ -55,11 +61,11 @@ class Progress:
         self._terminal = not plain and self._stream.isatty()
         self._tally = Tally(rows)
         self._estimator = Estimator(spec, self._tally)
-        self._began = time.monotonic()
+        self._start_time = time.monotonic()
         self._started = False
         self._note = self._trouble = ""
         self._running: Sequence[Running] = ()
-        self._drawn = self._looked = -math.inf
+        self._drawn_time = self._refreshed_time = -math.inf
         self._heartbeat: Heartbeat | None = None
         self._screen: Screen | None = None
         self._bar: Bar | None = None
@@ -67,7 +73,7 @@ class Progress:
     def __enter__(self) -> "Progress":
         if self._quiet:
             return self
-        if self._terminal and shows(self._stream):
+        if self._terminal and supports_live_view(self._stream):
             self._screen = Screen(self._view, self._stream)
         elif is_notebook():
             self._bar = Bar(self._total)
@@ -85,11 +91,11 @@ class Progress:
             if self._heartbeat:
                 self._heartbeat.close()
         if not self._quiet and self._started and not self._bar:
-            self._running, self._note, self._estimator.found = (), "", []  # the summary has the last word on it
+            self._running, self._note, self._estimator.estimates = (), "", []  # the summary shows the final estimates
             self._say(line_of(self._view()), "\n")
 
     def note(self, text: str) -> None:
-        """Say what is being waited for."""
+        """Show what the driver is waiting for, and begin to show the live view and to write signs of life."""
         self._note = text
         if self._heartbeat is None and self._locations:
             self._heartbeat = Heartbeat(self._locations, self._sign)
@@ -101,46 +107,56 @@ class Progress:
             self._say(f"{text} ...", "" if self._terminal else "\n")
 
     def say(self, text: str) -> None:
-        """Say what is to be remembered."""
+        """Write a line that stays visible, above the live view if there is one."""
         if self._screen:
             self._screen.say(text)
         elif not self._quiet:
             self._say(text, "\n")
 
     def start(self, concurrency: int, pack: int) -> None:
-        """Begin."""
+        """Begin to measure the speed, and show how many trials run at once and how many points are in each."""
         self._started = True
         self._tally.begin()
-        self.note(f"{self._total} points, {concurrency} trial{'s' * (concurrency > 1)} at once, {pack} points a pack")
+        self.note(f"{self._total} points, {concurrency} trial{'s' * (concurrency > 1)} at once, {pack} points per pack")
 
     def measured(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Count new rows."""
+        """Count the rows of points that have just been measured."""
         self._note = ""
         self._tally.add(rows)
 
     def refresh(self, running: Callable[[], Sequence[Running]], trouble: str | None = None) -> None:
-        """Take notice of what is under way, if it is time to; ``trouble`` is why nothing can be stored."""
+        """Show the current progress, unless that was done less than half a second ago.
+
+        Parameters
+        ----------
+        running:
+            Returns the running trials; it is called only when they are to be shown.
+        trouble:
+            Why results cannot be stored; None if they can.
+        """
         now = time.monotonic()
-        if now - self._looked < _LOOK:
+        if now - self._refreshed_time < _REFRESH_INTERVAL_S:
             return
-        self._looked, self._running, self._trouble = now, running(), trouble or ""
+        self._refreshed_time, self._running, self._trouble = now, running(), trouble or ""
         if not self._quiet:
-            self._estimator.look()
+            self._estimator.update()
             if self._bar:
                 self._bar.show(self._view())
-            elif not self._screen and now - self._drawn >= (_REDRAW if self._terminal else _LOG):
-                self._drawn = now
+            elif not self._screen and now - self._drawn_time >= (
+                _REDRAW_INTERVAL_S if self._terminal else _LOG_INTERVAL_S
+            ):
+                self._drawn_time = now
                 self._say(line_of(self._view()), "" if self._terminal else "\n")
 
     def _say(self, text: str, end: str) -> None:
-        if self._terminal and not self._screen:  # over what stands there
+        if self._terminal and not self._screen:  # overwrite the line
             room = width_of(self._stream) - 1
             text = f"\r{text[:room].ljust(room)}"
-        with contextlib.suppress(OSError, ValueError):  # the terminal, or who reads a pipe, may be gone
+        with contextlib.suppress(OSError, ValueError):  # the terminal, or the reader of a pipe, may be gone
             print(text, end=end, file=self._stream, flush=True)
 
     def _sign(self) -> Sign:
-        rate, elapsed = self._tally.rate, time.monotonic() - self._began
+        rate, elapsed = self._tally.rate, time.monotonic() - self._start_time
         return Sign(self._running, rate, elapsed, self._note, self._trouble)
 
     def _view(self) -> View:

@@ -1,4 +1,4 @@
-"""The terminal that the live view is drawn on."""
+"""The live view on a terminal: drawn every second, with other output above it."""
 
 import atexit
 import contextlib
@@ -20,24 +20,24 @@ from sweep.monitor.rich_private import forget_drawn
 from sweep.monitor.view import View
 from sweep.text import printable
 
-_EVERY = 1.0  # seconds between pictures
+_REFRESH_INTERVAL_S = 1.0
 
 
 def width_of(stream: TextIO) -> int:
-    """Return the columns of a terminal."""
+    """Return the number of columns of a terminal; 80 if it is unknown."""
     with contextlib.suppress(OSError, ValueError):
         return os.get_terminal_size(stream.fileno()).columns or 80
     return 80
 
 
-def shows(stream: TextIO) -> bool:
-    """Tell whether a stream is a terminal that a view can be drawn on."""
+def supports_live_view(stream: TextIO) -> bool:
+    """Return whether a stream is a terminal that the live view can be drawn on."""
     return stream.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown", "")
 
 
 @contextlib.contextmanager
 def progress_bar(label: str, steps: int) -> Iterator[Callable[[], None]]:
-    """Show a progress bar on a terminal; give what is to be called for each step that is done."""
+    """Show a progress bar on standard error, if that is a terminal; yield a function to call after each step."""
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not (steps and console.is_terminal)) as bar:
         task = bar.add_task(label, total=steps)
@@ -45,26 +45,33 @@ def progress_bar(label: str, steps: int) -> Iterator[Callable[[], None]]:
 
 
 class Screen:
-    """Draws a view every second, from a thread of its own, until it is closed.
+    """A live view that a thread redraws every second until it is closed.
 
-    Whatever else is written to the terminal meanwhile, by whichever library, goes above it.
+    Whatever is written to the terminal meanwhile, by any library or child process, is shown above it.
+
+    Parameters
+    ----------
+    get_view:
+        Returns what to show; called in the thread.
+    stream:
+        The terminal.
     """
 
-    def __init__(self, look: Callable[[], View], stream: TextIO) -> None:
-        self._look, self._stream = look, stream
+    def __init__(self, get_view: Callable[[], View], stream: TextIO) -> None:
+        self._get_view, self._stream = get_view, stream
         self._closing, self._closed = threading.Event(), False
         self._thread = threading.Thread(target=self._work, name="view", daemon=True)
         self._live: Live | None = None
         self._caught: CaughtOutput | None = None
-        self._before: Any = None  # what Ctrl-Z did
+        self._previous_handler: Any = None  # of Ctrl-Z
 
     def open(self) -> None:
-        """Begin to draw; once."""
+        """Begin to draw; do nothing if that was done before."""
         if self._live is not None:
             return
-        own = contextlib.suppress(OSError, ValueError, io.UnsupportedOperation)
+        no_descriptor = contextlib.suppress(OSError, ValueError, io.UnsupportedOperation)
         target = self._stream
-        with own:
+        with no_descriptor:  # a copy, since the stream's own descriptor is redirected below
             target = os.fdopen(os.dup(self._stream.fileno()), "w", encoding="utf-8", errors="replace")
         self._console = Console(file=target)
         self._measure()
@@ -76,22 +83,26 @@ class Screen:
             redirect_stderr=False,
             get_renderable=self._picture,
         )
-        atexit.register(self.close)  # a second Ctrl-C may come while the first one is obeyed
+        atexit.register(self.close)  # a second Ctrl-C may interrupt the handling of the first
         if target is not self._stream:
             self._caught = CaughtOutput()
         with contextlib.suppress(ValueError):  # not in the main thread
-            self._before = signal.signal(signal.SIGTSTP, self._suspend)
+            self._previous_handler = signal.signal(signal.SIGTSTP, self._suspend)
         self._live.start()
         self._thread.start()
 
     def _measure(self) -> None:
-        """Console would ask standard output, which may be led elsewhere; some terminals do not know their size."""
+        """Tell the console the size of the terminal.
+
+        The console itself would ask standard output, which may be redirected. Terminals that do not know their size
+        count as 80 x 24.
+        """
         with contextlib.suppress(OSError, ValueError):
             size = os.get_terminal_size(self._console.file.fileno())
             self._console.size = ConsoleDimensions(size.columns or 80, size.lines or 24)
 
     def _suspend(self, number: int, frame: Any) -> None:
-        """Ctrl-Z: leave the terminal in order, and go on below what stands there then."""
+        """Handle Ctrl-Z: restore the cursor and stop; when continued, draw below the text on the terminal."""
         self._console.show_cursor(True)
         signal.signal(signal.SIGTSTP, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGTSTP)
@@ -104,12 +115,12 @@ class Screen:
         width, height = self._console.size
         colours = self._console.color_system in ("256", "truecolor") and not self._console.no_color
         try:
-            return live_view(self._look(), width, height - 1, colours)
-        except Exception:  # an ornament
+            return live_view(self._get_view(), width, height - 1, colours)
+        except Exception:  # the view is for display only and must not stop a sweep
             return Text("")
 
     def _work(self) -> None:
-        while not self._closing.wait(_EVERY):
+        while not self._closing.wait(_REFRESH_INTERVAL_S):
             with contextlib.suppress(Exception):
                 self._refresh()
 
@@ -121,12 +132,12 @@ class Screen:
         self._live.refresh()
 
     def say(self, text: str) -> None:
-        """Write a line above the view, to stay there."""
+        """Write a line above the view, where it stays."""
         with contextlib.suppress(OSError, ValueError):  # the terminal may be gone
             self._console.print(Text(printable(Text.from_ansi(text).plain)), soft_wrap=True)
 
     def close(self) -> None:
-        """Take the view away, and leave the terminal in order."""
+        """Remove the view and restore the terminal, its handler of Ctrl-Z and the redirected output."""
         if self._live is None or self._closed:
             return
         self._closing.set()
@@ -136,8 +147,8 @@ class Screen:
         finally:
             if self._caught:
                 self._caught.close()
-            if self._before is not None:
-                signal.signal(signal.SIGTSTP, self._before)
+            if self._previous_handler is not None:
+                signal.signal(signal.SIGTSTP, self._previous_handler)
             with contextlib.suppress(OSError, ValueError):
                 self._live.stop()
                 self._console.show_cursor(True)

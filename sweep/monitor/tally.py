@@ -10,13 +10,13 @@ from sweep.spec.columns import POINT
 from sweep.spec.rows import Seen
 from sweep.text import printable
 
-_RECENT, _FEW = 60.0, 8  # seconds that are the present, but so many packs at least
-# Columns of rows, beside those of the point.
+_RATE_WINDOW_S, _MIN_RATE_PACKS = 60.0, 8  # the speed is that of the last minute, or of 8 packs if they took longer
+# Columns that a tally reads from rows, besides those of the point.
 NEEDED = ("status", "margin", "margin_censored", "accuracy", "chance", "error", "finished")
 
 
-class Told(NamedTuple):
-    """What an estimate of the boundary wants to know of a point."""
+class MeasuredPoint(NamedTuple):
+    """The columns of a measured point from which the boundary is estimated."""
 
     sigma_w: float
     sigma_b: float
@@ -29,30 +29,45 @@ class Told(NamedTuple):
 
 
 class Tally:
-    """Counts points, each once, and keeps what an estimate of the boundary wants to know of them."""
+    """Counts of measured and failed points, with what an estimate of the boundary needs to know of them.
+
+    A point counts once, however many rows it has; one that was measured after it had failed counts as measured.
+
+    Parameters
+    ----------
+    rows:
+        Rows of the points measured before; they do not count towards the speed.
+
+    Attributes
+    ----------
+    last_error:
+        The error of the point that failed last, in one line; empty if none failed.
+    measured:
+        All points with a finite margin, in the order in which they were counted.
+    """
 
     def __init__(self, rows: Iterable[Mapping[str, Any]] = ()) -> None:
         self.last_error = ""
-        self.told: list[Told] = []  # every point with a margin, the last one last
+        self.measured: list[MeasuredPoint] = []
         self._seen = Seen()
-        self._arrived: deque[tuple[float, int]] = deque()
+        self._arrivals: deque[tuple[float, int]] = deque()  # time in seconds, number of points
         self._count(rows)
 
     def begin(self) -> None:
-        """Count from now on how fast points come in."""
-        self._arrived.append((time.monotonic(), 0))
+        """Begin to measure the speed: points added from now on count towards it."""
+        self._arrivals.append((time.monotonic(), 0))
 
     def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Count rows: once it has begun, as such that have just come in."""
+        """Count the points of new rows."""
         new = self._count(rows)
-        if new and self._arrived:
+        if new and self._arrivals:
             now = time.monotonic()
-            self._arrived.append((now, new))
-            while len(self._arrived) > _FEW and now - self._arrived[0][0] > _RECENT:
-                self._arrived.popleft()
+            self._arrivals.append((now, new))
+            while len(self._arrivals) > _MIN_RATE_PACKS and now - self._arrivals[0][0] > _RATE_WINDOW_S:
+                self._arrivals.popleft()
 
     def _count(self, rows: Iterable[Mapping[str, Any]]) -> int:
-        """Count rows and return how many were not known."""
+        """Count the points of rows and return how many of them change the counts."""
         new = 0
         for row in sorted(rows, key=lambda r: r.get("finished") or 0.0):
             failed = row["status"] == "failed"
@@ -62,24 +77,24 @@ class Tally:
             if failed:
                 self.last_error = printable(" ".join(str(row.get("error") or "").split()))
             elif (margin := row.get("margin")) is not None and math.isfinite(margin):
-                self.told.append(Told._make(row.get(name) for name in Told._fields))
+                self.measured.append(MeasuredPoint._make(row.get(name) for name in MeasuredPoint._fields))
         return new
 
     @property
     def done(self) -> int:
-        """Return the points that were measured."""
+        """The number of measured points."""
         return self._seen.done
 
     @property
     def failed(self) -> int:
-        """Return the points that failed, and were not measured after all."""
+        """The number of points that failed and were not measured afterwards."""
         return self._seen.failed
 
     @property
     def rate(self) -> float:
-        """Return points a second, of late."""
-        if not self._arrived:
+        """The number of points measured per second in the last minute; 0 before `begin`."""
+        if not self._arrivals:
             return 0.0
-        arrived = list(self._arrived)
-        seconds = time.monotonic() - arrived[0][0]
-        return sum(n for _, n in arrived[1:]) / seconds if seconds > 0 else 0.0
+        arrivals = list(self._arrivals)
+        seconds = time.monotonic() - arrivals[0][0]
+        return sum(n for _, n in arrivals[1:]) / seconds if seconds > 0 else 0.0

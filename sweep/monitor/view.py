@@ -1,4 +1,4 @@
-"""What the live view shows."""
+"""The state of a sweep as the live view shows it, and the same in a line of text."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,12 +13,44 @@ from sweep.text import duration, printable
 if TYPE_CHECKING:
     from sweep.model.estimate import Outline
 
-_RECENT = 60  # points
+_MAX_RECENT_POINTS = 60
 
 
 @dataclass(frozen=True)
 class View:
-    """What there is to be seen of a sweep."""
+    """The state of a sweep at one moment, as it is shown.
+
+    Attributes
+    ----------
+    location:
+        The sweep's directory or URI.
+    about:
+        Data set, network and search, in short.
+    total, done, failed:
+        Numbers of points: all, measured, failed.
+    last_error:
+        The error of the point that failed last.
+    running:
+        The running trials, by node and kind.
+    rate:
+        Points measured per second, recently.
+    elapsed:
+        Seconds since the driver started.
+    note:
+        What the driver is waiting for.
+    trouble:
+        Why results cannot be stored or read.
+    estimates:
+        Texts that say where the critical line is and how well the boundary is known, most important first.
+    ranges:
+        Range of the axis across and of the axis up, by name; fewer than two if there is no phase diagram.
+    depths:
+        The smallest and the largest depth of the sweep.
+    outline:
+        The phase diagram by the last estimate.
+    recent:
+        The points measured last: value across, value up, whether predicted trainable.
+    """
 
     location: str = ""
     about: str = ""
@@ -27,31 +59,34 @@ class View:
     failed: int = 0
     last_error: str = ""
     running: Sequence[Running] = ()
-    rate: float = 0.0  # points a second
-    elapsed: float = 0.0  # seconds
-    note: str = ""  # what is being waited for
-    trouble: str = ""  # why nothing can be stored
-    found: Sequence[str] = ()  # what the estimate says, the most important first
-    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # of what goes across, and up
+    rate: float = 0.0
+    elapsed: float = 0.0
+    note: str = ""
+    trouble: str = ""
+    estimates: Sequence[str] = ()
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     depths: tuple[int, int] | None = None
     outline: "Outline | None" = None
-    recent: Sequence[tuple[float, float, bool]] = ()  # points that came in last: across, up, trainable
+    recent: Sequence[tuple[float, float, bool]] = ()
 
     @property
     def left(self) -> int:
-        """Return how many points are missing."""
+        """The number of points still to be measured."""
         return max(0, self.total - self.done - self.failed)
 
     @property
     def eta(self) -> str:
-        """Return how long it will take."""
+        """The time until all points are measured at the recent speed, as text; "?" if that is unknown."""
         return duration(self.left / self.rate) if self.rate and self.left else ("?" if self.left else "0 s")
 
 
 def view_of(spec: Experiment, location: str, total: int, tally: Tally, estimator: Estimator, sign: Sign) -> View:
-    """Return what there is to be seen of a sweep."""
+    """Return the current state of a sweep, for display.
+
+    The counts come from the tally, the boundary from the estimator, and what is running from the driver's sign of life.
+    """
     across, up = (*spec.free_axes, "", "")[:2]
-    recent = tally.told[-_RECENT:] if up else []
+    recent = tally.measured[-_MAX_RECENT_POINTS:] if up else []
     return View(
         location=printable(location),
         about=printable(f"{spec.dataset.rpartition('/')[2]} · {spec.architecture} {spec.activation} · {spec.search}"),
@@ -64,16 +99,16 @@ def view_of(spec: Experiment, location: str, total: int, tally: Tally, estimator
         elapsed=sign.elapsed,
         note=sign.note,
         trouble=sign.trouble,
-        found=estimator.found,
+        estimates=estimator.estimates,
         ranges={a: getattr(spec, a) for a in (across, up) if a},
         depths=spec.depth,
         outline=estimator.outline,
-        recent=tuple((getattr(t, across), getattr(t, up), t.margin >= 0) for t in recent),
+        recent=tuple((getattr(p, across), getattr(p, up), p.margin >= 0) for p in recent),
     )
 
 
 def speed(rate: float) -> str:
-    """Return a rate as it is shown: 2.5 points/s, 7.5 points/min, 3.0 points/h."""
+    """Return a rate, in points per second, as text: 2.5 points/s, 7.5 points/min, 3.0 points/h."""
     for unit, seconds in (("s", 1), ("min", 60)):
         if rate * seconds >= 1:
             return f"{rate * seconds:.1f} points/{unit}"
@@ -81,7 +116,7 @@ def speed(rate: float) -> str:
 
 
 def line_of(view: View, width: int | None = None) -> str:
-    """Return all of a view in one line, cut to so many columns."""
+    """Return a view as one line of text, cut to ``width`` columns if that is given."""
     share = min(1.0, (view.done + view.failed) / max(1, view.total))
     bar = "█" * round(20 * share) + "░" * (20 - round(20 * share))
     parts = [
@@ -95,5 +130,5 @@ def line_of(view: View, width: int | None = None) -> str:
         parts.insert(0, f"WAITING FOR THE STORAGE: {view.trouble}")
     elif view.note and not view.running:
         parts.insert(0, f"{view.note} ...")
-    text = "  ".join([*parts, *view.found])
+    text = "  ".join([*parts, *view.estimates])
     return text if width is None or len(text) <= width else text[: max(0, width - 1)] + "…"

@@ -14,8 +14,8 @@ from sweep.storage.heartbeat import LIVE_FILE
 
 def test_a_driver_that_is_killed(make_sweep, monkeypatch):
     """Its last sign is fresh, but its process is known to be gone."""
-    monkeypatch.setattr(watch_module, "_LOOK", 0.05)
-    monkeypatch.setattr(watch_module, "_LOG", 0.1)
+    monkeypatch.setattr(watch_module, "_DISK_INTERVAL_S", 0.05)
+    monkeypatch.setattr(watch_module, "_LOG_INTERVAL_S", 0.1)
     results = make_sweep(SweepSpec(points=64), count=12)
     code = f"""
 import time
@@ -39,5 +39,5 @@ with locked({str(results.path)!r}):
     driver.kill()
     driver.wait()
     watcher.join(60)
-    assert codes == [1] and "its driver is gone, 52 points are missing" in stream.getvalue()
+    assert codes == [1] and "the driver has stopped, 52 points are missing" in stream.getvalue()
     assert (results.path / LIVE_FILE).exists()  # nobody was there to remove it

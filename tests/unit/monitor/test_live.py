@@ -16,7 +16,7 @@ from sweep.monitor.caught import CaughtOutput
 from sweep.monitor.drawing import live_view
 from sweep.monitor.estimator import Estimator
 from sweep.monitor.rich_private import forget_drawn
-from sweep.monitor.screen import Screen, shows
+from sweep.monitor.screen import Screen, supports_live_view
 from sweep.monitor.tally import Tally
 from sweep.monitor.view import View, line_of, view_of
 from sweep.spec.rows import row
@@ -204,7 +204,7 @@ def test_which_terminals_are_drawn_on(term, drawn, monkeypatch):
         def isatty(self):
             return True
 
-    assert shows(Terminal()) == drawn and not shows(io.StringIO())
+    assert supports_live_view(Terminal()) == drawn and not supports_live_view(io.StringIO())
 
 
 def test_a_view_costs_little(known):

@@ -35,18 +35,18 @@ def test_counts_what_was_there_and_what_is_new():
         progress.measured(rows(5, 1, first=100))
         progress.refresh(lambda: TWO)
     lines = stream.getvalue().splitlines()
-    assert "64 points, 2 trials at once, 4 points a pack" in lines[0]
+    assert "64 points, 2 trials at once, 4 points per pack" in lines[0]
     assert "15/64 done  8 running  2 failed" in lines[1]
     assert "15/64 done  0 running" in lines[-1] and len(lines) == 3
 
 
 def test_each_point_counts_once_and_its_measurement_before_its_failure():
     tally = Tally(rows(2, 2))
-    assert (tally.done, tally.failed, tally.last_error, len(tally.told)) == (2, 2, "no luck", 2)
+    assert (tally.done, tally.failed, tally.last_error, len(tally.measured)) == (2, 2, "no luck", 2)
     tally.add(rows(3, 1))  # the third is measured at last
-    assert (tally.done, tally.failed, len(tally.told)) == (3, 1, 3)
+    assert (tally.done, tally.failed, len(tally.measured)) == (3, 1, 3)
     tally.add(rows(2, 2))  # a part that is read late: what is measured stays measured
-    assert (tally.done, tally.failed, len(tally.told)) == (3, 1, 3)
+    assert (tally.done, tally.failed, len(tally.measured)) == (3, 1, 3)
 
 
 def test_the_rate_is_that_of_late(monkeypatch):
@@ -73,7 +73,7 @@ def test_one_line_is_redrawn_where_a_terminal_can_do_no_more(monkeypatch):
     with Progress(SweepSpec(), 4, rows(4), stream=stream) as progress:
         progress.start(1, 1)
         for _ in range(5):
-            progress._looked = progress._drawn = -math.inf
+            progress._refreshed_time = progress._drawn_time = -math.inf
             progress.refresh(lambda: TWO, "the disk is full " * 20)
     said = stream.getvalue()
     assert said.count("\n") == 1 and "\x1b" not in said
@@ -98,7 +98,7 @@ def test_the_critical_line_so_far(make_sweep):
     progress.refresh(lambda: TWO)
     with progress._estimator._busy:  # a thread is at it
         pass
-    progress._looked = progress._drawn = -math.inf
+    progress._refreshed_time = progress._drawn_time = -math.inf
     progress.refresh(lambda: TWO)
     assert "critical σw(0.55) = 1.3" in stream.getvalue()  # 1.1 + 0.5 * 0.55 in the made-up landscape
 
@@ -106,10 +106,10 @@ def test_the_critical_line_so_far(make_sweep):
 def test_a_fault_of_the_estimate_stops_nothing(monkeypatch):
     monkeypatch.setattr("sweep.model.estimate.PhaseModel", lambda *a: 1 / 0)
     estimator = Estimator(SweepSpec(), Tally(rows(20)))
-    estimator.look()
+    estimator.update()
     with estimator._busy:
         pass
-    assert estimator.outline is None and estimator.found == []
+    assert estimator.outline is None and estimator.estimates == []
 
 
 def test_signs_of_life_come_and_go(tmp_path):

@@ -23,8 +23,8 @@ HERE = Sign((Running("node-a", "cpu", 2, 8),), 3.0, 12.0)
 
 @pytest.fixture
 def quickly(monkeypatch):
-    monkeypatch.setattr(watch_module, "_LOOK", 0.05)
-    monkeypatch.setattr(watch_module, "_LOG", 0.1)
+    monkeypatch.setattr(watch_module, "_DISK_INTERVAL_S", 0.05)
+    monkeypatch.setattr(watch_module, "_LOG_INTERVAL_S", 0.1)
 
 
 def write(results, count, first=0):
@@ -70,23 +70,23 @@ def test_no_part_is_read_twice(make_sweep, quickly, monkeypatch):
     (results.path / "parts" / "notes.txt").write_text("no part")
     (results.path / "parts" / "part-0.parquet").write_text("damaged")
     for i in range(3):
-        watcher.look()
+        watcher.update()
         write(results, 2, 100 + 2 * i)
         (results.path / "parts" / f"half{i}.parquet").write_bytes(b"PAR1")
-    watcher.look()
+    watcher.update()
     assert len(read) == len(set(read)) == 16 + 1 + 3 and watcher.view().done == 16
 
 
 def test_many_parts_are_read_bit_by_bit(make_sweep, quickly, monkeypatch):
     """There is something to be seen before all is read, and nothing is concluded from a part of it."""
-    monkeypatch.setattr(watch_module, "_AT_ONCE", 8)
+    monkeypatch.setattr(watch_module, "_MAX_PARTS", 8)
     results = make_sweep(SweepSpec(points=40), count=0)
     write(results, 30)  # a part each
     watcher = watch_module.Watcher(results.path)
     done = []
     while (ending := watcher.ending()) is None:
         done.append(watcher.view().done)
-        watcher.look()
+        watcher.update()
     assert done == [8, 16, 24] and ending[0] == 1 and "10 points are missing" in ending[1]
     assert watcher.view().rate == 0  # what was there before did not just come in
 
@@ -96,7 +96,7 @@ def test_a_driver_that_is_gone(make_sweep, quickly):
     stream = io.StringIO()
     assert watch(results.path, stream) == 1
     said = stream.getvalue().splitlines()
-    assert said[-1] == f"its driver is gone, 4 points are missing; go on with: sweep resume {results.path}"
+    assert said[-1] == f"the driver has stopped, 4 points are missing; continue with: sweep resume {results.path}"
     assert "60/64 done" in said[-2] and "ETA" not in said[-2]
 
 
@@ -108,12 +108,12 @@ def test_a_driver_elsewhere_whose_clock_is_wrong(make_sweep):
     sign["driver"] = {"holder": "", "host": "elsewhere", "process": 1, "started": "1"}
     path.write_text(json.dumps({**sign, "time": time.time() - 3600}))
     watcher = watch_module.Watcher(results.path)
-    assert watcher.view().running == () and watcher.view().note == "no word from the driver"
+    assert watcher.view().running == () and watcher.view().note == "no sign of life from the driver"
     path.write_text(json.dumps({**sign, "time": time.time() - 3595}))
-    watcher.look()
+    watcher.update()
     assert watcher.ending() is None and watcher.view().running == (Running("node-a", "cpu", 1, 4),)
-    watcher._heard -= 100
-    watcher.look()  # the same sign as before
+    watcher._sign_time -= 100
+    watcher.update()  # the same sign as before
     assert watcher.view().running == () and watcher.ending()[0] == 1
 
 
@@ -132,9 +132,9 @@ def test_a_storage_that_fails_for_a_while(make_sweep, monkeypatch):
 
     with monkeypatch.context() as m:
         m.setattr(watcher._store, "read_new", fail)
-        watcher.look()
+        watcher.update()
         assert watcher.view().trouble == "it is away" and watcher.ending() is None
-    watcher.look()
+    watcher.update()
     assert watcher.view().trouble == ""
 
 
@@ -150,10 +150,10 @@ def test_hostile_signs_of_life(make_sweep):
 
 def test_looks_are_rare_where_they_take_long(make_sweep, monkeypatch):
     watcher = watch_module.Watcher(make_sweep(SweepSpec(points=64), count=12).path)
-    assert watcher.look() == watch_module._LOOK
-    listen = watcher._listen
-    monkeypatch.setattr(watcher, "_listen", lambda: time.sleep(0.3) or listen())
-    assert watcher.look() >= 3
+    assert watcher.update() == watch_module._DISK_INTERVAL_S
+    read_sign = watcher._read_sign
+    monkeypatch.setattr(watcher, "_read_sign", lambda: time.sleep(0.3) or read_sign())
+    assert watcher.update() >= 3
 
 
 def test_status_tells_what_runs_where(make_sweep):
