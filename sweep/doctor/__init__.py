@@ -1,1 +1,1 @@
-"""What this machine and cluster can do, and what to do where something is missing."""
+"""Checks that this machine and cluster have all that a sweep needs, with advice where something is missing."""

@@ -1,4 +1,4 @@
-"""Checks that are made in a process of their own, and what they answer."""
+"""The result of a check, and checks that run in a child process."""
 
 import contextlib
 import json
@@ -11,13 +11,25 @@ from dataclasses import dataclass
 from sweep.processes import command, environment
 
 OK, WARNING, FAULT = "ok", "warning", "fault"
-PATIENCE = 17.0  # seconds that one check may take
+CHECK_TIMEOUT_S = 17.0  # for one check
 GIB = 2**30
 
 
 @dataclass(frozen=True)
 class Check:
-    """Says what was looked at, how it is, and what to do about it."""
+    """The result of a check.
+
+    Attributes
+    ----------
+    name:
+        What was checked.
+    verdict:
+        `OK`, `WARNING` or `FAULT`.
+    found:
+        What the check found, in a line.
+    advice:
+        What to do about a warning or fault; empty if nothing is to be done.
+    """
 
     name: str
     verdict: str
@@ -28,10 +40,23 @@ class Check:
 running_children: "set[subprocess.Popen[str]]" = set()
 
 
-def answer_of_child(name: str, arguments: Sequence[str], hangs: str, advice: str = "", **more: str) -> Check:
-    """Return what `sweep.doctor.tries` finds in a process of its own, which is ended in time with all that it started.
+def answer_of_child(name: str, arguments: Sequence[str], on_timeout: str, advice: str = "", **variables: str) -> Check:
+    """Run `sweep.doctor.tries` in a child process and return its result.
 
-    ``hangs`` is what to say if there is no answer, ``more`` goes into the environment.
+    The child, and whatever it started, is killed when it has answered, or after `CHECK_TIMEOUT_S` seconds.
+
+    Parameters
+    ----------
+    name:
+        Name of the check.
+    arguments:
+        Command line of `sweep.doctor.tries`: what to try, and with what.
+    on_timeout:
+        What the result says if there is no answer in time.
+    advice:
+        What to do if there is no answer in time, or if the child crashes.
+    **variables:
+        Additional environment variables of the child.
     """
     process = subprocess.Popen(
         command("sweep.doctor.tries", *arguments),
@@ -40,29 +65,29 @@ def answer_of_child(name: str, arguments: Sequence[str], hangs: str, advice: str
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        env=environment() | more,
+        env=environment() | variables,
     )
     running_children.add(process)
     try:
-        out, err = process.communicate(timeout=PATIENCE)
+        out, err = process.communicate(timeout=CHECK_TIMEOUT_S)
     except subprocess.TimeoutExpired:
-        return Check(name, FAULT, hangs, advice)
+        return Check(name, FAULT, on_timeout, advice)
     finally:
-        kill_children(process)  # what is left of it
+        kill_children(process)
         process.communicate()
         running_children.discard(process)
     try:
         return Check(name, **json.loads(out.splitlines()[-1]))
     except (IndexError, ValueError, TypeError):
-        said = (err.strip().splitlines() or [f"exit code {process.returncode}"])[-1]
-        return Check(name, FAULT, f"crashed: {said[:300]}", advice)
+        last_line = (err.strip().splitlines() or [f"exit code {process.returncode}"])[-1]
+        return Check(name, FAULT, f"crashed: {last_line[:300]}", advice)
 
 
 def kill_children(process: "subprocess.Popen[str]") -> None:
-    """End a process that was started here, and all that it started."""
+    """Kill a child process and all processes that it started."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
 
 
 REINSTALL = "install both from the same index: pip install --force-reinstall torch torchvision"
-TOKENS = "driver and nodes must agree on RAY_AUTH_MODE and the token, see cluster/README.md"
+TOKENS = "this machine and the cluster must have the same RAY_AUTH_MODE and the same token: see cluster/README.md"

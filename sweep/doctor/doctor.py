@@ -1,7 +1,7 @@
-"""``sweep doctor``: whether all that a sweep needs is there, and what to do where it is not.
+"""``sweep doctor``: a check of all that a sweep needs, with advice where something is missing.
 
-Whatever may hang or crash (Ray, torch, a storage) is tried in a process of its own that is killed in time; nothing that
-was tried is left behind.
+Whatever may hang or crash (Ray, torch, a storage) is tried in a child process, which is killed after a time limit.
+Nothing that was tried is left behind.
 """
 
 import json
@@ -33,16 +33,21 @@ from sweep.doctor.checks import (
 
 
 def examine(data_dir: str = "data", address: str | None = None, out: str = "runs") -> list[Check]:
-    """Look at everything at once; in 20 seconds, whatever hangs.
+    """Run all checks at the same time; it takes at most 20 seconds, even if some of them hang.
 
     Parameters
     ----------
     data_dir:
-        Where torchvision's data sets should be.
+        The folder with torchvision's data sets.
     address:
-        Of a Ray cluster to join; none: whether a private Ray starts here.
+        The address of a Ray cluster to join; if None, it is checked whether a private Ray starts here.
     out:
         Directory or URI for results.
+
+    Returns
+    -------
+    list of Check
+        The results, in the order in which `sweep doctor` prints them.
     """
     checks: dict[str, Callable[[], Check]] = {
         "python": check_python,
@@ -59,21 +64,21 @@ def examine(data_dir: str = "data", address: str | None = None, out: str = "runs
         "data sets": partial(check_data_sets, Path(data_dir)),
         "extras": check_extras,
     }
-    return _all_at_once(checks)
+    return _run_in_parallel(checks)
 
 
-def _all_at_once(checks: dict[str, Callable[[], Check]]) -> list[Check]:
-    """Make all checks, each in a thread; one that does not answer in time is a fault."""
-    answered: dict[str, Check] = {}
+def _run_in_parallel(checks: dict[str, Callable[[], Check]]) -> list[Check]:
+    """Run each check in a thread; one that does not answer in time, or raises an error, is a fault."""
+    results: dict[str, Check] = {}
 
-    def look(name: str, check: Callable[[], Check]) -> None:
+    def run(name: str, check: Callable[[], Check]) -> None:
         try:
-            answered[name] = check()
+            results[name] = check()
         except Exception as error:
-            answered[name] = Check(name, FAULT, f"{type(error).__name__}: {' '.join(str(error).split())}"[:300])
+            results[name] = Check(name, FAULT, f"{type(error).__name__}: {' '.join(str(error).split())}"[:300])
 
-    threads = [threading.Thread(target=look, args=pair, daemon=True) for pair in checks.items()]
-    end = time.monotonic() + answers.PATIENCE + 1
+    threads = [threading.Thread(target=run, args=pair, daemon=True) for pair in checks.items()]
+    end = time.monotonic() + answers.CHECK_TIMEOUT_S + 1
     try:
         for thread in threads:
             thread.start()
@@ -81,15 +86,16 @@ def _all_at_once(checks: dict[str, Callable[[], Check]]) -> list[Check]:
             thread.join(max(0.0, end - time.monotonic()))
     finally:
         end = time.monotonic() + 1
-        # After Ctrl-C: each tidies up. (A thread whose `join` was interrupted is not `is_alive`, whatever it does.)
-        while len(answered) < len(checks) and time.monotonic() < end:
+        # After Ctrl-C, or a check that hangs: kill the children, and give the threads a second to remove their files.
+        # `is_alive` cannot tell when they have: it is false for a thread whose `join` was interrupted.
+        while len(results) < len(checks) and time.monotonic() < end:
             for process in list(answers.running_children):
                 answers.kill_children(process)
             time.sleep(0.02)
-    hangs = "no answer: a disk that is away?"
-    return [answered.get(name) or Check(name, FAULT, hangs) for name in checks]
+    no_answer = "no answer: is a disk or network drive disconnected?"
+    return [results.get(name) or Check(name, FAULT, no_answer) for name in checks]
 
 
 def as_json(checks: Sequence[Check]) -> str:
-    """Return a JSON object with the checks, and whether all is well."""
+    """Return a JSON object with all checks, and whether none of them is a fault."""
     return json.dumps({"ok": all(c.verdict != FAULT for c in checks), "checks": [asdict(c) for c in checks]})

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("nothing_of_the_users")
 @pytest.fixture
 def patient(monkeypatch):
     """For a machine that runs many tests at once."""
-    monkeypatch.setattr(answers, "PATIENCE", 100.0)
+    monkeypatch.setattr(answers, "CHECK_TIMEOUT_S", 100.0)
 
 
 def fake(folder, monkeypatch, **modules):
@@ -38,7 +38,7 @@ def fake(folder, monkeypatch, **modules):
 
 def test_a_machine_that_is_well(patient, tmp_path, monkeypatch):
     with tempfile.TemporaryDirectory(dir="/tmp") as place:
-        longest = Path(place, "x" * (checks._LONGEST_SOCKET - len(place) - 1))
+        longest = Path(place, "x" * (checks._MAX_FOLDER_BYTES - len(place) - 1))
         longest.mkdir()
         monkeypatch.setenv("RAY_TMPDIR", str(longest))
         out = CliRunner().invoke(main, ["doctor", "--json"])
@@ -70,7 +70,7 @@ def all_are_gone(pids):
 
 
 def test_whatever_hangs_is_ended(monkeypatch, hanging):
-    monkeypatch.setattr(answers, "PATIENCE", 1.5)
+    monkeypatch.setattr(answers, "CHECK_TIMEOUT_S", 1.5)
     monkeypatch.setattr(doctor, "check_extras", lambda: time.sleep(1000))  # a disk
     started = time.monotonic()
     found = {c.name: c for c in doctor.examine()}
@@ -188,5 +188,5 @@ def test_storages(patient, tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "x")
-    monkeypatch.setattr(answers, "PATIENCE", 4.0)
+    monkeypatch.setattr(answers, "CHECK_TIMEOUT_S", 4.0)
     assert checks.check_results("s3://bucket/x").verdict == FAULT

@@ -20,10 +20,10 @@ def test_places(tmp_path, monkeypatch):
     deep = tmp_path / ("x" * 100)
     deep.mkdir()
     monkeypatch.setenv("RAY_TMPDIR", str(deep))
-    assert "too long a name" in checks.check_temporary().found
+    assert "too long a path" in checks.check_temporary().found
     monkeypatch.delenv("RAY_TMPDIR")
     monkeypatch.setenv("TMPDIR", str(deep))  # which Ray uses then
-    assert "too long a name" in checks.check_temporary().found
+    assert "too long a path" in checks.check_temporary().found
 
 
 def test_faults_are_said_with_what_to_do_and_are_exit_code_1(monkeypatch):
@@ -84,13 +84,13 @@ def test_what_a_container_may_use(monkeypatch):
 
 
 def test_token(monkeypatch, tmp_path):
-    assert "the first sweep makes" in checks.check_token().found
+    assert "the first sweep writes" in checks.check_token().found
     path = tmp_path / ".ray" / "auth_token"
     path.parent.mkdir()
     path.write_text("secret")
     path.chmod(0o644)
     found = checks.check_token()
-    assert found == Check("token", FAULT, f"{path} has mode 0644: not for others to see", f"chmod 600 {path}")
+    assert found == Check("token", FAULT, f"{path} has mode 0644: other users can access it", f"chmod 600 {path}")
     path.chmod(0o600)
     assert checks.check_token() == Check("token", OK, str(path))
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", "/nowhere/token")
