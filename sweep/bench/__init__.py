@@ -1,1 +1,1 @@
-"""How fast this machine is, beside the bars that the project holds itself to."""
+"""Benchmarks of this machine, beside the targets that the project holds itself to."""

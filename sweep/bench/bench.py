@@ -1,4 +1,4 @@
-"""`sweep bench`: its sections and the machine that they ran on."""
+"""The sections of `sweep bench`, and the machine that they run on."""
 
 import json
 import platform
@@ -15,7 +15,7 @@ from sweep.bench.probes import cascade, direct, gpu, pack, training
 
 
 def machine() -> str:
-    """Return processor, cores, GPU and versions: what the figures belong to."""
+    """Return processor, threads, GPU and versions in a line of text."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         name = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
@@ -28,14 +28,14 @@ def machine() -> str:
 
 
 def orchestration(images: Images) -> Iterator[Figure]:
-    """Yield points a second through Ray Tune, Optuna and the store, and how busy the devices are."""
+    """Yield the points per second that Ray Tune, Optuna and the store manage, and how busy the devices are."""
     from sweep.bench.orchestration import orchestration
 
     return orchestration(images)
 
 
 def scale(images: Images) -> Iterator[Figure]:
-    """Yield the figures of a simulated cluster of 64 GPUs, and of 100,000 points."""
+    """Yield the figures of a simulated cluster of 64 GPUs and of a sweep of 100,000 points."""
     from sweep.bench.scale import scale
 
     return scale(images)
@@ -51,17 +51,34 @@ SECTIONS: dict[str, Callable[[Images], Iterator[Figure]]] = {
     "orchestration": orchestration,
     "scale": scale,
 }
-_ONLY_IF_NAMED = ("scale",)  # takes many minutes
+_ONLY_IF_NAMED = ("scale",)  # since they take many minutes
 
 
 def run(images: Images, only: Sequence[str] = ()) -> Iterator[tuple[str, Figure]]:
-    """Yield (section, figure) as they are measured."""
+    """Run the named sections, or all short ones, and yield each figure with its section as it is measured.
+
+    Parameters
+    ----------
+    images:
+        The data set for the sections that measure networks.
+    only:
+        Names of sections (keys of `SECTIONS`). If empty, all run but those that take many minutes.
+
+    Yields
+    ------
+    section : str
+        Name of the section.
+    figure : Figure
+        A measured figure.
+    """
     for name, section in SECTIONS.items():
         if name in only or (not only and name not in _ONLY_IF_NAMED):
             for figure in section(images):
                 yield name, figure
 
 
-def as_json(found: list[tuple[str, Figure]]) -> str:
-    """Return all figures, with the machine."""
-    return json.dumps({"machine": machine(), "figures": [{"section": s, **asdict(f), "met": f.met} for s, f in found]})
+def as_json(figures: list[tuple[str, Figure]]) -> str:
+    """Return a JSON object with the machine and all figures, given with their sections."""
+    return json.dumps(
+        {"machine": machine(), "figures": [{"section": s, **asdict(f), "met": f.met} for s, f in figures]}
+    )

@@ -1,4 +1,4 @@
-"""A measured figure beside its bar, and how times are taken."""
+"""A measured figure beside its target, and functions that measure times."""
 
 import time
 from collections.abc import Callable
@@ -7,14 +7,25 @@ from typing import Any
 
 import torch
 
-ROUNDS = 3
+ROUNDS = 3  # of measurements, of which the fastest counts
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of a benchmark: what was measured, and the bar it is held to, if there is one.
+    """A line of a benchmark: a measured value and its target, if there is one.
 
-    ``at_least`` says whether the bar is a lower bound.
+    Attributes
+    ----------
+    name:
+        What was measured.
+    value:
+        The measured value.
+    unit:
+        Its unit; empty for a pure number.
+    bar:
+        The target; None if there is none.
+    at_least:
+        Whether the target is a lower limit; otherwise it is an upper one.
     """
 
     name: str
@@ -25,7 +36,7 @@ class Figure:
 
     @property
     def met(self) -> bool | None:
-        """Return whether the bar is met; None without one."""
+        """Whether the target is met; None without a target."""
         if self.bar is None:
             return None
         return self.value >= self.bar if self.at_least else self.value <= self.bar
@@ -39,7 +50,7 @@ class Figure:
 
 
 def timed(work: Callable[[], Any], device: str) -> float:
-    """Return the seconds that work takes, that of a GPU included."""
+    """Return the seconds that a call takes, including work that it leaves to a GPU."""
     if device == "cuda":
         torch.cuda.synchronize()
     started = time.perf_counter()
@@ -50,11 +61,15 @@ def timed(work: Callable[[], Any], device: str) -> float:
 
 
 def timed_in_turns(*works: Callable[[], Any], device: str = "cpu", rounds: int | None = None) -> list[float]:
-    """Return the best time of each, all of them once a round, after one round that does not count."""
+    """Return the shortest time, in seconds, of each of several calls.
+
+    All calls are made once in each round, so that a change of the machine's speed affects all of them. The first round
+    is a warm-up and does not count.
+    """
     times = [[timed(work, device) for work in works] for _ in range((rounds or ROUNDS) + 1)]
     return [min(t[i] for t in times[1:]) for i in range(len(works))]
 
 
 def default_device() -> str:
-    """Return the device that is measured: a GPU where there is one."""
+    """Return the device to measure: "cuda" if there is a GPU, otherwise "cpu"."""
     return "cuda" if torch.cuda.is_available() else "cpu"

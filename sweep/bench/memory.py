@@ -1,4 +1,7 @@
-"""Benchmark of memory: the estimate of a pack against the peak of a process of its own, which this module is run as."""
+"""Benchmark of the memory estimate of a pack, compared with the measured peak of a child process.
+
+The child runs this module as its main module.
+"""
 
 import ctypes
 import json
@@ -31,7 +34,7 @@ PACKS: dict[str, dict[str, Any]] = {
 
 
 def memory(images: Images) -> Iterator[Figure]:
-    """Yield the estimate of memory against the peak of a fresh process, for a few kinds of packs."""
+    """Yield the measured peak memory of several kinds of packs, and the relative error of the estimate."""
     for name, keys in PACKS.items():
         peak, estimate = peak_and_estimate(keys, default_device())
         yield Figure(f"{name}: measured", peak / 1e6, "MB")
@@ -39,9 +42,17 @@ def memory(images: Images) -> Iterator[Figure]:
 
 
 def peak_and_estimate(keys: dict[str, Any], device: str = "cpu") -> tuple[int, int]:
-    """Return the bytes that a pack took at most in a process of its own, and what was estimated. Linux, or a GPU.
+    """Return the peak memory of a pack, measured in a child process, and its estimate, both in bytes.
 
-    ``keys`` are those of `ProbeSettings`, with ``pack``, ``depth`` and ``resize`` (of white noise).
+    It needs Linux or a GPU.
+
+    Parameters
+    ----------
+    keys:
+        Fields of `ProbeSettings`, and ``pack`` (number of networks), ``depth`` and ``resize`` (width and height of the
+        images of white noise).
+    device:
+        The device to measure on.
     """
     child = command("sweep.bench.memory", json.dumps({"probe_steps": 3, **keys}), device)
     out = subprocess.run(child, capture_output=True, text=True, check=True, env=environment())
@@ -50,17 +61,17 @@ def peak_and_estimate(keys: dict[str, Any], device: str = "cpu") -> tuple[int, i
 
 
 def _measured(keys: dict[str, Any], device: str) -> tuple[int, int]:
-    """Return the same of this process, which has measured nothing yet."""
+    """Measure a pack in this process, which must be new, and return its peak memory and the estimate, in bytes."""
     pack, depth, images = keys.pop("pack"), keys.pop("depth"), load_images("noise", resize=keys.pop("resize"))
     small = ProbeSettings(width=4, probe_steps=2, images=64)
-    Prober(images, small, device).measure([Point(1.3, 0.2, 2)])  # loads the libraries
+    Prober(images, small, device).measure([Point(1.3, 0.2, 2)])  # load the libraries, so that they do not count
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
     else:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
         before = _status("VmRSS")
-        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+        Path("/proc/self/clear_refs").write_text("5")  # reset VmHWM
     settings = ProbeSettings(**keys)
     measurements = Prober(images, settings, device).measure([Point(1.3, 0.2, depth, s) for s in range(pack)])
     assert all(m.status == "ok" for m in measurements), measurements[0].error
@@ -69,7 +80,7 @@ def _measured(keys: dict[str, Any], device: str) -> tuple[int, int]:
 
 
 def _status(key: str) -> int:
-    """Return a number of bytes that the kernel tells of this process."""
+    """Return a field of /proc/self/status, in bytes."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith(key))
 

@@ -1,4 +1,4 @@
-"""The orchestration alone: trials that measure nothing, or sleep, through Ray Tune, Optuna and the store."""
+"""Benchmark of the orchestration (Ray Tune, Optuna and the store) with points that measure nothing, or sleep."""
 
 import os
 import tempfile
@@ -16,7 +16,7 @@ from sweep.bench.figure import Figure
 from sweep.bench.plain_tune import seconds_of_trials
 from sweep.execution.driver import measure
 from sweep.execution.packing import CONTROL_RATE
-from sweep.execution.searcher import NeverSaved
+from sweep.execution.searcher import PicklesAsNothing
 from sweep.limits import cores
 from sweep.measuring.rehearsal import Rehearsal
 from sweep.spec.spec import SweepSpec
@@ -24,23 +24,40 @@ from sweep.storage.store import Store
 
 
 def orchestration(images: Images) -> Iterator[Figure]:
-    """Yield points a second, and how busy the devices are."""
-    for seconds, points, name, bar in ((0.0, 1000, "no-op", True), (0.05, 400, "50 ms", False)):
+    """Yield points per second, compared with a plain Tune loop, and how busy the devices are."""
+    for seconds, points, name, has_target in ((0.0, 1000, "no-op", True), (0.05, 400, "50 ms", False)):
         plain = _plain_loop(images, seconds)
         yield Figure(f"{name} points: tune.Tuner, a function, OptunaSearch", plain, "points/s")
         for search in ("sobol", "boundary"):
-            found = watched(images, Rehearsal(seconds), points=points, pack=16, search=search)
-            yield Figure(f"  a sweep, packs of 16, --search {search}", found.rate, "points/s", 100.0 if bar else None)
-            yield Figure("    times as many", found.rate / plain, "x", 20.0 if bar else None)
-    found = watched(images, Rehearsal(1.0), points=120)
-    yield Figure("points of 1 s, --pack auto: devices busy after the first trial", found.busy(1), "", 0.95)
-    found = watched(images, Rehearsal(0.0), points=600, search="sobol", pack=1)
-    yield Figure("trials that the control loop sustains", found.rate, "trials/s")
-    yield Figure("  taken to be, by --pack auto", CONTROL_RATE, "trials/s")
+            watch = watched(images, Rehearsal(seconds), points=points, pack=16, search=search)
+            yield Figure(
+                f"  a sweep, packs of 16, --search {search}", watch.rate, "points/s", 100.0 if has_target else None
+            )
+            yield Figure("    times faster than tune.Tuner", watch.rate / plain, "x", 20.0 if has_target else None)
+    watch = watched(images, Rehearsal(1.0), points=120)
+    yield Figure("points of 1 s, --pack auto: devices busy after the first trial", watch.busy(1), "", 0.95)
+    watch = watched(images, Rehearsal(0.0), points=600, search="sobol", pack=1)
+    yield Figure("trials that the control loop sustains", watch.rate, "trials/s")
+    yield Figure("  assumed by --pack auto", CONTROL_RATE, "trials/s")
 
 
-class Watch(NeverSaved, Callback):
-    """Keeps when each trial ended, how long it had worked, and the driver's memory then."""
+class Watch(PicklesAsNothing, Callback):
+    """A callback of Tune that records the end of each trial, its duration, its points and the driver's memory.
+
+    Parameters
+    ----------
+    slots:
+        The number of trials that can run at once.
+
+    Attributes
+    ----------
+    ends, seconds:
+        When each trial ended, and how long it worked, in seconds.
+    points:
+        The number of points of each trial.
+    memory:
+        The driver's memory at the end of each trial, in bytes.
+    """
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
@@ -50,7 +67,7 @@ class Watch(NeverSaved, Callback):
         self.memory: list[int] = []
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
-        """Keep what a trial tells at its end."""
+        """Record the end of a trial."""
         self.ends.append(time.monotonic())
         self.seconds.append(result["seconds"])
         self.points.append(len(trial.config["points"]))
@@ -61,30 +78,30 @@ class Watch(NeverSaved, Callback):
 
     @property
     def rate(self) -> float:
-        """Return points a second after the first trial."""
+        """The number of points measured per second after the first trial."""
         return self._rate(0, len(self.ends) - 1)
 
     @property
     def last_tenth(self) -> float:
-        """Return the rate of the last tenth, relative to that of the first."""
+        """The rate of the last tenth of the trials, relative to that of the first tenth."""
         last, tenth = len(self.ends) - 1, len(self.ends) // 10
         return self._rate(last - tenth, last) / self._rate(0, tenth)
 
     def busy(self, skipped: int) -> float:
-        """Return the share of the devices' time that was worked in, from the end of so many trials to the last's."""
+        """Return the fraction of the slots' time in which trials worked, after the end of trial number ``skipped``."""
         start, end = self.ends[skipped - 1], self.ends[-1]
         worked = sum(max(0.0, e - max(start, e - s)) for e, s in zip(self.ends, self.seconds, strict=True))
         return worked / (self.slots * (end - start))
 
     @property
-    def bytes_a_point(self) -> float:
-        """Return what the driver's memory grew by after the first tenth, a point."""
+    def bytes_per_point(self) -> float:
+        """The growth of the driver's memory per point after the first tenth of the trials, in bytes."""
         tenth = len(self.memory) // 10
         return (self.memory[-1] - self.memory[tenth]) / sum(self.points[tenth + 1 :])
 
 
 def _resident_bytes() -> int:
-    """Return the memory of this process; 0 elsewhere than on Linux."""
+    """Return the resident memory of this process in bytes; 0 except on Linux."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
@@ -92,7 +109,19 @@ def _resident_bytes() -> int:
 
 
 def watched(images: Images, make: Rehearsal, slots: int | None = None, **fields: Any) -> Watch:
-    """Watch a sweep into a folder of its own, on as many devices as there are ``slots``: the cores here, if none."""
+    """Run a sweep into a temporary folder and return what was recorded of its trials.
+
+    Parameters
+    ----------
+    images:
+        The data set.
+    make:
+        Measures the points, in place of the probes.
+    slots:
+        The number of trials that can run at once; if None, that of the cores of this machine.
+    **fields:
+        Options of the sweep, as of `SweepSpec`.
+    """
     spec = SweepSpec(**fields)
     watch = Watch(slots or cores())
     with tempfile.TemporaryDirectory() as folder:
@@ -104,7 +133,7 @@ def watched(images: Images, make: Rehearsal, slots: int | None = None, **fields:
 
 
 def _plain_loop(images: Images, seconds: float, points: int = 24) -> float:
-    """Return points a second of a plain Tune loop with OptunaSearch."""
+    """Return the points per second of a plain Tune loop with OptunaSearch and one point per trial."""
 
     def trial(config: dict[str, float]) -> None:
         time.sleep(seconds)

@@ -1,4 +1,4 @@
-"""The contender: what one would write oneself, a `tune.Tuner` with a function and a trial a point."""
+"""The plain program that sweeps are compared with: a `tune.Tuner` with a function as trainable, one point per trial."""
 
 import tempfile
 import warnings
@@ -9,7 +9,7 @@ from ray import tune
 
 from probes import Images
 from sweep.bench.figure import timed
-from sweep.execution.cluster import on_ray
+from sweep.execution.cluster import connected_ray
 from sweep.spec.experiment import Workload
 
 
@@ -21,11 +21,22 @@ def seconds_of_trials(
     /,
     **parameters: Any,
 ) -> float:
-    """Return the seconds that Tune takes for trials of one core each, on a Ray of their own that is there already.
+    """Return the seconds that Tune takes for trials of one core each; starting Ray does not count.
 
-    ``parameters`` are given to every trial by way of Ray's object store.
+    Parameters
+    ----------
+    images:
+        The data set for which Ray is started.
+    trial:
+        The trainable.
+    space:
+        Tune's search space.
+    search:
+        Tune's search; if None, Tune's default.
+    **parameters:
+        Further arguments of ``trial``, passed to it through Ray's object store.
     """
-    with on_ray(Workload(), images), tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+    with connected_ray(Workload(), images), tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         tuner = tune.Tuner(
             tune.with_resources(tune.with_parameters(trial, **parameters) if parameters else trial, {"cpu": 1}),

@@ -21,7 +21,7 @@ from probes.training.settings import TEST_IMAGES, TrainingSettings
 from sweep.bench.figure import Figure, default_device, timed, timed_in_turns
 
 WIDTH, SIGMA_B = 784, 0.05**0.5
-EPOCH_IMAGES = 60_000
+EPOCH_IMAGES = 60_000  # the size of MNIST
 CASCADE_DEPTH, CASCADE_STEPS = 20, 40
 DIRECT_DEPTH, PLAIN_STEPS = 60, 50
 NETWORKS, TRAINED_DEPTH, TRAINED_STEPS = 12, 60, 30
@@ -36,7 +36,7 @@ def _cascade(images: Images, depth: int, count: int, device: str) -> Cascade:
 
 @torch.no_grad()
 def cascade(images: Images) -> Iterator[Figure]:
-    """Yield the time of a step of the cascade: against the plain loop, against the limit, and in bfloat16."""
+    """Yield the time of a training step of the cascade, compared with the plain loop and with its arithmetic alone."""
     depth, steps, device = CASCADE_DEPTH, CASCADE_STEPS, default_device()
     untrained = _untrained(images, depth, steps, device)
     activations = [untrained[0].y, *(d.x for d in untrained)]
@@ -53,15 +53,15 @@ def cascade(images: Images) -> Iterator[Figure]:
         lambda: stacked("bfloat16"),
         device=device,
     )
-    one, ours, half = (t / steps for t in times)
+    plain_step, float32_step, bfloat16_step = (t / steps for t in times)
     limit = _limit(depth, device)
-    yield Figure(f"plain loop, one Adam per layer, a step of {depth} layers", 1e3 * one, "ms")
-    yield Figure("stacked, hand-written gradient, float32", 1e3 * ours, "ms")
-    yield Figure("  times faster than the plain loop", one / ours, "x", 3.0)
+    yield Figure(f"plain loop, one Adam per layer, a step of {depth} layers", 1e3 * plain_step, "ms")
+    yield Figure("stacked, hand-written gradient, float32", 1e3 * float32_step, "ms")
+    yield Figure("  times faster than the plain loop", plain_step / float32_step, "x", 3.0)
     yield Figure("the limit: the same products and one fused Adam alone", 1e3 * limit, "ms")
-    yield Figure("  of which the step takes", ours / limit, "x", 1.5, at_least=False)
-    yield Figure("stacked, products in bfloat16", 1e3 * half, "ms")
-    yield Figure("  times faster than the plain loop", one / half, "x", 5.0)
+    yield Figure("  a step takes, in units of the limit", float32_step / limit, "x", 1.5, at_least=False)
+    yield Figure("stacked, products in bfloat16", 1e3 * bfloat16_step, "ms")
+    yield Figure("  times faster than the plain loop", plain_step / bfloat16_step, "x", 5.0)
     fresh = PlainCascade([(d.weight, d.bias) for d in untrained])
     fresh.train(activations, steps=10)
     difference = max(
@@ -72,13 +72,13 @@ def cascade(images: Images) -> Iterator[Figure]:
 
 
 def _untrained(images: Images, depth: int, batches: int, device: str) -> list[Decoder]:
-    """Return the decoders of a network on so many batches of images."""
+    """Return the untrained decoders of a network, with ``batches`` batches of its activations."""
     source = _cascade(images, depth, BATCH * batches, device)
     return [replace(d) for d in source.prepare()]
 
 
 def _limit(depth: int, device: str) -> float:
-    """Return the seconds of a step's products alone plus those of one fused Adam update of the same tensors."""
+    """Return the seconds that a step's matrix products and one fused Adam update of the same tensors take alone."""
     random = generator(0, "bench")
     x = torch.randn(1, BATCH, WIDTH, generator=random).to(device)
     weight = [torch.randn(1, WIDTH, WIDTH, generator=random).to(device) for _ in range(depth)]
@@ -103,6 +103,7 @@ def _limit(depth: int, device: str) -> float:
 
 
 def _effect_of_bfloat16(images: Images, depth: int, device: str) -> Iterator[Figure]:
+    """Yield how much bfloat16 changes the relative entropy of the cascade's layers."""
     entropies = []
     for precision in ("float32", "bfloat16"):
         settings = ProbeSettings("cascade", width=WIDTH, images=1024, precision=precision)
@@ -114,30 +115,32 @@ def _effect_of_bfloat16(images: Images, depth: int, device: str) -> Iterator[Fig
 
 @torch.no_grad()
 def direct(images: Images) -> Iterator[Figure]:
-    """Yield the times of the direct probe of 60 layers and of one epoch of the plain cascade."""
+    """Yield the times of the direct probe of 60 layers, and of one epoch of the plain cascade."""
     depth, plain_steps, device = DIRECT_DEPTH, PLAIN_STEPS, default_device()
     loop = _plain_step(images, depth, plain_steps, device) * -(-EPOCH_IMAGES // BATCH)
-    # Widths for 60 layers and no more: otherwise horizons beyond are looked for, too.
+    # With `width`, the probe would look for horizons in deeper networks, too; `widths` ends at the depth.
     keys: dict[str, Any] = {"probe": "direct", "widths": (WIDTH,) * depth}
-    every, few = (
+    every_layer, few_layers = (
         Prober(images, ProbeSettings(**keys, decoded_layers=n), device) for n in (depth, ProbeSettings.decoded_layers)
     )
     points = [Point(w, SIGMA_B, depth) for w in (1.0, 1.5, 2.0)]
-    times = timed_in_turns(lambda: every.measure(points), lambda: few.measure(points), device=device, rounds=2)
-    all_layers, some_layers = (t / len(points) for t in times)
-    horizons = [[m.values["direct_horizon"] for m in p.measure(points)] for p in (every, few)]
+    times = timed_in_turns(
+        lambda: every_layer.measure(points), lambda: few_layers.measure(points), device=device, rounds=2
+    )
+    every_seconds, few_seconds = (t / len(points) for t in times)
+    horizons = [[m.values["direct_horizon"] for m in p.measure(points)] for p in (every_layer, few_layers)]
     difference = max(abs(b / a - 1) for a, b in zip(*horizons, strict=True))
-    used = int(min(len(images.train), ProbeSettings.images))
+    image_count = int(min(len(images.train), ProbeSettings.images))
     yield Figure(f"plain cascade, 60,000 images once (extrapolated from {plain_steps} steps)", loop, "s")
-    yield Figure(f"direct probe, {used} images, every layer decoded", all_layers, "s")
-    yield Figure("  times faster than the plain cascade", loop / all_layers, "x", 40.0)
-    yield Figure("direct probe, 16 layers decoded", some_layers, "s")
-    yield Figure("  times faster than the plain cascade", loop / some_layers, "x", 80.0)
+    yield Figure(f"direct probe, {image_count} images, every layer decoded", every_seconds, "s")
+    yield Figure("  times faster than the plain cascade", loop / every_seconds, "x", 40.0)
+    yield Figure("direct probe, 16 layers decoded", few_seconds, "s")
+    yield Figure("  times faster than the plain cascade", loop / few_seconds, "x", 80.0)
     yield Figure("  largest relative difference of the horizon", difference, "", 0.02, at_least=False)
 
 
 def _plain_step(images: Images, depth: int, steps: int, device: str) -> float:
-    """Return the seconds of a step of the plain loop, from so many on as many batches."""
+    """Return the mean seconds of a step of the plain loop, over ``steps`` steps on as many batches."""
     untrained = _untrained(images, depth, steps, device)
     activations = [untrained[0].y, *(d.x for d in untrained)]
     plain = PlainCascade([(d.weight, d.bias) for d in untrained])
@@ -146,7 +149,7 @@ def _plain_step(images: Images, depth: int, steps: int, device: str) -> float:
 
 
 def pack(images: Images) -> Iterator[Figure]:
-    """Yield the speed of packs of points on digits, against single calls and against Ray trials of one point."""
+    """Yield the speed of packs of points on digits, compared with single calls and with Ray trials of one point."""
     digits, device, settings = load_images("digits"), default_device(), ProbeSettings()
     prober = Prober(digits, settings, device)
     points = [Point(0.8 + 0.1 * i, 0.2, 60, i) for i in range(16)]
@@ -156,16 +159,18 @@ def pack(images: Images) -> Iterator[Figure]:
     for size, seconds in times.items():
         yield Figure(f"digits, width 64, depth 60, both probes: packs of {size}", len(points) / seconds, "points/s")
     bar = 5.0 if device == "cuda" else 1.0
-    yield Figure("  a pack of 16 against single calls, per point", times[1] / times[16], "x", bar)
+    yield Figure("  speed of packs of 16, relative to single calls", times[1] / times[16], "x", bar)
     best = min(times.values())
     advised = next(size for size in sizes if times[size] < 1.05 * best)
     yield Figure("  advised pack (the smallest within 5 % of the fastest)", advised, "points")
     ray = trials_on_ray(digits, points, settings)
     yield Figure("16 Ray trials of one point each (tune.Tuner, a function)", len(points) / ray, "points/s")
-    yield Figure("  a pack of 16 against them", ray / times[16], "x", 5.0)
+    yield Figure("  packs of 16, times faster", ray / times[16], "x", 5.0)
 
 
 def _packed(prober: Prober, points: Sequence[Point], size: int) -> Callable[[], None]:
+    """Return a function that measures the points in packs of ``size``."""
+
     def work() -> None:
         for start in range(0, len(points), size):
             assert all(m.status == "ok" for m in prober.measure(points[start : start + size]))
@@ -174,7 +179,7 @@ def _packed(prober: Prober, points: Sequence[Point], size: int) -> Callable[[], 
 
 
 def trials_on_ray(images: Images, points: Sequence[Point], settings: ProbeSettings) -> float:
-    """Return the seconds that Tune takes for a trial a point, as many at once as there are cores."""
+    """Return the seconds that Tune takes to measure points in trials of one point and one core each."""
     from sweep.execution.tuner import TUNE_ENVIRONMENT
 
     os.environ.update(TUNE_ENVIRONMENT)
@@ -193,7 +198,7 @@ def trials_on_ray(images: Images, points: Sequence[Point], settings: ProbeSettin
 
 @torch.no_grad()
 def training(images: Images) -> Iterator[Figure]:
-    """Yield how long training twelve networks of width 196 and depth 60 takes, as a pack and one after another."""
+    """Yield the time of training twelve networks of width 196 and depth 60, as a pack and one after another."""
     data, device = load_images("noise", resize=14), default_device()
     settings = TrainingSettings(epochs=1, images=BATCH * TRAINED_STEPS)
     points = [Point(1.0 + 0.1 * i, SIGMA_B, TRAINED_DEPTH, i) for i in range(NETWORKS)]
@@ -211,22 +216,22 @@ def training(images: Images) -> Iterator[Figure]:
     def packed() -> None:
         train_pack(points, data, settings, architecture=architecture, activation="tanh", device=device)
 
-    one, together = timed_in_turns(plainly, packed, device=device, rounds=2)
+    separate, together = timed_in_turns(plainly, packed, device=device, rounds=2)
     per_step = 1e3 / TRAINED_STEPS / NETWORKS
-    yield Figure(f"plain loop, width 196, depth {TRAINED_DEPTH}, a step of a network", one * per_step, "ms")
+    yield Figure(f"plain loop, width 196, depth {TRAINED_DEPTH}, a step of a network", separate * per_step, "ms")
     yield Figure(f"a pack of {NETWORKS}", together * per_step, "ms")
-    yield Figure("  times faster than one after another", one / together, "x", 3.0)
+    yield Figure("  times faster than one after another", separate / together, "x", 3.0)
 
 
 @torch.no_grad()
 def gpu(images: Images) -> Iterator[Figure]:
-    """Yield a GPU's own bars; nothing on a machine without one."""
+    """Yield the figures of a GPU, of large networks; nothing on a machine without a GPU."""
     if not torch.cuda.is_available():
         return
     depth, width = 100, WIDTH
     parameters = depth * width * (width + 1)
     bandwidth = _bandwidth()
-    floor = parameters * 28 * -(-EPOCH_IMAGES // BATCH) / bandwidth
+    minimum_seconds = parameters * 28 * -(-EPOCH_IMAGES // BATCH) / bandwidth
     yield Figure("memory bandwidth, measured with a copy", bandwidth / 1e12, "TB/s")
     noise = torch.rand(EPOCH_IMAGES, width, generator=generator(0, "bench images"))
     many = Images("noise", noise, torch.zeros(len(noise)), images.test, images.test_labels, images.shape, 10)
@@ -240,14 +245,19 @@ def gpu(images: Images) -> Iterator[Figure]:
         bar = 1.0 if size == 1 else None
         name = f"one epoch of 60,000 images, {size} x {depth // size} layers of 784"
         yield Figure(name, seconds, "s", bar, at_least=False)
-        yield Figure("  fraction of the bandwidth's limit (28 bytes a weight and step)", floor / seconds, "", 0.5)
+        yield Figure(
+            "  speed relative to the bandwidth's limit (28 bytes per weight and step)",
+            minimum_seconds / seconds,
+            "",
+            0.5,
+        )
     prober = Prober(images, ProbeSettings("direct", widths=(width,) * depth), "cuda")
     (seconds,) = timed_in_turns(lambda: prober.measure([Point(1.5, SIGMA_B, depth)]), device="cuda")
     yield Figure("direct probe of the same network", seconds, "s", 0.1, at_least=False)
 
 
 def _bandwidth() -> float:
-    """Return the bytes read and written a second, by copying a gigabyte."""
+    """Return the bytes that the GPU reads and writes per second, measured by copying a gibibyte."""
     source = torch.empty(2**28, device="cuda")
     target = torch.empty_like(source)
     (seconds,) = timed_in_turns(lambda: target.copy_(source), device="cuda", rounds=5)

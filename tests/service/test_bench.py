@@ -25,4 +25,4 @@ def test_what_a_watch_computes(monkeypatch):
         watch.on_trial_result(i, [], trial, {"seconds": 1.0})
     assert watch.rate == watch.last_tenth * watch.rate == 2.0
     assert watch.busy(1) == pytest.approx(0.5)
-    assert watch.bytes_a_point == 50
+    assert watch.bytes_per_point == 50

@@ -30,15 +30,17 @@ def test_bars():
 
 
 def test_the_cascade_s_section_compares_the_same_numbers(small):
-    found = {f.name: f.value for f in probes.cascade(small)}
-    plain, stacked = (next(v for k, v in found.items() if k.startswith(s)) for s in ("plain loop", "stacked, hand"))
-    assert found["  times faster than the plain loop"] > 0 and plain > 0 and stacked > 0
-    assert found["largest difference of a weight from the plain loop's, 10 steps"] < 2e-5
+    figures = {f.name: f.value for f in probes.cascade(small)}
+    plain, stacked = (next(v for k, v in figures.items() if k.startswith(s)) for s in ("plain loop", "stacked, hand"))
+    assert figures["  times faster than the plain loop"] > 0 and plain > 0 and stacked > 0
+    assert figures["largest difference of a weight from the plain loop's, 10 steps"] < 2e-5
 
 
 def test_the_direct_section_finds_the_same_horizon(small):
-    found = [f for f in probes.direct(small) if "horizon" in f.name]
-    assert len(found) == 1 and found[0].value < 0.1  # so few held-out images: the profile crosses its threshold twice
+    figures = [f for f in probes.direct(small) if "horizon" in f.name]
+    assert (
+        len(figures) == 1 and figures[0].value < 0.1
+    )  # so few held-out images: the profile crosses its threshold twice
 
 
 def test_no_gpu_no_figures(small, monkeypatch):
@@ -49,8 +51,8 @@ def test_no_gpu_no_figures(small, monkeypatch):
 def test_from_the_command_line(small, monkeypatch):
     result = CliRunner().invoke(main, ["bench", "--only", "training", "--resize", "4", "--json"])
     assert result.exit_code == 0, result.output
-    found = json.loads(result.stdout)
-    assert "threads" in found["machine"] and {f["section"] for f in found["figures"]} == {"training"}
+    output = json.loads(result.stdout)
+    assert "threads" in output["machine"] and {f["section"] for f in output["figures"]} == {"training"}
     monkeypatch.setattr(bench, "SECTIONS", {"direct": lambda images: probes.direct(few(images))})
     text = CliRunner().invoke(main, ["bench", "--only", "direct", "--resize", "4"]).stdout
     assert "direct" in text and "times faster" in text
@@ -75,10 +77,10 @@ def test_packs_are_compared_with_single_calls_and_with_trials(monkeypatch):
     monkeypatch.setattr(probes, "Prober", Prober)
     monkeypatch.setattr(probes, "timed_in_turns", timed_in_turns)
     monkeypatch.setattr(probes, "trials_on_ray", lambda images, points, settings: 2.0 * len(points))
-    found = {f.name.strip(): f.value for f in probes.pack(load_images("noise", resize=4))}
+    figures = {f.name.strip(): f.value for f in probes.pack(load_images("noise", resize=4))}
     assert packs == [1] * 16 + [4] * 4 + [16]
-    assert found["digits, width 64, depth 60, both probes: packs of 16"] == 20
-    assert found["a pack of 16 against single calls, per point"] == 5
-    assert found["advised pack (the smallest within 5 % of the fastest)"] == 4
-    assert found["16 Ray trials of one point each (tune.Tuner, a function)"] == 0.5
-    assert found["a pack of 16 against them"] == 40
+    assert figures["digits, width 64, depth 60, both probes: packs of 16"] == 20
+    assert figures["speed of packs of 16, relative to single calls"] == 5
+    assert figures["advised pack (the smallest within 5 % of the fastest)"] == 4
+    assert figures["16 Ray trials of one point each (tune.Tuner, a function)"] == 0.5
+    assert figures["packs of 16, times faster"] == 40
