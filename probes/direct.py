@@ -30,7 +30,7 @@ from probes import entropy
 from probes.definition import MIN_HORIZON
 from probes.networks import Network
 from probes.products import gram, matmul
-from probes.settings import CERTAINTY, FEW_IMAGES, ProbeSettings
+from probes.settings import CONVOLUTION_CERTAINTY, INITIAL_IMAGES, ProbeSettings
 
 _VARIANCE_IMAGES = 256  # held-out images that v is averaged over: it needs two digits, not four
 _STRIDE = 1.2  # beyond the depth asked, where nothing but the horizon is of interest
@@ -242,8 +242,8 @@ class DirectProbe:
     def profile(self, network: Network) -> Profile:
         """Return the profile of a network."""
         available = self._available
-        certainty = self._settings.certainty or (CERTAINTY if network.architecture.convolutional else None)
-        count = available if certainty is None else min(FEW_IMAGES, available)
+        certainty = self._settings.certainty or (CONVOLUTION_CERTAINTY if network.architecture.convolutional else None)
+        count = available if certainty is None else min(INITIAL_IMAGES, available)
         previous: Profile | None = None
         while True:
             profile = self._profile(network, count)

@@ -15,8 +15,8 @@ TRAIN = ("none", "boundary", "all")
 
 MIN_STEPS = 300  # Adam steps of the cascade, unless `probe_steps` is given
 HELD_OUT_IMAGES = 1024  # test images that the direct probe is judged on
-CERTAINTY = 0.02  # default for convolutions: their layers are so large that unneeded images cost minutes
-FEW_IMAGES = 512  # that the direct probe begins with where it may stop before it has used all
+CONVOLUTION_CERTAINTY = 0.02  # default for convolutions: their layers are so large that unneeded images cost minutes
+INITIAL_IMAGES = 512  # that the direct probe begins with where it may stop before it has used all
 CASCADE_IMAGES = 100  # test images that the cascade reconstructs, as in the paper
 # With `train="boundary"` the points with these margins are trained; the README of this package has the evidence.
 UNCERTAIN_MARGINS = (-0.3, 0.5)  # of a horizon

@@ -64,7 +64,7 @@ def environment() -> dict[str, str]:
 
 
 @contextmanager
-def left_as_found() -> Iterator[None]:
+def restores_process_state() -> Iterator[None]:
     """Leave what a process has only one of as it was: environment, log levels, signals, random states, directory."""
     environment, folder = dict(os.environ), os.getcwd()
     levels = {name: logging.getLogger(name).level for name in [*logging.root.manager.loggerDict]}

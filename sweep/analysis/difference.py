@@ -124,7 +124,7 @@ def diff(one: Results, other: Results, depths: Sequence[int] | None = None) -> D
             f"for {one.spec.data!r}"
         )
     for s in sweeps:
-        if not s.phase.enough or "sigma_w" not in s.spec.free_axes:
+        if not s.phase.has_estimates or "sigma_w" not in s.spec.free_axes:
             raise SpecError(f"{s.files.location!r} has no boundary in sigma_w: too few points, or a fixed sigma_w")
     ends = {a: _common_range(sweeps, a) for a in ("sigma_w", "sigma_b", "depth")}
     low, high = ends["depth"]

@@ -187,8 +187,8 @@ def parse_job(arguments: Sequence[str], name: str, nodes: int, cpus: int, gpus: 
     return replace(
         job,
         arguments=_words(values, values),
-        again=_words(values, at_will),
-        fixed=_words(values, set(values) - at_will),
+        resume_arguments=_words(values, at_will),
+        fixed_arguments=_words(values, set(values) - at_will),
     )
 
 

@@ -29,7 +29,7 @@ def theory_command(sigma_b: tuple[float, float], sigma_w: float | None, activati
     """
     from sweep.model import theory
 
-    rows = theory.rows(sigma_b, sigma_w, activation)
+    rows = theory.critical_line_rows(sigma_b, sigma_w, activation)
     click.echo(json.dumps(rows) if as_json else _text(rows))
 
 

@@ -100,7 +100,7 @@ def _try_ray(folder: str) -> dict[str, str]:
 def _try_cluster(address: str) -> dict[str, str]:
     from sweep.errors import SpecError
     from sweep.execution.cluster import authenticate, check_reachable
-    from sweep.execution.nodes import alive
+    from sweep.execution.nodes import live_nodes
 
     try:
         check_reachable(os.environ.get("RAY_ADDRESS", address) if address == "auto" else address)
@@ -119,7 +119,7 @@ def _try_cluster(address: str) -> dict[str, str]:
         if "auto" == address and isinstance(error, ConnectionError):
             return _result(FAULT, "no Ray cluster runs on this machine", "ray start --head, or see cluster/README.md")
         return _result(FAULT, f"{address} cannot be joined: {text}", _VERSIONS if "ersion" in text else TOKENS)
-    nodes = alive()
+    nodes = live_nodes()
     ray.shutdown()
     cores, gpus = (sum(n[i] for n in nodes) for i in (0, 1))
     return _result(OK, f"{address}: Ray {ray.__version__}, {len(nodes)} nodes, {cores:g} cores, {gpus:g} GPUs")

@@ -43,7 +43,7 @@ def share_gpus(
     if spec.gpus_per_trial is None and capacity.trials_per_gpu > 1 and _is_long(spec, images, capacity):
         note("measuring how many trials should share a GPU")
         with suppress(RayError):  # no reason to end a sweep: it goes on with one trial per core
-            capacity.set_trials_per_gpu(trials_to_a_gpu(spec, images, make or make_prober, capacity.trials_per_gpu))
+            capacity.set_trials_per_gpu(best_trials_per_gpu(spec, images, make or make_prober, capacity.trials_per_gpu))
 
 
 def _is_long(spec: Workload, images: "Images", capacity: Capacity) -> bool:
@@ -52,7 +52,7 @@ def _is_long(spec: Workload, images: "Images", capacity: Capacity) -> bool:
     return points * cost / guessed_speeds(capacity)["gpu"] / capacity.slots > _MIN_SWEEP_S
 
 
-def trials_to_a_gpu(spec: Workload, images: "Images", make: "MakeProber", max_trials: int) -> int:
+def best_trials_per_gpu(spec: Workload, images: "Images", make: "MakeProber", max_trials: int) -> int:
     """Return how many trials on one GPU measure the most points per second.
 
     The answer is a power of two, at most ``max_trials``. Takes about a minute. Ray must have been started; ``make``

@@ -6,12 +6,12 @@ from ray.tune import Callback
 
 from probes.point import Point
 from sweep.execution.ray_patches import last_error
-from sweep.execution.searcher import NeverSaved, PackSearcher
+from sweep.execution.searcher import PackSearcher, PicklesAsNothing
 from sweep.execution.trainable import network_name
 from sweep.trackers.trackers import Trackers
 
 
-class SearcherCallback(NeverSaved, Callback):
+class SearcherCallback(PicklesAsNothing, Callback):
     """Callback that refreshes the live view and reports the start and the failure of trials to the searcher."""
 
     def __init__(self, searcher: PackSearcher) -> None:
@@ -30,7 +30,7 @@ class SearcherCallback(NeverSaved, Callback):
         self._searcher.give_up(trial.trial_id, last_error(trial))
 
 
-class LiveEpochs(NeverSaved, Callback):
+class LiveEpochs(PicklesAsNothing, Callback):
     """Callback that logs the epochs of networks in training to the trackers.
 
     The results of a point are logged elsewhere, once they are stored.
@@ -47,4 +47,4 @@ class LiveEpochs(NeverSaved, Callback):
         for point in [Point(*p) for p in trial.config["points"]] if networks else ():
             latest = [(lr, networks.get(network_name(point, lr))) for lr in self._trackers.rates]
             if epochs := [(lr, n["epoch"], n["accuracy"], n["loss"]) for lr, n in latest if n]:
-                self._trackers.trains(point, epochs)
+                self._trackers.log_epochs(point, epochs)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweep.errors import SpecError
 from sweep.execution.capacity import Capacity
-from sweep.execution.nodes import alive
+from sweep.execution.nodes import live_nodes
 from sweep.execution.ray_patches import RAY_COMMAND
 from sweep.limits import cores
 from sweep.spec.experiment import Workload
@@ -53,7 +53,7 @@ def check_local_resources(spec: Resources) -> None:
 
 
 @contextlib.contextmanager
-def on_ray(spec: Workload, images: "Images", verbose: bool = False) -> Iterator[Capacity]:
+def connected_ray(spec: Workload, images: "Images", verbose: bool = False) -> Iterator[Capacity]:
     """Provide Ray within a ``with`` block, and yield the capacity of its cluster.
 
     A process that has joined a Ray already goes on using it, and stays connected afterwards. Otherwise a private Ray
@@ -74,7 +74,7 @@ def on_ray(spec: Workload, images: "Images", verbose: bool = False) -> Iterator[
     elif spec.address not in (None, "auto"):
         raise SpecError(f"`address` must be left out where the program has joined a Ray, got {spec.address!r}")
     try:
-        yield Capacity(spec, alive)
+        yield Capacity(spec, live_nodes)
     finally:
         if starts_here:
             sys.modules["ray"].shutdown()

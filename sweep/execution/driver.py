@@ -80,10 +80,10 @@ def measure(
     if failed:
         rows = [r for r in rows if r["status"] != "failed"]
     batch = spec.pack or _POINTS_PER_UPDATE
-    study = SweepStudy(spec, path, rows, cost=cost_of_depth(spec, images), batch=batch, again=failed)
+    study = SweepStudy(spec, path, rows, cost=cost_of_depth(spec, images), batch=batch, failed_rows=failed)
     total = study.budget * spec.replicas
     with Trackers(log, path, _sweep_name(spec, path), spec.lr) as trackers:
-        trackers.stored(rows)
+        trackers.log_rows(rows)
         with Progress(spec, total, rows, locations=locations, quiet=quiet, plain=verbose) as progress:
             if len(rows) < total and not study.stopped:
                 with terminated_is_interrupted():  # restores the handler of SIGTERM, which Ray replaces for good
@@ -96,7 +96,7 @@ def measure(
 def _merge_parts(store: Store, progress: Progress) -> None:
     """Merge small part files into large ones, which are read faster; a failure is only logged."""
     try:
-        store.put_together(lambda: progress.note("merging the small files of results"))
+        store.compact(lambda: progress.note("merging the small files of results"))
     except Exception as error:
         logging.getLogger(__name__).warning(
             "small files of results were not merged, which does no harm: %s", one_line(error)
@@ -123,7 +123,7 @@ def run_trials(sweep: Sweep) -> None:
         if spec.train != "none":
             checkpoints.forget(point_of(r) for r in rows)
         progress.measured(rows)
-        sweep.trackers.stored(rows)
+        sweep.trackers.log_rows(rows)
 
     deadline = Deadline(time_left(spec))
     with tune_on_ray(sweep) as (capacity, fit):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 
-def alive() -> list[tuple[float, float]]:
+def live_nodes() -> list[tuple[float, float]]:
     """Return the numbers of cores and GPUs of every node that is alive."""
     return [cores_and_gpus(node) for node in resources_of_nodes()]
 

@@ -94,7 +94,7 @@ class Recorder:
     def _merge_parts(self) -> None:
         """Merge small part files into large ones, which are read faster; a failure is only logged."""
         try:
-            self._store.put_together()
+            self._store.compact()
         except Exception as error:
             _log.warning("small files of results were not merged, which does no harm: %s", one_line(error))
 

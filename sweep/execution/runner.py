@@ -17,7 +17,7 @@ from sweep.execution.cluster import check_local_resources
 from sweep.execution.driver import measure
 from sweep.measuring.memory import check_memory
 from sweep.measuring.settings import given_images, sweep_images
-from sweep.processes import left_as_found
+from sweep.processes import restores_process_state
 from sweep.results.loading import load
 from sweep.results.results import Results
 from sweep.search.journal import JOURNAL, STUDY_NAME
@@ -42,7 +42,7 @@ _COMPARED_PACKAGES = ("trainability-sweep", "torch")  # whose versions may chang
 _TRUSTED_ADDRESSES = (None, "auto", "local")
 
 
-@left_as_found()
+@restores_process_state()
 def run(
     spec: SweepSpec,
     directory: str | Path,
@@ -245,7 +245,7 @@ def _with_absolute_paths(spec: SweepSpec, files: SweepFiles) -> SweepSpec:
     )
 
 
-@left_as_found()
+@restores_process_state()
 def resume(
     directory: str | Path,
     *,

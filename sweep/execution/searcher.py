@@ -23,7 +23,7 @@ _MAX_IDLE_WAIT_S = 60.0  # for a pack, if no trial is running
 _MAX_UNSTORED_PACKS = 4  # per device; if more wait for the storage, no new packs are measured
 
 
-class NeverSaved:
+class PicklesAsNothing:
     """Base class of what is given to Tune, which makes pickling it harmless.
 
     Tune pickles such objects to restore runs. This package never restores a run of Tune, since its part files and its
@@ -41,7 +41,7 @@ class _Trial:
     tune_trial: Any = None  # Tune's own object, once the trial has a worker
 
 
-class PackSearcher(NeverSaved, Searcher):
+class PackSearcher(PicklesAsNothing, Searcher):
     """Searcher that gives Tune the configurations of trials, and takes in the rows that they measure.
 
     A configuration is ``{"points": [(sigma_w, sigma_b, depth, seed), ...], "kind": "cpu" or "gpu"}``. It may have an
@@ -153,8 +153,8 @@ class PackSearcher(NeverSaved, Searcher):
             self._apply(self._failures.judge_trial(trial.points, error))
 
     def _apply(self, verdict: Verdict) -> None:
-        self._planner.again(verdict.again)
-        self._planner.again(verdict.alone, alone=True)
+        self._planner.measure_again(verdict.again)
+        self._planner.measure_again(verdict.alone, alone=True)
         if verdict.rows:
             self._recorder.put([{**r, "finished": time.time()} for r in verdict.rows])
             self._planner.tell(verdict.rows)

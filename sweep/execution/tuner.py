@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.execution.capacity import Capacity
-from sweep.execution.cluster import on_ray
+from sweep.execution.cluster import connected_ray
 from sweep.execution.ray_patches import hide_aws_keys, keep_starting_workers
 from sweep.measuring.settings import probe_settings
 from sweep.monitor.progress import Progress
@@ -65,7 +65,8 @@ def tune_on_ray(sweep: Sweep) -> Iterator[tuple[Capacity, Callable[["PackSearche
     Raises
     ------
     SpecError
-        As for `on_ray`; or keys of AWS are in the environment, and this version of Ray may show them (`hide_aws_keys`).
+        As for `connected_ray`; or keys of AWS are in the environment, and this version of Ray may show them: see
+        `hide_aws_keys`.
     """
     os.environ.update(TUNE_ENVIRONMENT)
     sweep.progress.note("starting Ray")
@@ -74,7 +75,7 @@ def tune_on_ray(sweep: Sweep) -> Iterator[tuple[Capacity, Callable[["PackSearche
     # Tune's own state is never read again: a temporary folder keeps it off the sweep's disk, which may be full or slow.
     folder = Path(tempfile.mkdtemp(prefix="sweep-"))
     try:
-        with on_ray(sweep.spec, sweep.images, sweep.verbose) as capacity:
+        with connected_ray(sweep.spec, sweep.images, sweep.verbose) as capacity:
             from sweep.execution.calibrate import share_gpus
 
             with terminated_is_interrupted(), keep_starting_workers(), hide_aws_keys(), _no_warnings(sweep):

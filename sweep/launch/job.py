@@ -30,9 +30,9 @@ class Job:
         The options of ``sweep run``, without ``--out`` and ``--address``.
     nodes, cpus, gpus:
         The number of nodes that run trials, and the cores and GPUs of each node.
-    again:
+    resume_arguments:
         The options of ``sweep resume``, for a job that is started again.
-    fixed:
+    fixed_arguments:
         Those of ``arguments`` that must not change once the sweep has started.
     dataset:
         A file on this machine that the job needs in the folder `DATA`; None: it needs none.
@@ -44,8 +44,8 @@ class Job:
     nodes: int
     cpus: int
     gpus: int
-    again: tuple[str, ...] = ()
-    fixed: tuple[str, ...] = ()
+    resume_arguments: tuple[str, ...] = ()
+    fixed_arguments: tuple[str, ...] = ()
     dataset: Path | None = None
 
     @property
@@ -119,14 +119,14 @@ def script(job: Job) -> str:
     return f"""\
 export RAY_AUTH_MODE=token
 cd {RESULTS} || exit
-options={shlex.quote(shlex.join(job.fixed))}
+options={shlex.quote(shlex.join(job.fixed_arguments))}
 if [ -e {job.container_directory}/spec.json ]; then
     previous=$(cat {job.container_directory}.job)
     if [ "$previous" != "$options" ]; then
         printf '%s has other options, %s: choose another --name\\n' {job.container_directory} "$previous" >&2
         exit 2
     fi
-    exec sweep resume {job.container_directory} --address auto {shlex.join(job.again)}
+    exec sweep resume {job.container_directory} --address auto {shlex.join(job.resume_arguments)}
 fi
 printf '%s\\n' "$options" > {job.container_directory}.job || exit
 exec sweep run --out {job.container_directory} --address auto {shlex.join(job.arguments)}

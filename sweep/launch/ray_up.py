@@ -70,7 +70,7 @@ def plan(
     path, token, run = folder / "cluster.yaml", folder / "auth_token", folder / "run.sh"
     if "--storage" not in job.arguments:
         storage = ("--storage", f"{_BUCKET_SCHEMES[provider]}://{bucket}/{job.name}")
-        job = replace(job, arguments=(*job.arguments, *storage), fixed=(*job.fixed, *storage))
+        job = replace(job, arguments=(*job.arguments, *storage), fixed_arguments=(*job.fixed_arguments, *storage))
     (config,) = read(template(f"ray-up/{provider}.yaml"))
     config["cluster_name"] = job.name
     config["docker"]["image"] = image

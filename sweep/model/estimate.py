@@ -88,8 +88,8 @@ class PhaseModel:
     def __post_init__(self) -> None:
         measured = self.points[np.isfinite(self.points["margin"])] if len(self.points) else self.points
         self.free = self.spec.free_axes
-        self.enough = len(measured) >= MIN_POINTS and bool(self.free)
-        if not self.enough:
+        self.has_estimates = len(measured) >= MIN_POINTS and bool(self.free)
+        if not self.has_estimates:
             return
         self._search = SearchModel(self.spec)
         self._model = self._search.margin
@@ -126,7 +126,7 @@ class PhaseModel:
 
         In a sweep that trains, the boundary is that of the truth. NaN if there are too few points.
         """
-        return self._search.level_set.expected_error() if self.enough else math.nan
+        return self._search.level_set.expected_error() if self.has_estimates else math.nan
 
     @property
     def sigma_w(self) -> np.ndarray:
@@ -169,7 +169,7 @@ class PhaseModel:
             fixed.
         """
         rows = []
-        if self.enough and "sigma_w" in self.free:
+        if self.has_estimates and "sigma_w" in self.free:
             for b in self.sigma_b if sigma_b is None else sigma_b:
                 low, median, high = np.quantile(self._highest(self._draws(b, self.spec.depth[1])), (0.05, 0.5, 0.95))
                 rows.append((b, median, low, high))
@@ -185,7 +185,7 @@ class PhaseModel:
 
     def outline(self) -> Outline | None:
         """Return a coarse phase diagram over the first two free axes, or None if there are too few points or axes."""
-        if not self.enough or len(self.free) < 2:
+        if not self.has_estimates or len(self.free) < 2:
             return None
         from scipy.special import ndtr
 
@@ -229,7 +229,7 @@ class PhaseModel:
             the ends of their 90 % intervals. They are NaN where at least half of the draws have no such crossing within
             the range. Empty if there are too few points or sigma_w is fixed.
         """
-        if not self.enough or "sigma_w" not in self.free:
+        if not self.has_estimates or "sigma_w" not in self.free:
             return pd.DataFrame(columns=list(COLUMNS["boundary"]), dtype=float).astype({"depth": int})
         critical = self.critical_line()[["sigma_w", "lower", "upper"]].to_numpy()
         theory = theory_line(self.spec, self.sigma_b)

@@ -15,7 +15,9 @@ _GRID_SIZE = 25  # values of each axis at which the depth scale is computed; it 
 _MAX_XI = 1000.0  # layers; the depth scale diverges on the critical line
 
 
-def rows(sigma_b: tuple[float, float], sigma_w: float | None, activation: str) -> list[dict[str, float | None]]:
+def critical_line_rows(
+    sigma_b: tuple[float, float], sigma_w: float | None, activation: str
+) -> list[dict[str, float | None]]:
     """Return one row for each of up to 20 values of sigma_b, with the critical sigma_w.
 
     Parameters

@@ -14,7 +14,7 @@ from sweep.monitor.view import View, line_of, view_of
 from sweep.results.loading import load
 from sweep.results.status import is_known
 from sweep.spec.design import budget
-from sweep.storage.heartbeat import STALE, Sign, read_sign
+from sweep.storage.heartbeat import STALE_AFTER_S, Sign, read_sign
 from sweep.storage.lock import is_running
 
 # The interval between readings is at least so many seconds, and so many times the duration of one reading.
@@ -101,7 +101,7 @@ class Watcher:
         missing = self._total - self._tally.done - self._tally.failed
         if missing <= 0:
             return 0, "done"
-        if time.monotonic() - self._sign_time < STALE or any(is_running(f.location) for f in self._copies):
+        if time.monotonic() - self._sign_time < STALE_AFTER_S or any(is_running(f.location) for f in self._copies):
             return None
         self.update()  # the driver may have stored rows just before it stopped
         if self._trouble or self._behind:
@@ -119,7 +119,7 @@ class Watcher:
     def view(self) -> View:
         """Return the current state of the sweep, for display."""
         sign = self._sign
-        if time.monotonic() - self._sign_time >= STALE:
+        if time.monotonic() - self._sign_time >= STALE_AFTER_S:
             sign = Sign(rate=self._tally.rate, note="reading" if self._behind else "no sign of life from the driver")
         sign = replace(sign, trouble=self._trouble or sign.trouble)
         return view_of(self._spec, self._files.location, self._total, self._tally, self._estimator, sign)

@@ -50,13 +50,13 @@ def phase_diagram(results: Results, *, title: bool = True, depth: int | None = N
     free = results.spec.free_axes
     if len(free) >= 2:
         _draw_plane(axes, results, depth)
-        if phase.enough:
+        if phase.has_estimates:
             legend(figure, axes)
     elif free:
         _draw_line(axes, points[points["status"] != "failed"], phase, free[0])
     else:
         _draw_replicas(axes, results)
-    if len(free) and not phase.enough:
+    if len(free) and not phase.has_estimates:
         note = "too few points for a boundary"
         axes.text(0.5, 0.98, note, transform=axes.transAxes, ha="center", va="top", style="italic")
     if title:
@@ -83,7 +83,7 @@ def _draw_plane(axes: Axes, results: Results, depth: int | None) -> None:
     """Draw the plane of the first two free axes, or only its points if they are too few for a boundary."""
     spec, points = results.spec, results.points
     x, y = spec.free_axes[:2]
-    if not results.phase.enough:
+    if not results.phase.has_estimates:
         draw_points(axes, points, x, y)
     elif (x, y) == ("sigma_w", "sigma_b"):
         boundary = results.boundary if depth is None else results.boundary_at([depth])
@@ -129,7 +129,7 @@ def _draw_line(axes: Axes, measured: pd.DataFrame, phase: PhaseModel, x: str) ->
     """Draw the margin along the only free axis: the measured points, and the model with its 90 % interval."""
     spec = phase.spec
     axes.axhline(0, color="0.5", lw=0.8)
-    if phase.enough:
+    if phase.has_estimates:
         grid = np.linspace(*axis_range(spec, x), 200)
         mean, deviation = phase.margin(**{a: getattr(spec, a)[0] for a in AXES} | {x: grid})
         low, high = mean - NORMAL_90 * deviation, mean + NORMAL_90 * deviation

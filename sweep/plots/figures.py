@@ -176,7 +176,7 @@ def paper_figure(results: Results, sigma_b: float | None, depth: int | None, wid
     """Draw accuracy, or else the margin, over (sigma_w^2, depth) at one sigma_b, as in the paper."""
     spec, phase = results.spec, results.phase
     _require({"sigma_w", "depth"} <= set(spec.free_axes), results, "paper", "free axes sigma_w and depth")
-    _require(phase.enough, results, "paper", "enough points for a boundary")
+    _require(phase.has_estimates, results, "paper", "enough points for a boundary")
     b, _ = _chosen_place(results, sigma_b, None)
     surface = regular_grid(spec, "sigma_w", "depth", sigma_b=b)
     places = {a: surface[a].to_numpy() for a in AXES}

@@ -1,1 +1,1 @@
-"""A sweep as one interactive HTML file."""
+"""The report of a sweep: one interactive HTML file."""

@@ -1,4 +1,4 @@
-"""All that the report shows, as data for JSON."""
+"""The content of the report, as data for JSON."""
 
 import platform
 import shlex
@@ -10,7 +10,7 @@ import pandas as pd
 
 from probes.definition import HORIZONS
 from sweep.model.margin import MarginModel
-from sweep.report.cost import MOST_GROUPS, cost_data
+from sweep.report.cost import MAX_TABLE_ROWS, cost_data
 from sweep.report.data import (
     column_data,
     critical_data,
@@ -32,12 +32,21 @@ from sweep.spec.options import AXES, Part, measured, names
 from sweep.version import __version__, installed_versions
 
 _PACKAGES = ("torch", "ray", "optuna", "numpy", "scipy", "pandas", "plotly")
-_NOT_PROBED = ("download", "train")  # of the options of `sweep probe`: images are here, and pictures train
-_COUNTS = ("total", "done", "failed", "running", "diverged", "boundary_error")
+# Left out of the command of a point: images are downloaded already, and pictures are of trained networks anyway.
+_NOT_PROBED = ("download", "train")
+_STATUS_KEYS = ("total", "done", "failed", "running", "diverged", "boundary_error")
 
 
 def content(results: Results, reconstructions: int | None = 0) -> dict[str, Any]:
-    """Return all that the page shows, as JSON knows it; ``reconstructions`` as of `document.write_report`."""
+    """Return all that the page shows, as data for JSON.
+
+    Parameters
+    ----------
+    results:
+        The stored sweep.
+    reconstructions:
+        The number of points to measure once more for their reconstructions; see `document.write_report`.
+    """
     spec, points = results.spec, results.points
     shown = sampled_points(points)
     state = status(results)
@@ -46,7 +55,7 @@ def content(results: Results, reconstructions: int | None = 0) -> dict[str, Any]
         "place": safe_text(results.files.location),
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "sentence": sentence(results),
-        "status": {k: state[k] for k in _COUNTS},
+        "status": {k: state[k] for k in _STATUS_KEYS},
         "settings": _settings(spec),
         "versions": _versions(),
         **_predictions(spec),
@@ -69,7 +78,7 @@ def content(results: Results, reconstructions: int | None = 0) -> dict[str, Any]
 
 
 def _settings(spec: Part) -> list[list[Any]]:
-    """Return name, value, and whether it is the default, of every option."""
+    """Return name, value and whether that is the default, of every option."""
     defaults = type(spec)()
     settings = []
     for name in names(type(spec)):
@@ -80,7 +89,7 @@ def _settings(spec: Part) -> list[list[Any]]:
 
 
 def _plain(value: Any) -> str:
-    """Return an option's value as it is shown."""
+    """Return the value of an option as the report shows it."""
     if isinstance(value, tuple):
         return ", ".join(map(str, value))
     if isinstance(value, bool):
@@ -89,13 +98,13 @@ def _plain(value: Any) -> str:
 
 
 def _versions() -> list[list[str]]:
-    """Return name and version of what is installed here."""
+    """Return names and versions of this project, Python and the main packages on this machine."""
     own = [["trainability-sweep", __version__], ["Python", platform.python_version()]]
     return own + [list(pair) for pair in installed_versions(*_PACKAGES).items()]
 
 
 def _predictions(spec: Experiment) -> dict[str, Any]:
-    """Return the axes, and what a network is predicted trainable by."""
+    """Return the axes, and the statistic and thresholds by which a network is predicted trainable."""
     return {
         "axes": {a: getattr(spec, a) for a in AXES},
         "free": spec.free_axes,
@@ -108,7 +117,7 @@ def _predictions(spec: Experiment) -> dict[str, Any]:
 
 
 def _command(spec: Measuring) -> str:
-    """Return the command that measures a point again, but for the point."""
+    """Return the command that measures a point again, without the options that name the point."""
     defaults = type(spec)()
     words = ["sweep", "probe"]
     for name in names(type(spec), Measuring):
@@ -119,16 +128,16 @@ def _command(spec: Measuring) -> str:
 
 
 def _quoted(word: str) -> str:
-    """Quote a word for a shell: as bash writes it, where it holds what a terminal would obey when it is pasted."""
+    """Quote a word for a shell; control characters, which a terminal would obey when pasted, become bash's escapes."""
     if word.isprintable():
         return shlex.quote(word)
     return "$'" + "".join(c if c.isprintable() and c not in "'\\" else f"\\U{ord(c):08x}" for c in word) + "'"
 
 
 def _failures(points: pd.DataFrame) -> dict[str, Any]:
-    """Return the failed points by their error, the most frequent first."""
+    """Return the errors of failed points, most frequent first, each with its count and an example."""
     rows: list[list[Any]] = []
     for error, group in points[points["status"] == "failed"].groupby("error", sort=False):
         example = group.iloc[0]
         rows.append([safe_text(error), len(group), [float(example[a]) for a in POINT], safe_text(example["hostname"])])
-    return {"rows": sorted(rows, key=lambda r: -r[1])[:MOST_GROUPS], "kinds": len(rows)}
+    return {"rows": sorted(rows, key=lambda r: -r[1])[:MAX_TABLE_ROWS], "kinds": len(rows)}

@@ -1,4 +1,4 @@
-"""The points and the estimates of the report as data for JSON."""
+"""The points and estimates of the report, as data for JSON."""
 
 import math
 from typing import Any
@@ -14,23 +14,23 @@ from sweep.spec.columns import COLUMNS, KINDS, POINT
 from sweep.spec.options import AXES
 from sweep.text import finite, printable
 
-_SHOWN = 600  # points with their rows and profiles; the estimates are from all
-_FAILED_SHOWN = 100  # of them
-_LAYERS = 40  # of a profile
-_STEPS = 81
-_DEPTHS, _DEPTHS_ALONE = 24, 8  # of the slider; where each has to be estimated alone
-_PREFIXES = 12
-_TEXT = 500  # characters of what may come from anybody
+_MAX_POINTS = 600  # shown one by one; estimates are from all points
+_MAX_FAILED = 100  # among them
+_MAX_LAYERS = 40  # of a profile
+_SIGMA_W_STEPS = 81
+_DEPTH_COUNT, _SEPARATE_DEPTH_COUNT = 24, 8  # of the slider, the latter where the model is evaluated for each depth
+_HISTORY_LENGTH = 12
+_MAX_CHARACTERS = 500
 
 
 def safe_text(text: Any) -> str:
-    """Return a text that may come from anybody without control characters, and not too much of it."""
+    """Return a text from an untrusted source with control characters escaped, cut to 500 characters."""
     text = str(text)
-    return printable(text[:_TEXT]) + "…" * (len(text) > _TEXT)
+    return printable(text[:_MAX_CHARACTERS]) + "…" * (len(text) > _MAX_CHARACTERS)
 
 
 def numbers(values: Any, digits: int = 5) -> list[Any]:
-    """Return an array as nested lists of numbers of so many significant digits; None where there is no number."""
+    """Return an array as nested lists, rounded to ``digits`` significant digits, with None for NaN and infinity."""
     values = np.asarray(values, dtype=float)
     if values.ndim > 1:
         return [numbers(v, digits) for v in values]
@@ -38,18 +38,18 @@ def numbers(values: Any, digits: int = 5) -> list[Any]:
 
 
 def sampled_points(points: pd.DataFrame) -> pd.DataFrame:
-    """Return the points that are shown one by one: a random sample of many, failed ones among them."""
-    if len(points) <= _SHOWN:
+    """Return the points that are shown one by one: all, or a random sample of many, with failed ones among them."""
+    if len(points) <= _MAX_POINTS:
         return points
     failed = points["status"] == "failed"
-    some = points[failed].sample(min(_FAILED_SHOWN, int(failed.sum())), random_state=0)
+    failed_sample = points[failed].sample(min(_MAX_FAILED, int(failed.sum())), random_state=0)
     rest = points[~failed]
-    others = rest.sample(min(_SHOWN - len(some), len(rest)), random_state=0)
-    return pd.concat([some, others]).sort_index()
+    rest_sample = rest.sample(min(_MAX_POINTS - len(failed_sample), len(rest)), random_state=0)
+    return pd.concat([failed_sample, rest_sample]).sort_index()
 
 
 def column_data(points: pd.DataFrame) -> dict[str, list[Any]]:
-    """Return the columns that hold anything."""
+    """Return the values of each column of the ``points`` table, without columns that are empty."""
     columns: dict[str, list[Any]] = {}
     for name in COLUMNS["points"]:
         column, kind = points[name], KINDS[name]
@@ -57,7 +57,7 @@ def column_data(points: pd.DataFrame) -> dict[str, list[Any]]:
             values: list[Any] = [safe_text(v) for v in column]
         elif kind == "number" and name not in POINT:
             values = ["∞" if v == math.inf else n for v, n in zip(column, numbers(column), strict=True)]
-        else:  # the point itself in full
+        else:  # the point itself, not rounded
             values = [None if pd.isna(v) else v for v in column.astype(object)]
         if name in POINT or name == "status" or any(v not in (None, "") for v in values):
             columns[name] = values
@@ -65,7 +65,7 @@ def column_data(points: pd.DataFrame) -> dict[str, list[Any]]:
 
 
 def profile_data(results: Results, shown: pd.DataFrame) -> dict[str, list[Any]]:
-    """Return, by probe, the curve of each point shown; None for a point without."""
+    """Return the profile of each point shown, by the profile's name; None for a point without one."""
     names = [n for n in KINDS if n.startswith("profile_") and n.endswith("_retained")]
     table = results.store.read(names).rows
     if not table.num_rows:
@@ -81,26 +81,30 @@ def profile_data(results: Results, shown: pd.DataFrame) -> dict[str, list[Any]]:
 
 
 def _curve(profile: list[float] | None) -> list[list[Any]] | None:
-    """Return some of the layers that a profile knows, and its values after them."""
+    """Return the layers of a profile, at most 40, and its values after them; None without finite values."""
     values = np.asarray(profile or [], dtype=float)
     known = np.flatnonzero(np.isfinite(values))
-    if len(known) > _LAYERS:
-        known = known[np.linspace(0, len(known) - 1, _LAYERS).round().astype(int)]
+    if len(known) > _MAX_LAYERS:
+        known = known[np.linspace(0, len(known) - 1, _MAX_LAYERS).round().astype(int)]
     return [(known + 1).tolist(), numbers(values[known], 4)] if len(known) else None
 
 
 def phase_data(results: Results) -> dict[str, Any] | None:
-    """Return margins ``[depths, sigma_b, sigma_w]`` (at one depth, if it tells all), and the boundary at each depth."""
+    """Return the margin on a grid and the boundary at each depth; None without two free axes or with too few points.
+
+    The margin is ``[depth, sigma_b, sigma_w]``. Where networks contain all shallower ones, it is given at the largest
+    depth only, from which the page computes the others.
+    """
     spec, phase = results.spec, results.phase
-    if not phase.enough or len(phase.free) < 2:
+    if not phase.has_estimates or len(phase.free) < 2:
         return None
     low, high = spec.depth
     through = MarginModel(spec).through_depth
-    depths = sorted({round(d) for d in np.geomspace(low, high, _DEPTHS if through else _DEPTHS_ALONE)})
+    depths = sorted({round(d) for d in np.geomspace(low, high, _DEPTH_COUNT if through else _SEPARATE_DEPTH_COUNT)})
     sides = [
         np.array([high] if through else depths, dtype=float),
         phase.sigma_b,
-        np.linspace(*spec.sigma_w, _STEPS) if "sigma_w" in phase.free else np.array(spec.sigma_w[:1]),
+        np.linspace(*spec.sigma_w, _SIGMA_W_STEPS) if "sigma_w" in phase.free else np.array(spec.sigma_w[:1]),
     ]
     d, b, w = np.meshgrid(*sides, indexing="ij")
     margin = phase.margin(w.ravel(), b.ravel(), d.ravel())[0].reshape(w.shape)
@@ -118,9 +122,9 @@ def phase_data(results: Results) -> dict[str, Any] | None:
 
 
 def line_data(results: Results) -> dict[str, Any] | None:
-    """Return the margin along the only free axis, with its 90 % interval."""
+    """Return the margin along the only free axis, with its 90 % interval; None with other axes or too few points."""
     spec, phase = results.spec, results.phase
-    if not phase.enough or len(phase.free) != 1:
+    if not phase.has_estimates or len(phase.free) != 1:
         return None
     low, high = getattr(spec, phase.free[0])
     x = np.linspace(float(low), float(high), 121)
@@ -134,26 +138,26 @@ def line_data(results: Results) -> dict[str, Any] | None:
 
 
 def critical_data(results: Results) -> dict[str, Any]:
-    """Return the critical line as measured, and that of mean field theory."""
+    """Return the measured critical line, that of mean field theory, and their mean distance in sigma_w."""
     spec = results.spec
     line = results.phase.critical_line()
     fine = np.linspace(*spec.sigma_b, 60) if "sigma_b" in spec.free_axes else np.array(spec.sigma_b[:1])
     theory = theory_line(spec, fine)
-    apart = line["sigma_w"] - theory_line(spec, line["sigma_b"].to_numpy())
+    distance = line["sigma_w"] - theory_line(spec, line["sigma_b"].to_numpy())
     return {
         "measured": {name: numbers(line[name]) for name in line},
         "theory": {"sigma_b": numbers(fine), "sigma_w": numbers(theory)} if applies_to(spec.architecture) else None,
-        "apart": finite(float(apart.abs().mean())) if len(line) else None,
+        "apart": finite(float(distance.abs().mean())) if len(line) else None,
     }
 
 
 def history_data(results: Results) -> dict[str, Any] | None:
-    """Return the expected error of the boundary by the first points, by more and more of them, and by all."""
+    """Return the expected error of the boundary after more and more of the points; None with too few points."""
     spec, points = results.spec, results.points
-    if not results.phase.enough:
+    if not results.phase.has_estimates:
         return None
     measured = points[np.isfinite(points["margin"])].sort_values("finished", kind="stable")
-    counts = sorted({round(n) for n in np.geomspace(MIN_POINTS, len(measured), _PREFIXES)})
+    counts = sorted({round(n) for n in np.geomspace(MIN_POINTS, len(measured), _HISTORY_LENGTH)})
     errors = [PhaseModel(spec, measured.iloc[:n]).expected_error for n in counts[:-1]]
     started = measured["finished"].iloc[0]
     return {

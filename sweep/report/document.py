@@ -1,7 +1,7 @@
-"""A sweep as one HTML file that needs no network: data as JSON, drawn in the browser by Plotly.
+"""The HTML file of the report, which needs no network: data as JSON, drawn in the browser by Plotly.
 
-What comes from a sweep is data, never markup: it stands in the page as JSON, and the script of the page shows it as
-text. A content security policy allows no other script than the two of the page, and no connection.
+Whatever comes from a sweep is data, never markup: it is in the page as JSON, and the page's script shows it as text. A
+content security policy allows no scripts but the two of the page, and no connections.
 """
 
 import base64
@@ -18,26 +18,38 @@ from sweep.results.results import Results
 from sweep.storage.files import replaced
 
 REPORT = "report.html"
-_ENDINGS = (".html", ".htm")
+_SUFFIXES = (".html", ".htm")
 _SCRIPTS = ("dom.js", "charts.js", "phase.js", "point.js", "sections.js")
 
 
 def write_report(results: Results, output: str | Path | None = None, reconstructions: int | None = 0) -> Path:
-    """Write the report of a sweep into a file and return its path. That of a sweep at a URI is copied there.
+    """Write the report of a sweep into a file.
 
-    So many networks, spread over the sweep, are measured once more for their ``reconstructions``: as many as take some
-    twenty seconds, if it is None.
+    Parameters
+    ----------
+    results:
+        The stored sweep.
+    output:
+        Path of the file. By default it is ``report.html`` in the sweep's directory or at its URI.
+    reconstructions:
+        The number of networks, spread over the sweep, that are measured once more for pictures of their
+        reconstructions. If None, as many as take about twenty seconds.
+
+    Returns
+    -------
+    Path
+        The file.
 
     Raises
     ------
     SpecError
-        Another ending than HTML, or a file that cannot be written.
+        The name does not end in .html or .htm, or the file cannot be written.
     StoreError
         The URI cannot be written.
     """
     path = Path(output) if output else results.path / REPORT
-    if path.suffix.lower() not in _ENDINGS:
-        raise SpecError(f"`output` must end in {' or '.join(_ENDINGS)}, got {str(path)!r}")
+    if path.suffix.lower() not in _SUFFIXES:
+        raise SpecError(f"`output` must end in {' or '.join(_SUFFIXES)}, got {str(path)!r}")
     if not path.parent.is_dir():
         raise SpecError(f"`output` {str(path)!r} cannot be written: there is no folder {str(path.parent)!r}")
     text = page(content(results, reconstructions))
@@ -52,7 +64,7 @@ def write_report(results: Results, output: str | Path | None = None, reconstruct
 
 
 def page(data: dict[str, Any]) -> str:
-    """Return the page that shows the data of `content`."""
+    """Return the HTML page that shows the data of `content`."""
     from plotly.offline import get_plotlyjs
 
     scripts = {"plotly": get_plotlyjs(), "script": script()}
@@ -61,7 +73,7 @@ def page(data: dict[str, Any]) -> str:
         "title": html.escape(data["title"]),
         "policy": " ".join(f"'sha256-{h}'" for h in hashes),
         "style": _part("style.css"),
-        # What would end the element cannot stand in it: JSON has another way to write these.
+        # Escape the characters that could end the script element.
         "data": json.dumps(data, allow_nan=False, separators=(",", ":"))
         .replace("&", "\\u0026")
         .replace("<", "\\u003c")
@@ -73,10 +85,10 @@ def page(data: dict[str, Any]) -> str:
 
 
 def script() -> str:
-    """Return the page's own script: its parts, one after the other in one scope."""
+    """Return the page's own script: the files of the folder ``page``, joined in one scope."""
     return "".join(['"use strict";\n(() => {\n', *map(_part, _SCRIPTS), "})();\n"])
 
 
 def _part(name: str) -> str:
-    """Return the text of a file of the page."""
+    """Return the text of a file in the folder ``page``."""
     return (resources.files("sweep.report") / "page" / name).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Reconstructions for the report."""
+"""Pictures of reconstructions for the report."""
 
 import base64
 import io
@@ -17,18 +17,32 @@ if TYPE_CHECKING:
     from probes import Point
     from sweep.measuring.reconstruct import Painter
 
-_PAINTED, _OPERATIONS = 64, 2e12  # networks whose reconstructions are shown, and what they may take: 20 s of a core
+# Networks that are measured again if their number is not given, and their operations: 20 s on one core.
+_MAX_NETWORKS, _MAX_OPERATIONS = 64, 2e12
 
 
 def reconstruction_data(spec: Experiment, shown: pd.DataFrame, count: int | None) -> dict[str, Any]:
-    """Return reconstructions of ``count`` of the points shown; of as many as take some twenty seconds, if it is None.
+    """Measure some of the points shown once more and return their reconstructions.
 
-    Their places ``at`` in the table, layers, and images as URIs, the image itself first; ``why_not`` there are none.
+    Parameters
+    ----------
+    spec:
+        The sweep's specification.
+    shown:
+        The points that the report shows one by one.
+    count:
+        How many of them to measure again; if None, as many as take about twenty seconds.
+
+    Returns
+    -------
+    dict
+        ``at``: rows of these points in ``shown``; ``layers``: the layers reconstructed from; ``images``: data URIs of
+        the original image and of the reconstructions; ``why_not``: the reason, if there are none.
     """
     from sweep.measuring.reconstruct import Painter, some_layers, spread
 
     none: dict[str, Any] = {"at": [], "layers": [], "images": []}
-    chosen = list(islice(spread(shown, spec), _PAINTED if count is None else count))
+    chosen = list(islice(spread(shown, spec), _MAX_NETWORKS if count is None else count))
     if not chosen:
         return none
     try:
@@ -38,34 +52,37 @@ def reconstruction_data(spec: Experiment, shown: pd.DataFrame, count: int | None
     if count is None:
         chosen = _affordable(chosen, painter)
         if not chosen:
-            return {**none, "why_not": "it would take long (--reconstructions N does it)"}
+            return {
+                **none,
+                "why_not": "measuring them would take long; sweep report --reconstructions N does it for N networks",
+            }
     layers = [some_layers(point.depth) for _, point in chosen]
     images = []
     with progress_bar("reconstructions", len(chosen)) as step:
-        for (_, point), at in zip(chosen, layers, strict=True):
-            images.append([_picture(image) for image in painter.images(point, at)])
+        for (_, point), point_layers in zip(chosen, layers, strict=True):
+            images.append([_picture(image) for image in painter.images(point, point_layers)])
             step()
     return {"at": [at for at, _ in chosen], "layers": layers, "images": images}
 
 
 def _affordable(chosen: list[tuple[int, "Point"]], painter: "Painter") -> list[tuple[int, "Point"]]:
-    """Return those of the points, in their order, whose operations together are not too many."""
+    """Return the points, in their order, whose reconstructions together take no more than the allowed operations."""
     spent, affordable = 0.0, []
     for at, point in chosen:
         cost = painter.cost(point.depth)
-        if spent + cost <= _OPERATIONS:
+        if spent + cost <= _MAX_OPERATIONS:
             spent += cost
             affordable.append((at, point))
     return affordable
 
 
 def _picture(image: np.ndarray) -> str:
-    """A PNG as a URI, stretched over the image's range."""
+    """Return an image as the data URI of a PNG, its values stretched from black to white."""
     from matplotlib.image import imsave
 
     from sweep.plots.gallery import stretched
 
     out = io.BytesIO()
-    nothing: dict[str, Any] = {"Software": None}
-    imsave(out, stretched(image, 0), cmap="gray", vmin=0, vmax=1, format="png", metadata=nothing)
+    metadata: dict[str, Any] = {"Software": None}
+    imsave(out, stretched(image, 0), cmap="gray", vmin=0, vmax=1, format="png", metadata=metadata)
     return f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}"

@@ -1,4 +1,4 @@
-"""Prediction against truth as data for JSON."""
+"""The comparison of prediction and truth, as data for JSON."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ from sweep.report.data import numbers, safe_text
 from sweep.results.results import Results
 from sweep.text import finite
 
-_TRAINED = 500  # points that prediction and truth are compared at
+_MAX_TRAINED = 500  # points at which prediction and truth are compared
 
 
 def truth_data(results: Results) -> dict[str, Any] | None:
-    """Return how prediction and truth compare, at most at so many trained points; None if none was trained."""
+    """Return the comparison of prediction and truth, at 500 trained points at most; None if no point was trained."""
     from sweep.analysis.compare import compare
     from sweep.analysis.statistics import STATISTICS
 
@@ -46,20 +46,20 @@ def truth_data(results: Results) -> dict[str, Any] | None:
 
 
 def _sampled(results: Results, trained: pd.Series) -> Results:
-    """Return results with at most so many of the trained points, and of the others."""
+    """Return the results with a random sample of the trained points and one of the others, of 500 points at most."""
     sample = Results(results.files, results.spec, results.store)
     kinds = (results.points[trained], results.points[~trained])
-    sample.points = pd.concat([k.sample(min(_TRAINED, len(k)), random_state=0) for k in kinds]).sort_index()
+    sample.points = pd.concat([k.sample(min(_MAX_TRAINED, len(k)), random_state=0) for k in kinds]).sort_index()
     return sample
 
 
 def _roc_curves(truth: np.ndarray, scores: dict[str, np.ndarray]) -> dict[str, list[Any]]:
-    """Return shares wrongly and rightly taken for trainable, of each score that is known at every point."""
+    """Return the false and true positive rates of each score that is finite at every point."""
     from sklearn.metrics import roc_curve
 
     curves = {}
     for name, score in scores.items():
         if np.isfinite(score).all():
-            wrong, right, _ = roc_curve(truth, score)
-            curves[name] = [numbers(wrong, 4), numbers(right, 4)]
+            false_positive, true_positive, _ = roc_curve(truth, score)
+            curves[name] = [numbers(false_positive, 4), numbers(true_positive, 4)]
     return curves

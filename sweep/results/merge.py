@@ -82,7 +82,7 @@ def merge(directories: Sequence[str | Path], output: str | Path) -> Results:
             files.write(VERSIONS_FILE, versions)
         files.write_spec(spec)  # last, since it makes the directory a sweep
         with suppress(StoreError):  # only makes reading faster
-            store.put_together()
+            store.compact()
     return load(output)
 
 

@@ -32,7 +32,7 @@ def status(results: Results) -> dict[str, Any]:
         "diverged": int((points["status"] == "diverged").sum()),
         "last_error": printable(failed.sort_values("finished")["error"].iloc[-1]) if len(failed) else None,
         "damaged": results.damaged,
-        "set_aside": results.store.aside(),
+        "set_aside": results.store.damaged_files(),
         "boundary_error": finite(results.phase.expected_error),
         "until_boundary_error": spec.until_boundary_error,
         "critical_line": results.phase.critical_line().to_dict("records"),

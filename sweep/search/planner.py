@@ -154,7 +154,7 @@ class Planner:
             self._new_rows.append(list(rows))
             self._change.notify_all()
 
-    def again(self, points: Sequence[Point], *, alone: bool = False) -> None:
+    def measure_again(self, points: Sequence[Point], *, alone: bool = False) -> None:
         """Queue points to be measured again before all others, each in a trial of its own if ``alone``."""
         with self._change:
             if alone:

@@ -35,7 +35,7 @@ class SweepStudy:
         Returns the cost of a probe of a depth, in any unit.
     batch:
         Least number of places that the search chooses together.
-    again:
+    failed_rows:
         Rows of points that failed and are to be measured once more.
 
     Attributes
@@ -57,17 +57,17 @@ class SweepStudy:
         *,
         cost: Callable[[int], float] = float,
         batch: int = 1,
-        again: Iterable[Row] = (),
+        failed_rows: Iterable[Row] = (),
     ) -> None:
         rows = list(rows)
         self.spec, self.budget, self._batch = spec, budget(spec), batch
-        self._record = Record(spec, folder, rows, partial(make_sampler, cost=cost, batch=batch), again)
+        self._record = Record(spec, folder, rows, partial(make_sampler, cost=cost, batch=batch), failed_rows)
         self._proposals = Proposals(self._record, self.budget)
         self._stop = StopRule(spec, rows)
         self._waiting = deque(self._record.replay())
 
     @property
-    def asked(self) -> int:
+    def places_handed_out(self) -> int:
         """The number of places that were handed out or measured so far, with those waiting to be handed out again."""
         return len(self._record.outcomes)
 
@@ -86,7 +86,7 @@ class SweepStudy:
         while not points or len(points) + self.spec.replicas <= count:
             if self._waiting:
                 points += self._waiting.popleft()
-            elif self.asked < self.budget and not self.stopped and (place := self._proposals.new_place()):
+            elif self.places_handed_out < self.budget and not self.stopped and (place := self._proposals.new_place()):
                 points += self._record.missing(place)
             else:
                 break

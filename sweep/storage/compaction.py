@@ -16,7 +16,7 @@ _MIN_SMALL_PARTS, _SMALL_PART_BYTES, _LARGE_PART_BYTES = 64, 2**21, 2**22
 _MAX_UNPACKED_BYTES = 2**26  # of a small part in memory
 
 
-def put_together(folder: Folder, format: PartFormat, begin: Callable[[], None] = lambda: None) -> None:
+def compact(folder: Folder, format: PartFormat, begin: Callable[[], None] = lambda: None) -> None:
     """Merge the small parts of a folder into few large ones, if there are many of them.
 
     A small part is removed once what it holds was read back from a large one. This is done on a disk only: on an object

@@ -18,7 +18,7 @@ from sweep.storage.sweep_files import SweepFiles
 from sweep.text import printable
 
 LIVE_FILE = "live.json"
-STALE = 40.0  # seconds after which a sign of life is too old to be shown
+STALE_AFTER_S = 40.0  # seconds after which a sign of life is too old to be shown
 _DISK_INTERVAL_S, _UPLOAD_INTERVAL_S = 3.0, 10.0
 _MAX_FILE_BYTES, _MAX_GROUPS, _MAX_CHARACTERS = 2**18, 1000, 500
 
@@ -92,7 +92,7 @@ class Sign:
     @property
     def is_fresh(self) -> bool:
         """Whether the sign is recent by this machine's clock, and its driver is not known to have ended."""
-        return abs(time.time() - self.time) < STALE and not self.is_dead
+        return abs(time.time() - self.time) < STALE_AFTER_S and not self.is_dead
 
     @property
     def is_dead(self) -> bool:

@@ -198,15 +198,15 @@ class Store:
                 return reading.damaged
         raise changing_folder_error(other.folder)
 
-    def put_together(self, begin: Callable[[], None] = lambda: None) -> None:
-        """Merge small parts into few large ones, if there are many: see `compaction.put_together`.
+    def compact(self, begin: Callable[[], None] = lambda: None) -> None:
+        """Merge small parts into few large ones, if there are many: see `compaction.compact`.
 
         Raises
         ------
         StoreError
             The disk cannot be used; nothing is lost.
         """
-        compaction.put_together(self.folder, self._format, begin)
+        compaction.compact(self.folder, self._format, begin)
 
     def set_aside(self) -> dict[str, str]:
         """Move files that are damaged or not parts of the sweep to ``damaged``; return their paths and the reasons.
@@ -228,6 +228,6 @@ class Store:
             raise StoreError(f"damaged files in {self.folder.path!r} cannot be moved: {one_line(error)}") from error
         return reading.damaged
 
-    def aside(self) -> list[str]:
+    def damaged_files(self) -> list[str]:
         """Return the printable paths of the files that were moved to the folder ``damaged``."""
         return sorted(f"{_DAMAGED}/{printable(name)}" for name in self._damaged.names())

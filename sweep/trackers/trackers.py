@@ -89,7 +89,7 @@ class Trackers:
     def __bool__(self) -> bool:
         return bool(self._all)
 
-    def stored(self, rows: Iterable[Mapping[str, Any]]) -> None:
+    def log_rows(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Log the rows of points that were measured, but for those that are logged already."""
         for row in rows:
             event = {
@@ -100,7 +100,7 @@ class Trackers:
                 if row not in tracker.ledger:
                     tracker.put(event)
 
-    def trains(self, point: "Point", epochs: Sequence[tuple[float, int, float, float]]) -> None:
+    def log_epochs(self, point: "Point", epochs: Sequence[tuple[float, int, float, float]]) -> None:
         """Log epochs of a network in training, each as (learning rate, epoch, accuracy, loss)."""
         for tracker in self._all:
             tracker.put({"point": asdict(point), "epochs": epochs})

@@ -145,7 +145,7 @@ def main() -> None:
 
         show(f"{len(store.read([]).parts)} parts, while it runs", tables(folder))
         started = time.perf_counter()
-        store.put_together()
+        store.compact()
         took = time.perf_counter() - started
         show(
             f"{len(store.read([]).parts)} parts, at the end",

@@ -245,7 +245,7 @@ class StoreContract:
         reading = store.read(list(COLUMNS["points"]) + ["profile_direct_retained"])
         assert seeds(reading) == [1, 2]
         assert list(reading.damaged) == ["parts/bad.parquet"] and len(reading.damaged["parts/bad.parquet"]) > 10
-        assert list(store.set_aside()) == ["parts/bad.parquet"] and store.aside() == ["damaged/bad.parquet"]
+        assert list(store.set_aside()) == ["parts/bad.parquet"] and store.damaged_files() == ["damaged/bad.parquet"]
         reading = store.read()
         assert seeds(reading) == [1, 2] and not reading.damaged
 
@@ -269,7 +269,7 @@ class StoreContract:
         place.put("parts/sub/deep/inner.parquet", b"x")
         assert set(store.read().damaged) == set(store.set_aside()) == {"parts/notes.txt", "parts/sub"}
         assert place.parts() == whole and place.get("damaged/sub/deep/inner.parquet") == b"x"
-        assert store.aside() == ["damaged/notes.txt", "damaged/sub"]
+        assert store.damaged_files() == ["damaged/notes.txt", "damaged/sub"]
         assert not store.read().damaged and store.set_aside() == {}
 
     def test_a_name_that_was_set_aside_before_is_kept(self, place, store):
@@ -333,5 +333,5 @@ class StoreContract:
         for seed in range(3):
             store.write(rows(seed, status="ok"))
         before = place.names()
-        store.put_together(lambda: pytest.fail("it began"))
+        store.compact(lambda: pytest.fail("it began"))
         assert place.names() == before

@@ -92,7 +92,7 @@ def test_two_sweeps_on_one_server_do_not_mix(server, tmp_path):
     shutil.rmtree(tmp_path / "a")
     (tmp_path / "a").mkdir()
     again = SweepStudy(SweepSpec(**SPEC, depth=(70, 90)), tmp_path / "a")
-    assert all(p.depth >= 70 for p in again.ask(27)) and again.budget == again.asked == 27
+    assert all(p.depth >= 70 for p in again.ask(27)) and again.budget == again.places_handed_out == 27
 
 
 def test_a_stopped_sweep_goes_on_with_its_study(server, tmp_path):
@@ -143,7 +143,7 @@ def test_a_journal_that_has_lost_lines_is_not_waited_for(server, tmp_path):
     worker = threading.Thread(target=lambda: drain_after(study, rows_of(first)), daemon=True)
     worker.start()
     worker.join(60)
-    assert not worker.is_alive() and study.asked == 27 and (tmp_path / JOURNAL).exists()
+    assert not worker.is_alive() and study.places_handed_out == 27 and (tmp_path / JOURNAL).exists()
     with pytest.raises(SpecError, match="LookupError"):
         SweepStudy(SweepSpec(**SPEC), tmp_path)
 

@@ -59,7 +59,12 @@ def test_what_fails_is_named_and_ends_it(tmp_path):
 def test_script_runs_or_resumes_but_only_what_was_begun(tmp_path):
     fixed = ("--dataset", "it's $HOME.npz")
     job = Job(
-        *("first", "out", (*fixed, "--points", "6")), nodes=1, cpus=1, gpus=0, again=("--points", "9"), fixed=fixed
+        *("first", "out", (*fixed, "--points", "6")),
+        nodes=1,
+        cpus=1,
+        gpus=0,
+        resume_arguments=("--points", "9"),
+        fixed_arguments=fixed,
     )
     (tmp_path / "results" / "first").mkdir(parents=True)
     program = tmp_path / "sweep"
@@ -77,7 +82,7 @@ def test_script_runs_or_resumes_but_only_what_was_begun(tmp_path):
         assert ran(job) == (7, ["token", "run", "--out", out, "--address", "auto", *job.arguments], "")
     (tmp_path / "results" / "first" / "spec.json").touch()
     assert ran(job) == (7, ["token", "resume", out, "--address", "auto", "--points", "9"], "")
-    code, printed, error = ran(replace(job, fixed=("--dataset", "mnist")))
+    code, printed, error = ran(replace(job, fixed_arguments=("--dataset", "mnist")))
     assert (code, printed) == (2, []) and "another --name" in error and "HOME.npz" in error
     assert ran(job)[0] == 7
 

@@ -56,7 +56,7 @@ class TestInABucket(StoreContract):
         for seed in range(5):
             store.write(rows(seed, status="ok"))
         before = place.names()
-        store.put_together(lambda: pytest.fail("it began"))
+        store.compact(lambda: pytest.fail("it began"))
         assert place.names() == before and len(before) == 5
 
     def test_a_folder_that_is_not_there_is_empty(self, place):

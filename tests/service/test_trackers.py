@@ -176,7 +176,7 @@ def test_a_tracker_that_dies_or_hangs_holds_nothing_up(finished, monkeypatch, ca
         caplog.clear()
         started = time.monotonic()
         with Trackers(["tensorboard"], finished, "first", (0.1,)) as t:
-            t.stored(measured(i) for i in range(150))
+            t.log_rows(measured(i) for i in range(150))
             assert time.monotonic() - started < 2
         assert time.monotonic() - started < 10
         assert "has not logged 150 points" in caplog.text
@@ -197,7 +197,7 @@ def test_after_an_interruption_little_is_waited_for(finished, monkeypatch, caplo
     monkeypatch.setattr(process_module, "SHORT_TIMEOUT_S", 0.5)
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt), Trackers(["tensorboard"], finished, "first", (0.1,)) as t:
-        t.stored(map(measured, range(150)))
+        t.log_rows(map(measured, range(150)))
         raise KeyboardInterrupt
     assert time.monotonic() - started < 10
     assert "tensorboard has not logged" in caplog.text
@@ -217,7 +217,7 @@ def test_what_is_waited_for_is_said_and_may_be_interrupted(finished, monkeypatch
 
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt), Trackers(["tensorboard"], finished, "first", (0.1,)) as t:
-        t.stored(map(measured, range(150)))
+        t.log_rows(map(measured, range(150)))
         monkeypatch.setattr(time, "sleep", interrupted)
     assert time.monotonic() - started < 10
     said, missing = caplog.messages

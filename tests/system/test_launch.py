@@ -70,7 +70,11 @@ def test_the_services_make_a_cluster_that_runs_and_resumes_a_sweep(tmp_path):
     """Every service's own command, on a host of its own in a network that leads nowhere."""
     points = ("--points", "6", "--probe", "direct", "--images", "256", "--resize", "6", "--depth", "3", "6")
     job = Job(
-        *("first", "out", (*points, "--concurrency", "2", "--quiet")), nodes=2, cpus=1, gpus=0, again=("--points", "9")
+        *("first", "out", (*points, "--concurrency", "2", "--quiet")),
+        nodes=2,
+        cpus=1,
+        gpus=0,
+        resume_arguments=("--points", "9"),
     )
     compose = composed(job)
     for folder in ("token", "results"):

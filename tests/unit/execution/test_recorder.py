@@ -91,18 +91,18 @@ def test_an_error_that_is_no_fault_of_the_storage_is_not_swallowed(tmp_path):
 
 @pytest.mark.parametrize("fails", [None, StoreError("No space left on device"), MemoryError()])
 def test_many_parts_are_put_together_on_the_way(tmp_path, monkeypatch, fails):
-    store, together = Flaky(tmp_path), Store.put_together
+    store, together = Flaky(tmp_path), Store.compact
     monkeypatch.setattr("sweep.execution.recorder._MAX_SMALL_PARTS", 10)
     monkeypatch.setattr("sweep.storage.compaction._MIN_SMALL_PARTS", 10)
     calls = []
 
-    def put_together(self):
+    def compact(self):
         calls.append(len(store.read([]).parts))
         if fails:
             raise fails
         together(self)
 
-    monkeypatch.setattr(Store, "put_together", put_together)
+    monkeypatch.setattr(Store, "compact", compact)
     recorder = Recorder(store, lambda rows: None)
     for n in range(35):
         recorder.put(rows(n + 1))

@@ -232,7 +232,7 @@ def test_many_parts_are_put_together_at_the_end(make_sweep, monkeypatch, caplog)
         raise StoreError("the storage is on fire")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "put_together", fail)
+        patch.setattr(Store, "compact", fail)
         sweep.resume(results.path)
     assert read_parts(results.path) == parts and "on fire" in caplog.text
     again = sweep.resume(results.path)

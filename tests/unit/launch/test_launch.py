@@ -93,23 +93,25 @@ def test_a_job_runs_the_sweep_that_was_asked_for(arguments, in_container, empty_
     assert different <= set(moved), different
     if in_container:
         assert (got.data_dir, got.concurrency) == ("/results/data", 4 // int(asked.cpus_per_trial))
-    resume = main.commands["resume"].make_context("resume", ["out", *job.again]).params
+    resume = main.commands["resume"].make_context("resume", ["out", *job.resume_arguments]).params
     assert resume["points"] in (None, asked.points) and resume["address"] is None
     assert resume["pack"] == asked.pack and resume["until_boundary_error"] == asked.until_boundary_error
 
 
 def test_what_may_change_is_apart_from_what_may_not():
     job = parsed("--points", "9", "--pack", "2", "--dataset", "noise", "--storage", "s3://b/x", "--quiet", nodes=3)
-    assert job.fixed == ("--dataset", "noise", "--data-dir", "/results/data", "--storage", "s3://b/x")
-    assert sorted(job.fixed + job.again) == sorted(job.arguments)
-    assert parsed("--points", "12", "--dataset", "noise", "--storage", "s3://b/x").fixed == job.fixed
+    assert job.fixed_arguments == ("--dataset", "noise", "--data-dir", "/results/data", "--storage", "s3://b/x")
+    assert sorted(job.fixed_arguments + job.resume_arguments) == sorted(job.arguments)
+    assert (
+        parsed("--points", "12", "--dataset", "noise", "--storage", "s3://b/x").fixed_arguments == job.fixed_arguments
+    )
 
 
 def test_out_is_taken_out():
     assert parsed("--out", "runs/x", "--quiet").out == "runs/x"
     job = parsed("--quiet")
     assert job.out == "runs/first" and "--out" not in job.arguments
-    assert job.arguments[-1] == job.again[-1] == "--quiet"
+    assert job.arguments[-1] == job.resume_arguments[-1] == "--quiet"
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def test_every_node_has_the_token_and_wants_it(tmp_path, provider):
 
 
 def test_script(tmp_path):
-    planned, files = made(tmp_path, "gcp", arguments=("--points", "6"), again=("--points", "6"))
+    planned, files = made(tmp_path, "gcp", arguments=("--points", "6"), resume_arguments=("--points", "6"))
     run = files["run.sh"].splitlines()[-1]
     assert run == "exec sweep run --out /results/first --address auto --points 6 --storage gs://mine/first"
     assert "--storage s3://x/y" in made(tmp_path, "aws", arguments=("--storage", "s3://x/y"))[1]["run.sh"]

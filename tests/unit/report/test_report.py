@@ -167,10 +167,10 @@ def test_reconstructions_are_those_of_their_points(make_sweep, monkeypatch):
         seen = imread(io.BytesIO(base64.b64decode(uri.removeprefix("data:image/png;base64,"))))[..., 0]
         np.testing.assert_allclose(seen, gallery.stretched(image, 0), atol=2 / 255)  # rounded twice
     assert np.array_equal(images[0].ravel(), painter._images.test[0].ravel())
-    monkeypatch.setattr(pictures, "_OPERATIONS", 1.5 * painter.cost(4))
+    monkeypatch.setattr(pictures, "_MAX_OPERATIONS", 1.5 * painter.cost(4))
     few = reconstruction_data(SHALLOW, results.points, None)["at"]
     assert 0 < len(few) < 9
-    monkeypatch.setattr(pictures, "_OPERATIONS", 0)
+    monkeypatch.setattr(pictures, "_MAX_OPERATIONS", 0)
     assert "--reconstructions N" in reconstruction_data(SHALLOW, results.points, None)["why_not"]
 
 
@@ -183,8 +183,8 @@ def test_reconstructions_without_the_data_set(make_sweep, tmp_path):
 
 
 def test_large_sweeps_show_a_sample_with_failed_points(make_sweep, monkeypatch):
-    monkeypatch.setattr("sweep.report.data._SHOWN", 20)
-    monkeypatch.setattr("sweep.report.data._FAILED_SHOWN", 5)
+    monkeypatch.setattr("sweep.report.data._MAX_POINTS", 20)
+    monkeypatch.setattr("sweep.report.data._MAX_FAILED", 5)
     found = content(make_sweep(spec_of(FIXED[-1]), count=60, failed=10))
     assert found["all_points"] == 60 and len(found["points"]["seed"]) == 20
     assert found["points"]["status"].count("failed") == 5

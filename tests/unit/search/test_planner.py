@@ -78,7 +78,7 @@ def test_holds_one_pack_ahead_and_no_more_when_it_thinks_fast(make):
     for packs in range(1, 5):
         assert len(planner.take(first(4), wait=10)) == 4
         # What is told next counts for all others. At first all devices are about to ask.
-        assert settled(lambda: planner._study.asked, 4 * max(packs + 1, 3)) == 4 * max(packs + 1, 3)
+        assert settled(lambda: planner._study.places_handed_out, 4 * max(packs + 1, 3)) == 4 * max(packs + 1, 3)
 
 
 def test_thinks_of_several_packs_at_once_where_it_is_waited_for_and_only_there(make):
@@ -95,16 +95,16 @@ def test_thinks_of_several_packs_at_once_where_it_is_waited_for_and_only_there(m
 
 def test_all_devices_have_a_pack_at_the_start(make):
     planner = make(SweepSpec(points=64), slots=5)
-    assert settled(lambda: planner._study.asked, 20) == 20
+    assert settled(lambda: planner._study.places_handed_out, 20) == 20
 
 
 def test_points_to_be_measured_again_come_first(make):
     planner = make(SweepSpec(points=12, replicas=2), pack=4)
     points = planner.take(first(2), wait=10)
     rest = planner.take(first(2), wait=10)
-    planner.again(points)
+    planner.measure_again(points)
     assert planner.take(first(2), wait=10) == points
-    planner.again(rest, alone=True)
+    planner.measure_again(rest, alone=True)
     assert [planner.take(first(2), wait=10) for _ in rest] == [[p] for p in rest]
 
 

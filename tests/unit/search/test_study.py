@@ -125,7 +125,7 @@ def test_failed_points_are_measured_again_in_their_places_if_that_is_asked_for(t
     first.tell(rows + failed)
     if study == "lost":
         (tmp_path / JOURNAL).unlink()
-    again = SweepStudy(spec, tmp_path, rows, again=failed)
+    again = SweepStudy(spec, tmp_path, rows, failed_rows=failed)
     assert sorted(again.ask(4)) == sorted(bad)
     again.tell(rows_of(bad))
     again.tell(rows_of(bad))  # twice

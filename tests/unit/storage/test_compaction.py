@@ -62,13 +62,13 @@ def test_many_small_parts_are_put_together_without_loss(many, monkeypatch, large
     monkeypatch.setattr(compaction, "_LARGE_PART_BYTES", large)
     before, then = many.read(), points(many)
     assert many.read(["status"]).rows.num_rows == 80
-    many.put_together()
+    many.compact()
     assert len(parts_of(many)) == 1 if large == 2**22 else 5 < len(parts_of(many)) < 20
     same(before, many.read())
     pd.testing.assert_frame_equal(then, points(many))
     assert then["status"].tolist()[:3] == ["ok", "ok", "diverged"] and not many.read().damaged
     names = parts_of(many)
-    many.put_together()
+    many.compact()
     assert parts_of(many) == names
 
 
@@ -77,7 +77,7 @@ def test_few_parts_and_large_ones_stay_as_they_are(many, monkeypatch):
     for name, value in (("_SMALL_PART_BYTES", 100), ("_MIN_SMALL_PARTS", 42)):
         with monkeypatch.context() as patch:
             patch.setattr(compaction, name, value)
-            many.put_together()
+            many.compact()
             assert parts_of(many) == names
 
 
@@ -92,7 +92,7 @@ def test_what_is_no_good_part_is_not_put_together(tmp_path, many):
     (parts / bad).write_bytes(nonsense.getvalue())
     pq.write_table(pa.table(KEY | {"seed": [1000]}), parts / "old.parquet")
     before = many.read()
-    many.put_together()
+    many.compact()
     reading = many.read()
     same(before, reading)
     named = {first.name, "notes.txt", bad}
@@ -105,7 +105,7 @@ def test_columns_that_are_not_known_are_not_lost_when_parts_are_put_together(man
     for seed, value in ((1000, [{"a": 1}]), (1001, "x")):
         part = table.set_column(3, "seed", pa.array([seed])).append_column("later", pa.array([value]))
         PartFormat().write(many.folder, part)
-    many.put_together()
+    many.compact()
     assert len(parts_of(many)) == 3
     for kind in (str, list):
         assert any(isinstance(v, kind) for part in parts_of(many) for v in later_in(many, part))
@@ -129,19 +129,19 @@ def test_a_fault_while_parts_are_put_together_loses_nothing(many, monkeypatch, w
     with monkeypatch.context() as patch:
         if when == "read back":
             patch.setattr(many.folder, "read", read)
-            many.put_together()
+            many.compact()
         else:
             patch.setattr(many.folder, method, fail)
             with pytest.raises(StoreError, match="on fire"):
-                many.put_together()
+                many.compact()
     assert len(parts_of(many)) == {"written": 41, "read back": 41, "removed": 17}[when]
     same(before, many.read())
-    many.put_together()
+    many.compact()
     same(before, many.read())
     assert len(parts_of(many)) <= 17 and not many.read().damaged
     if when == "removed":  # what was left of the small ones is in the large one already
         monkeypatch.setattr(compaction, "_MIN_SMALL_PARTS", 2)
-        many.put_together()
+        many.compact()
         assert len(parts_of(many)) == 1 and many.dataset().count_rows() == 80
 
 
@@ -149,14 +149,14 @@ def test_a_part_alone_is_not_written_anew(many, monkeypatch):
     monkeypatch.setattr(compaction, "_LARGE_PART_BYTES", 1)
     monkeypatch.setattr(many.folder, "write", lambda name, data: pytest.fail("written"))
     names = parts_of(many)
-    many.put_together()
+    many.compact()
     assert parts_of(many) == names
 
 
 def test_names_that_are_no_text_are_left_alone(tmp_path, many):
     with open(os.fsencode(tmp_path / "parts") + b"/\xff", "wb") as file:
         file.write(b"x")
-    many.put_together()
+    many.compact()
     assert len(parts_of(many)) == 2 and many.read([]).rows.num_rows == 80
 
 
@@ -164,12 +164,12 @@ def test_who_reads_while_parts_are_put_together_misses_nothing(tmp_path, many):
     before = many.read()
     reader, once = Store(tmp_path), iter([True])
 
-    def put_together(listed):
+    def compact(listed):
         if next(once, False):
-            many.put_together()
+            many.compact()
         return listed
 
-    relist(reader.folder, put_together)
+    relist(reader.folder, compact)
     reading = reader.read()
     same(before, reading)
     assert len(parts_of(many)) == 1 and not reading.damaged
@@ -180,13 +180,13 @@ def test_who_copies_while_parts_are_put_together_misses_nothing(tmp_path, many):
     copy.create()
     read = reader.folder.read
 
-    def put_together(name, check):
+    def compact(name, check):
         reads.append(name)
         if len(reads) == 42:  # all were read once, to check them
-            many.put_together()
+            many.compact()
         return read(name, check)
 
-    reader.folder.read = put_together
+    reader.folder.read = compact
     assert copy.copy(reader) == {} and len(parts_of(many)) == 1
     same(many.read(), copy.read())
 
@@ -203,7 +203,7 @@ def test_readers_and_one_who_puts_together_at_once(tmp_path, many, monkeypatch):
     with ThreadPoolExecutor(2) as pool:
         readers = [pool.submit(look) for _ in range(2)]
         for _ in range(3):
-            many.put_together()
+            many.compact()
             time.sleep(0.05)
         stop.set()
     assert [r.result() for r in readers] == [None, None] and set(seen) == {80}

@@ -6,7 +6,7 @@ import pytest
 
 from sweep.processes import myself
 from sweep.storage import heartbeat
-from sweep.storage.heartbeat import LIVE_FILE, STALE, Running, Sign, read_sign
+from sweep.storage.heartbeat import LIVE_FILE, STALE_AFTER_S, Running, Sign, read_sign
 from sweep.storage.sweep_files import SweepFiles
 
 NOW = Sign((Running("node-a", "gpu", 2, 8), Running("", "cpu", 1, 1)), 2.5, 60.0, "", "", 1e9, myself())
@@ -19,8 +19,8 @@ def test_round_trip():
 def test_it_is_fresh_for_a_while_and_as_long_as_its_driver_lives():
     sign = replace(NOW, time=time.time())
     assert sign.is_fresh
-    assert not replace(sign, time=time.time() - STALE - 1).is_fresh
-    assert not replace(sign, time=time.time() + STALE + 1).is_fresh
+    assert not replace(sign, time=time.time() - STALE_AFTER_S - 1).is_fresh
+    assert not replace(sign, time=time.time() + STALE_AFTER_S + 1).is_fresh
     ended = replace(sign, driver={**myself(), "started": "1"})  # another process has its number now
     assert ended.is_dead and not ended.is_fresh
     assert replace(sign, driver={**myself(), "started": "1", "host": "elsewhere"}).is_fresh  # who knows

@@ -59,7 +59,7 @@ def test_no_pickle_is_opened(make_sweep, trap, no_ray):
     assert len(results.points) == 60 and len(results.profiles) > 0
     save_phase_diagram(results)
     resumed = sweep.resume(path)
-    assert len(resumed.points) == 60 and len(resumed.store.aside()) == 4 and not resumed.damaged
+    assert len(resumed.points) == 60 and len(resumed.store.damaged_files()) == 4 and not resumed.damaged
     assert not sprung.exists()
     assert (path / "study.damaged").exists()
     assert os.listdir(path / "checkpoints") == ["mine.pt"]  # not ours to delete

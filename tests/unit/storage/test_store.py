@@ -74,7 +74,7 @@ def test_whatever_stands_among_the_parts_is_named_and_set_aside(tmp_path, store,
     assert {name.removeprefix("parts/") for name in reading.damaged} == odd and len(odd) == 13
     assert all(reason and reason.isprintable() for reason in reading.damaged.values())
     assert {name.removeprefix("parts/") for name in store.set_aside()} == odd
-    assert {name.removeprefix("damaged/") for name in store.aside()} == odd
+    assert {name.removeprefix("damaged/") for name in store.damaged_files()} == odd
     reading = store.read()
     assert len(os.listdir(tmp_path / "parts")) == 1 and reading.rows.num_rows == 1 and not reading.damaged
     assert (tmp_path / "elsewhere" / "precious.txt").read_text() == "mine"
