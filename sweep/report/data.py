@@ -19,7 +19,7 @@ _MAX_FAILED = 100  # among them
 _MAX_LAYERS = 40  # of a profile
 _SIGMA_W_STEPS = 81
 _DEPTH_COUNT, _SEPARATE_DEPTH_COUNT = 24, 8  # of the slider, the latter where the model is evaluated for each depth
-_HISTORY_LENGTH = 12
+_HISTORY_LENGTH = 12  # numbers of points for which the error is estimated
 _MAX_CHARACTERS = 500
 
 

@@ -1,9 +1,10 @@
-// What Plotly draws: charts, their axes and legends, and the traces that they are made of.
+// Charts drawn by Plotly: their axes, legends and traces.
 
 const charts = [];
-let chosen = null; // the index of a point
+let chosen = null; // index of the point whose details are shown
 
-const WHITE = "#ffffff"; // over the colours of a phase diagram, as the next two
+// Colours of lines and marks on a phase diagram, in either theme
+const WHITE = "#ffffff";
 const BLACK = "#000000";
 const RED = "#e8254f";
 const NAMES = {
@@ -14,8 +15,10 @@ const NAMES = {
 const DASHED = "6px,4px";
 const PALETTE = ["rule", "ink", "soft", "quiet", "theory", "blue", "orange", "green", "purple"];
 
-const ink = (name) => `var(--${name})`; // of a legend, which follows the theme by itself
+// A colour as a CSS variable, for legends, which follow the theme by themselves
+const ink = (name) => `var(--${name})`;
 
+// The colours of the current theme, for Plotly
 function colours() {
   const style = getComputedStyle(root);
   return Object.fromEntries(PALETTE.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
@@ -23,32 +26,33 @@ function colours() {
 
 // Charts
 
-function plot(node, label, draw, drawn) {
+// Make a chart of a node. draw(colours) returns its traces and layout; afterFirst is called once they are drawn.
+function plot(node, label, draw, afterFirst) {
   node.setAttribute("role", "group");
   node.setAttribute("aria-label", label);
   const config = { responsive: true, displayModeBar: false };
-  let begun = false;
+  let started = false;
   function paint() {
-    const [traces, plan] = draw(colours());
-    Plotly.react(node, traces, plan, config);
+    const [traces, chartLayout] = draw(colours());
+    Plotly.react(node, traces, chartLayout, config);
   }
-  function begin() {
-    begun = true;
+  function start() {
+    started = true;
     paint();
-    if (drawn) drawn();
+    if (afterFirst) afterFirst();
   }
-  const chart = { node, begin, draw: () => begun && paint() };
+  const chart = { node, start, draw: () => started && paint() };
   charts.push(chart);
   return chart;
 }
 
-// A chart is drawn when it comes near the window: the page opens at once, however much there is in it.
+// Draw each chart when it comes near the window, so that the page opens at once, however many charts it has.
 function drawWhenNear() {
   const waiting = new Map(charts.map((chart) => [chart.node, chart]));
-  function begin(node) {
+  function start(node) {
     const chart = waiting.get(node);
     waiting.delete(node);
-    if (chart) chart.begin();
+    if (chart) chart.start();
   }
   function ready() {
     root.dataset.ready = Math.round(performance.now());
@@ -57,7 +61,7 @@ function drawWhenNear() {
     (entries) => {
       for (const { target } of entries.filter((entry) => entry.isIntersecting)) {
         near.unobserve(target);
-        begin(target);
+        start(target);
       }
       ready();
     },
@@ -65,16 +69,17 @@ function drawWhenNear() {
   );
   for (const node of waiting.keys()) near.observe(node);
   if (!waiting.size) ready();
-  addEventListener("beforeprint", () => [...waiting.keys()].forEach(begin));
+  addEventListener("beforeprint", () => [...waiting.keys()].forEach(start));
 }
 
-// A chart's place, its legend and what stands below it
+// A figure with its title, chart, legend and caption; and the node that the chart is drawn in
 function figure(id, items, { title, caption, kind = "plot middle" } = {}) {
   const node = el("div", { class: kind, id });
-  const below = caption && el("figcaption", {}, rich(caption));
-  return [el("figure", {}, title && heading(title), node, legend(items), below), node];
+  const captionNode = caption && el("figcaption", {}, rich(caption));
+  return [el("figure", {}, title && heading(title), node, legend(items), captionNode), node];
 }
 
+// Plotly's layout with the axes x and y, in the colours c
 function layout(c, x, y, more = {}) {
   const narrow = innerWidth < 560;
   const coarse = matchMedia("(pointer: coarse)").matches;
@@ -103,7 +108,7 @@ function layout(c, x, y, more = {}) {
   };
 }
 
-// Round numbers for a logarithmic axis
+// Round numbers as ticks of a logarithmic axis
 const ticksOf = (low, high) =>
   [-4, -3, -2, -1, 0, 1, 2, 3]
     .flatMap((e) => [1, 1.5, 2, 3, 5].map((m) => Number((m * 10 ** e).toPrecision(2))))
@@ -119,16 +124,18 @@ function svg(tag, attributes, ...children) {
   return node;
 }
 
-// What a mark means: [text, {line | fill | mark, dash, edge}]; over: it stands on the colours of a phase diagram
-function legend(items, over) {
+// A legend. items: [text, {line | fill | mark, dash, edge, ...}]; overDiagram: marks are drawn on the colours of a phase
+// diagram, so that they need a dark ground here.
+function legend(items, overDiagram) {
   const entry = ([label, mark]) => {
-    const ground = over ? [svg("rect", { width: 30, height: 16, rx: 3, fill: "#6e7078" })] : [];
+    const ground = overDiagram ? [svg("rect", { width: 30, height: 16, rx: 3, fill: "#6e7078" })] : [];
     const shapes = [...ground, ...swatch(mark)];
     return el("li", {}, svg("svg", { width: 30, height: 16, "aria-hidden": "true" }, ...shapes), rich(label));
   };
   return el("ul", { class: "legend" }, items.filter(Boolean).map(entry));
 }
 
+// The shapes of a mark in a legend
 function swatch({ line, fill, mark, dash, edge, opacity, colour }) {
   const shapes = [];
   if (fill) {
@@ -149,9 +156,10 @@ function swatch({ line, fill, mark, dash, edge, opacity, colour }) {
 
 // Traces of points
 
-// Plotly takes a text for markup.
+// Plotly reads texts as markup.
 const escaped = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 
+// What is shown when the pointer is on a point
 function hoverText(i) {
   const get = (name) => (points[name] ? points[name][i] : null);
   const known = (...names) => names.filter((name) => get(name) !== null);
@@ -166,12 +174,14 @@ function hoverText(i) {
   for (const name of known("direct_retained", "cascade_retained"))
     lines.push(`${name.replace("_", " ")} ${number(get(name))}`);
   if (known("accuracy").length)
-    lines.push(`accuracy ${number(get("accuracy"))}, ${get("trainable") ? "trained" : "not trained"}`);
+    lines.push(
+      `accuracy ${number(get("accuracy"))}, ${get("trainable") ? "trained successfully" : "did not train"}`,
+    );
   return lines.join("<br>");
 }
 const hovers = indices.map(hoverText);
 
-// All points, on the colours of a phase diagram: white where they are good, faint where they are not near
+// All points, on the colours of a phase diagram: white if good (predicted trainable), faint if not near
 function marks(x, y, good, near) {
   const crowded = count > 300;
   const groups = { good: [], bad: [], failed: [] };
@@ -205,7 +215,7 @@ function marks(x, y, good, near) {
   ];
 }
 
-// Around the chosen point
+// A ring around the chosen point
 const ring = (x, y) => ({
   type: "scatter",
   mode: "markers",
@@ -228,25 +238,26 @@ const path = (x, y, color, width, dash) => ({
   line: { color, width, dash: dash || "solid" },
 });
 
-// Between two curves over y: a closed outline for each stretch in which both are known
+// The area between two curves low and high over y: a closed outline for each stretch in which both are known. flip: y is
+// the horizontal axis.
 function band(low, high, y, fillcolor, flip) {
   const x = [];
-  const other = [];
+  const alongY = [];
   let from = null;
   for (let i = 0; i <= y.length; i++) {
     const known = i < y.length && low[i] !== null && high[i] !== null;
     if (known && from === null) from = i;
     if (!known && from !== null) {
       x.push(...low.slice(from, i), ...high.slice(from, i).reverse(), null);
-      other.push(...y.slice(from, i), ...y.slice(from, i).reverse(), null);
+      alongY.push(...y.slice(from, i), ...y.slice(from, i).reverse(), null);
       from = null;
     }
   }
   return {
     type: "scatter",
     mode: "lines",
-    x: flip ? other : x,
-    y: flip ? x : other,
+    x: flip ? alongY : x,
+    y: flip ? x : alongY,
     fill: "toself",
     fillcolor,
     line: { width: 0 },
@@ -254,6 +265,7 @@ function band(low, high, y, fillcolor, flip) {
   };
 }
 
+// A phase diagram's colours
 function heat(c, x, y, z, [low, high], label, ticks) {
   const bar = {
     thickness: 12,

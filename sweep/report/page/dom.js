@@ -1,30 +1,31 @@
-// The data of the page, its elements and texts, and its theme. Whatever comes from the data is set as text: never
-// as markup, never as code.
+// The data of the page, functions that make elements and texts, and the theme. Whatever comes from the data is set as
+// text, never as markup or code.
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const root = document.documentElement;
-const points = data.points; // columns
+const points = data.points; // by column
 const count = points.seed.length;
-const indices = Array.from({ length: count }, (_, i) => i); // of the points
+const indices = Array.from({ length: count }, (_, i) => i); // indices of the points
 
 // Numbers
 
 const lowest = (values) => values.reduce((a, b) => (b !== null && b < a ? b : a), Infinity);
 const highest = (values) => -lowest(values.map((v) => (v === null ? null : -v)));
 
+// The value at a position, interpolated linearly between the values y at the increasing positions x.
 function interpolate(x, y, at) {
   const i = x.findIndex((v) => v >= at);
   if (i <= 0 || y[i] === null) return y[Math.max(0, i)];
   return y[i - 1] + ((y[i] - y[i - 1]) * (at - x[i - 1])) / (x[i] - x[i - 1]);
 }
 
-// Texts of numbers
+// Numbers as texts
 
 const missing = (v) => v === null || v === undefined;
 const whole = (n) => n.toLocaleString("en");
 const many = (n, one, more = `${one}s`) => `${whole(n)} ${n === 1 ? one : more}`;
 const share = (v) => (missing(v) ? "–" : `${number(100 * v, 2)} %`);
-const places = (v, digits = 3) => (typeof v === "number" ? v.toFixed(digits) : "–");
+const decimals = (v, digits = 3) => (typeof v === "number" ? v.toFixed(digits) : "–");
 
 function number(v, digits = 4) {
   if (typeof v === "number") return String(Number(v.toPrecision(digits)));
@@ -49,7 +50,7 @@ function el(tag, attributes, ...children) {
   return node;
 }
 
-// A text with its symbols' indices set below the line
+// A text as nodes, with the indices of symbols as subscripts
 const rich = (text) =>
   text
     .split(/(σ_[wb]|ξ_c|χ_1)/)
@@ -92,7 +93,7 @@ function followTheme(repaint) {
   switcher.addEventListener("click", () => {
     mode = modes[(modes.indexOf(mode) + 1) % modes.length];
     switcher.textContent = `Theme: ${mode}`;
-    switcher.setAttribute("aria-label", `Colours: ${mode === "auto" ? "as the system's" : mode}`);
+    switcher.setAttribute("aria-label", `Colours: ${mode === "auto" ? "like the system" : mode}`);
     apply();
   });
   dark.addEventListener("change", () => {

@@ -1,8 +1,8 @@
-// The phase diagram: its views over the free axes, with their sliders.
+// The phase diagram: its views over pairs of free axes, with sliders.
 
 const phase = data.phase;
 const free = new Set(data.free);
-const through = data.through_depth; // a network tells of all shallower ones
+const through = data.through_depth; // a network contains all shallower ones: the margin is known at all depths
 const byHorizon = data.needed !== null;
 const critical = data.critical.measured;
 const theory = data.critical.theory;
@@ -10,17 +10,17 @@ const hasLine = critical.sigma_b.length > 0;
 const SYMBOLS = { sigma_w: "σ_w", sigma_b: "σ_b", depth: "depth" };
 
 const MARKS = [
-  ["measured: predicted trainable", { mark: "circle", colour: WHITE, edge: BLACK }],
-  ["not", { mark: "circle", colour: BLACK, edge: WHITE }],
-  data.status.failed ? ["failed", { mark: "cross", colour: RED }] : null,
+  ["point predicted trainable", { mark: "circle", colour: WHITE, edge: BLACK }],
+  ["point predicted untrainable", { mark: "circle", colour: BLACK, edge: WHITE }],
+  data.status.failed ? ["failed point", { mark: "cross", colour: RED }] : null,
 ];
 const BOUNDARIES = [
   phase?.boundary ? ["boundary", { line: WHITE }] : null,
   phase?.boundary ? ["its 90 % interval", { fill: WHITE, opacity: 0.4 }] : null,
 ];
 const LINES = [
-  hasLine ? ["critical line, measured, and its 90 % interval", { line: BLACK, fill: BLACK }] : null,
-  theory ? ["mean field, χ_1 = 1", { line: RED, dash: "5 3" }] : null,
+  hasLine ? ["measured critical line and its 90 % interval", { line: BLACK, fill: BLACK }] : null,
+  theory ? ["critical line of mean field theory, χ_1 = 1", { line: RED, dash: "5 3" }] : null,
 ];
 
 function phaseSection() {
@@ -28,9 +28,9 @@ function phaseSection() {
   const node = section("phase", "Phase diagram");
   if (data.all_points > count) {
     const failed = data.status.failed ? " with failed ones among them" : "";
-    const some = `${many(count, "point")} of ${whole(data.all_points)}, drawn at random${failed}`;
+    const sample = `${many(count, "point")} of ${whole(data.all_points)}, drawn at random${failed}`;
     node.append(
-      remark(`Marks, rows and profiles are those of ${some}; colours and lines are estimated from all.`),
+      remark(`Marks, rows and profiles show ${sample}; colours and lines are estimated from all points.`),
     );
   }
   node.append(el("div", { class: "columns" }, views, count ? detail : ""));
@@ -42,19 +42,19 @@ function phaseSection() {
   else if (!views.childNodes.length) views.append(paragraph("No point has been measured yet."));
 }
 
-// A slider over values, and the index of the one that it stands at; there is none over a single value
+// A slider over values, and a function that returns the index of the chosen one; no slider for a single value
 function slider(name, values, start, show, changed) {
   if (values.length < 2) return [null, () => 0];
   const id = `slider-${name}`;
   const input = el("input", { type: "range", id, min: 0, max: values.length - 1, step: 1, value: start });
   const output = el("output", { for: id });
-  function say() {
+  function showValue() {
     output.textContent = show(values[input.value]);
     input.setAttribute("aria-valuetext", show(values[input.value]));
   }
   let waiting = false;
   input.addEventListener("input", () => {
-    say();
+    showValue();
     if (waiting) return;
     waiting = true;
     requestAnimationFrame(() => {
@@ -62,16 +62,16 @@ function slider(name, values, start, show, changed) {
       changed();
     });
   });
-  say();
+  showValue();
   const label = el("label", { for: id }, rich(SYMBOLS[name]));
   return [el("div", { class: "slider" }, label, input, output), () => Number(input.value)];
 }
 
-// A chart of all points; its figure, and the chart
+// A chart of all points, in which a click chooses one: the figure and the chart
 function view(name, title, caption, items, control, draw) {
   const node = el("div", { class: "plot", id: name, tabindex: 0, "aria-describedby": `${name}-help` });
-  const help = " Click a point, or step with the arrow keys, to see its row and profile.";
-  const below = el("figcaption", { id: `${name}-help` }, rich(caption), help);
+  const help = " Click a point, or use the arrow keys, to see its row and profile.";
+  const captionNode = el("figcaption", { id: `${name}-help` }, rich(caption), help);
   const chart = plot(node, title.replace(/_/g, ""), draw, () =>
     node.on("plotly_click", (event) => {
       const hit = event.points.find((p) => Number.isInteger(p.customdata));
@@ -84,10 +84,10 @@ function view(name, title, caption, items, control, draw) {
     event.preventDefault();
     chooseNext(step);
   });
-  return [el("figure", {}, heading(title), control, node, legend(items, true), below), chart];
+  return [el("figure", {}, heading(title), control, node, legend(items, true), captionNode), chart];
 }
 
-// The boundary and its interval: over σ_b at a depth, or over depth at a σ_b
+// The boundary and its interval: over σ_b at the depth of an index, or over depth at the σ_b of an index
 function boundaryTraces(index, overDepth) {
   if (!phase.boundary) return [];
   const take = (values) => (overDepth ? values.map((row) => row[index]) : values[index]);
@@ -106,16 +106,16 @@ const criticalTraces = (low, middle, high, y) => [
 
 // σ_w and σ_b
 
-// The margins at a depth as the colours show them: as the logarithm of the horizon, where there is one
-const coloured = (d, least) =>
+// The values that the colours show at a depth: the logarithm of the horizon, or the margin where there is no horizon
+const colourValues = (d, minimum) =>
   phase.margin[d].map((row) =>
     row.map((m) =>
-      byHorizon ? Math.max(Math.log10(data.needed * phase.grid_depths[d]) + m / Math.LN10, least) : m,
+      byHorizon ? Math.max(Math.log10(data.needed * phase.grid_depths[d]) + m / Math.LN10, minimum) : m,
     ),
   );
 
 function colourRange() {
-  const all = phase.margin.flatMap((_, d) => coloured(d, Math.log10(0.5)).flat());
+  const all = phase.margin.flatMap((_, d) => colourValues(d, Math.log10(0.5)).flat());
   if (byHorizon) return [lowest(all), Math.max(highest(all), lowest(all) + 0.05)];
   const limit = Math.max(highest(all), -lowest(all), 1e-6);
   return [-limit, limit];
@@ -123,10 +123,12 @@ function colourRange() {
 
 function planeCaption(fixed) {
   if (!phase) return "Too few points for a boundary.";
-  const marked = through && fixed ? ` White marks would be trainable${fixed}.` : "";
-  if (!byHorizon) return `Colour: the margin; 0 or more is predicted trainable.${marked}`;
-  const apart = " It does not depend on the depth of a network; which of them can be trained does.";
-  return `Colour: the layers after which the image is lost.${through ? apart : ""}${marked}`;
+  const white =
+    through && fixed ? ` White marks are predicted trainable${fixed}, whatever their own depth.` : "";
+  if (!byHorizon) return `Colour: the margin; 0 or more means predicted trainable.${white}`;
+  const anyDepth =
+    " It does not depend on the depth of a network, but whether a network can be trained does.";
+  return `Colour: the number of layers that the image survives.${through ? anyDepth : ""}${white}`;
 }
 
 function planeView() {
@@ -143,7 +145,7 @@ function planeView() {
       ? ["horizon (layers)", ticksOf(10 ** range[0], 10 ** range[1])]
       : ["margin", null];
     return [
-      heat(c, phase.sigma_w, phase.sigma_b, coloured(d, range[0]), range, label, ticks),
+      heat(c, phase.sigma_w, phase.sigma_b, colourValues(d, range[0]), range, label, ticks),
       ...boundaryTraces(i, false),
     ];
   }
@@ -175,7 +177,7 @@ function planeView() {
 
 const axisOf = (name) => ({ title: NAMES[name], range: data.axes[name], showgrid: !phase });
 
-// σ_w (where it is free, else σ_b) and depth
+// σ_w and depth; σ_b and depth where σ_w is fixed
 
 const marginAt = (d, b, w, depth) =>
   through ? phase.margin[0][b][w] + Math.log(phase.grid_depths[0] / depth) : phase.margin[d][b][w];
@@ -241,7 +243,7 @@ function depthsView() {
     return [[...traces, ...marks(x, "depth", good, near)], layout(c, axisOf(x), axisOf("depth"))];
   }
   const caption = phase
-    ? "Colour: the margin; 0 or more is predicted trainable."
+    ? "Colour: the margin; 0 or more means predicted trainable."
     : "Too few points for a boundary.";
   const faint = values.length > 1 ? " Points at other σ_b are faint." : "";
   const zero = phase && !phase.boundary ? [["boundary", { line: WHITE }]] : [];
@@ -250,24 +252,24 @@ function depthsView() {
   return node;
 }
 
-// The only free axis
+// The margin along the only free axis
 
 function lineView(x) {
-  const L = data.line;
+  const line = data.line;
   const hasTheory = x === "sigma_w" && theory;
-  const caption = L
-    ? "0 or more is predicted trainable."
-    : "Too few points for a boundary. A margin of 0 or more is predicted trainable.";
+  const caption = line
+    ? "0 or more means predicted trainable."
+    : "Too few points for a boundary. A margin of 0 or more means predicted trainable.";
   const items = [
-    L ? ["estimate, and its 90 % interval", { line: "#64b5f0", fill: "#64b5f0" }] : null,
-    hasTheory ? ["mean field, χ_1 = 1", { line: "#ff7b93", dash: "5 3" }] : null,
+    line ? ["estimate and its 90 % interval", { line: "#64b5f0", fill: "#64b5f0" }] : null,
+    hasTheory ? ["critical point of mean field theory, χ_1 = 1", { line: "#ff7b93", dash: "5 3" }] : null,
     ...MARKS,
   ];
   function draw(c) {
     const traces = [];
-    if (L) {
-      traces.push(band(L.low, L.high, L.x, "rgba(0,114,178,0.25)", true));
-      traces.push(path(L.x, L.mean, c.blue, 2.4));
+    if (line) {
+      traces.push(band(line.low, line.high, line.x, "rgba(0,114,178,0.25)", true));
+      traces.push(path(line.x, line.mean, c.blue, 2.4));
     }
     traces.push(path(data.axes[x], [0, 0], c.quiet, 1));
     if (hasTheory) {

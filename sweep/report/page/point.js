@@ -1,4 +1,4 @@
-// The chosen point: its profile, its reconstructions, the command that measures it again, and its row.
+// The details of the chosen point: profile, reconstructions, the command that measures it again, and its row.
 
 const PROFILES = [
   ["direct_retained", "direct probe", "blue", "direct_horizon", "solid"],
@@ -17,8 +17,8 @@ const detail = el("aside", { class: "detail", "aria-label": "The chosen point" }
 const parts = {
   position: el("span", { "aria-live": "polite" }),
   profile: el("div", { class: "plot small", id: "profile" }),
-  without: el("p", { class: "quiet" }),
-  again: el("div", {}),
+  noProfile: el("p", { class: "quiet" }),
+  measureAgain: el("div", {}),
   row: el("div", {}),
 };
 
@@ -30,11 +30,11 @@ function showDetail() {
       { id, "aria-label": `${id[0].toUpperCase()}${id.slice(1)} point`, onclick: () => chooseNext(by) },
       sign,
     );
-  const title = heading("What is left after each layer");
+  const title = heading("Retained information after each layer");
   detail.append(
     el("div", { class: "steps" }, parts.position, step("previous", -1, "‹"), step("next", 1, "›")),
-    el("div", {}, title, parts.profile, parts.without, profileLegend()),
-    parts.again,
+    el("div", {}, title, parts.profile, parts.noProfile, profileLegend()),
+    parts.measureAgain,
     parts.row,
   );
   const margin = (i) => (points.margin ? (points.margin[i] ?? -Infinity) : 0);
@@ -44,8 +44,8 @@ function showDetail() {
 function choose(i) {
   chosen = i;
   parts.position.textContent = `Point ${order.indexOf(i) + 1} of ${whole(count)}`;
-  parts.without.textContent = hasProfile(i) ? "" : "This point has no profile.";
-  parts.again.replaceChildren(...reconstructions(i), ...commandOf(i));
+  parts.noProfile.textContent = hasProfile(i) ? "" : "This point has no profile.";
+  parts.measureAgain.replaceChildren(...reconstructions(i), ...commandOf(i));
   parts.row.replaceChildren(rowOf(i));
   for (const chart of charts)
     if (["profile", "plane", "depths", "along"].includes(chart.node.id)) chart.draw();
@@ -56,7 +56,7 @@ function chooseNext(step) {
   choose(order[(now + step + count) % count]);
 }
 
-// Its row
+// The row
 
 function rowOf(i) {
   const names = Object.keys(points).filter((name) => points[name][i] !== null && points[name][i] !== "");
@@ -76,7 +76,7 @@ function shown(name, value) {
   return String(value);
 }
 
-// Its command
+// The command
 
 function commandOf(i) {
   const point = ["sigma_w", "sigma_b", "depth", "seed"].map(
@@ -85,9 +85,9 @@ function commandOf(i) {
   const words = `${data.command} ${point.join(" ")} --images-out point.png`;
   const code = el("pre", { id: "command", tabindex: 0 }, words);
   const copier = button({ id: "copy", onclick: () => copy(code, copier) }, "Copy");
-  const what =
-    "This measures the point again, trains it, and draws reconstructions of more images, before and after:";
-  return [remark(what), code, copier];
+  const purpose =
+    "To measure the point again, train it, and draw reconstructions of more images before and after training:";
+  return [remark(purpose), code, copier];
 }
 
 async function copy(code, copier) {
@@ -103,9 +103,10 @@ async function copy(code, copier) {
   }, 1500);
 }
 
-// Its reconstructions, or those of the nearest point that has any
+// Reconstructions: those of the point, or of the nearest point that has any
 
-function away(i, k) {
+// The squared distance of two points, each axis scaled to the range of the sweep
+function distance(i, k) {
   return Object.entries(data.axes).reduce((sum, [name, ends]) => {
     const scale = name === "depth" ? Math.log : (v) => v;
     const length = scale(ends[1]) - scale(ends[0]) || 1;
@@ -115,32 +116,32 @@ function away(i, k) {
 
 function reconstructions(i) {
   const { at, layers, images, why_not: why } = data.reconstructions;
-  if (!at.length) return [heading("Its reconstructions"), why ? remark(`None are shown: ${why}`) : ""];
-  const best = at.reduce((a, k, n) => (away(i, k) < away(i, at[a]) ? n : a), 0);
+  if (!at.length) return [heading("Reconstructions"), why ? remark(`None are shown: ${why}`) : ""];
+  const best = at.reduce((a, k, n) => (distance(i, k) < distance(i, at[a]) ? n : a), 0);
   const k = at[best];
   const tiles = images[best].map((src, n) => {
     const layer = n ? layers[best][n - 1] : null;
-    const alt = n ? `What is left of it after layer ${layer}` : "A test image";
+    const alt = n ? `Its reconstruction from layer ${layer}` : "A test image";
     return el("span", {}, el("img", { src, alt }), el("small", {}, n ? String(layer) : "image"));
   });
-  const below =
-    "A test image, and what linear decoders give back of it after so many layers, each in its own range from black to white.";
+  const caption =
+    "A test image and its reconstructions by linear decoders from the layers named below them, each scaled from black to white.";
   return [
-    heading(k === i ? "Its reconstructions" : "Reconstructions nearby"),
+    heading(k === i ? "Reconstructions" : "Reconstructions of the nearest point"),
     k === i ? "" : nearest(k),
     el("div", { class: "tiles", id: "tiles" }, tiles),
-    remark(below),
+    remark(caption),
   ];
 }
 
 function nearest(k) {
   const [w, b, depth] = ["sigma_w", "sigma_b", "depth"].map((name) => number(points[name][k]));
-  const where = `σ_w ${w}, σ_b ${b}, depth ${depth}`;
+  const location = `σ_w ${w}, σ_b ${b}, depth ${depth}`;
   const show = button({ id: "nearest", onclick: () => choose(k) }, "Show it");
   return el(
     "p",
     { class: "quiet" },
-    rich(`Of the nearest network that was measured again: ${where}. `),
+    rich(`This point has none; the nearest one that has: ${location}. `),
     show,
   );
 }
@@ -155,22 +156,22 @@ function profileLegend() {
   return legend([...items, ["threshold of the horizon", { line: ink("quiet"), dash: "2 2" }]]);
 }
 
-function curves(c, some, labelled) {
+function curves(c, shownPoints, labelled) {
   const curve = (i) =>
     PROFILES.filter(([name]) => data.profiles[name][i]).map(([name, label, colour, , dash]) => {
       const [layers, values] = data.profiles[name][i];
       return {
         type: "scatter",
-        mode: layers.length > 30 || some.length > 1 ? "lines" : "lines+markers",
+        mode: layers.length > 30 || shownPoints.length > 1 ? "lines" : "lines+markers",
         x: layers,
         y: values,
         line: { color: c[colour], width: 2, dash },
         marker: { size: 5, color: c[colour] },
-        opacity: some.length > 20 ? 0.4 : 1,
+        opacity: shownPoints.length > 20 ? 0.4 : 1,
         hovertemplate: `layer %{x}: %{y:.3f}<extra>${labelled ? label : ""}</extra>`,
       };
     });
-  const traces = some.flatMap(curve);
+  const traces = shownPoints.flatMap(curve);
   const last = Math.max(...traces.map((trace) => trace.x.at(-1)), 2);
   for (const [, , colour, horizon] of PROFILES) {
     const threshold = data.thresholds[horizon];
@@ -179,12 +180,12 @@ function curves(c, some, labelled) {
   return [traces, layout(c, { title: "layer", range: [0.5, last + 0.5] }, { title: "retained information" })];
 }
 
-// The profiles of all replicas of the only point
+// The profiles of all replicas, where all axes are fixed
 function replicasFigure() {
   const caption =
-    "1: the image is perfectly reconstructed; 0: no better than the mean image. One curve for each network.";
+    "1: the image is perfectly reconstructed; 0: no better than the mean image. Each curve is a network.";
   const node = el("div", { class: "plot", id: "replicas" });
   plot(node, "Retained information after each layer", (c) => curves(c, profiled.slice(0, 200), true));
   const below = el("figcaption", {}, caption);
-  return el("figure", {}, heading("What is left after each layer"), node, profileLegend(), below);
+  return el("figure", {}, heading("Retained information after each layer"), node, profileLegend(), below);
 }

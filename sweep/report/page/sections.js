@@ -1,4 +1,4 @@
-// The sections of the page, and the page itself.
+// The sections of the page, and the code that builds the page.
 
 function head() {
   document.getElementById("title").textContent = data.title;
@@ -10,14 +10,14 @@ function head() {
     [whole(done), `of ${many(total, "point")} measured`],
     left > 0 && [
       whole(left),
-      running > 0 ? `to go, ${whole(running)} of them under way` : "not measured",
+      running > 0 ? `not measured yet, ${whole(running)} of them running` : "not measured",
       true,
     ],
-    diverged && [whole(diverged), "diverged (measured: they retain nothing)"],
+    diverged && [whole(diverged), "diverged (measured; nothing is retained)"],
     failed && [whole(failed), "failed", true],
     damaged && [whole(damaged), damaged === 1 ? "file left out" : "files left out", true],
-    error !== null && [share(error), "of the range expected on the wrong side of the boundary"],
-    data.cost.elapsed && [data.cost.elapsed, "from the first point to the last"],
+    error !== null && [share(error), "of the range expected to be on the wrong side of the boundary"],
+    data.cost.elapsed && [data.cost.elapsed, "between the first point and the last"],
   ];
   const chip = ([value, label, warn]) =>
     el("li", { class: warn ? "warn" : null }, el("b", {}, value), el("span", {}, label));
@@ -33,15 +33,15 @@ function summarySection() {
       rows.map(([name, value]) => [name, value]),
       ["", "text"],
     );
-  const defaults = `${many(same.length, "option")} with ${same.length === 1 ? "its default" : "their defaults"}`;
+  const defaults = `${many(same.length, "option")} with ${same.length === 1 ? "its default value" : "their default values"}`;
   const facts = [["directory", data.place], ["written", data.written], ...data.versions];
   const left = [
     heading("The sweep"),
-    differ.length ? options(differ) : remark("All options have their defaults."),
+    differ.length ? options(differ) : remark("All options have their default values."),
     el("details", {}, el("summary", {}, defaults), options(same)),
   ];
   const right = [
-    heading("Where and with what"),
+    heading("Location and versions"),
     table(null, facts, ["", "text"]),
     remark("Versions are those of the machine that wrote this page."),
   ];
@@ -55,26 +55,26 @@ function criticalSection() {
     node.append(paragraph(free.has("sigma_w") ? "Too few points for a critical line." : fixed));
     return;
   }
-  const where = byHorizon ? "information travels deepest" : "the score is largest";
-  const apart = data.critical.apart;
+  const optimum = byHorizon ? "information travels deepest" : "the score is largest";
+  const meanDistance = data.critical.apart;
   const sentences = [
-    `Where ${where}, as measured, and where mean field theory of infinite width puts it.`,
-    apart === null ? "" : ` On average they are ${number(apart, 2)} apart in σ_w.`,
+    `The σ_w at which ${optimum}, as measured and by mean field theory of infinite width.`,
+    meanDistance === null ? "" : ` On average they differ by ${number(meanDistance, 2)}.`,
     theory ? "" : " There is no such theory for this architecture.",
   ];
-  const [chart, place] = figure("line", [
-    ["measured, and its 90 % interval", { line: ink("blue"), fill: ink("blue") }],
+  const [chart, plotNode] = figure("line", [
+    ["measured, with its 90 % interval", { line: ink("blue"), fill: ink("blue") }],
     theory ? ["mean field, χ_1 = 1", { line: ink("theory"), dash: "5 3" }] : null,
   ]);
   node.append(paragraph(sentences.join("")), chart);
-  plot(place, "Critical sigma_w over sigma_b", (c) => {
+  plot(plotNode, "Critical sigma_w over sigma_b", (c) => {
     const interval = band(critical.lower, critical.upper, critical.sigma_b, "rgba(0,114,178,0.25)", true);
     const traces = [interval, measuredLine(c), ...(theory ? [theoryLine(c)] : [])];
     return [traces, layout(c, { title: NAMES.sigma_b }, { title: "critical σ<sub>w</sub>" })];
   });
 }
 
-// A line, or a mark at the only σ_b
+// A line; a mark where σ_b is fixed
 const lineMode = () => (critical.sigma_b.length === 1 ? "markers" : "lines");
 
 function measuredLine(c) {
@@ -122,40 +122,40 @@ function horizonSection() {
   const needed = data.needs[name];
   const lost = `less than ${number(data.thresholds[name])} of the image's information is retained`;
   const depth = needed === 1 ? "its depth" : `${needed} times its depth`;
-  const [chart, place] = figure("reach", [
+  const [chart, plotNode] = figure("reach", [
     ["predicted trainable", { mark: "circle", colour: ink("blue") }],
-    ["not", { mark: "circle", colour: ink("orange") }],
-    ["at least: the end of what the probe saw", { mark: "triangle", colour: ink("blue") }],
+    ["predicted untrainable", { mark: "circle", colour: ink("orange") }],
+    ["lower limit: the horizon is beyond what was probed", { mark: "triangle", colour: ink("blue") }],
     [`horizon = ${needed === 1 ? "depth" : `${needed} × depth`}`, { line: ink("quiet"), dash: "5 3" }],
   ]);
   node.append(
     paragraph(
-      `The layer after which ${lost} (${name.replace("_", " ")}), for networks of each depth. On or above the line a network is predicted trainable: its horizon is at least ${depth}.`,
+      `The layer after which ${lost} (${name.replace("_", " ")}), over the depth of the network. On or above the line a network is predicted trainable: its horizon is at least ${depth}.`,
     ),
     chart,
   );
-  plot(place, "Horizon over depth", (c) => horizonChart(c, name, needed));
+  plot(plotNode, "Horizon over depth", (c) => horizonChart(c, name, needed));
 }
 
 function horizonChart(c, name, needed) {
-  const some = indices.filter((i) => points[name][i] !== null);
+  const known = indices.filter((i) => points[name][i] !== null);
   const ahead = (i) => points[name][i] >= needed * points.depth[i];
   const censored = (i) => points[`${name}_censored`] && points[`${name}_censored`][i];
   const crowded = count > 300;
-  const values = some.map((i) => Math.max(points[name][i], 0.1));
+  const values = known.map((i) => Math.max(points[name][i], 0.1));
   const dots = {
     type: "scatter",
     mode: "markers",
-    x: some.map((i) => points.depth[i]),
+    x: known.map((i) => points.depth[i]),
     y: values,
-    text: some.map((i) => hovers[i]),
+    text: known.map((i) => hovers[i]),
     hoverinfo: "text",
     cliponaxis: false,
     marker: {
       size: crowded ? 5 : 7,
       opacity: crowded ? 0.6 : 0.9,
-      color: some.map((i) => (ahead(i) ? c.blue : c.orange)),
-      symbol: some.map((i) => (censored(i) ? "triangle-up" : "circle")),
+      color: known.map((i) => (ahead(i) ? c.blue : c.orange)),
+      symbol: known.map((i) => (censored(i) ? "triangle-up" : "circle")),
     },
   };
   const [first, last] = [lowest(points.depth), highest(points.depth)];
@@ -172,15 +172,16 @@ function truthSection() {
   const truth = data.truth;
   const node = section("truth", "Prediction against truth");
   if (!truth) {
-    const how = "sweep run --train boundary (or all) trains them, and says how right the probes were.";
-    node.append(paragraph(`No network was trained in this sweep. ${how}`));
+    const advice =
+      "sweep run --train boundary (or --train all) trains networks, and shows how well the probes predict the outcome.";
+    node.append(paragraph(`No network was trained in this sweep. ${advice}`));
     return;
   }
   const { trained, trainable, level, compared, why_not: why } = truth;
   const were = `${many(trained, "network")} ${trained === 1 ? "was" : "were"} trained`;
-  const good = `${whole(trainable)} came above an accuracy of ${number(level, 3)}`;
-  const some = ` Compared here: ${whole(compared || 0)} of them, drawn at random.`;
-  node.append(paragraph(`${were}; ${good}.${compared && compared < trained ? some : ""}`));
+  const outcome = `${whole(trainable)} reached an accuracy above ${number(level, 3)}`;
+  const sample = ` The comparison uses ${whole(compared || 0)} of them, drawn at random.`;
+  node.append(paragraph(`${were}; ${outcome}.${compared && compared < trained ? sample : ""}`));
   if (why) node.append(paragraph(`There is no comparison yet: ${why}`));
   else
     node.append(
@@ -191,33 +192,33 @@ function truthSection() {
 
 function statisticsTable(truth) {
   const interval = (row, name) => {
-    const [value, low, high] = [name, `${name}_5`, `${name}_95`].map((n) => places(row[n]));
+    const [value, low, high] = [name, `${name}_5`, `${name}_95`].map((n) => decimals(row[n]));
     return row[name] === null ? "–" : `${value} [${low}, ${high}]`;
   };
   const rows = Object.entries(truth.table).map(([name, row]) => [
     name === truth.default ? `${name} (drives the sweep)` : name,
     interval(row, "auc"),
     interval(row, "auc_hard"),
-    places(row.accuracy, 2),
+    decimals(row.accuracy, 2),
     interval(row, "iou"),
-    places(row.distance, 2),
-    places(row.brier, 2),
+    decimals(row.distance, 2),
+    decimals(row.brier, 2),
   ]);
   const titles = ["statistic", "AUC", "hard half", "accuracy", "IoU", "distance", "Brier"];
   const meaning =
-    "In brackets 5 % to 95 %. Hard half: the points nearest to the true boundary. Accuracy: at the default threshold. IoU: of the predicted region and the true one. Distance: in σ_w, along the boundary.";
+    "In brackets: the 90 % interval. Hard half: AUC of the points nearest to the true boundary. Accuracy: at the default threshold. IoU: intersection over union of the predicted and the true region. Distance: between the two boundaries, in σ_w.";
   return [table(titles, rows, ["", ...Array(6).fill("number")]), remark(meaning)];
 }
 
 function scoresFigure(truth) {
   const name = truth.default;
   const items = [
-    ["trained", { mark: "circle", colour: ink("blue") }],
-    ["not", { mark: "circle", colour: ink("orange") }],
+    ["trained successfully", { mark: "circle", colour: ink("blue") }],
+    ["did not train", { mark: "circle", colour: ink("orange") }],
   ];
-  const caption = `Accuracy over the score of ${name}: ${truth.meaning[name]}. To the right of 0 a network is predicted trainable; above the line it was trained.`;
-  const [node, place] = figure("scores", items, { title: "What training gave", caption });
-  plot(place, "Accuracy over score", (c) => {
+  const caption = `Accuracy over the score of ${name}: ${truth.meaning[name]}. To the right of 0 a network is predicted trainable; above the horizontal line it trained successfully.`;
+  const [node, plotNode] = figure("scores", items, { title: "Accuracy over score", caption });
+  plot(plotNode, "Accuracy over score", (c) => {
     const dots = {
       type: "scatter",
       mode: "markers",
@@ -249,13 +250,13 @@ function rocFigure(truth) {
     return { name, i, colour: palette[i % 4], dash: dashes[Math.floor(i / 4) % 4 || (theoretical ? 1 : 0)] };
   });
   const items = styles.map(({ name, colour, dash }) => [
-    `${name}, AUC ${places(truth.table[name].auc)}`,
+    `${name}, AUC ${decimals(truth.table[name].auc)}`,
     { line: ink(colour), dash: dash === "solid" ? null : "4 3" },
   ]);
   const caption =
-    "Share of the trained networks that are recognised, over the share of the others that are taken for trained, at every threshold.";
-  const [node, place] = figure("roc", items, { title: "ROC", caption });
-  plot(place, "ROC curves", (c) => {
+    "True positive rate (networks that trained and were predicted to) over false positive rate (networks that did not train but were predicted to), at every threshold.";
+  const [node, plotNode] = figure("roc", items, { title: "ROC", caption });
+  plot(plotNode, "ROC curves", (c) => {
     const curve = ({ name, i, colour, dash }) => ({
       type: "scatter",
       mode: "lines",
@@ -263,11 +264,11 @@ function rocFigure(truth) {
       y: truth.roc[name][1],
       name,
       line: { color: c[colour], width: i ? 1.6 : 3, dash },
-      hovertemplate: `${name}<br>%{y:.0%} recognised, %{x:.0%} wrongly<extra></extra>`,
+      hovertemplate: `${name}<br>%{y:.0%} true positive, %{x:.0%} false positive<extra></extra>`,
     });
     const chance = path([0, 1], [0, 1], c.rule, 1.5);
-    const x = { title: "wrongly taken for trained", range: [-0.02, 1], tickformat: ".0%" };
-    const y = { title: "recognised", range: [0, 1.02], tickformat: ".0%" };
+    const x = { title: "false positive rate", range: [-0.02, 1], tickformat: ".0%" };
+    const y = { title: "true positive rate", range: [0, 1.02], tickformat: ".0%" };
     return [[chance, ...[...styles].reverse().map(curve)], layout(c, x, y)];
   });
   return node;
@@ -277,24 +278,24 @@ function historySection() {
   const history = data.history;
   const node = section("history", "Search history");
   if (!history) {
-    const none = "No axis is free: there is no boundary to find.";
-    node.append(paragraph(free.size ? "Too few points for a boundary." : none));
+    const fixed = "All axes are fixed: there is no boundary to find.";
+    node.append(paragraph(free.size ? "Too few points for a boundary." : fixed));
     return;
   }
   const { error, points: counts, search, until } = history;
   const after = (i) => `${share(error.at(i))} after ${many(counts.at(i), "point")}`;
-  const [chart, place] = figure("errors", [
+  const [chart, plotNode] = figure("errors", [
     ["expected error", { line: ink("blue") }],
-    until ? ["where the sweep was told to stop", { line: ink("quiet"), dash: "5 3" }] : null,
+    until ? ["limit at which the sweep stops", { line: ink("quiet"), dash: "5 3" }] : null,
   ]);
   node.append(
     paragraph(
-      `How much of the range is expected to be on the wrong side of the boundary, by the account of a model of the points that had been measured by then (search: ${search}). It went from ${after(0)} to ${after(-1)}.`,
+      `The expected error is the part of the range that is expected to be on the wrong side of the boundary, estimated from the points measured up to then (search: ${search}). It went from ${after(0)} to ${after(-1)}.`,
     ),
     chart,
   );
   const label = "Expected error of the boundary over the number of points";
-  plot(place, label, (c) => historyChart(c, history));
+  plot(plotNode, label, (c) => historyChart(c, history));
 }
 
 function historyChart(c, { error, points: counts, seconds, until }) {
@@ -313,8 +314,8 @@ function historyChart(c, { error, points: counts, seconds, until }) {
   ];
   const [first, last] = [counts[0], counts.at(-1)];
   if (until) traces.push(path([first, last], [100 * until, 100 * until], c.quiet, 2, DASHED));
-  const round = [1, 2, 3, 5].flatMap((m) => [1, 10, 100, 1e3, 1e4, 1e5, 1e6].map((e) => m * e));
-  const x = round.filter((v) => v >= first / 1.2 && v <= last * 1.2);
+  const roundNumbers = [1, 2, 3, 5].flatMap((m) => [1, 10, 100, 1e3, 1e4, 1e5, 1e6].map((e) => m * e));
+  const x = roundNumbers.filter((v) => v >= first / 1.2 && v <= last * 1.2);
   const ticks = ticksOf(lowest(percent) / 1.5, highest(percent) * 1.5);
   const scale = ticks.length > 1 ? { type: "log", ...ticked(ticks) } : { rangemode: "tozero" };
   const across = { title: "points measured", type: "log", tickvals: x, ticktext: x.map(whole) };
@@ -328,24 +329,27 @@ function costSection() {
     node.append(paragraph("Nothing has been measured yet."));
     return;
   }
-  const kindRows = kinds.map(([name, n, each, together, flops]) => {
-    return [name, whole(n), each || "–", together || "–", operations(flops)];
+  const kindRows = kinds.map(([name, n, perPoint, total, flops]) => {
+    return [name, whole(n), perPoint || "–", total || "–", operations(flops)];
   });
   const hostRows = hosts.map(([host, device, n, busy, speed]) => {
     return [plain(host || "–"), plain(device || "–"), whole(n), busy || "–", number(speed)];
   });
   const numeric = (n) => Array(n).fill("number");
   node.append(
-    table(["", "points", "each", "together", "operations (estimated)"], kindRows, ["", ...numeric(4)]),
-    table(["host", "device", "points", "busy", "points a second"], hostRows, ["", "", ...numeric(3)]),
+    table(["", "points", "time per point", "total time", "operations (estimated)"], kindRows, [
+      "",
+      ...numeric(4),
+    ]),
+    table(["host", "device", "points", "busy time", "points per second"], hostRows, ["", "", ...numeric(3)]),
   );
   if (all > hosts.length) node.append(remark(`${hosts.length} of ${all} are shown.`));
-  const speed = rate ? `${number(rate, 3)} points a second in all, from the first to the last. ` : "";
-  const counted = "Points a second count pauses as time, and busy is the time of probes and trainings.";
-  node.append(remark(`${speed}${counted}`));
+  const speed = rate ? `${number(rate, 3)} points per second in all, from the first to the last. ` : "";
+  const definitions = "Points per second include pauses; busy time is that of probes and training.";
+  node.append(remark(`${speed}${definitions}`));
 }
 
-// A text of anybody's, in which no symbol is set
+// A text from outside, in which no symbols are set
 const plain = (text) => el("span", {}, text);
 
 function failuresSection() {
@@ -358,17 +362,17 @@ function failuresSection() {
     const example = ([w, b, depth, seed]) =>
       `σ_w ${number(w)}, σ_b ${number(b)}, depth ${depth}, seed ${seed}`;
     const cells = ([error, n, p, host]) => [whole(n), plain(error), example(p), plain(host)];
-    node.append(table(["points", "error", "for example", "on"], rows.map(cells), ["number", "text", "", ""]));
+    node.append(table(["points", "error", "example", "host"], rows.map(cells), ["number", "text", "", ""]));
   }
   if (kinds > rows.length)
-    node.append(remark(`The most frequent ${rows.length} of ${kinds} errors are shown.`));
+    node.append(remark(`The ${rows.length} most frequent of ${kinds} errors are shown.`));
   if (damaged.length) {
     const files = damaged.map((names) => names.map(plain));
-    node.append(heading("Files left out"), table(["file", "why"], files, ["", "text"]));
+    node.append(heading("Files left out"), table(["file", "reason"], files, ["", "text"]));
   }
   if (aside.length) {
     const names = aside.map((name) => el("li", {}, name));
-    node.append(heading("Files set aside before"), el("ul", {}, names));
+    node.append(heading("Damaged files set aside earlier"), el("ul", {}, names));
   }
 }
 
