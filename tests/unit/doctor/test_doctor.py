@@ -44,8 +44,8 @@ def test_faults_are_said_with_what_to_do_and_are_exit_code_1(monkeypatch):
         "1 fault, 1 warnin",
     ]
     assert "→ wait" in out.stdout
-    found = json.loads(CliRunner().invoke(main, ["doctor", "--json"]).stdout)
-    assert found["ok"] is False and found["checks"][0]["verdict"] == FAULT
+    answer = json.loads(CliRunner().invoke(main, ["doctor", "--json"]).stdout)
+    assert answer["ok"] is False and answer["checks"][0]["verdict"] == FAULT
 
 
 def test_packages(monkeypatch):
@@ -58,9 +58,9 @@ def test_packages(monkeypatch):
         return "2.1" if name == "ray" else real(name)
 
     monkeypatch.setattr(metadata, "version", version)
-    found = checks.check_packages()
-    assert found.verdict == FAULT and "plotly is missing" in found.found and "ray 2.1 is not <3,>=" in found.found
-    assert "'plotly>=6.0'" in found.advice and "'ray[tune]<3,>=" in found.advice
+    check = checks.check_packages()
+    assert check.verdict == FAULT and "plotly is missing" in check.found and "ray 2.1 is not <3,>=" in check.found
+    assert "'plotly>=6.0'" in check.advice and "'ray[tune]<3,>=" in check.advice
 
 
 def test_extras(monkeypatch):
@@ -71,9 +71,9 @@ def test_extras(monkeypatch):
 def test_what_a_container_may_use(monkeypatch):
     monkeypatch.setattr("sweep.limits.cores", lambda: 8)
     monkeypatch.setattr("sweep.limits.cgroup_cores", lambda: 2.0)
-    found = checks.check_cores()
-    assert (found.verdict, found.found) == (WARNING, "8, of which this container may use 2")
-    assert found.advice.startswith("--concurrency 2:")
+    check = checks.check_cores()
+    assert (check.verdict, check.found) == (WARNING, "8, of which this container may use 2")
+    assert check.advice.startswith("--concurrency 2:")
     monkeypatch.setattr("sweep.limits.cgroup_cores", lambda: None)
     assert checks.check_cores().verdict == OK
 
@@ -89,8 +89,8 @@ def test_token(monkeypatch, tmp_path):
     path.parent.mkdir()
     path.write_text("secret")
     path.chmod(0o644)
-    found = checks.check_token()
-    assert found == Check("token", FAULT, f"{path} has mode 0644: other users can access it", f"chmod 600 {path}")
+    check = checks.check_token()
+    assert check == Check("token", FAULT, f"{path} has mode 0644: other users can access it", f"chmod 600 {path}")
     path.chmod(0o600)
     assert checks.check_token() == Check("token", OK, str(path))
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", "/nowhere/token")
@@ -103,9 +103,9 @@ def test_token(monkeypatch, tmp_path):
 
 
 def test_data_sets(tmp_path):
-    found = checks.check_data_sets(tmp_path)
-    assert found.verdict == WARNING and f"none in {tmp_path}" in found.found
-    assert found.advice == f"if wanted: sweep run --dataset mnist --data-dir {tmp_path} --download"
+    check = checks.check_data_sets(tmp_path)
+    assert check.verdict == WARNING and f"none in {tmp_path}" in check.found
+    assert check.advice == f"if wanted: sweep run --dataset mnist --data-dir {tmp_path} --download"
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for name in checks._MNIST[:-1]:
@@ -114,8 +114,8 @@ def test_data_sets(tmp_path):
     (raw / "t10k-labels-idx1-ubyte.gz").touch()  # empty: a download that was cut off
     assert checks.check_data_sets(tmp_path).verdict == WARNING
     (raw / "t10k-labels-idx1-ubyte.gz").write_text("x")
-    found = checks.check_data_sets(tmp_path)
-    assert found.verdict == OK and found.found.startswith(f"mnist in {tmp_path}")
+    check = checks.check_data_sets(tmp_path)
+    assert check.verdict == OK and check.found.startswith(f"mnist in {tmp_path}")
 
 
 def test_the_data_of_the_reference_folder_is_found(shared):

@@ -88,10 +88,10 @@ def well_known():
 
 def test_the_boundary_stands_where_it_is(well_known):
     """Edges, their depths, and the critical line of a landscape that is known, to within two columns."""
-    found = replace(well_known, recent=())
-    lines, _ = screen(found, 120, 40, colours=False)
+    view = replace(well_known, recent=())
+    lines, _ = screen(view, 120, 40, colours=False)
     rows = plot(lines)
-    columns, depths = 88, sorted(d for d in found.outline.margins)
+    columns, depths = 88, sorted(d for d in view.outline.margins)
     sigma_b = 1.0 - (np.arange(len(rows)) + 0.5) / len(rows) * 0.95
     at = 0.5 + (np.arange(columns) + 0.5) / columns * 2
     assert len(rows) == 20 and len(depths) == 2
@@ -119,13 +119,13 @@ def _ends(sigma_b, depth):
 
 
 def test_colours_are_those_of_the_depth_to_which_networks_train(well_known):
-    found = well_known
-    share = found.outline.trainable
-    w, b = np.meshgrid(found.outline.x, found.outline.y)
+    view = well_known
+    share = view.outline.trainable
+    w, b = np.meshgrid(view.outline.x, view.outline.y)
     true = np.log(np.clip(true_horizon(w, b), 5, 60) / 5) / np.log(12)
     assert np.abs(share - true).max() < 0.12 and np.abs(share - true).mean() < 0.02
-    _, console = screen(found, 80, 23)
-    _, plain = screen(found, 80, 23, colours=False)
+    _, console = screen(view, 80, 23)
+    _, plain = screen(view, 80, 23, colours=False)
     assert len(set(re.findall("#[0-9a-f]{6}", console.export_svg(clear=False)))) > 20
     assert "48;2;" in console.export_text(styles=True) and "48;2;" not in plain.export_text(styles=True)
 
@@ -138,8 +138,8 @@ def test_it_sharpens_as_points_come_in():
 
 @pytest.mark.parametrize("fixed", FIXED, ids=str)
 def test_any_axes(fixed):
-    found = seen(40, **fixed, search="grid")
-    lines, _ = screen(found, 80, 23)
+    view = seen(40, **fixed, search="grid")
+    lines, _ = screen(view, 80, 23)
     free = [a for a in ("sigma_w", "sigma_b", "depth") if a not in fixed]
     assert bool(plot(lines)) == (len(free) >= 2)
     if len(free) >= 2:
@@ -190,8 +190,8 @@ def test_hostile_texts_are_shown_as_text():
     evil = "[red]\x1b[2J\x1b]0;owned\x07<b>\n"
     spec = SweepSpec(points=100, dataset=f"{evil}.npz")
     tally = Tally([{**row(made_up(Point(1.0, 0.1, 5, 1), status="failed")), "error": evil}])
-    found = view_of(spec, evil, 100, tally, Estimator(spec, tally), Sign())
-    lines, console = screen(found, 100, 23)
+    view = view_of(spec, evil, 100, tally, Estimator(spec, tally), Sign())
+    lines, console = screen(view, 100, 23)
     assert len(lines) <= 23 and lines[0].startswith(r"[red]\x1b[2J\x1b]0;owned\x07<b>\n")
     assert "\x07" not in console.file.getvalue() and "\x1b[2J" not in console.file.getvalue()
 

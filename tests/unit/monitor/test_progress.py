@@ -75,9 +75,9 @@ def test_one_line_is_redrawn_where_a_terminal_can_do_no_more(monkeypatch):
         for _ in range(5):
             progress._refreshed_time = progress._drawn_time = -math.inf
             progress.refresh(lambda: TWO, "the disk is full " * 20)
-    said = stream.getvalue()
-    assert said.count("\n") == 1 and "\x1b" not in said
-    lines = said.rstrip("\n").split("\r")
+    output = stream.getvalue()
+    assert output.count("\n") == 1 and "\x1b" not in output
+    lines = output.rstrip("\n").split("\r")
     assert len(lines) == 8 and max(map(len, lines)) == 79 and "WAITING FOR THE STORAGE: the disk is full" in lines[3]
 
 

@@ -36,14 +36,14 @@ def write(results, count, first=0):
 def test_a_sweep_under_way_until_it_is_done(make_sweep, quickly):
     """Its driver is a thread that holds the lock, gives signs of life and writes parts."""
     results = make_sweep(SweepSpec(points=40), count=0)
-    stream, there = io.StringIO(), threading.Event()
+    stream, started = io.StringIO(), threading.Event()
 
     def drive():
         with locked(results.path):
             beat = Heartbeat([str(results.path)], lambda: HERE)
             while not read_sign([results.files]):
                 time.sleep(0.01)
-            there.set()
+            started.set()
             for i in range(40):
                 write(results, 1, i)
                 time.sleep(0.03)
@@ -51,7 +51,7 @@ def test_a_sweep_under_way_until_it_is_done(make_sweep, quickly):
 
     driver = threading.Thread(target=drive)
     driver.start()
-    there.wait(10)
+    started.wait(10)
     assert watch(results.path, stream) == 0
     driver.join()
     lines = stream.getvalue().splitlines()
@@ -95,9 +95,9 @@ def test_a_driver_that_is_gone(make_sweep, quickly):
     results = make_sweep(SweepSpec(points=64), count=60)
     stream = io.StringIO()
     assert watch(results.path, stream) == 1
-    said = stream.getvalue().splitlines()
-    assert said[-1] == f"the driver has stopped, 4 points are missing; continue with: sweep resume {results.path}"
-    assert "60/64 done" in said[-2] and "ETA" not in said[-2]
+    lines = stream.getvalue().splitlines()
+    assert lines[-1] == f"the driver has stopped, 4 points are missing; continue with: sweep resume {results.path}"
+    assert "60/64 done" in lines[-2] and "ETA" not in lines[-2]
 
 
 def test_a_driver_elsewhere_whose_clock_is_wrong(make_sweep):
@@ -119,8 +119,8 @@ def test_a_driver_elsewhere_whose_clock_is_wrong(make_sweep):
 
 def test_a_boundary_that_is_known_is_done(make_sweep):
     results = make_sweep(SweepSpec(points=500, until_boundary_error=0.2), count=60)
-    code, said = watch_module.Watcher(results.path).ending()
-    assert code == 0 and "440 points were not needed" in said
+    code, message = watch_module.Watcher(results.path).ending()
+    assert code == 0 and "440 points were not needed" in message
 
 
 def test_a_storage_that_fails_for_a_while(make_sweep, monkeypatch):
@@ -161,15 +161,15 @@ def test_status_tells_what_runs_where(make_sweep):
     from sweep.results.status import status
 
     results = make_sweep(SweepSpec(points=64), count=12)
-    found = status(results)
-    assert (found["running"], found["driver"], found["nodes"]) == (0, False, [])
-    assert "no driver is at it" in status_text(found)
+    summary = status(results)
+    assert (summary["running"], summary["driver"], summary["nodes"]) == (0, False, [])
+    assert "no driver is running" in status_text(summary)
     beat = Heartbeat([str(results.path)], lambda: HERE)
     while not read_sign([SweepFiles(results.path)]):
         time.sleep(0.01)
-    found = status(results)
+    summary = status(results)
     beat.close()
-    assert (found["running"], found["driver"]) == (8, True)
-    assert found["nodes"] == [{"host": "node-a", "kind": "cpu", "trials": 2, "points": 8}]
-    assert "8 running" in status_text(found) and "trials: 2 x CPU on node-a" in status_text(found)
-    assert json.dumps(found)
+    assert (summary["running"], summary["driver"]) == (8, True)
+    assert summary["nodes"] == [{"host": "node-a", "kind": "cpu", "trials": 2, "points": 8}]
+    assert "8 running" in status_text(summary) and "trials: 2 x CPU on node-a" in status_text(summary)
+    assert json.dumps(summary)

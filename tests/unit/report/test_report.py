@@ -43,21 +43,21 @@ def full(tmp_path_factory):
 @pytest.mark.parametrize("fixed", FIXED)
 @pytest.mark.parametrize(("count", "failed"), [(0, 0), (1, 0), (1, 1), (20, 2), (20, 20)])
 def test_any_sweep_has_a_report(make_sweep, fixed, count, failed):
-    found = content(make_sweep(spec_of(fixed), count=count, failed=failed))
-    json.dumps(found, allow_nan=False)
-    assert found["status"]["failed"] == failed == sum(k for _, k, *_ in found["failures"]["rows"])
-    assert len(found["points"]["seed"]) == count
-    assert found["sentence"].endswith((".", "!"))
-    assert (found["phase"] is not None) == (count - failed >= 10 and len(fixed) < 2)
-    assert (found["line"] is not None) == (count - failed >= 10 and len(fixed) == 2)
+    data = content(make_sweep(spec_of(fixed), count=count, failed=failed))
+    json.dumps(data, allow_nan=False)
+    assert data["status"]["failed"] == failed == sum(k for _, k, *_ in data["failures"]["rows"])
+    assert len(data["points"]["seed"]) == count
+    assert data["sentence"].endswith((".", "!"))
+    assert (data["phase"] is not None) == (count - failed >= 10 and len(fixed) < 2)
+    assert (data["line"] is not None) == (count - failed >= 10 and len(fixed) == 2)
 
 
 def test_the_sentence_says_what_the_tables_say(make_sweep, full):
-    results, found = full
+    results, data = full
     middle = results.boundary.query("depth == 60").iloc[10]
-    said = found["sentence"]
-    assert f"At σ_b = {middle['sigma_b']:.2f} information travels deepest at σ_w = {middle['critical']:.2f}" in said
-    assert f"mean field theory says {middle['theory']:.2f}" in said
+    text = data["sentence"]
+    assert f"At σ_b = {middle['sigma_b']:.2f} information travels deepest at σ_w = {middle['critical']:.2f}" in text
+    assert f"mean field theory says {middle['theory']:.2f}" in text
     assert sentence(make_sweep(count=0, folder="none")) == "Nothing has been measured yet."
     assert "None of the 3 points" in sentence(make_sweep(count=3, failed=3, folder="failed"))
 
@@ -81,8 +81,8 @@ def test_the_sentence_tells_the_band(full, lower, upper, share, says):
 
 
 def test_the_boundary_is_that_of_the_table_at_every_depth_of_the_slider(full):
-    results, found = full
-    phase = found["phase"]
+    results, data = full
+    phase = data["phase"]
     assert phase["depths"][0] == 5 and phase["depths"][-1] == 60 and len(phase["depths"]) > 10
     table = results.boundary_at(phase["depths"])
     for end in ("lower", "upper_95"):
@@ -100,8 +100,8 @@ def test_a_network_that_contains_no_shallower_one_has_a_plane_for_each_depth(mak
 
 
 def test_the_history_ends_with_what_is_known_now(full):
-    results, found = full
-    history = found["history"]
+    results, data = full
+    history = data["history"]
     assert history["points"][0] == 10 and history["points"][-1] == 61
     assert history["error"][-1] == pytest.approx(results.phase.expected_error, rel=1e-3)
     assert history["error"][-1] < history["error"][0]
@@ -129,10 +129,10 @@ def test_what_training_would_cost_is_estimated(make_sweep):
 def test_truth_is_compared_as_sweep_compare_does(trained):
     from sweep.analysis.compare import compare
 
-    truth, found = truth_data(trained), compare(trained)
-    assert truth["trained"] == truth["compared"] == 30 and truth["trainable"] == found.info["trainable"]
+    truth, comparison = truth_data(trained), compare(trained)
+    assert truth["trained"] == truth["compared"] == 30 and truth["trainable"] == comparison.info["trainable"]
     for name, (wrong, right) in truth["roc"].items():
-        assert np.trapezoid(right, wrong) == pytest.approx(found.table.loc[name, "auc"], abs=1e-3)
+        assert np.trapezoid(right, wrong) == pytest.approx(comparison.table.loc[name, "auc"], abs=1e-3)
     assert truth["roc"]
     few = load(trained.path)
     few.points = few.points.sort_values("finished").iloc[:8]
@@ -142,10 +142,10 @@ def test_truth_is_compared_as_sweep_compare_does(trained):
 
 
 def test_profiles_are_those_of_their_points(full):
-    _, found = full
-    for i, curve in enumerate(found["profiles"]["direct_retained"]):
-        depth = found["points"]["depth"][i]
-        if found["points"]["status"][i] == "failed":
+    _, data = full
+    for i, curve in enumerate(data["profiles"]["direct_retained"]):
+        depth = data["points"]["depth"][i]
+        if data["points"]["status"][i] == "failed":
             assert curve is None
             continue
         layers, values = curve
@@ -155,15 +155,18 @@ def test_profiles_are_those_of_their_points(full):
 
 def test_reconstructions_are_those_of_their_points(make_sweep, monkeypatch):
     results = make_sweep(SHALLOW, count=12, failed=3)
-    found = reconstruction_data(SHALLOW, results.points, None)
-    assert sorted(results.points["seed"].iloc[found["at"]]) == list(range(3, 12)) and "why_not" not in found
-    assert content(results, 4)["reconstructions"] == {name: values[:4] for name, values in found.items()}
-    at, layers = found["at"][1], found["layers"][1]
+    reconstructed = reconstruction_data(SHALLOW, results.points, None)
+    assert (
+        sorted(results.points["seed"].iloc[reconstructed["at"]]) == list(range(3, 12))
+        and "why_not" not in reconstructed
+    )
+    assert content(results, 4)["reconstructions"] == {name: values[:4] for name, values in reconstructed.items()}
+    at, layers = reconstructed["at"][1], reconstructed["layers"][1]
     point, painter = dict(spread(results.points, SHALLOW))[at], Painter(SHALLOW)
     assert point == point_of(results.points.iloc[at])
-    assert layers == list(range(1, point.depth + 1)) and len(found["images"][1]) == 1 + len(layers)
+    assert layers == list(range(1, point.depth + 1)) and len(reconstructed["images"][1]) == 1 + len(layers)
     images = painter.images(point, layers)
-    for uri, image in zip(found["images"][1], images, strict=True):
+    for uri, image in zip(reconstructed["images"][1], images, strict=True):
         seen = imread(io.BytesIO(base64.b64decode(uri.removeprefix("data:image/png;base64,"))))[..., 0]
         np.testing.assert_allclose(seen, gallery.stretched(image, 0), atol=2 / 255)  # rounded twice
     assert np.array_equal(images[0].ravel(), painter._images.test[0].ravel())
@@ -177,18 +180,18 @@ def test_reconstructions_are_those_of_their_points(make_sweep, monkeypatch):
 def test_reconstructions_without_the_data_set(make_sweep, tmp_path):
     spec = replace(SHALLOW, dataset=str(tmp_path / "<b>nowhere</b>.npz"))
     results = make_sweep(SHALLOW, count=3)
-    found = reconstruction_data(spec, results.points, None)
-    assert found["at"] == [] and "nowhere" in found["why_not"]
+    reconstructed = reconstruction_data(spec, results.points, None)
+    assert reconstructed["at"] == [] and "nowhere" in reconstructed["why_not"]
     assert reconstruction_data(spec, results.points.iloc[:0], None)["at"] == []
 
 
 def test_large_sweeps_show_a_sample_with_failed_points(make_sweep, monkeypatch):
     monkeypatch.setattr("sweep.report.data._MAX_POINTS", 20)
     monkeypatch.setattr("sweep.report.data._MAX_FAILED", 5)
-    found = content(make_sweep(spec_of(FIXED[-1]), count=60, failed=10))
-    assert found["all_points"] == 60 and len(found["points"]["seed"]) == 20
-    assert found["points"]["status"].count("failed") == 5
-    assert found["failures"]["rows"][0][1] == 10
+    page_data = content(make_sweep(spec_of(FIXED[-1]), count=60, failed=10))
+    assert page_data["all_points"] == 60 and len(page_data["points"]["seed"]) == 20
+    assert page_data["points"]["status"].count("failed") == 5
+    assert page_data["failures"]["rows"][0][1] == 10
 
 
 def test_hostile_strings_cannot_end_the_data(make_sweep):
@@ -214,8 +217,8 @@ def test_the_command_line(make_sweep, tmp_path, monkeypatch):
     for options, some in (([], True), (["--reconstructions", "0"], False)):
         assert invoke(main, ["report", path, *options]).exit_code == 0
         written = (Path(path) / "report.html").read_text()
-        found = json.loads(re.search(r'id="data">(.*?)</script>', written, re.DOTALL)[1])
-        assert bool(found["reconstructions"]["images"]) == some
+        page_data = json.loads(re.search(r'id="data">(.*?)</script>', written, re.DOTALL)[1])
+        assert bool(page_data["reconstructions"]["images"]) == some
     for output, says in (("report.pdf", ".html or .htm"), ("nowhere/report.html", "no folder")):
         failed = invoke(main, ["report", path, "-o", output])
         assert failed.exit_code == 2 and says in failed.output and "'--output'" in failed.output
