@@ -1,7 +1,7 @@
 """Distributed sweeps that map where random deep networks can be trained.
 
-``sweep.load(DIR)`` gives the results of a sweep as DataFrames; ``sweep.run(SweepSpec(...), DIR)`` runs one.
-Nothing heavy is imported before it is used.
+``sweep.run(sweep.SweepSpec(...), DIR)`` runs a sweep, and ``sweep.load(DIR)`` loads its results as DataFrames.
+Modules are imported when they are first used.
 """
 
 from importlib import import_module
@@ -46,7 +46,7 @@ __all__ = [
     "write_table",
 ]
 
-_HOME = {
+_MODULES = {
     "COLUMNS": "spec.columns",
     "DTYPES": "spec.columns",
     "UNITS": "spec.columns",
@@ -70,9 +70,9 @@ _HOME = {
 def __getattr__(name: str) -> Any:
     if name == "plots":
         return import_module("sweep.plots")
-    if name not in _HOME:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"sweep.{_HOME[name]}"), name)
+    return getattr(import_module(f"sweep.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -1,9 +1,9 @@
-"""The errors that users meet: each is one line that says what to do."""
+"""Errors that users meet: the message of each is one line that says what to do."""
 
 
 class StoreError(OSError):
-    """The place for the results cannot be used; the message is one line."""
+    """Raised when the location of the results cannot be used."""
 
 
 class SpecError(ValueError):
-    """Bad input: one line that names the argument, the value and what is allowed."""
+    """Raised for bad input; the message names the argument, its value and what is allowed."""

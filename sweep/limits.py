@@ -1,4 +1,4 @@
-"""What this process may use: cores and memory, of the machine and of its control group.
+"""Cores and memory that this process may use, by the machine and by its control group.
 
 psutil knows nothing of control groups, whose files (version 2) are read here.
 """
@@ -15,7 +15,7 @@ def cores() -> int:
 
 
 def cgroup_cores() -> float | None:
-    """Return how many cores' time the control group allows; None if it has no limit."""
+    """Return the number of cores that the control group allows, a fraction included; None if it has no limit."""
     try:
         allowed, period = (_CGROUP / "cpu.max").read_text().split()
         return None if allowed == "max" else float(allowed) / float(period)
@@ -31,7 +31,7 @@ def available_bytes() -> int:
 
 
 def cgroup_bytes() -> int | None:
-    """Return the memory that the control group has left, with what it has only read files into; None: no limit."""
+    """Return the memory that the control group has left, its file cache included; None if it has no limit."""
     try:
         limit, used, parts = ((_CGROUP / f"memory.{name}").read_text() for name in ("max", "current", "stat"))
         cached = dict(line.split() for line in parts.splitlines())["inactive_file"]

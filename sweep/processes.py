@@ -1,4 +1,4 @@
-"""Processes of this machine: our own children, who is alive, and how a signal ends a sweep."""
+"""Processes of this machine: the environment of children, who is alive, and how signals end a sweep."""
 
 import contextlib
 import logging
@@ -21,18 +21,18 @@ def this_process() -> str:
 
 
 def myself() -> dict[str, Any]:
-    """Return what `is_gone` can tell this process by."""
+    """Return the marks by which `is_gone` recognises this process."""
     process = os.getpid()
     return {"holder": this_process(), "host": _host(), "process": process, "started": _started(process)}
 
 
 def is_gone(host: str, process: int, started: str) -> bool:
-    """Whether a process is known to have ended: one of this machine."""
+    """Return whether a process is known to have ended; of processes on other machines that is never known."""
     return bool(host and host == _host() and started and _started(process) != started)
 
 
 def _host() -> str:
-    """Where a process id means something: this boot of this machine, this container."""
+    """Return a name for where process ids are valid: this boot of this machine, this container."""
     with contextlib.suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{socket.gethostname()} {boot} {os.readlink('/proc/self/ns/pid')}"
@@ -40,7 +40,7 @@ def _host() -> str:
 
 
 def _started(process: int) -> str:
-    """Return when a process of this machine was started; empty if there is none.
+    """Return when a process of this machine was started, or an empty text if there is no such process.
 
     In ticks since the machine was started, as /proc has it: files of older versions of this package hold the same, and
     psutil's time of creation depends on a clock that may be set meanwhile.
@@ -53,19 +53,19 @@ def _started(process: int) -> str:
 
 
 def command(module: str, *arguments: str) -> list[str]:
-    """Return the command that runs a module; nothing in the working directory counts as code."""
+    """Return the command that runs a module, without importing anything from the working directory."""
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
 def environment() -> dict[str, str]:
-    """Return the environment of this process, with the way to this package."""
-    found = [str(Path(str(files("sweep"))).parent), os.environ.get("PYTHONPATH", "")]
-    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, found))}
+    """Return the environment of this process, with this package on the Python path."""
+    folders = [str(Path(str(files("sweep"))).parent), os.environ.get("PYTHONPATH", "")]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, folders))}
 
 
 @contextmanager
 def restores_process_state() -> Iterator[None]:
-    """Leave what a process has only one of as it was: environment, log levels, signals, random states, directory."""
+    """Restore the state of the process afterwards: environment, log levels, signals, random states, directory."""
     environment, folder = dict(os.environ), os.getcwd()
     levels = {name: logging.getLogger(name).level for name in [*logging.root.manager.loggerDict]}
     signals = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGTSTP)}
@@ -88,7 +88,7 @@ def restores_process_state() -> Iterator[None]:
 
 
 def _random_states() -> Iterator[tuple[Callable[[], Any], Callable[[Any], Any]]]:
-    """Yield what gives the state of each global generator that there is, and what sets it."""
+    """Yield the functions that get and set the state of each global random generator that is loaded."""
     yield random.getstate, random.setstate
     if numpy := sys.modules.get("numpy"):
         yield numpy.random.get_state, numpy.random.set_state
@@ -98,7 +98,7 @@ def _random_states() -> Iterator[tuple[Callable[[], Any], Callable[[Any], Any]]]
 
 @contextmanager
 def terminated_is_interrupted() -> Iterator[None]:
-    """Have SIGTERM raise KeyboardInterrupt, in the main thread."""
+    """Raise KeyboardInterrupt in the main thread on SIGTERM."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

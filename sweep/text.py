@@ -1,26 +1,26 @@
-"""How values and messages are written for people and for JSON."""
+"""Functions that write values and messages for people and for JSON."""
 
 import math
 
 
 def finite(value: float) -> float | None:
-    """A number for JSON, which knows neither NaN nor infinity."""
+    """Return a number for JSON, which knows neither NaN nor infinity: None in their place."""
     return float(value) if math.isfinite(value) else None
 
 
 def one_line(error: BaseException) -> str:
-    """What an error says: the system's reason where it has one."""
+    """Return what an error says in one line: the system's reason where it has one."""
     text = " ".join(str(getattr(error, "strerror", None) or error).split())[:500]
     return printable(text) or type(error).__name__
 
 
 def printable(text: str) -> str:
-    """A text that may come from anybody, without what a terminal would obey."""
+    """Return a text, which may come from anybody, with control characters escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
 def duration(seconds: float) -> str:
-    """12 s, 3 min 20 s, 2 h 05 min, 12 days."""
+    """Return a time as ``12 s``, ``3 min 20 s``, ``2 h 05 min`` or ``12 days``."""
     s = round(min(seconds, 1e12))
     if s < 60:
         return f"{s} s"

@@ -4,7 +4,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 
 def installed_versions(*packages: str) -> dict[str, str]:
-    """Return the version of each of these packages that is installed."""
+    """Return the versions of those of these packages that are installed."""
     versions = {}
     for package in packages:
         try:

@@ -1,4 +1,4 @@
-"""What `sweep compare` and `sweep diff` print."""
+"""Texts that `sweep compare` and `sweep diff` print."""
 
 import math
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def comparison_text(comparison: "Comparison") -> str:
-    """Return a comparison for people."""
+    """Return the table and the sentences that `sweep compare` prints."""
     info, table = comparison.info, comparison.table
     hard = info["hard_half"]
     lines = [
@@ -61,7 +61,7 @@ def comparison_text(comparison: "Comparison") -> str:
 
 
 def difference_text(difference: "Difference") -> str:
-    """Return a difference for people."""
+    """Return the table and the sentences that `sweep diff` prints."""
     a, b = (printable(n) for n in difference.names)
     lines = [f"A  {a}", f"B  {b}"]
     lines += [printable(f"{n}: {x!r} and {y!r}") for n, (x, y) in difference.differs.items()]

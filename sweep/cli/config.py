@@ -10,20 +10,20 @@ import click
 from sweep.cli.numbers import Numbers
 from sweep.spec.parts import PRESETS
 
-_LARGEST_CONFIG = 2**15  # bytes: reading a key of many parts takes time that grows with their square
-_LONGEST_VALUE = 4096  # characters: a path's limit
+_MAX_CONFIG_BYTES = 2**15  # the time to read a key of many parts grows with the square of their number
+_MAX_VALUE_CHARACTERS = 4096  # the limit of a path
 
 
 def _read_config(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
-    """Take defaults from a TOML file; click then converts and checks them like arguments."""
+    """Take the defaults of options from a TOML file; click converts and checks them like arguments."""
     if value is None:
         return
     path = Path(value)
     try:
         if path.exists() and not path.is_file():  # a pipe would be waited for, a device has no end
-            raise OSError("it is no file")
-        if path.exists() and path.stat().st_size > _LARGEST_CONFIG:
-            raise OSError(f"it is larger than {_LARGEST_CONFIG // 1024} KiB")
+            raise OSError("it is not a file")
+        if path.exists() and path.stat().st_size > _MAX_CONFIG_BYTES:
+            raise OSError(f"it is larger than {_MAX_CONFIG_BYTES // 1024} KiB")
         data = tomllib.loads(path.read_bytes().decode())
     except OSError as error:
         raise click.BadParameter(f"{value!r} cannot be read: {error.strerror or error}", ctx, param) from None
@@ -46,33 +46,33 @@ def _read_config(ctx: click.Context, param: click.Parameter, value: str | None) 
 
 
 def _as_argument(option: click.Option, key: str, item: Any, ctx: click.Context, param: click.Parameter) -> Any:
-    """Return what would have stood on the command line."""
+    """Return the value of a key as it would stand on the command line."""
     if option.is_flag:
         if not isinstance(item, bool):
-            raise click.BadParameter(f"{key!r} must be true or false, got {_named(item)}", ctx, param)
+            raise click.BadParameter(f"{key!r} must be true or false, got {_described(item)}", ctx, param)
         return item
     items = item if isinstance(item, list) else [item]
     scalars = all(isinstance(i, int | float | str) and not isinstance(i, bool) for i in items)
     if option.multiple and scalars:
-        return tuple(str(i)[:_LONGEST_VALUE] for i in items)
+        return tuple(str(i)[:_MAX_VALUE_CHARACTERS] for i in items)
     if isinstance(option.type, Numbers) and isinstance(item, list) and scalars:
         return ",".join(str(i) for i in item)
     if isinstance(item, list) != (option.nargs == 2) or len(items) != option.nargs or not scalars:
         wanted = "a list of two numbers" if option.nargs == 2 else "one value"
-        raise click.BadParameter(f"{key!r} must be {wanted}, got {_named(item)}", ctx, param)
-    if any(len(str(i)) > _LONGEST_VALUE for i in items):
-        raise click.BadParameter(f"{key!r} must have at most {_LONGEST_VALUE} characters", ctx, param)
+        raise click.BadParameter(f"{key!r} must be {wanted}, got {_described(item)}", ctx, param)
+    if any(len(str(i)) > _MAX_VALUE_CHARACTERS for i in items):
+        raise click.BadParameter(f"{key!r} must have at most {_MAX_VALUE_CHARACTERS} characters", ctx, param)
     return tuple(str(i) for i in items) if option.nargs == 2 else str(item)
 
 
-def _named(item: Any) -> str:
-    """Return a value, shortened; what holds others by its kind alone, since it may be endlessly deep."""
+def _described(item: Any) -> str:
+    """Return a value as messages show it: shortened, and tables and lists by their kind alone, which may be deep."""
     kinds: dict[type, str] = {dict: "a table", list: "a list"}
     return kinds.get(type(item)) or repr(item if not isinstance(item, str) else item[:80])
 
 
 def _apply_preset(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
-    """Take defaults from a preset; what a configuration file says comes before it."""
+    """Take the defaults of options from a preset; those of a configuration file take precedence."""
     if value is not None:
         ctx.default_map = {**PRESETS[value], **(ctx.default_map or {})}
 
@@ -81,29 +81,32 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def preset_option(command: F) -> F:
-    """Decorate a command with ``--preset NAME``."""
-    said = {name: " ".join(f"--{k.replace('_', '-')} {_shown(v)}" for k, v in p.items()) for name, p in PRESETS.items()}
+    """Add the option ``--preset NAME`` to a command."""
+    presets = {
+        name: " ".join(f"--{k.replace('_', '-')} {_as_text(v)}" for k, v in p.items()) for name, p in PRESETS.items()
+    }
     return click.option(
         "--preset",
         type=click.Choice(tuple(PRESETS)),
         is_eager=True,
         expose_value=False,
         callback=_apply_preset,
-        help="Options to begin with, overridden by others. " + " ".join(f"{n}: {text}." for n, text in said.items()),
+        help="Start from the options of a preset; others override them. "
+        + " ".join(f"{name}: {text}." for name, text in presets.items()),
     )(command)
 
 
-def _shown(value: Any) -> str:
+def _as_text(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def config_option(command: F) -> F:
-    """Decorate a command with ``--config FILE.toml``."""
+    """Add the option ``--config FILE.toml`` to a command."""
     return click.option(
         "--config",
         metavar="FILE.toml",
         is_eager=True,
         expose_value=False,
         callback=_read_config,
-        help="Any option, overridden by the command line.",
+        help="Read options from a TOML file; the command line overrides them.",
     )(command)

@@ -1,4 +1,4 @@
-"""The command line of `sweep launch`: parse, call, translate errors."""
+"""The command `sweep launch`, with a sub-command for each launcher."""
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -19,7 +19,7 @@ from sweep.spec.options import changeable
 from sweep.spec.spec import SweepSpec
 
 F = TypeVar("F", bound=Callable[..., Any])
-_COUNT = {
+_RANGES = {
     "nodes": Range(1, 10_000),
     "cpus": Range(1, 1024),
     "gpus": Range(0, 64),
@@ -27,17 +27,17 @@ _COUNT = {
     "storage_size": Range(1, 100_000),
 }
 _NAME = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")
-_OURS = ("out", "address")  # of the options of `sweep run`, those that the job sets
+_SET_BY_JOB = ("out", "address")  # options of `sweep run`
 arguments = click.argument("arguments", metavar="-- [OPTIONS OF sweep run]", nargs=-1, type=click.UNPROCESSED)
 
 
 def _count(name: str, help: str, default: int | None) -> Callable[[F], F]:
     return click.option(
         "--" + name.replace("_", "-"),
-        type=Number(_COUNT[name]),
+        type=Number(_RANGES[name]),
         default=default,
         show_default=default is not None,
-        help=f"{help} [{_COUNT[name]}]",
+        help=f"{help} [{_RANGES[name]}]",
     )
 
 
@@ -45,10 +45,10 @@ def _job_options(command: F) -> F:
     for option in (
         arguments,
         click.option("--dry-run", is_flag=True, help="Print what would be submitted, and submit nothing."),
-        _count("gpus", "GPUs of a node.", 0),
-        _count("cpus", "Cores of a node.", 4),
-        _count("nodes", "Nodes that run trials, at most.", 1),
-        click.option("--name", default="sweep", show_default=True, help="Of the job, and of the sweep where it runs."),
+        _count("gpus", "GPUs of each node.", 0),
+        _count("cpus", "Cores of each node.", 4),
+        _count("nodes", "Largest number of nodes that run trials.", 1),
+        click.option("--name", default="sweep", show_default=True, help="Name of the job, and of its sweep."),
     ):
         command = option(command)
     return command
@@ -56,9 +56,9 @@ def _job_options(command: F) -> F:
 
 @click.group()
 def launch() -> None:
-    """Launch a sweep as a job of a cluster; what stands after -- are options of sweep run.
+    """Submit a sweep as a job to a cluster; options of sweep run follow after --.
 
-    A job that is started again goes on with its sweep.
+    A job that is started again continues its sweep.
 
     \b
     Example: sweep launch slurm --nodes 4 --gpus 2 --time 4:00:00 -- --dataset mnist --out runs/mnist
@@ -67,11 +67,11 @@ def launch() -> None:
 
 @launch.command("slurm")
 @_job_options
-@click.option("--time", default="1:00:00", show_default=True, metavar="D-HH:MM:SS", help="Limit of the job.")
-@click.option("--partition", help="Default: the cluster's.")
-@click.option("--account", help="Who is charged; default: the cluster's choice.")
+@click.option("--time", default="1:00:00", show_default=True, metavar="D-HH:MM:SS", help="Time limit of the job.")
+@click.option("--partition", help="Partition; default: that of the cluster.")
+@click.option("--account", help="Account that is charged; default: that of the cluster.")
 def slurm_command(dry_run: bool, arguments: tuple[str, ...], **options: Any) -> None:
-    """A batch job; --out must be on a file system that all nodes see.
+    """Submit a batch job to SLURM; --out must be on a file system that all nodes see.
 
     \b
     Example: sweep launch slurm --nodes 4 --cpus 16 --gpus 2 --time 4:00:00 -- --points 500 --out runs/first
@@ -81,15 +81,15 @@ def slurm_command(dry_run: bool, arguments: tuple[str, ...], **options: Any) -> 
 
 @launch.command("kuberay")
 @_job_options
-@click.option("--image", required=True, help="Of the Dockerfile, in a registry that the cluster reaches.")
-@click.option("--namespace", default="default", show_default=True, help="Of Kubernetes.")
+@click.option("--image", required=True, help="Image built from the Dockerfile, in a registry that the cluster reaches.")
+@click.option("--namespace", default="default", show_default=True, help="Namespace of Kubernetes.")
 @click.option(
-    "--secret", metavar="NAME", help="A Secret of environment variables for the driver, such as keys for --storage."
+    "--secret", metavar="NAME", help="Secret with environment variables for the driver, such as keys for --storage."
 )
-@_count("memory", "GiB of a node; default: 2 a core.", None)
-@_count("storage_size", "GiB of the volume for results.", 10)
+@_count("memory", "Memory of each node in GiB; default: 2 per core.", None)
+@_count("storage_size", "Size of the volume for results in GiB.", 10)
 def kuberay_command(dry_run: bool, arguments: tuple[str, ...], memory: int | None, **options: Any) -> None:
-    """A RayJob of Kubernetes, by kubectl; --out is where its results are fetched to.
+    """Submit a RayJob to Kubernetes with kubectl; --out is where results are fetched to.
 
     \b
     Example: sweep launch kuberay --image registry.example.org/sweep:1 --nodes 8 --gpus 1 -- --points 500
@@ -99,20 +99,20 @@ def kuberay_command(dry_run: bool, arguments: tuple[str, ...], memory: int | Non
 
 @launch.command("ray")
 @_job_options
-@click.option("--provider", type=click.Choice(("aws", "gcp")), required=True, help="Of the machines.")
-@click.option("--region", required=True, help="Such as us-east-1 (aws), us-central1 (gcp).")
-@click.option("--zone", help="Within the region; must be given for gcp.")
-@click.option("--project", help="Of gcp.")
-@click.option("--bucket", required=True, help="Name of the bucket for results, unless --storage names another place.")
-@click.option("--image", required=True, help="Of the Dockerfile, in a registry that the machines reach.")
+@click.option("--provider", type=click.Choice(("aws", "gcp")), required=True, help="Cloud provider.")
+@click.option("--region", required=True, help="Region, such as us-east-1 (aws) or us-central1 (gcp).")
+@click.option("--zone", help="Zone within the region; required for gcp.")
+@click.option("--project", help="Project; required for gcp.")
+@click.option("--bucket", required=True, help="Bucket for results, unless --storage names another location.")
+@click.option("--image", required=True, help="Image built from the Dockerfile, in a registry that the machines reach.")
 @click.option(
     "--machine-image",
     required=True,
-    help="What the machines boot, with Docker and, for GPUs, NVIDIA's driver: an AMI of aws, a sourceImage of gcp.",
+    help="Image that machines boot, with Docker and, for GPUs, NVIDIA's driver: an AMI (aws) or a sourceImage (gcp).",
 )
-@click.option("--machine", help="Type of the workers' machines; default: one with these cores and GPUs, if there is.")
+@click.option("--machine", help="Machine type of the workers; default: one that has these cores and GPUs.")
 def ray_command(dry_run: bool, arguments: tuple[str, ...], **options: Any) -> None:
-    """Spot machines of a cloud, by `ray up`; --out is where results are fetched to.
+    """Start spot machines in a cloud with `ray up`; --out is where results are fetched to.
 
     \b
     Example: sweep launch ray --provider aws --region us-east-1 --bucket mine --image registry.example.org/sweep:1
@@ -123,15 +123,15 @@ def ray_command(dry_run: bool, arguments: tuple[str, ...], **options: Any) -> No
 
 @launch.command("docker")
 @_job_options
-@click.option("--image", default="trainability-sweep", show_default=True, help="Of the Dockerfile.")
+@click.option("--image", default="trainability-sweep", show_default=True, help="Image built from the Dockerfile.")
 @click.option(
     "--env",
     metavar="NAME",
     multiple=True,
-    help="A variable of this environment for the driver, such as a key for --storage.",
+    help="Environment variable to pass on to the driver, such as a key for --storage; can be given several times.",
 )
 def docker_command(dry_run: bool, arguments: tuple[str, ...], **options: Any) -> None:
-    """Containers on this machine, by Docker Compose; --out is where results are fetched to.
+    """Start containers on this machine with Docker Compose; --out is where results are fetched to.
 
     \b
     Example: sweep launch docker --nodes 2 --cpus 4 -- --points 64 --out runs/first
@@ -146,7 +146,7 @@ def _launch(
     options: dict[str, Any],
     in_container: bool = True,
 ) -> None:
-    """Check the sweep, plan the job, print or submit it."""
+    """Check the sweep, plan the job, and print or submit it."""
     try:
         name, nodes, cpus, gpus = (options.pop(k) for k in ("name", "nodes", "cpus", "gpus"))
         job = parse_job(arguments, name, nodes, cpus, gpus, in_container)
@@ -162,12 +162,12 @@ def _launch(
 
 
 def parse_job(arguments: Sequence[str], name: str, nodes: int, cpus: int, gpus: int, in_container: bool = True) -> Job:
-    """Return the job, with the sweep's options as `sweep run` would read them.
+    """Return the job of a sweep, whose options are read as `sweep run` reads them.
 
     Raises
     ------
     SpecError
-        What `sweep run` would refuse, or what a job cannot have.
+        An option that `sweep run` would refuse, or that a job cannot have.
     """
     if not _NAME.fullmatch(name):
         raise SpecError(f"`name` must be 1 to 40 lower-case letters, digits and hyphens, got {name[:60]!r}")
@@ -178,28 +178,28 @@ def parse_job(arguments: Sequence[str], name: str, nodes: int, cpus: int, gpus: 
         raise SpecError(f"`address` must be left out, the job sets it; got {spec.address!r}")
     if "@" in (spec.storage or "").partition("://")[2].partition("/")[0]:
         raise SpecError("`storage` must hold no keys, which the job's files would show; see cluster/README.md")
-    values = {k: v for k, v in given.params.items() if _is_given(given, k) and k not in _OURS}
+    values = {k: v for k, v in given.params.items() if _is_given(given, k) and k not in _SET_BY_JOB}
     job = Job(name, given.params["out"] or f"runs/{name}", (), nodes, cpus, gpus)
     if in_container:
         values, dataset = container_options(job, spec, values)
         job = replace(job, dataset=dataset)
-    at_will = {"quiet", "as_json", *changeable(SweepSpec)}
+    changeable_options = {"quiet", "as_json", *changeable(SweepSpec)}
     return replace(
         job,
         arguments=_words(values, values),
-        resume_arguments=_words(values, at_will),
-        fixed_arguments=_words(values, set(values) - at_will),
+        resume_arguments=_words(values, changeable_options),
+        fixed_arguments=_words(values, set(values) - changeable_options),
     )
 
 
 def _is_given(context: click.Context, name: str) -> bool:
-    """Whether the command line, a configuration file or a preset says it; ``auto`` is as good as nothing."""
+    """Return whether an option was given, on the command line or in a file or preset; ``auto`` counts as not given."""
     default = click.core.ParameterSource.DEFAULT
     return context.get_parameter_source(name) != default and context.params[name] is not None
 
 
 def _words(values: Mapping[str, Any], names: Collection[str]) -> tuple[str, ...]:
-    """Return the values of these options as they stand on the command line of `sweep run`."""
+    """Return the words that give these options of `sweep run` on a command line."""
     words: list[str] = []
     for option in run_command.params:
         if (name := str(option.name)) not in names or name not in values:

@@ -1,4 +1,4 @@
-"""The commands about this machine: bench, doctor."""
+"""The commands about this machine: `sweep bench` and `sweep doctor`."""
 
 import sys
 from collections.abc import Sequence
@@ -23,16 +23,20 @@ _SIGNS = {OK: ("✓", "green"), WARNING: ("!", "yellow"), FAULT: ("✗", "red")}
     "--only",
     type=click.Choice(BENCHMARKS),
     multiple=True,
-    help="Of these alone; can be given several times.",
+    help="Run this section alone; can be given several times.",
 )
-@click.option("--orchestration", is_flag=True, help="The same as --only orchestration.")
-@click.option("--dataset", default="noise", show_default=True, metavar="NAME|FILE.npz", help="As of sweep run.")
+@click.option("--orchestration", is_flag=True, help="Run --only orchestration.")
+@click.option(
+    "--dataset", default="noise", show_default=True, metavar="NAME|FILE.npz", help="Data set, as for sweep run."
+)
 @spec_options(["data_dir", "download"])
-@click.option("--resize", type=Number(RESIZE), default=28, show_default=True, help="Pool or enlarge images to N x N.")
+@click.option(
+    "--resize", type=Number(RESIZE), default=28, show_default=True, help="Pool or enlarge images to N x N pixels."
+)
 @json_option
 @bad_input_is_usage
 def bench_command(only: tuple[str, ...], orchestration: bool, as_json: bool, **fields: Any) -> None:
-    """Measure what this machine can do, beside the project's own bars (minutes).
+    """Measure how fast this machine is, beside the project's targets (takes minutes).
 
     \b
     Example: sweep bench --only cascade
@@ -43,26 +47,28 @@ def bench_command(only: tuple[str, ...], orchestration: bool, as_json: bool, **f
     images = sweep_images(SweepSpec(points=1, **fields), run_code=True)
     if not as_json:
         click.echo(f"{bench.machine()}\n{images.name}, {len(images.train)} images of {images.pixels} numbers")
-    found, last = [], ""
+    figures, last_section = [], ""
     for section, figure in bench.run(images, (*only, "orchestration") if orchestration else only):
-        found.append((section, figure))
+        figures.append((section, figure))
         if not as_json:
-            click.echo((f"\n{section}\n" if section != last else "") + str(figure))
-        last = section
+            click.echo((f"\n{section}\n" if section != last_section else "") + str(figure))
+        last_section = section
     if as_json:
-        click.echo(bench.as_json(found))
+        click.echo(bench.as_json(figures))
 
 
 @click.command("doctor")
-@click.option("--out", metavar="DIR", default="runs", show_default=True, help="Where results are to go: DIR or a URI.")
+@click.option(
+    "--out", metavar="DIR", default="runs", show_default=True, help="Directory or URI that results are to go to."
+)
 @spec_options(["data_dir"])
-@click.option("--address", metavar="ADDRESS", help="Ray cluster to join; default: whether a Ray starts here.")
+@click.option("--address", metavar="ADDRESS", help="Ray cluster to try to join; default: try to start Ray here.")
 @json_option
 @bad_input_is_usage
 def doctor_command(out: str, data_dir: str, address: str | None, as_json: bool) -> None:
-    """Look at all that a sweep needs, and say what to do about each fault.
+    """Check everything that a sweep needs, and say how to mend what is missing.
 
-    Exit code 1 if there is a fault. Takes 20 seconds at most, and leaves nothing behind.
+    Takes at most 20 seconds, and leaves nothing behind. The exit code is 1 if there is a fault.
 
     \b
     Example: sweep doctor --data-dir data --out runs/first
@@ -75,7 +81,7 @@ def doctor_command(out: str, data_dir: str, address: str | None, as_json: bool) 
 
 
 def _doctor_text(checks: Sequence[Check]) -> str:
-    """Return a line for each check, and one for what to do."""
+    """Return a line for each check, and one with advice where there is some."""
     width = max(len(c.name) for c in checks)
     lines = []
     for c in checks:
@@ -84,5 +90,5 @@ def _doctor_text(checks: Sequence[Check]) -> str:
         if c.advice:
             lines.append(f"  {'':{width}}  → {printable(c.advice)}")
     faults, warnings = (sum(c.verdict == v for c in checks) for v in (FAULT, WARNING))
-    said = [f"{n} {what}{'s' * (n > 1)}" for n, what in ((faults, "fault"), (warnings, "warning")) if n]
-    return "\n".join([*lines, "", ", ".join(said) or "all is well"])
+    counts = [f"{n} {what}{'s' * (n > 1)}" for n, what in ((faults, "fault"), (warnings, "warning")) if n]
+    return "\n".join([*lines, "", ", ".join(counts) or "all is well"])

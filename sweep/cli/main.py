@@ -1,4 +1,4 @@
-"""The command `sweep`: a group of all commands."""
+"""The command `sweep`, which groups all others."""
 
 import click
 

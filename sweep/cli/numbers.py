@@ -17,7 +17,7 @@ class Number(click.ParamType):  # type: ignore[type-arg]  # no generic before cl
         self.allowed, self.word = allowed, word
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the value; raises click's own error, which names the option."""
+        """Return the value, or raise click's error, which names the option."""
         if value is None:
             return None
         if self.word and value == self.word:
@@ -29,12 +29,12 @@ class Number(click.ParamType):  # type: ignore[type-arg]  # no generic before cl
             self.fail(f"{str(value)[:80]!r} is not {choice}{self.allowed}.", param, ctx)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """Return ``N``, ``X`` or ``N|auto``."""
+        """Return how the help shows the value: ``N``, ``X`` or ``N|auto``."""
         return ("N" if self.allowed.whole else "X") + (f"|{self.word}" if self.word else "")
 
 
 class Numbers(click.ParamType):  # type: ignore[type-arg]  # no generic before click 8.2
-    """Numbers within a `Range` with commas between them."""
+    """Several numbers within a `Range`, separated by commas."""
 
     name = "numbers"
 
@@ -42,14 +42,14 @@ class Numbers(click.ParamType):  # type: ignore[type-arg]  # no generic before c
         self.allowed = allowed
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the value; raises click's own error, which names the option."""
+        """Return the value, or raise click's error, which names the option."""
         if isinstance(value, tuple):
             return value
         try:
             return tuple(self.allowed.convert(v.strip()) for v in str(value).split(","))
         except (ValueError, OverflowError):
-            self.fail(f"{str(value)[:80]!r} is not {self.allowed}, or several with commas between.", param, ctx)
+            self.fail(f"{str(value)[:80]!r} is not {self.allowed}, or several, separated by commas.", param, ctx)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """Return ``N,N,...`` or ``X,X,...``."""
+        """Return how the help shows the value: ``N,N,...`` or ``X,X,...``."""
         return "N,N,..." if self.allowed.whole else "X,X,..."

@@ -1,4 +1,4 @@
-"""What `sweep probe` prints."""
+"""Texts that `sweep probe` prints."""
 
 import json
 from typing import TYPE_CHECKING
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
     from probes import Measurement
 
 _BARS = "▁▂▃▄▅▆▇█"
-_MOST_LINES = 16
+_MAX_LINES = 16
 
 
 def point_json(m: "Measurement") -> str:
-    """Return the row of the ``points`` table, with the profiles under ``profiles``; infinity as null."""
+    """Return the row of the ``points`` table as JSON, with the profiles under ``profiles``; infinity is null."""
     flat = {k: finite(v) if isinstance(v, float) else v for k, v in row(m).items() if not k.startswith("profile_")}
     return json.dumps({**flat, "profiles": {name: [finite(x) for x in v] for name, v in m.profiles.items()}})
 
 
 def point_text(m: "Measurement") -> str:
-    """Return the profile as a small table and sparklines, then the statistics."""
+    """Return the profiles as a small table and as sparklines, and the values."""
     p = m.point
     lines = [f"sigma_w = {p.sigma_w:g}, sigma_b = {p.sigma_b:g}, depth = {p.depth}, seed = {p.seed}: {m.status}"]
     if m.status == "failed":
@@ -45,13 +45,13 @@ def point_text(m: "Measurement") -> str:
 
 
 def _layers(m: "Measurement") -> list[int]:
-    """Return about 16 layers to show: of those that every probe decoded."""
+    """Return up to 16 layers to show, evenly spaced among those that every probe decoded."""
     decoded = np.flatnonzero(np.all([np.isfinite(v) for v in m.profiles.values()], axis=0)) + 1
-    return sorted({int(decoded[round(i)]) for i in np.linspace(0, len(decoded) - 1, _MOST_LINES)})
+    return sorted({int(decoded[round(i)]) for i in np.linspace(0, len(decoded) - 1, _MAX_LINES)})
 
 
 def _sparkline(values: np.ndarray) -> str:
-    """Return a bar for each layer; between layers that were decoded, a straight line."""
+    """Return a bar for each layer; layers that were not decoded are interpolated."""
     layers, decoded = np.arange(len(values)), np.isfinite(values)
     values = np.interp(layers, layers[decoded], values[decoded])
     low, high = float(values.min()), float(values.max())

@@ -1,4 +1,4 @@
-"""The commands that read a sweep: status, results, plot, report, compare, diff, merge."""
+"""The commands that read sweeps: status, results, plot, report, compare, diff, merge."""
 
 import json
 import sys
@@ -19,11 +19,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @click.command("status")
 @directory
-@click.option("--watch", "watched", is_flag=True, help="Show how it gets on until it is done, from anywhere.")
+@click.option(
+    "--watch",
+    "watched",
+    is_flag=True,
+    help="Show the live view until the sweep is done (exit code 0) or its driver is gone (1).",
+)
 @json_option
 @bad_input_is_usage
 def status_command(directory: str, watched: bool, as_json: bool) -> None:
-    """Counts, best estimates and the last error of a sweep, running or not.
+    """Show the progress, the critical line so far and the last error of a sweep, also while it runs.
 
     \b
     Example: sweep status --watch runs/first
@@ -38,28 +43,28 @@ def status_command(directory: str, watched: bool, as_json: bool) -> None:
     from sweep.results import status
     from sweep.results.loading import load
 
-    found = status.status(load(directory))
-    click.echo(json.dumps(found) if as_json else tables.status_text(found))
+    summary = status.status(load(directory))
+    click.echo(json.dumps(summary) if as_json else tables.status_text(summary))
 
 
 @click.command("results")
 @click.argument("directories", metavar="DIR...", nargs=-1, required=True, type=click.Path())
-@click.option("--table", type=click.Choice(TABLES), default="points", show_default=True, help="Which table.")
+@click.option("--table", type=click.Choice(TABLES), default="points", show_default=True, help="Table to write.")
 @click.option(
     "--depths",
     type=Numbers(DEPTH),
-    help="Of the table boundary, within those of the sweep; default: four, evenly on a log scale. Of the table "
-    "profiles, the networks of these depths; default: all.",
+    help="Depths of the table boundary, within the range of the sweep (default: four, evenly on a log scale), or of "
+    "the networks in the table profiles (default: all).",
 )
-@click.option("--layers", type=Numbers(DEPTH), help="Of the table profiles; default: all.")
+@click.option("--layers", type=Numbers(DEPTH), help="Layers in the table profiles; default: all.")
 @click.option(
     "--format",
     "kind",
     type=click.Choice(("csv", "parquet", "json")),
     default=None,
-    help="Default: by -o, or csv.",
+    help="Format; default: by the ending of the file, or csv.",
 )
-@click.option("-o", "--output", metavar="FILE", help="Default: standard output.")
+@click.option("-o", "--output", metavar="FILE", help="File to write; default: standard output.")
 @bad_input_is_usage
 def results_command(
     directories: tuple[str, ...],
@@ -69,7 +74,7 @@ def results_command(
     kind: str | None,
     output: str | None,
 ) -> None:
-    """The tables of a sweep, or of several together, to standard output or a file.
+    """Write a table of a sweep, or of several together, as CSV, Parquet or JSON.
 
     \b
     Example: sweep results runs/first --table profiles --depths 20 -o profiles.parquet
@@ -91,31 +96,31 @@ def results_command(
 
 @click.command("plot")
 @directory
-@click.option("--kind", type=click.Choice(FIGURES), default="phase", show_default=True, help="Which figure.")
+@click.option("--kind", type=click.Choice(FIGURES), default="phase", show_default=True, help="Figure to draw.")
 @click.option(
     "-o",
     "--output",
     metavar="FILE",
-    help="PNG, PDF or SVG by its ending; default: DIR/KIND.png, of phase DIR/phase_diagram.png.",
+    help="File to write, PNG, PDF or SVG by its ending; default: DIR/KIND.png (phase: DIR/phase_diagram.png).",
 )
-@click.option("--style", metavar="FILE", help="A matplotlib style file, or the name of one of matplotlib's styles.")
+@click.option("--style", metavar="FILE", help="Style file of matplotlib, or the name of one of its styles.")
 @click.option(
     "--fig-width",
     type=Number(Range(1, 40, whole=False)),
     default=None,
-    help="Inches; default: 5.2, of several panels up to 7.2.",
+    help="Width in inches; default: 5.2, or up to 7.2 for several panels.",
 )
 @click.option(
     "--sigma-b",
     type=Number(SIGMA_B),
     default=None,
-    help="Of profiles, reconstructions and paper; default: the middle of the range, of profiles any.",
+    help="sigma_b of profiles, reconstructions and paper; default: the middle of the range (profiles: all).",
 )
 @click.option(
     "--depth",
     type=Number(DEPTH),
     default=None,
-    help="Of phase, profiles, reconstructions and truth; default: a few, or the middle of the range.",
+    help="Depth of phase, profiles, reconstructions and truth; default: a few, or the middle of the range.",
 )
 @bad_input_is_usage
 def plot_command(
@@ -127,17 +132,17 @@ def plot_command(
     sigma_b: float | None,
     depth: int | None,
 ) -> None:
-    """Draw a figure for publication.
+    """Draw a figure for publication, as PNG, PDF or SVG.
 
     \b
     phase            the phase diagram: horizon, boundaries with 90 % intervals, critical lines
     depth            horizon against depth, and how the trainable band narrows
     profiles         retained information after each layer, of some of the networks
-    reconstructions  an image as three of the networks pass it on (measured anew: takes a while)
-    truth            accuracy after training, boundary as predicted and as trained
+    reconstructions  an image as three of the networks pass it on (measured anew, takes a while)
+    truth            accuracy after training, with the predicted and the trained boundary
     roc              how well each statistic tells trained networks from the others
     history          how the boundary's expected error fell with the number of points
-    paper            over (sigma_w^2, depth) at one sigma_b, with mean field's depth scales
+    paper            the paper's picture: over (sigma_w^2, depth) at one sigma_b, with mean field's depth scales
 
     \b
     Example: sweep plot runs/first --kind paper --sigma-b 0.22 --fig-width 3.4 -o paper.pdf
@@ -152,11 +157,11 @@ def plot_command(
 
 @click.command("merge")
 @click.argument("directories", metavar="DIR...", nargs=-1, required=True, type=click.Path())
-@click.option("-o", "--output", metavar="DIR", required=True, help="The new sweep's directory.")
+@click.option("-o", "--output", metavar="DIR", required=True, help="Directory or URI of the new sweep.")
 @json_option
 @bad_input_is_usage
 def merge_command(directories: tuple[str, ...], output: str, as_json: bool) -> None:
-    """Make one sweep of several that measured the same, with ranges that hold all of theirs.
+    """Merge sweeps that measured the same into a new one, with ranges that hold all of theirs.
 
     \b
     Example: sweep merge runs/first runs/second -o runs/both
@@ -174,14 +179,14 @@ def merge_command(directories: tuple[str, ...], output: str, as_json: bool) -> N
 @click.command("diff")
 @click.argument("one", metavar="A", type=click.Path())
 @click.argument("other", metavar="B", type=click.Path())
-@click.option("--depths", type=Numbers(DEPTH), help="To compare at; default: three that both cover.")
-@click.option("-o", "--output", metavar="FILE", help="Picture, PNG, PDF or SVG; default: A/diff.png.")
+@click.option("--depths", type=Numbers(DEPTH), help="Depths to compare at; default: three that both sweeps cover.")
+@click.option("-o", "--output", metavar="FILE", help="Picture to write, PNG, PDF or SVG; default: A/diff.png.")
 @json_option
 @bad_input_is_usage
 def diff_command(one: str, other: str, depths: tuple[int, ...] | None, output: str | None, as_json: bool) -> None:
-    """Compare two sweeps' boundaries: how far apart, and whether that is more than chance.
+    """Compare the boundaries of two sweeps: how far apart they are, and whether by more than chance.
 
-    For sweeps of other widths, activations, data sets or versions of the code.
+    The sweeps may differ in widths, activations, data sets or versions of the code.
 
     \b
     Example: sweep diff runs/first runs/second --depths 10,30 -o diff.pdf
@@ -195,24 +200,24 @@ def diff_command(one: str, other: str, depths: tuple[int, ...] | None, output: s
 
     a, b = load(one), load(other)
     picture = Picture(a, "diff.png", output)
-    found = diff(a, b, depths)
+    difference = diff(a, b, depths)
     with styled(None):
-        path = picture.save(difference_figure(a, b, found))
-    click.echo(found.as_json() if as_json else f"{difference_text(found)}\n\npicture   {path}")
+        path = picture.save(difference_figure(a, b, difference))
+    click.echo(difference.as_json() if as_json else f"{difference_text(difference)}\n\npicture   {path}")
 
 
 @click.command("report")
 @directory
-@click.option("-o", "--output", metavar="FILE", help="An HTML file; default: DIR/report.html.")
+@click.option("-o", "--output", metavar="FILE", help="HTML file to write; default: DIR/report.html.")
 @click.option(
     "--reconstructions",
     type=Number(Range(0, 600)),
     default=None,
-    help="Measure N networks once more for their reconstructions; default: as many as take twenty seconds, up to 64.",
+    help="Measure N networks once more to show reconstructions; default: as many as take 20 seconds, at most 64.",
 )
 @bad_input_is_usage
 def report_command(directory: str, output: str | None, reconstructions: int | None) -> None:
-    """Write an interactive report: one HTML file that needs no network.
+    """Write an interactive report as one HTML file that needs no network.
 
     \b
     Example: sweep report runs/first -o report.html
@@ -225,14 +230,19 @@ def report_command(directory: str, output: str | None, reconstructions: int | No
 
 @click.command("compare")
 @directory
-@click.option("--truth", metavar="DIR2", type=click.Path(), help="Another sweep, whose training is the truth.")
-@click.option("-o", "--output", metavar="FILE", help="Picture, PNG, PDF or SVG; default: DIR/compare.png.")
+@click.option(
+    "--truth",
+    metavar="DIR2",
+    type=click.Path(),
+    help="Sweep whose trained networks are the truth; default: DIR itself.",
+)
+@click.option("-o", "--output", metavar="FILE", help="Picture to write, PNG, PDF or SVG; default: DIR/compare.png.")
 @json_option
 @bad_input_is_usage
 def compare_command(directory: str, truth: str | None, output: str | None, as_json: bool) -> None:
-    """Compare what the probes predict with what training gave.
+    """Compare the predictions of the probes with the outcome of training.
 
-    AUC, region, boundary, calibration and cost of every statistic, as a table and a picture.
+    Prints AUC, accuracy, region, boundary, calibration and cost of every statistic, and draws a picture.
 
     \b
     Example: sweep compare runs/probed --truth runs/trained
@@ -246,7 +256,7 @@ def compare_command(directory: str, truth: str | None, output: str | None, as_js
 
     results, other = load(directory), load(truth) if truth else None
     picture = Picture(results, "compare.png", output)
-    found = compare(results, other)
+    comparison = compare(results, other)
     with styled(None):
-        path = picture.save(comparison_figure(found))
-    click.echo(found.as_json() if as_json else f"{comparison_text(found)}\n\npicture   {path}")
+        path = picture.save(comparison_figure(comparison))
+    click.echo(comparison.as_json() if as_json else f"{comparison_text(comparison)}\n\npicture   {path}")

@@ -1,4 +1,4 @@
-"""The commands that measure: run, resume, probe."""
+"""The commands that measure: `sweep run`, `sweep resume` and `sweep probe`."""
 
 import json
 import sys
@@ -27,12 +27,14 @@ from sweep.spec.spec import SweepSpec
 
 
 @click.command("run", cls=Sectioned)
-@click.option("--out", metavar="DIR", help="The sweep's directory; default: runs/<timestamp>.")
+@click.option("--out", metavar="DIR", help="Directory or URI of the sweep; default: runs/<timestamp>.")
 @spec_options(names(SweepSpec))
 @log_option
 @preset_option
 @config_option
-@click.option("--dry-run", is_flag=True, help="Say what would run, where, and how long it would take; run nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Show what would run, where, and how long it would take, without running it."
+)
 @quiet_option
 @verbose_option
 @json_option
@@ -40,7 +42,7 @@ from sweep.spec.spec import SweepSpec
 def run_command(
     out: str | None, log: tuple[str, ...], dry_run: bool, quiet: bool, verbose: bool, as_json: bool, **fields: Any
 ) -> None:
-    """Launch a sweep and wait for it.
+    """Run a sweep on this machine or a Ray cluster.
 
     \b
     Example: sweep run --points 64 --sigma-w 0.5 2.5 --sigma-b 0.05 1 --depth 5 60 --out runs/first
@@ -51,8 +53,8 @@ def run_command(
 
     path = out or str(runner.default_directory())
     if dry_run:
-        told = runner.dry_run(spec, path)
-        click.echo(json.dumps(told) if as_json else "\n".join(f"{name:<9}{text}" for name, text in told.items()))
+        preview = runner.dry_run(spec, path)
+        click.echo(json.dumps(preview) if as_json else "\n".join(f"{name:<9}{text}" for name, text in preview.items()))
         return
     if spec.search == "grid" and not quiet:
         from sweep.spec.design import grid_axes, grid_size
@@ -64,10 +66,10 @@ def run_command(
 
 @click.command("resume")
 @directory
-@click.option("--points", type=Number(POINTS), default=None, help="Raise the budget to N points.")
+@click.option("--points", type=Number(POINTS), default=None, help="Raise the number of points to N.")
 @spec_options([n for n in changeable(SweepSpec) if n != "points"], defaults=False)
 @spec_options(local(SweepSpec), defaults=False)
-@click.option("--retry-failed", is_flag=True, help="Measure the points that failed once more.")
+@click.option("--retry-failed", is_flag=True, help="Measure points that failed once more.")
 @log_option
 @quiet_option
 @verbose_option
@@ -85,7 +87,7 @@ def resume_command(
     as_json: bool,
     **fields: Any,
 ) -> None:
-    """Go on with a sweep that was stopped in any way.
+    """Continue a sweep that was stopped in any way.
 
     \b
     Example: sweep resume runs/first --points 128
@@ -105,32 +107,32 @@ def _check_verbose(verbose: bool, quiet: bool) -> None:
 
 
 def _drive(work: Callable[[], Any], path: str, quiet: bool, as_json: bool) -> None:
-    """Run, report, exit: 0 done, 1 with failed points, 130 interrupted."""
+    """Run the sweep, report, and exit: 0 when done, 1 if points failed or are missing, 130 if interrupted."""
     import time
 
     started = time.monotonic()
     try:
         results = work()
     except KeyboardInterrupt:
-        click.echo(f"\ninterrupted; go on with: sweep resume {path}", err=True)
+        click.echo(f"\ninterrupted; continue with: sweep resume {path}", err=True)
         sys.exit(130)
     from sweep.cli import tables
     from sweep.plots.diagram import save_phase_diagram
     from sweep.results import status
 
     picture = save_phase_diagram(results)
-    found = status.status(results)
+    summary = status.status(results)
     if as_json:
-        click.echo(json.dumps({**found, "directory": path}))
+        click.echo(json.dumps({**summary, "directory": path}))
     elif not quiet:
         click.echo(tables.table(results, time.monotonic() - started, picture))
-    missing = found["total"] - found["done"] - found["failed"]
-    if missing > 0 and status.is_known(found):
-        click.echo(f"the boundary is known as well as was asked for; {missing} points were not needed", err=True)
+    missing = summary["total"] - summary["done"] - summary["failed"]
+    if missing > 0 and status.is_accurate_enough(summary):
+        click.echo(f"the boundary is as accurate as asked for; {missing} points were not needed", err=True)
         missing = 0
     if missing > 0:
-        click.echo(f"{missing} points are missing; go on with: sweep resume {path}", err=True)
-    sys.exit(1 if missing > 0 or found["failed"] else 0)
+        click.echo(f"{missing} points are missing; continue with: sweep resume {path}", err=True)
+    sys.exit(1 if missing > 0 or summary["failed"] else 0)
 
 
 @click.command("probe", cls=Sectioned)
@@ -141,8 +143,8 @@ def _drive(work: Callable[[], Any], path: str, quiet: bool, as_json: bool) -> No
 @click.option(
     "--images-out",
     metavar="FILE.png",
-    help="Train the network, too, and draw what it makes of images before and after: reconstructions layer by layer, "
-    "and the image that each class would like best.",
+    help="Also train the network, and draw what it makes of images before and after training: reconstructions layer by "
+    "layer, and the image that each class would like best.",
 )
 @preset_option
 @config_option
@@ -151,7 +153,7 @@ def _drive(work: Callable[[], Any], path: str, quiet: bool, as_json: bool) -> No
 def probe_command(
     sigma_w: float, sigma_b: float, depth: int, images_out: str | None, as_json: bool, **fields: Any
 ) -> None:
-    """Measure one point, here and now, without Ray.
+    """Measure a single point in this process, without Ray.
 
     \b
     Example: sweep probe --sigma-w 1.3 --sigma-b 0.2 --depth 30 --images-out point.png

@@ -1,4 +1,4 @@
-"""Options, and the handling of errors, that several commands share."""
+"""Options and the handling of errors that several commands share."""
 
 import re
 import sys
@@ -16,28 +16,30 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def usage_error(error: SpecError) -> click.UsageError:
-    """Return a `SpecError` as click reports bad input: exit code 2, the argument as it is on the command line."""
+    """Return the usage error (exit code 2) for bad input, which names the argument as on the command line."""
     text = str(error)
-    if found := re.match(r"`(\w+)` (.*)", text, re.DOTALL):
-        text = f"Invalid value for '--{found[1].replace('_', '-')}': {found[2]}"
+    if named := re.match(r"`(\w+)` (.*)", text, re.DOTALL):
+        text = f"Invalid value for '--{named[1].replace('_', '-')}': {named[2]}"
     return click.UsageError(text, click.get_current_context(silent=True))
 
 
-quiet_option = click.option("--quiet", is_flag=True, help="No progress, no summary.")
-verbose_option = click.option("--verbose", is_flag=True, help="Show what Tune and Ray say, in place of the live view.")
+quiet_option = click.option("--quiet", is_flag=True, help="Print neither progress nor summary.")
+verbose_option = click.option(
+    "--verbose", is_flag=True, help="Show the messages of Ray and Tune instead of the live view."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 log_option = click.option(
     "--log",
     type=click.Choice(TRACKERS),
     multiple=True,
-    help="Make every point a run of a tracker: in DIR/tensorboard, DIR/mlflow (or at MLFLOW_TRACKING_URI), W&B; may "
-    "be given several times.",
+    help="Log every point as a run of a tracker, in DIR/tensorboard, in DIR/mlflow (or at MLFLOW_TRACKING_URI), or to "
+    "W&B; can be given several times.",
 )
 directory = click.argument("directory", metavar="DIR", type=click.Path())
 
 
 def bad_input_is_usage(command: F) -> F:
-    """Report bad input, and storage that cannot be used, as a usage error; Ctrl-C is exit code 130."""
+    """Report bad input and unusable storage as usage errors; end with exit code 130 after Ctrl-C or SIGTERM."""
 
     @wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> Any:

@@ -1,54 +1,58 @@
-"""Tables as the commands print them."""
+"""Tables that `sweep run` and `sweep status` print."""
 
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.results.results import Results
-from sweep.results.status import is_known
+from sweep.results.status import is_accurate_enough
 from sweep.text import duration
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def status_text(found: dict[str, Any]) -> str:
-    """`status` for people."""
-    lines = [f"{found['done']} of {found['total']} done, {found['running']} running, {found['failed']} failed"]
-    if found["nodes"]:
-        on = (f"{r['trials']} x {r['kind'].upper()} on {r['host'] or 'a node yet to come'}" for r in found["nodes"])
+def status_text(summary: dict[str, Any]) -> str:
+    """Return the summary of a sweep as `sweep status` prints it."""
+    lines = [f"{summary['done']} of {summary['total']} done, {summary['running']} running, {summary['failed']} failed"]
+    if summary["nodes"]:
+        on = (f"{r['trials']} x {r['kind'].upper()} on {r['host'] or 'a node yet to come'}" for r in summary["nodes"])
         lines.append(f"trials: {', '.join(on)}")
-    if not found["driver"] and found["done"] + found["failed"] < found["total"] and not is_known(found):
-        lines.append("no driver is at it")
-    if found["diverged"]:
-        lines.append(f"{found['diverged']} of the networks diverged (measured: they retain nothing)")
-    if found["last_error"]:
-        lines.append(f"last error: {found['last_error']}")
-    lines += [f"left out: {name}: {reason}" for name, reason in found["damaged"].items()]
-    if found["set_aside"]:
-        lines.append(f"set aside before: {', '.join(found['set_aside'])}")
-    if found["boundary_error"] is not None:
-        lines.append(_error_text(found))
-    if found["critical_line"]:
+    if (
+        not summary["driver"]
+        and summary["done"] + summary["failed"] < summary["total"]
+        and not is_accurate_enough(summary)
+    ):
+        lines.append("no driver is running")
+    if summary["diverged"]:
+        lines.append(f"{summary['diverged']} of the networks diverged (they are measured: they retain nothing)")
+    if summary["last_error"]:
+        lines.append(f"last error: {summary['last_error']}")
+    lines += [f"left out: {name}: {reason}" for name, reason in summary["damaged"].items()]
+    if summary["set_aside"]:
+        lines.append(f"set aside before: {', '.join(summary['set_aside'])}")
+    if summary["boundary_error"] is not None:
+        lines.append(_error_text(summary))
+    if summary["critical_line"]:
         lines += ["critical line:", f"{'sigma_b':>9}{'sigma_w':>9}   90 % interval"]
         lines += [
             f"{r['sigma_b']:>9.3f}{r['sigma_w']:>9.3f}   {r['lower']:.3f} to {r['upper']:.3f}"
-            for r in found["critical_line"][::3]
+            for r in summary["critical_line"][::3]
         ]
     else:
         lines.append("critical line: too few points yet")
     return "\n".join(lines)
 
 
-def _error_text(found: dict[str, Any]) -> str:
-    text = f"boundary: {100 * found['boundary_error']:.2g} % of the range is expected to be on its wrong side"
-    if (until := found["until_boundary_error"]) is not None:
+def _error_text(summary: dict[str, Any]) -> str:
+    text = f"boundary: {100 * summary['boundary_error']:.2g} % of the range is expected to be on its wrong side"
+    if (until := summary["until_boundary_error"]) is not None:
         text += f" (the sweep stops at {100 * until:.2g} %)"
     return text
 
 
 def table(results: Results, seconds: float, picture: Path) -> str:
-    """The closing table: points, failures, boundary and critical line against theory, time, files."""
+    """Return the closing table of a sweep: counts, boundary and critical line beside theory, time, files."""
     points = results.points
     counts = points["status"].value_counts()
     lines = [
@@ -86,7 +90,7 @@ def _boundary_lines(results: Results) -> list[str]:
 
 
 def _band(row: "pd.Series") -> str:
-    """``0.61 to 2.20``; an end that is not within the range is open."""
+    """Return a band as ``0.61 to 2.20``; an end outside the range is open."""
     lower, upper = (None if math.isnan(row[k]) else f"{row[k]:.2f}" for k in ("lower", "upper"))
     if lower is None and upper is None:
         return "all" if row["trainable_share"] > 0.5 else "none"

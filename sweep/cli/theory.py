@@ -10,19 +10,19 @@ from sweep.spec.parts import ACTIVATION, SIGMA_B, SIGMA_W
 
 
 @click.command("theory")
-@click.option("--sigma-b", type=Number(SIGMA_B), nargs=2, required=True, metavar="LO HI", help="Range.")
-@click.option("--sigma-w", type=Number(SIGMA_W), default=None, help="Give q*, chi_1, c*, xi_c there.")
+@click.option("--sigma-b", type=Number(SIGMA_B), nargs=2, required=True, metavar="LO HI", help="Range of sigma_b.")
+@click.option("--sigma-w", type=Number(SIGMA_W), default=None, help="Also give q*, chi_1, c* and xi_c at this sigma_w.")
 @click.option(
     "--activation",
     type=click.Choice(ACTIVATION.words),
     default="tanh",
     show_default=True,
-    help="Of the layers.",
+    help="Activation of the hidden layers.",
 )
 @json_option
 @bad_input_is_usage
 def theory_command(sigma_b: tuple[float, float], sigma_w: float | None, activation: str, as_json: bool) -> None:
-    """Mean field's critical line, and its quantities at given points.
+    """Print the critical line of mean field theory, and its quantities at given points.
 
     \b
     Example: sweep theory --sigma-b 0.05 1 --sigma-w 1.3
@@ -34,7 +34,7 @@ def theory_command(sigma_b: tuple[float, float], sigma_w: float | None, activati
 
 
 def _text(rows: list[dict[str, float | None]]) -> str:
-    """Return a table with a header; infinite values as ``inf``."""
+    """Return a table with a header; infinite values are ``inf``."""
     lines = ["  ".join(f"{name:>16}" for name in rows[0])]
     lines += ["  ".join(f"{'inf' if v is None else format(v, '.6g'):>16}" for v in r.values()) for r in rows]
     return "\n".join(lines)

@@ -12,7 +12,7 @@ from sweep.monitor.screen import Screen, supports_live_view
 from sweep.monitor.tally import NEEDED, Tally
 from sweep.monitor.view import View, line_of, view_of
 from sweep.results.loading import load
-from sweep.results.status import is_known
+from sweep.results.status import is_accurate_enough
 from sweep.spec.design import budget
 from sweep.storage.heartbeat import STALE_AFTER_S, Sign, read_sign
 from sweep.storage.lock import is_running
@@ -111,8 +111,8 @@ class Watcher:
         if missing <= 0:
             return 0, "done"
         error = {"boundary_error": self._estimator.error, "until_boundary_error": self._spec.until_boundary_error}
-        if is_known(error):
-            return 0, f"done: the boundary is known as accurately as requested; {missing} points were not needed"
+        if is_accurate_enough(error):
+            return 0, f"done: the boundary is as accurate as asked for; {missing} points were not needed"
         rest = f"{missing} point{'s are' if missing > 1 else ' is'} missing"
         return 1, f"the driver has stopped, {rest}; continue with: sweep resume {self._files.location}"
 

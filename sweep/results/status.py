@@ -39,7 +39,7 @@ def status(results: Results) -> dict[str, Any]:
     }
 
 
-def is_known(summary: dict[str, Any]) -> bool:
+def is_accurate_enough(summary: dict[str, Any]) -> bool:
     """Return whether the boundary of a sweep, given its `status`, is known as accurately as the user asked for.
 
     The error may exceed the limit by half: the last points, still being measured when it was reached, can raise it.

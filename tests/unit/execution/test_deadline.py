@@ -77,7 +77,7 @@ def test_the_command_line_says_how_to_go_on(without_ray, tmp_path, monkeypatch):
     monkeypatch.setattr(trainable, "make_prober", Rehearsal(seconds=5.0))
     path = tmp_path / "sweep"
     done = CliRunner().invoke(main, ["run", "--out", str(path), "--points", "64", "--time-limit", "1m", *SMALL])
-    assert done.exit_code == 130 and f"interrupted; go on with: sweep resume {path}" in done.stderr
+    assert done.exit_code == 130 and f"interrupted; continue with: sweep resume {path}" in done.stderr
 
 
 def test_a_dry_run_says_what_would_run_and_runs_nothing(without_ray, tmp_path):

@@ -93,7 +93,7 @@ def test_interrupted(rehearsed, tmp_path):
     path = tmp_path / "interrupted"
     rehearsed.at(10.5, stop)
     done = command("run", "--out", path, "--points", 50, "--pack", 1)
-    assert done.exit_code == 130 and f"go on with: sweep resume {path}" in done.stderr
+    assert done.exit_code == 130 and f"continue with: sweep resume {path}" in done.stderr
     count = rows_in_parts(path)
     assert 18 <= count <= 20  # two devices, a second each
     done = command("resume", path, "--quiet")
