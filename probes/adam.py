@@ -1,4 +1,4 @@
-"""Adam, as torch computes it where it is quickest."""
+"""Torch's fused Adam, which is its fastest."""
 
 import torch
 
@@ -6,7 +6,7 @@ from probes import torch_private
 
 
 class Adam:
-    """torch's fused Adam. Its optimiser refers to itself: what it holds would stay until a garbage collection.
+    """Torch's fused Adam without its optimiser, whose reference cycle would keep its tensors.
 
     Parameters
     ----------

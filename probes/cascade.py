@@ -12,7 +12,7 @@ _BLOCK = 10  # layers whose reconstructions are decoded together
 
 
 class Cascade:
-    """The cascade of one network.
+    """The decoders of one network, chained back to the image.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class Cascade:
         self._inputs, self._count, self._shown, self._readout = inputs, learn_from, shown, readout
 
     def prepare(self) -> Iterator[Decoder]:
-        """Walk through the network; every decoder is yielded as soon as it can be trained."""
+        """Walk through the network, and yield every decoder as soon as it can be trained."""
         x, depth = self._inputs, self.network.point.depth
         self._reserve([*range(1, depth + 1), *([READOUT] if self._readout else [])])
         for number, y in self.network.walk(x, until=depth):
@@ -60,7 +60,7 @@ class Cascade:
             yield self._decoder(READOUT, x, self.network.classify(x), bounded=self.network.bounded)
 
     def _reserve(self, numbers: list[int]) -> None:
-        """Room in one block for all that stays: it would settle where activations had been, and the heap grow on."""
+        """Reserve one block for all tensors that stay: between activations, they make the heap grow."""
         shown = len(self._inputs[self._shown])
         shapes: list[tuple[int, ...]] = []
         for layer in map(self.network.layer, numbers):
@@ -82,11 +82,11 @@ class Cascade:
         return decoder
 
     def reconstructions(self) -> torch.Tensor:
-        """Of the images shown, from every layer: ``[layers, shown, pixels]``."""
+        """Return the reconstructions of the shown images from every layer, ``[layers, shown, pixels]``."""
         return chained(self.decoders, self.activations)
 
     def favourites(self) -> torch.Tensor:
-        """The image that each class's unit would like best, ``[classes, pixels]``: its one-hot, decoded.
+        """Return the image that each class likes best, ``[classes, pixels]``: its one-hot output, decoded.
 
         The cascade must have been made with ``readout=True`` and be trained.
         """
@@ -97,7 +97,7 @@ class Cascade:
 
 
 def chained(decoders: list[Decoder], activations: list[torch.Tensor]) -> torch.Tensor:
-    """Chain decoders of layers 1..L back to the image from every layer.
+    """Reconstruct images from every layer by the decoders of layers 1..L, chained backwards.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How many floating point operations a point takes: of its probes, and of the training that they replace.
+"""Numbers of floating point operations of a point: of its probes, and of the training that they replace.
 
 Multiplications and additions of the matrix products (and of the factorisations of the direct probe), which are nearly
 all there are; the terms follow the code of `direct`, `decoders` and `training`.
@@ -20,7 +20,7 @@ _HALVINGS = 6  # layers decoded beside those that were asked for, typically
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one point, in floating point operations.
+    """Numbers of floating point operations of one point.
 
     ``direct`` and ``cascade`` are 0 where they are not asked for; ``epoch`` is one of training, of one learning rate.
     """
@@ -31,12 +31,12 @@ class Cost:
 
     @property
     def probes(self) -> float:
-        """Of all probes."""
+        """The sum over all probes."""
         return self.direct + self.cascade
 
 
 def cost(settings: ProbeSettings, images: Images, depth: int) -> Cost:
-    """Of one point of this depth."""
+    """Return the numbers of operations of a point of this depth."""
     architecture = Architecture(settings.architecture, images.shape, images.classes, settings.width, settings.widths)
     layers = [architecture.layer(number, depth) for number in range(1, depth + 1)]
     forward = [_forward(layer) for layer in layers]
@@ -63,6 +63,6 @@ def cost(settings: ProbeSettings, images: Images, depth: int) -> Cost:
 
 
 def _forward(layer: Layer) -> float:
-    """Of one image through one layer."""
+    """Return the operations that take one image through one layer."""
     positions = math.prod(layer.size) if layer.size else 1
     return 2.0 * positions * sum(math.prod(shape) for shape, _ in layer.shapes())

@@ -1,4 +1,4 @@
-"""Image sets as float tensors: digits, MNIST, FashionMNIST, CIFAR10 (grey or RGB), noise, .npz."""
+"""Data sets of images as float tensors: digits, MNIST, FashionMNIST, CIFAR10 (grey or RGB), noise, .npz."""
 
 import gzip
 import hashlib
@@ -44,7 +44,7 @@ class Images:
 
     @cached_property
     def fingerprint(self) -> str:
-        """32 hexadecimal digits that tell data sets apart by their images and labels, whatever their names.
+        """A hash of images and labels, 32 hexadecimal digits, that identifies the data whatever their name.
 
         Of what was loaded, before it was made grey or resized, which other machines may round otherwise.
         """
@@ -52,7 +52,7 @@ class Images:
 
     @property
     def pixels(self) -> int:
-        """Numbers in one image."""
+        """The number of values in one image."""
         return int(self.train.shape[1])
 
 
@@ -117,7 +117,7 @@ def images_of(
     name: str = "images",
     resize: int | None = None,
 ) -> Images:
-    """Make a data set of arrays, which are as in an ``.npz`` file (see `load_images`).
+    """Make a data set of arrays, which have the form of those in an ``.npz`` file (see `load_images`).
 
     Raises
     ------
@@ -137,7 +137,7 @@ def _finished(name: str, arrays: Arrays, resize: int | None) -> Images:
 
 
 def _fingerprint(*arrays: torch.Tensor, grey: bool = False) -> str:
-    """Return a hash of images and labels, in turn."""
+    """Return the hash of images and labels, in this order."""
     hashed = hashlib.blake2b(b"grey" if grey else b"", digest_size=16)
     for array in arrays:
         array = array if array.is_floating_point() else array.long()
@@ -184,7 +184,7 @@ def _torchvision(name: str, data_dir: Path, download: bool) -> Arrays:
 
 
 def _packed_mnist(raw: Path) -> Arrays:
-    """The files as downloaded: torchvision itself reads them only after unpacking them where they lie."""
+    """Read MNIST from its packed files: torchvision would first unpack them into the same folder."""
 
     def read(name: str, header: int) -> torch.Tensor:
         with gzip.open(raw / name, "rb") as file:
@@ -263,7 +263,7 @@ def _check_size(name: str, count: int, channels: int, size: int) -> None:
 
 
 def _resized(name: str, images: torch.Tensor, size: int) -> torch.Tensor:
-    """Average pooling on the way down, bilinear on the way up; ``[N, size, size(, channels)]``."""
+    """Return images resized to ``[N, size, size(, channels)]``: pooled when smaller, bilinear when larger."""
     from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
     if images.ndim == 2:

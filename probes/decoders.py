@@ -1,4 +1,4 @@
-"""Single-layer decoders, from a layer's output to its input: which are trained together, and by which thread.
+"""Single-layer decoders from a layer's output to its input, how they are stacked, and the threads that train them.
 
 Decoders that share a shape form stacks; a stack runs through all of its steps before the next, and is as large as the
 nearest cache holds. The decoder of a convolution is a transposed convolution with circular padding; at stride 1 that is
@@ -31,7 +31,7 @@ _NOTHING = torch.empty(0)
 
 @dataclass
 class Decoder:
-    """One decoder and what it learns from.
+    """A decoder with the images that it learns from.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Decoder:
 
     @property
     def outputs(self) -> int:
-        """Numbers that it gives."""
+        """The number of values that it gives for one image."""
         return self.bias.numel() * (math.prod(self.size) if self.size else 1)
 
     def apply(self, x: torch.Tensor) -> torch.Tensor:
@@ -79,7 +79,7 @@ def initial_decoder(seed: int, number: int, layer: Layer) -> tuple[torch.Tensor,
 
 
 def train_decoders(decoders: Iterable[Decoder], *, steps: int, batch: int = BATCH, precision: str = "float32") -> None:
-    """Train every decoder in place; those of one shape together, stack by stack, in the order given.
+    """Train decoders in place: those of one shape together, stack by stack, in the order given.
 
     ``x`` and ``y`` are emptied, so that an iterable that makes its decoders as it goes never holds more
     activations than the stacks under way need. Large decoders on a CPU have one thread each, and as many are trained
@@ -118,7 +118,7 @@ def _train_group(group: list[Decoder], steps: int, batch: int, precision: str) -
 
 
 def _stacked(tensors: list[torch.Tensor]) -> torch.Tensor:
-    """``[stack, ...]``; a stack of one is no copy."""
+    """Return tensors stacked, ``[stack, ...]``, without a copy of a single one."""
     return tensors[0][None] if len(tensors) == 1 else torch.stack(tensors)
 
 
@@ -140,7 +140,7 @@ def stack_size(weight: torch.Tensor, batch: int = BATCH) -> int:
 
 
 def stack_limit(device: str, size: int, batch: int = BATCH) -> int:
-    """Return the same for dense decoders with ``size`` weights."""
+    """Return how many dense decoders with ``size`` weights are trained together."""
     if uses_onednn(device, torch.float32, batch * size):
         return 1
     return max(1, _STACK_BYTES[device] // (size * torch.float32.itemsize))

@@ -1,4 +1,4 @@
-"""What the margin of a network means. Imports no numpy: a spec holds it."""
+"""The definition of the margin, which every spec holds. Imports no numpy, so that help stays fast."""
 
 import math
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ HORIZONS = ("direct_horizon", "cascade_horizon")  # statistics that are a number
 
 @dataclass(frozen=True)
 class Definition:
-    """What the margin of a network means: written down with every sweep, so that other defaults move no old boundary.
+    """The definition of the margin, stored with every sweep so that new defaults move no old boundary.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class Definition:
         return float(getattr(self, statistic))
 
     def margin(self, statistic: str, horizon: float, depth: float) -> float:
-        """Return the margin of a horizon: log(horizon / (share * depth)); positive: predicted trainable."""
+        """Return the margin of a horizon, log(horizon / (share * depth)): positive if predicted trainable."""
         return math.log(max(horizon, MIN_HORIZON) / (self.share(statistic) * depth))
 
 

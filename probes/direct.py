@@ -40,7 +40,7 @@ _HALVINGS = 4  # that a horizon is expected to take
 
 
 class DirectDecoder:
-    """Decodes the activations of any layer to one set of images.
+    """A decoder from the activations of any layer to one set of images.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class DirectDecoder:
         self._penalty = penalty
 
     def retained(self, activations: torch.Tensor) -> float:
-        """Corrected held-out R^2 from activations ``[N + M, width]`` (fitting images first)."""
+        """Return the corrected held-out R^2 from activations ``[N + M, width]`` (fitting images first)."""
         n = self._x.shape[1]
         mean = activations[:n].mean(0)
         h, h_held_out = activations[:n] - mean, activations[n:] - mean
@@ -82,17 +82,17 @@ class DirectDecoder:
         return 1 - float(error / self._variance) / (1 + v)
 
     def _inverse(self, matrix: torch.Tensor) -> torch.Tensor:
-        """Of ``matrix + penalty``, in the precision of ``matrix``."""
+        """Return the inverse of ``matrix + penalty``, in the precision of ``matrix``."""
         return torch.cholesky_inverse(_factor(matrix, self._penalty)).to(matrix.dtype)
 
 
 def _rounding(trace: float, dtype: torch.dtype) -> float:
-    """Noise of sums whose squares add up to ``trace``: a few units in the last place."""
+    """Return the rounding noise of sums whose squares add up to ``trace``: a few units in the last place."""
     return 4 * torch.finfo(dtype).eps * trace
 
 
 def _factor(matrix: torch.Tensor, penalty: float) -> torch.Tensor:
-    """Cholesky factor of ``matrix + penalty``, where the rounding of the sums counts as noise, too.
+    """Return the Cholesky factor of ``matrix + penalty``; the rounding of the sums counts as noise, too.
 
     Where a factor says that it is more than a few units in the last place, it is. In float32 as long as the matrix is
     conditioned well enough for three digits of its inverse, which are six of the retained information.
@@ -112,7 +112,7 @@ def _factor(matrix: torch.Tensor, penalty: float) -> torch.Tensor:
 
 @dataclass
 class Profile:
-    """What the direct probe saw of one network.
+    """The result of the direct probe for one network.
 
     Attributes
     ----------
@@ -133,7 +133,7 @@ class Profile:
     images: int = 0
 
     def curve(self, depth: int) -> list[float]:
-        """After layers 1..depth: NaN where a layer was not decoded, 0 where the network had diverged."""
+        """Return the profile of layers 1..depth: NaN where not decoded, 0 where the network had diverged."""
         lost = depth + 1 if self.ended is None else self.ended
         return [0.0 if layer >= lost else self.retained.get(layer, math.nan) for layer in range(1, depth + 1)]
 
@@ -188,7 +188,7 @@ def follow(network: Network, decoder: DirectDecoder, inputs: torch.Tensor, *, la
 
 
 def _planned(depth: int, reach: int, layers: int) -> Iterator[int]:
-    """Layers to decode, from 1 over ``depth`` to ``reach``."""
+    """Return the layers to decode, from 1 over ``depth`` to ``reach``."""
     left = depth if layers >= depth else max(2, layers - _HALVINGS)
     layer = 1
     while layer < depth:
@@ -223,7 +223,7 @@ def _bisect(
 
 
 class DirectProbe:
-    """The direct probe with as many images as the settings ask for, or as its certainty takes.
+    """The direct probe, with as many images as the settings ask for or its certainty needs.
 
     Parameters
     ----------
@@ -269,7 +269,7 @@ class DirectProbe:
 
 
 def _settled(old: Profile | None, new: Profile, depth: int, certainty: float) -> bool:
-    """Return whether twice the images have made no difference."""
+    """Return whether doubling the number of images made no difference."""
     if old is None or old.censored != new.censored:
         return False
     horizons, last = ([max(p.horizon, MIN_HORIZON) for p in (old, new)], [p.curve(depth)[-1] for p in (old, new)])

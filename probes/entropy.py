@@ -26,7 +26,7 @@ def _distribution(x: torch.Tensor) -> torch.Tensor:
 
 
 def relative_entropy(images: torch.Tensor, reconstructions: torch.Tensor) -> torch.Tensor:
-    """KL divergence in nats of each image from its reconstruction, shape ``[..., images]``.
+    """Return the KL divergence in nats of each image from its reconstruction, ``[..., images]``.
 
     Each is shifted by its minimum, raised by 1e-12 and normalised to sum 1 over the pixels.
     """
@@ -35,7 +35,7 @@ def relative_entropy(images: torch.Tensor, reconstructions: torch.Tensor) -> tor
 
 
 def differential_entropy(reconstructions: torch.Tensor) -> torch.Tensor:
-    """Gaussian differential entropy in nats of reconstructions ``[..., images, pixels]``; shape ``[...]``.
+    """Return the Gaussian differential entropy in nats, ``[...]``, of reconstructions ``[..., images, pixels]``.
 
     Each reconstruction is divided by its sum; the entropy of each pixel over the images,
     ``ln(sd) + ln(2 pi e)/2``, is averaged over the pixels. Minus infinity would mean that every image has
@@ -49,7 +49,7 @@ def differential_entropy(reconstructions: torch.Tensor) -> torch.Tensor:
 
 
 def cutoff(curve: np.ndarray, rtol: float = 0.005, atol: float = 1e-8) -> int:
-    """The published cutoff: zero-based index of the last value that is not close to the final one.
+    """Return the published cutoff: the zero-based index of the last value that is not close to the final one.
 
     The curve's length if every value is close to it.
     """
@@ -58,7 +58,7 @@ def cutoff(curve: np.ndarray, rtol: float = 0.005, atol: float = 1e-8) -> int:
 
 
 def horizon(layers: Sequence[int], retained: Sequence[float], threshold: float) -> tuple[float, bool]:
-    """The depth, in layers, where retained information first falls below ``threshold``.
+    """Return the depth, in layers, where retained information first falls below ``threshold``.
 
     Parameters
     ----------

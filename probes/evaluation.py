@@ -1,4 +1,4 @@
-"""The statistics of a point: from what the probes saw of its network to the columns of a measurement."""
+"""The columns of a measurement, computed from what the probes saw of a network."""
 
 import math
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ Profiles = dict[str, np.ndarray]
 
 @dataclass
 class Observation:
-    """What the probes have seen of one network so far."""
+    """The results of the probes for one network so far."""
 
     network: Network
     profile: Profile | None = None
@@ -35,7 +35,7 @@ class Observation:
 
 
 class Evaluator:
-    """Turns what the probes saw of networks into measurements.
+    """Computes measurements from the results of the probes.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What is kept of an attempt that raised."""
+"""The record of a measurement that raised."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Failure:
-    """What went wrong, without the exception, which would keep every tensor of its frames alive."""
+    """The kind and message of an error, without the exception, which would keep the tensors of its frames alive."""
 
     def __init__(self, error: Exception) -> None:
         self._text = " ".join(f"{type(error).__name__}: {error}".split())
@@ -22,7 +22,7 @@ class Failure:
         return Measurement(point, "failed", self._text)
 
     def smaller(self, pack: Sequence[T]) -> list[Sequence[T]]:
-        """Return what to try instead of a pack of several: its halves if memory was short, otherwise each one alone."""
+        """Return the packs to try instead of one that failed: halves if memory was short, otherwise single points."""
         size = len(pack) // 2 if self._out_of_memory else 1
         return [pack[i : i + size] for i in range(0, len(pack), size)]
 

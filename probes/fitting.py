@@ -1,4 +1,4 @@
-r"""How decoders learn: the gradients of a stack by hand, and Adam's steps.
+r"""Training of decoders: gradients of a stack by hand, and steps of Adam.
 
 ==========  ====================================================================  =============================
 symbol      meaning                                                               shape
@@ -45,7 +45,7 @@ def train_stack(
     bounded: bool = True,
     precision: str = "float32",
 ) -> None:
-    """Train a stack of dense decoders in place with Adam, through the images in order, again and again.
+    """Train a stack of dense decoders in place with Adam, passing through the images in order.
 
     Shapes as in the notation above. The last batch of a pass is shorter where ``batch`` does not divide
     the images. With ``precision="bfloat16"`` the products (not their sums, nor Adam's state) have 8 bits.

@@ -43,7 +43,7 @@ KERNEL = 3
 
 
 class Layer(ABC):
-    """One hidden layer: what it takes, what it gives, how it is drawn and applied."""
+    """A hidden layer: its shapes, how its parameters are drawn, and how it is applied."""
 
     inputs: int
     outputs: int
@@ -51,18 +51,18 @@ class Layer(ABC):
 
     @abstractmethod
     def shapes(self) -> list[tuple[tuple[int, ...], int]]:
-        """(shape of the weight, outputs of the bias) of each product in the layer, in the order of use."""
+        """Return (shape of the weight, outputs of the bias) of each product in the layer, in the order of use."""
 
     @abstractmethod
     def decoder_shape(self) -> tuple[tuple[int, ...], int, int]:
-        """Of the layer's decoder: shape of the weight, outputs of the bias, and torch's fan_in for the initial draw."""
+        """Return the decoder's shape of the weight, outputs of the bias, and torch's fan_in for the initial draw."""
 
     @abstractmethod
     def apply(self, x: torch.Tensor, parameters: Parameters, phi: Phi) -> torch.Tensor:
-        """Outputs ``[images, outputs]`` from ``x [images, inputs]``; in training with the pack in front of both."""
+        """Return outputs ``[images, outputs]`` of ``x [images, inputs]``; in training both begin with the pack."""
 
     def draw(self, point: Point, number: int) -> Parameters:
-        """The parameters of hidden layer ``number`` (0: the read-out), on the CPU.
+        """Draw the parameters of hidden layer ``number`` (0 is the read-out) on the CPU.
 
         Every layer has its own generator, so a deeper network contains the shallower one; the draw is made in
         units of the standard deviations, so points that share a seed share it up to scale.
@@ -78,21 +78,21 @@ class Layer(ABC):
 
 @dataclass(frozen=True)
 class Dense(Layer):
-    """``phi(x W + b)``."""
+    """A dense layer, ``phi(x W + b)``."""
 
     inputs: int
     outputs: int
 
     def shapes(self) -> list[tuple[tuple[int, ...], int]]:
-        """One product."""
+        """Return the shapes of the only product."""
         return [((self.inputs, self.outputs), self.outputs)]
 
     def decoder_shape(self) -> tuple[tuple[int, ...], int, int]:
-        """Of torch's Linear, transposed."""
+        """Return the shapes of torch's Linear, transposed."""
         return (self.outputs, self.inputs), self.inputs, self.outputs
 
     def apply(self, x: torch.Tensor, parameters: Parameters, phi: Phi) -> torch.Tensor:
-        """See `Layer`."""
+        """Return the outputs of the layer; see `Layer`."""
         if x.ndim == 3:
             return phi(self.affine(x, parameters))
         if phi is torch.tanh:
@@ -101,14 +101,14 @@ class Dense(Layer):
 
     @staticmethod
     def affine(x: torch.Tensor, parameters: Parameters) -> torch.Tensor:
-        """``x W + b`` of a pack in training: all that there is to a read-out."""
+        """Return ``x W + b`` of a pack in training, without activation, as a read-out has it."""
         weight, bias = parameters
         return torch.baddbmm(bias[:, None], x, weight)
 
 
 @dataclass(frozen=True)
 class _Convolutional(Layer):
-    """What convolutional layers share: stride 1, circular padding, so every position is like every other."""
+    """Base of convolutional layers: stride 1 and circular padding, so that all positions are alike."""
 
     channels_in: int
     channels_out: int
@@ -117,25 +117,25 @@ class _Convolutional(Layer):
 
     @property
     def size(self) -> tuple[int, int]:  # type: ignore[override]
-        """(height, width)."""
+        """The height and the width of an image."""
         return self.height, self.width
 
     def decoder_shape(self) -> tuple[tuple[int, ...], int, int]:
-        """Of torch's ConvTranspose2d, written as a convolution."""
+        """Return the shapes of torch's ConvTranspose2d, written as a convolution."""
         return (self.channels_in, self.channels_out, KERNEL, KERNEL), self.channels_in, self.channels_in * KERNEL**2
 
     @property
     def inputs(self) -> int:  # type: ignore[override]
-        """Numbers that it takes."""
+        """The number of values that the layer takes."""
         return self.channels_in * self.height * self.width
 
     @property
     def outputs(self) -> int:  # type: ignore[override]
-        """Numbers that it gives."""
+        """The number of values that the layer gives."""
         return self.channels_out * self.height * self.width
 
     def _unflatten(self, x: torch.Tensor) -> torch.Tensor:
-        """``[images, channels, height, width]``; the networks of a pack side by side as groups of channels."""
+        """Return images ``[images, channels, height, width]``; networks of a pack are groups of channels."""
         if x.ndim == 2:
             return x.view(len(x), -1, self.height, self.width)
         return x.transpose(0, 1).reshape(x.shape[1], -1, self.height, self.width)
@@ -147,29 +147,29 @@ class _Convolutional(Layer):
 
 @dataclass(frozen=True)
 class Conv(_Convolutional):
-    """``phi(W * x + b)``."""
+    """A convolutional layer, ``phi(W * x + b)``."""
 
     def shapes(self) -> list[tuple[tuple[int, ...], int]]:
-        """One product."""
+        """Return the shapes of the only product."""
         return [((self.channels_out, self.channels_in, KERNEL, KERNEL), self.channels_out)]
 
     def apply(self, x: torch.Tensor, parameters: Parameters, phi: Phi) -> torch.Tensor:
-        """See `Layer`."""
+        """Return the outputs of the layer; see `Layer`."""
         return self._flatten(phi(circular(self._unflatten(x), *parameters)), x)
 
 
 @dataclass(frozen=True)
 class Residual(_Convolutional):
-    """``phi(x + W2 * phi(W1 * x + b1) + b2)``; where channels are added, the skipped input has zeros there."""
+    """A residual block, ``phi(x + W2 * phi(W1 * x + b1) + b2)``; channels that are added skip zeros."""
 
     def shapes(self) -> list[tuple[tuple[int, ...], int]]:
-        """Two products."""
+        """Return the shapes of both products."""
         first = (self.channels_out, self.channels_in, KERNEL, KERNEL)
         second = (self.channels_out, self.channels_out, KERNEL, KERNEL)
         return [(first, self.channels_out), (second, self.channels_out)]
 
     def apply(self, x: torch.Tensor, parameters: Parameters, phi: Phi) -> torch.Tensor:
-        """See `Layer`."""
+        """Return the outputs of the layer; see `Layer`."""
         inner = phi(circular(self._unflatten(x), *parameters[:2]))
         out = self._flatten(circular(inner, *parameters[2:]), x)
         # Channels come first in the flat layout, so missing ones are missing at the end.
@@ -177,7 +177,7 @@ class Residual(_Convolutional):
 
 
 def circular(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-    """Convolution with circular padding.
+    """Return the convolution of images with circular padding.
 
     ``x [images, in, height, width]``, ``weight [out, in, kernel, kernel]``, ``bias [out]``; or, for a pack, ``x``
     with ``pack x in`` channels and ``weight``, ``bias`` with the pack in front.

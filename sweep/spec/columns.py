@@ -32,30 +32,34 @@ _POINT = {
     "sigma_w": Column("standard deviation of the weights, times sqrt(fan_in)"),
     "sigma_b": Column("standard deviation of the biases"),
     "depth": Column("hidden layers", "count", "layers"),
-    "seed": Column("of the network's draw", "count"),
+    "seed": Column("seed of the network's random weights", "count"),
 }
 _PROFILES = {
     "direct_retained": Column(
-        "R^2 of the closed-form reconstruction of held-out images: 1 perfect, 0 the mean image; NaN for layers that "
-        "were not decoded"
+        "R^2 of the closed-form reconstruction of held-out images: 1 is perfect, 0 is the mean image; NaN for layers "
+        "that were not decoded"
     ),
-    "cascade_relative_entropy": Column("of image from cascade reconstruction, mean over 100 images, nats", unit="nat"),
-    "cascade_retained": Column("1 - that / the same for the mean training image"),
-    "differential_entropy": Column("of the cascade's reconstructions over images, mean over pixels, nats", unit="nat"),
+    "cascade_relative_entropy": Column(
+        "relative entropy of image and reconstruction, mean over 100 images", unit="nat"
+    ),
+    "cascade_retained": Column("1 - cascade_relative_entropy / its value for the mean training image"),
+    "differential_entropy": Column(
+        "differential entropy of the reconstructions over images, mean over pixels", unit="nat"
+    ),
 }
 _CURVES = {
     "lr": Column("learning rate"),
-    "epoch": Column("from 1", "count"),
+    "epoch": Column("epoch, from 1", "count"),
     "accuracy": Column("test accuracy after the epoch"),
-    "loss": Column("mean training loss of the epoch, nats", unit="nat"),
+    "loss": Column("mean training loss of the epoch", unit="nat"),
 }
 _TABLES: dict[str, dict[str, Column]] = {
     "points": {
         **_POINT,
-        "status": Column("ok; diverged (activations left the finite range); failed (see error)", "text"),
-        "error": Column("why a point failed, else empty", "text"),
+        "status": Column("ok, diverged (activations left the finite range) or failed (see error)", "text"),
+        "error": Column("reason why the point failed, otherwise empty", "text"),
         "margin": Column(
-            "log(horizon / half the depth (cascade: the depth)), or score - threshold: 0 or more = trainable"
+            "log(horizon / half the depth), cascade: log(horizon / depth), or score - threshold; at least 0: trainable"
         ),
         "margin_censored": Column("whether the margin is only a lower bound", "truth"),
         **{
@@ -65,35 +69,37 @@ _TABLES: dict[str, dict[str, Column]] = {
         "direct_horizon": Column(
             "layer where direct_retained falls below its threshold (followed to 3 x depth)", unit="layers"
         ),
-        "direct_horizon_censored": Column("whether it does not within that", "truth"),
-        "direct_images": Column("training images that the direct probe used", "whole"),
+        "direct_horizon_censored": Column("whether that layer lies beyond those that were followed", "truth"),
+        "direct_images": Column("number of training images that the direct probe used", "whole"),
         "cascade_horizon": Column("layer where cascade_retained falls below its threshold", unit="layers"),
-        "cascade_horizon_censored": Column("whether it does not within the depth", "truth"),
+        "cascade_horizon_censored": Column("whether that layer lies beyond the depth", "truth"),
         "cascade_cutoff": Column(
-            "published cutoff of the median relative entropy: last layer that differs from the last", "whole", "layers"
+            "published cutoff of the median relative entropy: the last layer that differs from the final one",
+            "whole",
+            "layers",
         ),
-        "chi_1": Column("mean field slope of the correlation map at 1 (not for resnet)"),
-        "xi_c": Column("mean field depth scale of correlations, layers (not for resnet)", unit="layers"),
-        "probe_steps": Column("Adam steps of the cascade", "whole"),
-        "direct_seconds": Column("time of the direct probe, seconds", unit="s"),
-        "cascade_seconds": Column("time of the cascade; that of a pack shared out by depth, seconds", unit="s"),
+        "chi_1": Column("mean field's slope of the correlation map at 1 (not for resnet)"),
+        "xi_c": Column("mean field's depth scale of correlations (not for resnet)", unit="layers"),
+        "probe_steps": Column("number of Adam steps of the cascade", "whole"),
+        "direct_seconds": Column("time of the direct probe", unit="s"),
+        "cascade_seconds": Column("time of the cascade; that of a pack is shared out by depth", unit="s"),
         "direct_flops": Column("floating point operations of the direct probe, estimated", unit="flop"),
-        "cascade_flops": Column("the same of the cascade", unit="flop"),
-        "pack": Column("points measured together", "whole"),
-        "pack_halved": Column("how often the pack had to be halved for want of device memory", "whole"),
+        "cascade_flops": Column("floating point operations of the cascade, estimated", unit="flop"),
+        "pack": Column("number of points measured together", "whole"),
+        "pack_halved": Column("number of times that the pack was halved for lack of device memory", "whole"),
         "device": Column("torch device", "text"),
-        "hostname": Column("of the node", "text"),
-        "finished": Column("when the driver stored it, seconds since 1970 UTC", unit="s"),
+        "hostname": Column("name of the node", "text"),
+        "finished": Column("time when the driver stored the row, since 1970 UTC", unit="s"),
         "accuracy": Column("best test accuracy over the epochs of training, and over the learning rates"),
-        "trainable": Column("whether that is above the sweep's level", "truth"),
-        "lr": Column("learning rate that gave it"),
-        "chance": Column("accuracy of always answering the commonest class"),
-        "train_epochs": Column("epochs trained, of all learning rates together", "whole"),
-        "train_images": Column("training images an epoch", "whole"),
+        "trainable": Column("whether accuracy is above the sweep's level", "truth"),
+        "lr": Column("learning rate that gave accuracy"),
+        "chance": Column("accuracy of always answering the most frequent class"),
+        "train_epochs": Column("number of epochs trained, over all learning rates", "whole"),
+        "train_images": Column("number of training images per epoch", "whole"),
         "train_flops": Column("floating point operations of training, estimated", unit="flop"),
-        "train_seconds": Column("time of training; that of a pack shared out by depth and epochs, seconds", unit="s"),
+        "train_seconds": Column("time of training; that of a pack is shared out by depth and epochs", unit="s"),
     },
-    "profiles": {**_POINT, "layer": Column("1..depth", "count", "layers"), **_PROFILES},
+    "profiles": {**_POINT, "layer": Column("layer, 1 to depth", "count", "layers"), **_PROFILES},
     "truth": {**_POINT, **_CURVES},
     "boundary": {
         "depth": _POINT["depth"],

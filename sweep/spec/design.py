@@ -1,4 +1,4 @@
-"""SweepSpec -> places, grid, seeds. Pure: no ray, no torch, no study."""
+"""The points of searches that do not learn, and the seeds of all, computed from a spec alone."""
 
 import itertools
 import math
@@ -15,7 +15,7 @@ _DRAWN_AT_ONCE = 512  # a power of two, as Sobol points come
 
 
 def places(spec: Design) -> Iterator[Place]:
-    """The places of a search that does not learn (sobol, grid, random), in order; only a grid ends.
+    """Yield the places of a search that does not learn (sobol, grid, random) in order; only a grid ends.
 
     The same for every driver, whatever its budget: what is missing is what has not been measured of them.
     """
@@ -32,7 +32,7 @@ def places(spec: Design) -> Iterator[Place]:
 
 
 def _units(spec: Design) -> Iterator[list[float]]:
-    """Points of the unit cube; 0 on fixed axes."""
+    """Yield points of the unit cube, which are 0 on fixed axes."""
     free = [axis in spec.free_axes for axis in AXES]
     random = np.random.default_rng(spec.seed)
     engine = None
@@ -47,7 +47,7 @@ def _units(spec: Design) -> Iterator[list[float]]:
 
 
 def grid_axes(spec: Design) -> dict[str, list[float]]:
-    """The values of each axis of the largest balanced grid of at most ``spec.points`` points.
+    """Return the values of each axis of the largest balanced grid of at most ``spec.points`` points.
 
     A sweep whose budget was raised keeps its first grid and halves the spacing, widest axis first, as long as
     the budget allows.
@@ -102,17 +102,17 @@ def _size(axes: dict[str, list[float]]) -> int:
 
 
 def budget(spec: Design) -> int:
-    """Distinct points that a sweep measures."""
+    """Return the number of distinct places that a sweep measures."""
     return grid_size(spec) if spec.search == "grid" else spec.points
 
 
 def grid_size(spec: Design) -> int:
-    """Points of the grid."""
+    """Return the number of points of the grid."""
     return _size(grid_axes(spec))
 
 
 def seeds(spec: Space, number: int) -> list[int]:
-    """Seeds of the replicas of the sweep's point ``number`` = 0, 1, ...
+    """Return the seeds of the replicas of the sweep's place ``number`` = 0, 1, ...
 
     Every point has networks of its own: the boundary is that of the ensemble, not of one draw.
     """

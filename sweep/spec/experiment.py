@@ -1,4 +1,4 @@
-"""Parts of a spec together, for what needs several of them.
+"""Combinations of the parts of a spec, for functions that need several of them.
 
 The bases stand in reverse order: dataclasses takes the fields of the last one first.
 """
@@ -16,7 +16,7 @@ from sweep.spec.parts import Data, Network, Probing, Resources, Search, Space, T
 
 @dataclass(frozen=True, kw_only=True)
 class Design(Search, Space):
-    """Which points are measured: where they lie, how they are chosen, and how many."""
+    """The options of which points are measured: their ranges, their choice, their number."""
 
     def _refuse(self) -> None:
         if self.until_boundary_error is not None and not self.free_axes:
@@ -29,11 +29,11 @@ class Design(Search, Space):
 
 @dataclass(frozen=True, kw_only=True)
 class Measuring(Training, Probing, Network, Data):
-    """What is measured at a point, and how."""
+    """The options of what is measured at a point, and how."""
 
     @property
     def digest(self) -> str:
-        """What was measured: parts of two sweeps belong together if theirs are equal."""
+        """A hash of what is measured: part files of two sweeps belong together if it is equal."""
         # By what differs from the defaults, so that options of later versions change nothing.
         defaults = {f.name: f.default for f in fields(self)}
         told = {name: getattr(self, name) for name in measured(self) if getattr(self, name) != defaults[name]}
@@ -46,7 +46,7 @@ class Measuring(Training, Probing, Network, Data):
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment(Measuring, Design):
-    """What is measured at which points: all of a sweep but what measures it and where results go."""
+    """All options of a sweep but those of resources and storage."""
 
     def _resolve(self) -> None:
         if isinstance(self.widths, list | tuple) and self.widths:
@@ -68,7 +68,7 @@ class Experiment(Measuring, Design):
 
     @property
     def reach(self) -> float:
-        """How many times its depth the deepest network can be followed in search of its horizon."""
+        """The multiple of its depth to which the deepest network can be followed in search of its horizon."""
         from probes.point import reach
 
         return reach(self.architecture, self.depth[1], self.widths) / self.depth[1]
@@ -76,4 +76,4 @@ class Experiment(Measuring, Design):
 
 @dataclass(frozen=True, kw_only=True)
 class Workload(Resources, Experiment):
-    """What is measured at which points, and what measures it: all of a sweep but where results go."""
+    """All options of a sweep but those of storage."""

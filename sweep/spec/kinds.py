@@ -1,4 +1,4 @@
-"""Kinds of values that an option may take: what is allowed, its conversion and its error message."""
+"""Kinds of values of options, with their conversion and their error messages."""
 
 import math
 import re
@@ -9,7 +9,7 @@ from sweep.errors import SpecError
 
 
 class Kind(Protocol):
-    """What an option may be."""
+    """A kind of value of an option."""
 
     def check(self, name: str, value: Any) -> Any:
         """Return the value, converted; raises a `SpecError` that names the option if it is not allowed."""
@@ -17,7 +17,7 @@ class Kind(Protocol):
 
 @dataclass(frozen=True)
 class Range:
-    """A number: within [low, high] (above ``low`` only, if ``above``), whole if ``whole``."""
+    """A number within [low, high] (above ``low`` only, if ``above``), whole if ``whole``."""
 
     low: float
     high: float
@@ -100,7 +100,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Text:
-    """A text, shown as ``metavar`` where it is to be given."""
+    """A text; the help shows ``metavar`` in its place."""
 
     metavar: str
 

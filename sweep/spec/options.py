@@ -1,4 +1,4 @@
-"""What an option of a sweep is: declared once, as a field of one of the parts of a spec (`sweep.spec.parts`).
+"""Declaration of a sweep's options: each once, as a field of one of the parts of a spec (`sweep.spec.parts`).
 
 The options of the command line, the keys of TOML files, validation and its messages, the digest, what `resume` may
 change, the sections of the help, the report's table and the tests' tables all derive from the declarations.
@@ -15,16 +15,16 @@ AUTO, NONE = "auto", "none"  # words for None
 
 @dataclass(frozen=True)
 class Option:
-    """All that is said of an option, but for its name, its type and its default, which its field has.
+    """The declaration of an option, without its name, type and default, which its field has.
 
     Attributes
     ----------
     kind:
-        What it may be.
+        The kind of its value.
     help:
-        Of the command line.
+        Its text in the help of the command line.
     word:
-        Stands for a value: `AUTO` and `NONE` for None, ``all`` for the largest.
+        A word that stands for a value: `AUTO` and `NONE` for None, ``all`` for the largest.
     measured:
         Whether it is part of what defines a measurement, and so of the digest: where points are taken, how many and by
         which machines is not.
@@ -51,13 +51,13 @@ def option(default: Any, kind: Kind, help: str, **more: Any) -> Any:
 
 
 class _ResolvedText(str):
-    """A default that depends on another option, and by what value of it: worked out anew where that is replaced."""
+    """A text that is the default for a value of another option; it is worked out anew when that value changes."""
 
     by: Any = None
 
 
 class _ResolvedPair(tuple[Any, ...]):
-    """The same, of two numbers."""
+    """Two numbers that are the default for a value of another option; see `_ResolvedText`."""
 
     by: Any = None
 
@@ -71,7 +71,7 @@ def resolved(value: Any, by: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """Options that belong together.
+    """A part of a spec: options that belong together.
 
     Every option is checked by its declaration; before that, a part may resolve defaults that depend on other options
     (``_resolve``), and after it, refuse what is allowed alone but not together (``_refuse``).
@@ -110,7 +110,7 @@ class Part:
 
     @property
     def resolved(self) -> dict[str, Any]:
-        """The options that were not given, but follow from another one, and by what value of it."""
+        """The options that were not given but follow from another one, with that one's value."""
         values = {each.name: getattr(self, each.name) for each, _ in declared(self)}
         return {n: v.by for n, v in values.items() if isinstance(v, _ResolvedText | _ResolvedPair)}
 

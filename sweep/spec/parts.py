@@ -48,48 +48,52 @@ _NOT_KNOWN = (
 
 @dataclass(frozen=True, kw_only=True)
 class Space(Part):
-    """Where points lie."""
+    """The ranges of the axes."""
 
     title = "Points"
 
     sigma_w: tuple[float, float] = option(
-        (0.5, 2.5), Interval(SIGMA_W), "Standard deviation of the weights, times sqrt(fan_in)."
+        (0.5, 2.5), Interval(SIGMA_W), "Range of the standard deviation of the weights, times sqrt(fan_in)."
     )
-    sigma_b: tuple[float, float] = option((0.05, 1.0), Interval(SIGMA_B), "Standard deviation of the biases.")
+    sigma_b: tuple[float, float] = option(
+        (0.05, 1.0), Interval(SIGMA_B), "Range of the standard deviation of the biases."
+    )
     depth: tuple[int, int] = option(
-        None, Interval(DEPTH), "Hidden layers; default: 5 60, or the number of widths. LO = HI fixes an axis."
+        None,
+        Interval(DEPTH),
+        "Range of the number of hidden layers; default: 5 60, or the number of widths. LO = HI fixes an axis.",
     )
-    replicas: int = option(1, Range(1, 1000), "Seeds per point.")
-    seed: int = option(0, Range(0, 2**31 - 1), "Of everything random.")
+    replicas: int = option(1, Range(1, 1000), "Number of random networks measured at each place.")
+    seed: int = option(0, Range(0, 2**31 - 1), "Seed of all random numbers.")
 
     def _resolve(self) -> None:
         self._default("depth", _DEFAULT_DEPTH, by=None)
 
     @property
     def free_axes(self) -> list[str]:
-        """Names of the axes that are not fixed."""
+        """The names of the axes that are not fixed."""
         return [a for a in AXES if getattr(self, a)[0] != getattr(self, a)[1]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Data(Part):
-    """The images."""
+    """The data set."""
 
     title = "Data"
 
     dataset: str = option(
         "digits",
         Text("NAME|FILE.npz|FILE.py:FUNCTION"),
-        "digits, mnist, fashion-mnist, cifar10 (grey), cifar10-rgb, noise, an .npz with train_images, train_labels, "
-        "test_images, test_labels, or a function that returns these four arrays.",
+        "Data set: digits, mnist, fashion-mnist, cifar10 (grey), cifar10-rgb, noise, an .npz file with train_images, "
+        "train_labels, test_images and test_labels, or a function that returns these four arrays.",
         measured=True,
         place=True,
         local=True,
     )
-    data_dir: str = option("data", Text("DIR"), "Where torchvision's data sets are.", place=True, local=True)
-    download: bool = option(False, Flag(), "Whether they may be fetched.", place=True, local=True)
-    images: int = option(4096, IMAGES, "Training images used by the probe.", measured=True)
-    resize: int | None = option(None, RESIZE, "Pool or enlarge images to N x N.", measured=True)
+    data_dir: str = option("data", Text("DIR"), "Folder of torchvision's data sets.", place=True, local=True)
+    download: bool = option(False, Flag(), "Download the data set if it is not there.", place=True, local=True)
+    images: int = option(4096, IMAGES, "Number of training images that the probes use.", measured=True)
+    resize: int | None = option(None, RESIZE, "Pool or enlarge images to N x N pixels.", measured=True)
     fingerprint: str | None = None  # of the images and labels; None: not loaded yet, or a sweep of before there was one
 
     def _refuse(self) -> None:
@@ -102,7 +106,7 @@ class Data(Part):
         return self.dataset + (f" ({self.fingerprint})" if self.fingerprint else "")
 
     def has_data_of(self, other: "Data") -> bool:
-        """Whether two specs are about the same data: by its content, or by its name where that is not known."""
+        """Return whether two specs have the same data, by its content or, where that is unknown, by its name."""
         if self.fingerprint and other.fingerprint:
             return self.fingerprint == other.fingerprint
         return Path(self.dataset).name == Path(other.dataset).name
@@ -110,30 +114,30 @@ class Data(Part):
 
 @dataclass(frozen=True, kw_only=True)
 class Network(Part):
-    """The networks: what is the same for all points."""
+    """The architecture, which is the same for all points."""
 
     title = "Network"
 
     architecture: str = option(
         "mlp",
         Choice(("mlp", "published", "shrinking", "conv", "resnet")),
-        "mlp: layers of one width. published: the same, with a last one of 400. shrinking: from the input's width to "
-        "the classes. conv: 3 x 3 convolutions. resnet: blocks of two of them, a block a layer.",
+        "Architecture. mlp: dense layers of one width. published: the same, with a last layer of 400. shrinking: "
+        "widths fall from the input to the classes. conv: 3 x 3 convolutions. resnet: blocks of two convolutions.",
         measured=True,
     )
     width: int | None = option(
         None,
         WIDTH,
-        "Of the hidden layers, or their channels; default: the input dimension, 16 channels.",
+        "Width of the hidden layers, or their channels; default: that of the input, or 16 channels.",
         measured=True,
     )
     widths: tuple[int, ...] | None = option(
         None,
         Numbers(WIDTH, int(DEPTH.high)),
-        "Of every hidden layer (mlp), or its channels (conv); the depth is at most their number.",
+        "Width of every hidden layer (mlp), or its channels (conv); the depth is at most their number.",
         measured=True,
     )
-    activation: str = option("tanh", ACTIVATION, "Of the hidden layers.", measured=True)
+    activation: str = option("tanh", ACTIVATION, "Activation of the hidden layers.", measured=True)
 
     def _refuse(self) -> None:
         if self.widths is None:
@@ -146,15 +150,15 @@ class Network(Part):
 
 @dataclass(frozen=True, kw_only=True)
 class Probing(Part):
-    """What is measured of a random network, and what of it predicts that it can be trained."""
+    """The probes of a random network, and the statistic that predicts whether it can be trained."""
 
     title = "Probe"
 
-    probe: str = option("both", Choice(("both", "cascade", "direct")), "What is measured.", measured=True)
+    probe: str = option("both", Choice(("both", "cascade", "direct")), "Probes to measure.", measured=True)
     statistic: str = option(
         None,
         Choice(("direct_horizon", "direct_retained", "cascade_horizon", "cascade_retained")),
-        "What drives the search; default: direct_horizon, or cascade_horizon with --probe cascade.",
+        "Statistic that drives the search; default: direct_horizon, or cascade_horizon with --probe cascade.",
         measured=True,
     )
     threshold: float | None = option(
@@ -173,26 +177,26 @@ class Probing(Part):
     decoded_layers: int = option(
         16,
         Range(2, 6000),
-        "How many layers up to the depth the direct probe decodes; the horizon is found whatever they are.",
+        "Number of layers up to the depth that the direct probe decodes; it finds the horizon in any case.",
         word="all",
         measured=True,
     )
     certainty: float | None = option(
         None,
         Range(1e-4, 0.5, whole=False),
-        "The direct probe begins with 512 images and doubles them until its horizon changes by less than this share; "
+        "Let the direct probe begin with 512 images and double them until its horizon changes by less than this share; "
         "default: 0.02 for convolutions, otherwise all images at once.",
         measured=True,
     )
     probe_steps: int | None = option(
         None,
         Range(1, 1_000_000),
-        "Adam steps of the cascade, batch 64; auto: one epoch of the images used, but at least 300.",
+        "Steps of Adam for the cascade, batch 64; auto: one epoch of the images, but at least 300.",
         word=AUTO,
         measured=True,
     )
     precision: str = option(
-        "float32", Choice(("float32", "bfloat16")), "Of the products that train the cascade.", measured=True
+        "float32", Choice(("float32", "bfloat16")), "Precision of the products that train the cascade.", measured=True
     )
 
     definition: Definition = TODAY  # of the margin
@@ -229,33 +233,35 @@ def _definition(data: Any) -> Definition:
 
 @dataclass(frozen=True, kw_only=True)
 class Search(Part):
-    """How points are chosen, and how many."""
+    """The number of points, and how they are chosen."""
 
     title = "Search"
 
     points: int = option(
         64,
         POINTS,
-        "Distinct (sigma_w, sigma_b, depth); grid takes the largest balanced grid of at most so many.",
+        "Number of different places (sigma_w, sigma_b, depth); a grid is the largest balanced one within it.",
         changeable=True,
     )
-    search: str = option("boundary", Choice(("boundary", "sobol", "grid", "random", "tpe")), "How points are chosen.")
+    search: str = option(
+        "boundary", Choice(("boundary", "sobol", "grid", "random", "tpe")), "Method that chooses points."
+    )
     aim: str = option(
         "both",
         Choice(("boundary", "ridge", "both")),
-        "What the boundary search looks for: the boundary at all depths; the ridge, where information travels deepest "
-        "(the critical line); or both.",
+        "Target of the boundary search: the boundary at all depths, the ridge where information travels deepest (the "
+        "critical line), or both.",
     )
     prior: str = option(
         "none",
         Choice(("none", "theory")),
-        "theory: the horizon may resemble mean field's depth scale; how much, the points say.",
+        "With theory, the model of the search may resemble mean field's depth scale, as far as the points agree.",
     )
     until_boundary_error: float | None = option(
         None,
         Range(0, 0.5, whole=False, above=True),
-        "Stop as soon as so little of the plane is expected to be on the wrong side of the boundary; default: measure "
-        "all points.",
+        "Stop as soon as this share of the range is expected to lie on the wrong side of the boundary; default: "
+        "measure all points.",
         changeable=True,
     )
     first_points: int | None = None  # the budget that the sweep began with: a grid is refined, not redrawn
@@ -271,59 +277,63 @@ class Search(Part):
 
 @dataclass(frozen=True, kw_only=True)
 class Training(Part):
-    """How networks are trained for ground truth, and which."""
+    """The training of networks for ground truth."""
 
     title = "Training"
 
     train: str = option(
         "none",
         Choice(("none", "boundary", "all")),
-        "Which points are trained for ground truth; boundary: those whose prediction is uncertain, and a few others.",
+        "Networks to train for ground truth; boundary: those with an uncertain prediction, and a few others.",
         measured=True,
     )
-    train_images: int = option(6400, IMAGES, "Training images used by training.", measured=True)
+    train_images: int = option(6400, IMAGES, "Number of training images that training uses.", measured=True)
     epochs: int | None = option(
         None,
         Range(1, 100_000),
-        "Of training; auto: as many as show 96,000 images (15 of 6,400).",
+        "Epochs of training; auto: as many as show 96,000 images (15 of 6,400).",
         word=AUTO,
         measured=True,
     )
-    optimizer: str = option("sgd", Choice(("sgd", "adam")), "Of training: plain SGD, or Adam.", measured=True)
+    optimizer: str = option("sgd", Choice(("sgd", "adam")), "Optimizer of training: plain SGD or Adam.", measured=True)
     lr: tuple[float, ...] = option(
         (0.01,),
         Numbers(Range(0, 100, whole=False, above=True), 20, different=True),
-        "Learning rate, or several: each network is trained with each, and the best counts.",
+        "Learning rates; with several, each network is trained with each, and the best one counts.",
         measured=True,
     )
-    batch: int = option(64, Range(1, 100_000), "Images a training step.", measured=True)
+    batch: int = option(64, Range(1, 100_000), "Number of images per training step.", measured=True)
     level: float | None = option(
         None,
         Range(0, 1, whole=False, above=True),
-        "Test accuracy above which a network counts as trained, and is trained no further; auto: half way from chance "
-        "to the best accuracy of the sweep, and every network is trained to the end.",
+        "Test accuracy above which a network counts as trained, and training ends; auto: half way from chance to the "
+        "best accuracy of the sweep, and all networks are trained to the end.",
         word=AUTO,
         measured=True,
     )
     patience: int | None = option(
         None,
         Range(1, 100_000),
-        "Epochs without progress after which a training is given up; default: never.",
+        "Number of epochs without progress after which training ends; default: never.",
         measured=True,
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Resources(Part):
-    """What measures, and how much at once."""
+    """The resources that measure."""
 
     title = "Resources"
 
     concurrency: int | None = option(
-        None, CONCURRENCY, "Trials at once; auto: as many as fit.", word=AUTO, changeable=True
+        None, CONCURRENCY, "Number of trials at the same time; auto: as many as fit.", word=AUTO, changeable=True
     )
     pack: int | None = option(
-        None, Range(1, 1024), "Points per trial; auto: from their cost and the memory.", word=AUTO, changeable=True
+        None,
+        Range(1, 1024),
+        "Number of points per trial; auto: by their cost and the memory.",
+        word=AUTO,
+        changeable=True,
     )
     cpus_per_trial: float = option(1.0, Range(0.001, 1024, whole=False), "Cores per trial.", changeable=True)
     gpus_per_trial: float | None = option(
@@ -336,15 +346,17 @@ class Resources(Part):
     retries: int = option(
         2,
         Range(0, 100),
-        "How often a point that failed is measured again before it counts as failed; losing a node does not count.",
+        "Number of times that a failing point is measured again; losing a node does not use up retries.",
         changeable=True,
     )
-    address: str | None = option(None, Text("ADDRESS"), "Ray cluster to join (auto: the one here).", changeable=True)
+    address: str | None = option(
+        None, Text("ADDRESS"), "Address of a Ray cluster to join; auto: the one on this machine.", changeable=True
+    )
     time_limit: str | None = option(
         None,
         Duration(),
-        "Stop after that time, with all that was measured stored, and go on with `sweep resume`; default: none, in a "
-        "SLURM job its own.",
+        "Stop after this time, with everything measured stored; `sweep resume` continues. Default: no limit, or that "
+        "of the SLURM job.",
         changeable=True,
     )
 
@@ -364,16 +376,18 @@ class Resources(Part):
 
 @dataclass(frozen=True, kw_only=True)
 class Storage(Part):
-    """Where results and the study go."""
+    """The locations of results and study."""
 
     title = "Storage"
 
-    storage: str | None = option(None, Text("URI"), "Where results go; default: the sweep's directory.", place=True)
+    storage: str | None = option(
+        None, Text("URI"), "Location of the results; default: the sweep's directory.", place=True
+    )
     study: str | None = option(
         None,
         Text("URL|env:NAME|none"),
-        "A server for the Optuna study (PostgreSQL, MySQL, Redis), to look at it from elsewhere; a URL with a password "
-        "stands in the environment variable NAME. Default: none, a journal in the sweep's directory alone.",
+        "Server for the Optuna study (PostgreSQL, MySQL, Redis), so that others can look at it; put a URL with a "
+        "password into the environment variable NAME. Default: none, only a journal in the sweep's directory.",
         word=NONE,
         changeable=True,
     )

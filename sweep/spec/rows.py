@@ -1,4 +1,4 @@
-"""Measurements as rows of a part file, and back to points."""
+"""Conversion of measurements to rows of a part file, and of rows to points."""
 
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def row(measurement: "Measurement", **extra: Any) -> dict[str, Any]:
-    """One row of a part file: point, status, values; profiles and curves as lists."""
+    """Return a measurement as a row of a part file: point, status and values; profiles and curves are lists."""
     m = measurement
     lists = {
         f"{LIST_PREFIX[table]}{name}": [float(v) for v in values]
@@ -24,14 +24,14 @@ def row(measurement: "Measurement", **extra: Any) -> dict[str, Any]:
 
 
 def point_of(row: "Mapping[str, Any]") -> "Point":
-    """The point of a row."""
+    """Return the point of a row."""
     from probes import Point
 
     return Point(*(row[name] for name in POINT))
 
 
 class Seen:
-    """Points that have a row: of one that failed and was measured after all, the measurement counts.
+    """The points that have a row; of a point that failed and was measured later, the measurement counts.
 
     Attributes
     ----------
@@ -44,11 +44,11 @@ class Seen:
         self._failed: dict[Hashable, bool] = {}
 
     def knows(self, point: Hashable, failed: bool) -> bool:
-        """Tell whether a row says nothing new: the point was measured, or has failed before."""
+        """Return whether a row adds nothing: its point was measured, or failed before as it does now."""
         return self._failed.get(point) in (False, failed)
 
     def add(self, point: Hashable, failed: bool) -> bool:
-        """Count a row, if it says something new; return whether it did."""
+        """Count a row unless it adds nothing, and return whether it was counted."""
         if self.knows(point, failed):
             return False
         self.failed += failed - bool(self._failed.get(point))

@@ -1,4 +1,4 @@
-"""Which URIs hold a password or a key."""
+"""Recognition of passwords and keys in URIs."""
 
 from urllib.parse import unquote
 
@@ -6,7 +6,7 @@ _SECRETS = ("key", "secret", "token", "password", "passwd", "pwd", "signature") 
 
 
 def holds_secret(uri: str) -> bool:
-    """Whether a URI has a password or a key in it: ``s3://key:secret@bucket``, ``?access_key=...``."""
+    """Return whether a URI holds a password or a key: ``s3://key:secret@bucket``, ``?access_key=...``."""
     scheme, _, rest = uri.partition("://")
     before, at, _ = rest.rpartition("@")  # the whole of it: a secret may hold slashes
     place, _, query = rest.partition("?")

@@ -1,4 +1,4 @@
-"""SweepSpec: all that defines a sweep, validated once, saved beside its results.
+"""The specification of a sweep, which is validated once and stored beside the results.
 
 Imports neither torch nor ray, so that bad input is refused in no time.
 """
@@ -17,7 +17,7 @@ from sweep.spec.parts import Storage
 
 @dataclass(frozen=True, kw_only=True)
 class SweepSpec(Storage, Workload):
-    """One sweep. Every field is an option of ``sweep run``; see ``sweep run --help`` for their meaning.
+    """The specification of a sweep. Its fields are the options of ``sweep run``, which ``sweep run --help`` explains.
 
     None means what the command line calls ``auto`` (or the default that it names). A default that depends on other
     options (``depth``, ``statistic``) is worked out anew by `dataclasses.replace`, unless it was given.
@@ -30,21 +30,21 @@ class SweepSpec(Storage, Workload):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What two specs of one sweep have in common, wherever they stand."""
+        """All that two specs of one sweep have in common, wherever they are stored."""
         varies = {*changeable(self), *(field.name for field, option in declared(self) if option.place)}
         return {k: v for k, v in asdict(self).items() if k not in varies} | {"digest": self.digest}
 
     def as_json(self) -> str:
-        """What `from_json` reads."""
+        """Return the spec as JSON, which `from_json` reads."""
         return json.dumps({**asdict(self), "resolved": self.resolved}, indent=1) + "\n"
 
     def save(self, path: Path) -> None:
-        """Write as JSON."""
+        """Write the spec to a file as JSON."""
         path.write_text(self.as_json())
 
     @classmethod
     def read(cls, path: Path) -> "SweepSpec":
-        """Read what `save` wrote.
+        """Read a spec from a file that `save` wrote.
 
         Raises
         ------
@@ -60,7 +60,7 @@ class SweepSpec(Storage, Workload):
 
     @classmethod
     def from_json(cls, text: str | bytes, name: str) -> "SweepSpec":
-        """Read what `as_json` gave; ``name`` says where it stands.
+        """Return the spec in a text of `as_json`; ``name`` is its file in messages.
 
         Raises
         ------
