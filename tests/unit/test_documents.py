@@ -3,6 +3,7 @@
 `tests/system/test_readme.py` runs them.
 """
 
+import ast
 import re
 import shlex
 import tomllib
@@ -169,3 +170,19 @@ def test_workflows_run_what_is_run_here(name):
     workflow = yaml.safe_load(text_of(f".github/workflows/{name}.yml"))
     steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
     assert ".ci/run" in [step.get("run") for step in steps] and workflow["permissions"] == {"contents": "read"}
+
+
+# What begins a fragment, whose subject is elsewhere: "Of each point." instead of "Return the margin of each point."
+FRAGMENT = re.compile(
+    r"[`\[(\d]|(A|An|The|Of|As|One|What|How|Where|Whether|If|With|Who|Which|When|Its|From|To|In|For|See)\b"
+)
+
+
+@pytest.mark.parametrize("path", sorted({*(ROOT / "sweep").rglob("*.py"), *(ROOT / "probes").rglob("*.py")}))
+def test_docstrings_of_functions_begin_with_a_verb(path):
+    """That it is in the imperative, and that all that is public has a docstring, ruff says."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef) and (docstring := ast.get_docstring(node)):
+            is_property = any("property" in ast.unparse(decorator) for decorator in node.decorator_list)
+            line = docstring.partition("\n")[0]
+            assert line.endswith(".") and (is_property or not FRAGMENT.match(line)), f"{path}:{node.lineno}: {line}"
