@@ -1,4 +1,4 @@
-"""Torch's fused Adam, which is its fastest."""
+"""The Adam optimiser, by torch's fused implementation, which is its fastest."""
 
 import torch
 
@@ -6,16 +6,24 @@ from probes import torch_private
 
 
 class Adam:
-    """Torch's fused Adam without its optimiser, whose reference cycle would keep its tensors.
+    """An Adam optimiser, which changes its parameters in place.
 
     Parameters
     ----------
-    parameters, first, second:
-        Of one shape, list by list: what is to be changed, and the moments so far.
+    parameters:
+        Tensors to optimise.
+    first, second:
+        First and second moment of each parameter, of its shape: zeros, or those of an earlier training. They change in
+        place, too.
     learning_rate:
-        Of every step.
+        Learning rate of every step.
     steps:
-        That were made before.
+        Number of steps that the moments have seen.
+
+    Notes
+    -----
+    `torch.optim.Adam` is not used because it is part of a reference cycle, which keeps its tensors in memory until the
+    next garbage collection.
     """
 
     def __init__(
@@ -31,5 +39,5 @@ class Adam:
         self._steps = [torch.full((), float(steps), device=p.device) for p in parameters]
 
     def step(self, gradients: list[torch.Tensor]) -> None:
-        """Change the parameters by one step with the default decay rates."""
+        """Make one step, with torch's default decay rates; ``gradients`` are in the order of the parameters."""
         torch_private.adam_step(self._parameters, gradients, *self._moments, self._steps, self._rate)

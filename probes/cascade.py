@@ -1,4 +1,9 @@
-"""The cascade of arXiv:2406.12916: a network's decoders, chained from any layer back to the image."""
+"""The cascade probe: a network's decoders, chained from any layer back to the image.
+
+References
+----------
+Thurn, Jefferson, Erdmenger, arXiv:2406.12916.
+"""
 
 import math
 from collections.abc import Iterator
@@ -8,7 +13,7 @@ import torch
 from probes.decoders import Decoder, initial_decoder
 from probes.networks import READOUT, Network
 
-_BLOCK = 10  # layers whose reconstructions are decoded together
+_LAYERS_PER_BLOCK = 10  # layers whose reconstructions are decoded together
 
 
 class Cascade:
@@ -17,24 +22,27 @@ class Cascade:
     Parameters
     ----------
     network:
-        Hidden layers 1..depth are decoded.
+        Network whose hidden layers 1..depth are decoded.
     inputs:
-        Images ``[N + M, pixels]``: N to learn from, then M.
+        Images ``[N + M, pixels]``: N to train the decoders with, then M held-out ones.
     learn_from:
-        N.
+        The number N.
     shown:
-        Which of the inputs are reconstructed.
+        Slice of ``inputs`` that is reconstructed.
     readout:
         Whether the read-out is decoded, too.
 
     Attributes
     ----------
+    network:
+        As given.
     decoders:
-        Of layers 1, 2, ... (and the read-out); to be trained by whoever consumes `prepare`.
+        Decoders of layers 1, 2, ... (and of the read-out), once `prepare` has yielded them. The caller trains them.
     activations:
-        Of the same layers, for the images shown, each ``[shown, width]``.
+        Activations of the same layers for the images that are reconstructed, each ``[shown, width]``.
     ended:
-        The first layer 1..depth whose activations are out of the finite range, if there is one.
+        First of the layers 1..depth whose activations are not finite or too large; it and the layers after it have no
+        decoders. None if there is no such layer.
     """
 
     def __init__(
@@ -47,11 +55,18 @@ class Cascade:
         self._inputs, self._count, self._shown, self._readout = inputs, learn_from, shown, readout
 
     def prepare(self) -> Iterator[Decoder]:
-        """Walk through the network, and yield every decoder as soon as it can be trained."""
+        """Walk through the network, and yield every decoder as soon as it can be trained.
+
+        Yields
+        ------
+        Decoder
+            The untrained decoder of the next layer, with the activations that it learns from.
+        """
         x, depth = self._inputs, self.network.point.depth
         self._reserve([*range(1, depth + 1), *([READOUT] if self._readout else [])])
         for number, y in self.network.walk(x, until=depth):
-            # What a hidden layer gives may be out of tanh's range; images never are.
+            # The activations of a hidden layer may be out of tanh's range, where a decoder must not end with a tanh.
+            # Images never are.
             yield self._decoder(number, x, y, bounded=number == 1 or self.network.bounded)
             x = y
         if len(self.decoders) < depth:
@@ -60,19 +75,24 @@ class Cascade:
             yield self._decoder(READOUT, x, self.network.classify(x), bounded=self.network.bounded)
 
     def _reserve(self, numbers: list[int]) -> None:
-        """Reserve one block for all tensors that stay: between activations, they make the heap grow."""
+        """Reserve one block of memory for the decoders and activations that are kept of these layers.
+
+        Allocated one by one they would settle in the gaps that freed activations leave, and the heap would grow on.
+        """
         shown = len(self._inputs[self._shown])
         shapes: list[tuple[int, ...]] = []
         for layer in map(self.network.layer, numbers):
             shape, outputs, _ = layer.decoder_shape()
             shapes += [shape, (outputs,), (shown, layer.outputs)]
-        block = self._inputs.new_empty(sum(map(math.prod, shapes))).split([math.prod(s) for s in shapes])
-        self._room = iter([part.view(shape) for part, shape in zip(block, shapes, strict=True)])
+        parts = self._inputs.new_empty(sum(map(math.prod, shapes))).split([math.prod(s) for s in shapes])
+        self._reserved = iter([part.view(shape) for part, shape in zip(parts, shapes, strict=True)])
 
     def _keep(self, tensor: torch.Tensor) -> torch.Tensor:
-        return next(self._room).copy_(tensor)
+        """Copy a tensor into the next part of the reserved block, and return the copy."""
+        return next(self._reserved).copy_(tensor)
 
     def _decoder(self, number: int, x: torch.Tensor, y: torch.Tensor, *, bounded: bool) -> Decoder:
+        """Return an untrained decoder of layer ``number`` from its outputs ``y`` to its inputs ``x``."""
         layer = self.network.layer(number)
         weight, bias = map(self._keep, initial_decoder(self.network.point.seed, number, layer))
         n = self._count
@@ -86,9 +106,9 @@ class Cascade:
         return chained(self.decoders, self.activations)
 
     def favourites(self) -> torch.Tensor:
-        """Return the image that each class likes best, ``[classes, pixels]``: its one-hot output, decoded.
+        """Return the favourite image of each class, ``[classes, pixels]``: its one-hot output, decoded.
 
-        The cascade must have been made with ``readout=True`` and be trained.
+        The cascade must have been made with ``readout=True``, and its decoders trained.
         """
         x = torch.eye(self.network.architecture.classes, device=self._inputs.device)
         for decoder in reversed(self.decoders):
@@ -101,20 +121,24 @@ def chained(decoders: list[Decoder], activations: list[torch.Tensor]) -> torch.T
 
     Parameters
     ----------
-    decoders, activations:
-        Of the same layers; activations each ``[images, width]``.
+    decoders:
+        Trained decoders of layers 1..L.
+    activations:
+        Activations of the same layers, each ``[images, width]``.
 
     Returns
     -------
-    Reconstructions ``[L, images, pixels]``.
+    torch.Tensor
+        Reconstructions ``[L, images, pixels]``.
     """
-    # From the last layer up, what started deeper passes through the same decoder. In place, and in blocks of a few
-    # sizes: larger tensors for each layer would tear the heap apart, and oneDNN keeps working space for every size.
+    # From layer L down to 1, a decoder is applied to its layer's activations and to all that has been decoded from
+    # deeper layers. This happens in place and in blocks of a few sizes: new tensors for every layer would fragment the
+    # heap, and oneDNN keeps a workspace for every size.
     count, images = len(decoders), len(activations[-1])
     r = activations[-1].new_empty(count * images, max(*(d.outputs for d in decoders), activations[-1].shape[1]))
     for i in reversed(range(count)):
         x, decoder, deeper = activations[i], decoders[i], r[i * images :]
         deeper[:images, : x.shape[1]] = x
-        for block in deeper.split(_BLOCK * images):
+        for block in deeper.split(_LAYERS_PER_BLOCK * images):
             block[:, : decoder.outputs] = decoder.apply(block[:, : x.shape[1]])
     return r[:, : decoders[0].outputs].unflatten(0, (count, images))

@@ -15,7 +15,7 @@ from probes.settings import HELD_OUT_IMAGES, MIN_STEPS, ProbeSettings
 from probes.training.settings import TEST_IMAGES
 
 _BEYOND = 1.5  # times the depth: how deep the direct probe follows a network, typically
-_HALVINGS = 6  # layers decoded beside those that were asked for, typically
+_TYPICAL_BISECTIONS = 6  # layers decoded beside those that were asked for, typically
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def cost(settings: ProbeSettings, images: Images, depth: int) -> Cost:
     if settings.probe != "cascade":
         reach = min(_BEYOND, architecture.reach(depth) / depth)
         side = min(n, w)
-        decoded = min(settings.decoded_layers + _HALVINGS, reach * depth)
+        decoded = min(settings.decoded_layers + _TYPICAL_BISECTIONS, reach * depth)
         answers = 2 * n * side * (w + architecture.pixels) + 2 * held_out * side * (side + architecture.pixels)
         direct = reach * sum(forward) * (n + held_out) + decoded * (answers + 4 / 3 * side**3)
     if settings.probe != "direct":

@@ -21,7 +21,7 @@ MIN_IMAGES = 2  # a standard deviation needs two
 _LUMA = torch.tensor([0.299, 0.587, 0.114])  # ITU-R 601
 _NOISE_SIZE, _NOISE_IMAGES = 16, (4096, 1024)
 _DIGITS_TRAIN = 1437  # of 1797: four fifths
-_MOST_BYTES = 2**32  # of resized images
+_MAX_RESIZED_BYTES = 2**32
 
 
 @dataclass(frozen=True)
@@ -255,10 +255,10 @@ def _prepare(
 
 
 def _check_size(name: str, count: int, channels: int, size: int) -> None:
-    if (needed := 4 * count * channels * size**2) > _MOST_BYTES:
+    if (needed := 4 * count * channels * size**2) > _MAX_RESIZED_BYTES:
         raise DatasetError(
             f"{count} images of {name!r} at {size} x {size} take {needed / 2**30:.0f} GiB; "
-            f"at most {_MOST_BYTES / 2**30:.0f} GiB are allowed: choose a smaller --resize"
+            f"at most {_MAX_RESIZED_BYTES / 2**30:.0f} GiB are allowed: choose a smaller --resize"
         )
 
 

@@ -1,10 +1,13 @@
-"""The definition of the margin, which every spec holds. Imports no numpy, so that help stays fast."""
+"""The definition of the margin, which every spec holds.
+
+This module imports no numpy: every spec needs it, and the command line's help has to stay fast.
+"""
 
 import math
 from dataclasses import dataclass
 
-MIN_HORIZON = 0.5  # in layers; a shorter one counts as this
-HORIZONS = ("direct_horizon", "cascade_horizon")  # statistics that are a number of layers
+MIN_HORIZON = 0.5  # layers; a shorter horizon counts as this one
+HORIZONS = ("direct_horizon", "cascade_horizon")  # the statistics that are horizons, in layers
 
 
 @dataclass(frozen=True)
@@ -14,11 +17,12 @@ class Definition:
     Attributes
     ----------
     version:
-        Of the formula. 1: log(horizon / (share * depth)) of a horizon, score - threshold of a score.
+        Version of the formula. Version 1 is log(horizon / (share * depth)) for a horizon, and score - threshold for a
+        score.
     direct_share, cascade_share:
-        Share of its depth that a trainable network's horizon reaches.
+        Share of its depth that the horizon of a trainable network reaches, for each probe.
     direct_horizon, direct_retained, cascade_horizon, cascade_retained:
-        Thresholds, by statistic: retained information below which a signal counts as lost.
+        Threshold of each statistic: retained information below which a signal counts as lost.
     """
 
     version: int
@@ -34,16 +38,27 @@ class Definition:
         return {"direct_horizon": self.direct_share, "cascade_horizon": self.cascade_share}[statistic]
 
     def threshold(self, statistic: str) -> float:
-        """Return the retained information below which a signal counts as lost."""
+        """Return the threshold of a statistic: the retained information below which a signal counts as lost."""
         return float(getattr(self, statistic))
 
     def margin(self, statistic: str, horizon: float, depth: float) -> float:
-        """Return the margin of a horizon, log(horizon / (share * depth)): positive if predicted trainable."""
+        """Return the margin of a horizon, log(horizon / (share * depth)): positive if predicted trainable.
+
+        Parameters
+        ----------
+        statistic:
+            One of `HORIZONS`.
+        horizon:
+            Horizon in layers; at least `MIN_HORIZON` is counted.
+        depth:
+            Number of hidden layers.
+        """
         return math.log(max(horizon, MIN_HORIZON) / (self.share(statistic) * depth))
 
 
-# Of sweeps that say nothing of it: not to be changed. The thresholds of the direct probe are by evidence (see README),
-# those of the cascade small, since its decoders compound their errors.
+# The definition of sweeps that were stored without one; it must never change. The thresholds of the direct probe come
+# from comparisons with training (see the README of sweep.analysis); those of the cascade are small because chained
+# decoders compound their errors.
 FIRST = Definition(
     version=1,
     direct_share=0.5,
@@ -53,4 +68,4 @@ FIRST = Definition(
     cascade_horizon=0.05,
     cascade_retained=0.05,
 )
-TODAY = FIRST  # of sweeps that begin now
+TODAY = FIRST  # the definition of new sweeps

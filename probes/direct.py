@@ -36,7 +36,7 @@ _VARIANCE_IMAGES = 256  # held-out images that v is averaged over: it needs two 
 _STRIDE = 1.2  # beyond the depth asked, where nothing but the horizon is of interest
 _SURE = 0.01  # relative width of the interval in which a horizon may be interpolated
 _WELL_CONDITIONED = 1e5  # largest eigenvalue over smallest
-_HALVINGS = 4  # that a horizon is expected to take
+_EXPECTED_BISECTIONS = 4  # to find the horizon
 
 
 class DirectDecoder:
@@ -157,7 +157,7 @@ def follow(network: Network, decoder: DirectDecoder, inputs: torch.Tensor, *, la
         Retained information at the horizon.
     """
     depth = network.point.depth
-    found = Profile()
+    profile = Profile()
     before = (0, inputs)  # the last layer decoded, and its activations
     planned = _planned(depth, network.architecture.reach(depth), layers)
     target, last, lost = next(planned), 0, False
@@ -165,10 +165,10 @@ def follow(network: Network, decoder: DirectDecoder, inputs: torch.Tensor, *, la
         last = number
         if number < target:
             continue
-        value = found.retained[number] = decoder.retained(x)
+        value = profile.retained[number] = decoder.retained(x)
         if value < threshold and not lost:
             lost = True
-            _bisect(network, decoder, found, before, number, threshold)
+            _bisect(network, decoder, profile, before, number, threshold)
         if lost and number >= depth:
             break
         before = (number, x)
@@ -176,20 +176,20 @@ def follow(network: Network, decoder: DirectDecoder, inputs: torch.Tensor, *, la
         if target == number:
             break
     else:
-        found.ended = last + 1
+        profile.ended = last + 1
         if not lost:
-            _bisect(network, decoder, found, before, found.ended, threshold)
-    seen = sorted(found.retained)
-    values = [found.retained[layer] for layer in seen]
-    if found.ended is not None:  # from there on, nothing is retained
-        seen, values = [*seen, found.ended], [*values, 0.0]
-    found.horizon, found.censored = entropy.horizon(seen, values, threshold)
-    return found
+            _bisect(network, decoder, profile, before, profile.ended, threshold)
+    seen = sorted(profile.retained)
+    values = [profile.retained[layer] for layer in seen]
+    if profile.ended is not None:  # from there on, nothing is retained
+        seen, values = [*seen, profile.ended], [*values, 0.0]
+    profile.horizon, profile.censored = entropy.horizon(seen, values, threshold)
+    return profile
 
 
 def _planned(depth: int, reach: int, layers: int) -> Iterator[int]:
     """Return the layers to decode, from 1 over ``depth`` to ``reach``."""
-    left = depth if layers >= depth else max(2, layers - _HALVINGS)
+    left = depth if layers >= depth else max(2, layers - _EXPECTED_BISECTIONS)
     layer = 1
     while layer < depth:
         yield layer
@@ -205,17 +205,17 @@ def _planned(depth: int, reach: int, layers: int) -> Iterator[int]:
 def _bisect(
     network: Network,
     decoder: DirectDecoder,
-    found: Profile,
+    profile: Profile,
     before: tuple[int, torch.Tensor],
     after: int,
     threshold: float,
 ) -> None:
-    """Decode between layer ``before``, above the threshold, and ``after``, below it; adds to ``found.retained``."""
+    """Decode between layer ``before``, above the threshold, and ``after``, below it; adds to ``profile.retained``."""
     low, x_low = before
     while after - low > max(1, _SURE * low):
         middle = (low + after) // 2
         x = next(x for number, x in network.walk(x_low, start=low) if number == middle)
-        value = found.retained[middle] = decoder.retained(x)
+        value = profile.retained[middle] = decoder.retained(x)
         if value < threshold:
             after = middle
         else:

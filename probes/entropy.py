@@ -1,14 +1,25 @@
-"""Entropies of reconstructions, retained information, cutoff and horizon.
+"""Entropies of reconstructions, and the cutoff and the horizon of their curves over the layers.
 
 ========  =============================================================  ==========================
 symbol    meaning                                                        shape
 ========  =============================================================  ==========================
 x         images                                                         ``[images, pixels]``
-r         their reconstructions                                          ``[..., images, pixels]``
-p, q      x and r as distributions over pixels                           as x and r
+r         reconstructions of x                                           ``[..., images, pixels]``
+p         x as a distribution over pixels:
+          ``p = (x - min x + 1e-12) / sum(x - min x + 1e-12)``           ``[images, pixels]``
+q         r as such a distribution                                       ``[..., images, pixels]``
+KL        relative entropy, ``sum p ln(p / q)`` over pixels              ``[..., images]``
+sd        standard deviation over images of each pixel of
+          ``r / (sum of r over pixels)``                                 ``[..., pixels]``
+H         differential entropy of a Gaussian with this sd,
+          ``ln(sd) + ln(2 pi e) / 2``, averaged over pixels              ``[...]``
 ========  =============================================================  ==========================
 
-All entropies are in nats and computed in float64. Source: the code published with arXiv:2406.12916.
+All entropies are in nats and computed in float64.
+
+References
+----------
+The code published with arXiv:2406.12916, for both entropies and the cutoff.
 """
 
 import math
@@ -17,29 +28,50 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-_FLOOR = 1e-12
+_PIXEL_FLOOR = 1e-12  # added to every pixel, so that the logarithm of a ratio exists
 
 
 def _distribution(x: torch.Tensor) -> torch.Tensor:
-    shifted = x - x.amin(-1, keepdim=True) + _FLOOR
+    shifted = x - x.amin(-1, keepdim=True) + _PIXEL_FLOOR
     return shifted / shifted.sum(-1, keepdim=True)
 
 
 def relative_entropy(images: torch.Tensor, reconstructions: torch.Tensor) -> torch.Tensor:
-    """Return the KL divergence in nats of each image from its reconstruction, ``[..., images]``.
+    """Return the relative entropy KL of each image and its reconstruction, in nats.
 
-    Each is shifted by its minimum, raised by 1e-12 and normalised to sum 1 over the pixels.
+    Parameters
+    ----------
+    images:
+        Images x, ``[images, pixels]``.
+    reconstructions:
+        Reconstructions r, ``[..., images, pixels]``.
+
+    Returns
+    -------
+    torch.Tensor
+        Relative entropies ``[..., images]`` in float64; 0 where image and reconstruction have the same distribution.
     """
     p, q = _distribution(images.double()), _distribution(reconstructions.double())
     return (p * (p / q).log()).sum(-1)
 
 
 def differential_entropy(reconstructions: torch.Tensor) -> torch.Tensor:
-    """Return the Gaussian differential entropy in nats, ``[...]``, of reconstructions ``[..., images, pixels]``.
+    """Return the Gaussian differential entropy H of reconstructions, in nats.
 
-    Each reconstruction is divided by its sum; the entropy of each pixel over the images,
-    ``ln(sd) + ln(2 pi e)/2``, is averaged over the pixels. Minus infinity would mean that every image has
-    the same reconstruction; the standard deviation is kept above 1e-30 so that the value stays finite.
+    Parameters
+    ----------
+    reconstructions:
+        Reconstructions r, ``[..., images, pixels]``, of at least two images.
+
+    Returns
+    -------
+    torch.Tensor
+        Differential entropies ``[...]`` in float64.
+
+    Notes
+    -----
+    Where all images have the same reconstruction, H would be minus infinity. The standard deviation is therefore kept
+    above 1e-30, which makes H -67.7 there.
     """
     r = reconstructions.double()
     total = r.sum(-1, keepdim=True)
@@ -51,7 +83,17 @@ def differential_entropy(reconstructions: torch.Tensor) -> torch.Tensor:
 def cutoff(curve: np.ndarray, rtol: float = 0.005, atol: float = 1e-8) -> int:
     """Return the published cutoff: the zero-based index of the last value that is not close to the final one.
 
-    The curve's length if every value is close to it.
+    Parameters
+    ----------
+    curve:
+        Values after each layer, ``[layers]``.
+    rtol, atol:
+        Tolerances of `numpy.isclose`; the published ones by default.
+
+    Returns
+    -------
+    int
+        The index, or the length of the curve if every value is close to the final one.
     """
     differs = np.flatnonzero(~np.isclose(curve, curve[-1], rtol=rtol, atol=atol))
     return int(differs[-1]) if differs.size else len(curve)
@@ -63,16 +105,18 @@ def horizon(layers: Sequence[int], retained: Sequence[float], threshold: float) 
     Parameters
     ----------
     layers:
-        Increasing layer numbers, from 1; layer 0, the image itself, retains 1 by definition.
+        Increasing layer numbers, from 1. Layer 0, the image itself, retains 1 by definition.
     retained:
-        Retained information after each of them.
+        Retained information after each of these layers.
     threshold:
-        Between 0 and 1.
+        Threshold, between 0 and 1.
 
     Returns
     -------
-    (depth, censored):
-        The interpolated depth; or the last layer given and True where the profile never falls below.
+    depth : float
+        The horizon, linearly interpolated between layers; if it is censored, the last of ``layers``.
+    censored : bool
+        Whether retained information never falls below the threshold in these layers.
     """
     previous_layer, previous = 0, 1.0
     for layer, value in zip(layers, retained, strict=True):

@@ -134,7 +134,7 @@ class Stack:
             for x, y in data.test_chunks():
                 correct[i] += (self._logits_of(i, x).argmax(1) == y).sum()
         self._epoch += 1
-        loss = torch.nan_to_num(total / data.images, nan=torch.inf).tolist()
+        loss = torch.nan_to_num(total / data.images, nan=torch.inf, posinf=torch.inf).tolist()
         for run, count, value in zip(self.runs, correct.tolist(), loss, strict=True):
             run.accuracy.append(count / data.test_images)
             run.loss.append(value)

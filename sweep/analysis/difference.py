@@ -66,7 +66,7 @@ class Difference:
         One row per place; ``places.attrs["columns"]`` says what each column means.
     shift, shift_5, shift_95:
         Mean over the places of the second boundary's sigma_w minus the first's, and its 90 % interval.
-    distance, most:
+    distance, max_distance:
         Mean and maximum over the places of the absolute difference in sigma_w.
     p:
         The p-value, see the module's docstring; NaN if there are no places.
@@ -81,7 +81,7 @@ class Difference:
     shift_5: float
     shift_95: float
     distance: float
-    most: float
+    max_distance: float
     p: float
     differs: dict[str, tuple[Any, Any]]
     names: tuple[str, str]
@@ -93,7 +93,9 @@ class Difference:
 
     def as_json(self) -> str:
         """Return the difference as JSON, with null for numbers that are not defined."""
-        numbers = {n: finite(getattr(self, n)) for n in ("shift", "shift_5", "shift_95", "distance", "most", "p")}
+        numbers = {
+            n: finite(getattr(self, n)) for n in ("shift", "shift_5", "shift_95", "distance", "max_distance", "p")
+        }
         records = self.places.to_dict("records")
         places = [{k: finite(v) if isinstance(v, float) else v for k, v in r.items()} for r in records]
         summary = {"sweeps": self.names, "significant": self.significant, **numbers, "differs": self.differs}

@@ -75,7 +75,8 @@ def difference_text(difference: "Difference") -> str:
     verdict = "the boundaries differ" if difference.significant else "no difference that could not be chance"
     lines += [
         "",
-        f"distance: {_number(difference.distance, 3)} in sigma_w on average, {_number(difference.most, 3)} at most",
+        f"distance: {_number(difference.distance, 3)} in sigma_w on average, "
+        f"{_number(difference.max_distance, 3)} at most",
         f"mean of B - A: {_number(difference.shift, 3)} [{interval}]",
         f"p = {difference.p:.2g}: {verdict} (level {LEVEL:g})",
     ]

@@ -99,21 +99,21 @@ def _colour_values(measured: pd.DataFrame, boundary: pd.DataFrame | None) -> tup
     return ratio, r"$\sigma_w$ / critical $\sigma_w$", LogNorm(1 / spread, spread)
 
 
-def band(boundary: pd.DataFrame, *, most: int = 3, ax: Axes | None = None) -> Axes:
+def band(boundary: pd.DataFrame, *, max_sigma_b: int = 3, ax: Axes | None = None) -> Axes:
     """Draw the ends of the trainable band of sigma_w against depth, with their 90 % intervals.
 
     Parameters
     ----------
     boundary:
         The table of a sweep.
-    most:
+    max_sigma_b:
         The largest number of values of sigma_b to draw; they are spread evenly over those of the table.
     ax:
         The axes to draw on; by default, those of a new figure.
     """
     ax = axes_or_new(ax)
     values = np.unique(boundary["sigma_b"])
-    chosen = values[np.unique(np.linspace(0, len(values) - 1, min(most, len(values))).round().astype(int))]
+    chosen = values[np.unique(np.linspace(0, len(values) - 1, min(max_sigma_b, len(values))).round().astype(int))]
     for b, colour, style in zip(chosen, PALETTE, LINE_STYLES, strict=False):
         rows = boundary[boundary["sigma_b"] == b].sort_values("depth")
         label: str | None = rf"$\sigma_b$ = {b:.2g}"

@@ -120,14 +120,14 @@ _TABLES: dict[str, dict[str, Column]] = {
 SWEEP = "sweep"  # column of several sweeps that were loaded together
 SWEEP_MEANING = "directory or URI of the sweep"
 LIST_PREFIX = {"profiles": "profile_", "truth": "epoch_"}
-_EVERY = [(name, column) for columns in _TABLES.values() for name, column in columns.items()]
+_ALL_COLUMNS = [(name, column) for columns in _TABLES.values() for name, column in columns.items()]
 
 # What each column means, by table; of a point, of a profile and of a curve alone.
 COLUMNS = {table: {name: column.meaning for name, column in columns.items()} for table, columns in _TABLES.items()}
 POINT, PROFILES, CURVES = ({name: c.meaning for name, c in part.items()} for part in (_POINT, _PROFILES, _CURVES))
 # Of the columns of all tables; a number that was not measured is NaN, what else was not measured is pandas' NA.
-DTYPES = {**{name: _DTYPES[column.kind] for name, column in _EVERY}, SWEEP: _DTYPES["text"]}
-UNITS = {name: column.unit for name, column in _EVERY if column.unit}  # of the columns that have one
+DTYPES = {**{name: _DTYPES[column.kind] for name, column in _ALL_COLUMNS}, SWEEP: _DTYPES["text"]}
+UNITS = {name: column.unit for name, column in _ALL_COLUMNS if column.unit}  # of the columns that have one
 KINDS = {  # of the columns of a part file
     **{name: "whole" if column.kind == "count" else column.kind for name, column in _TABLES["points"].items()},
     **{LIST_PREFIX["profiles"] + name: "numbers" for name in _PROFILES},

@@ -22,9 +22,11 @@ class Design(Search, Space):
         if self.until_boundary_error is not None and not self.free_axes:
             raise SpecError("`until_boundary_error` must be left out where no axis is free")
         if set(self.free_axes) <= {"depth"}:
-            most = self.depth[1] - self.depth[0] + 1
-            if self.points > most and self.search != "grid":
-                raise SpecError(f"`points` must be at most {most}, the distinct points there are, got {self.points}")
+            max_points = self.depth[1] - self.depth[0] + 1
+            if self.points > max_points and self.search != "grid":
+                raise SpecError(
+                    f"`points` must be at max_points {max_points}, the distinct points there are, got {self.points}"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,12 +38,12 @@ class Measuring(Training, Probing, Network, Data):
         """A hash of what is measured: part files of two sweeps belong together if it is equal."""
         # By what differs from the defaults, so that options of later versions change nothing.
         defaults = {f.name: f.default for f in fields(self)}
-        told = {name: getattr(self, name) for name in measured(self) if getattr(self, name) != defaults[name]}
-        told.pop("dataset", None)
-        told |= {"data": self.fingerprint} if self.fingerprint else {"dataset": Path(self.dataset).name}
+        defining = {name: getattr(self, name) for name in measured(self) if getattr(self, name) != defaults[name]}
+        defining.pop("dataset", None)
+        defining |= {"data": self.fingerprint} if self.fingerprint else {"dataset": Path(self.dataset).name}
         if self.definition != FIRST:
-            told["definition"] = asdict(self.definition)
-        return hashlib.blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=8).hexdigest()
+            defining["definition"] = asdict(self.definition)
+        return hashlib.blake2b(json.dumps(defining, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +56,8 @@ class Experiment(Measuring, Design):
 
     def _refuse(self) -> None:
         if self.widths is not None and self.depth[1] > len(self.widths):
-            most = len(self.widths)
-            raise SpecError(f"`depth` must be at most {most}, the number of widths, got {self.depth[1]}")
+            max_depth = len(self.widths)
+            raise SpecError(f"`depth` must be at max_depth {max_depth}, the number of widths, got {self.depth[1]}")
         if self.prior == "theory":
             from probes.meanfield import applies_to
 

@@ -69,16 +69,16 @@ class Interval:
 
 @dataclass(frozen=True)
 class Numbers:
-    """Up to ``most`` numbers, each within a range, all different if ``different``."""
+    """Up to ``max_count`` numbers, each within a range, all different if ``different``."""
 
     each: Range
-    most: int
+    max_count: int
     different: bool = False
 
     def check(self, name: str, value: Any) -> tuple[Any, ...]:
         """Return the numbers; raises a `SpecError` if they are not allowed."""
-        if not isinstance(value, list | tuple) or not 1 <= len(value) <= self.most:
-            raise SpecError(f"`{name}` must be 1 to {self.most} numbers, got {value!r}")
+        if not isinstance(value, list | tuple) or not 1 <= len(value) <= self.max_count:
+            raise SpecError(f"`{name}` must be 1 to {self.max_count} numbers, got {value!r}")
         numbers = tuple(self.each.check(name, v) for v in value)
         if self.different and len(set(numbers)) < len(numbers):
             raise SpecError(f"`{name}` must be different numbers, got {', '.join(map(str, numbers))}")

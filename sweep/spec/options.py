@@ -87,11 +87,11 @@ class Part:
     def __post_init__(self) -> None:
         for resolve in self._each("_resolve"):
             resolve(self)
-        for each, told in declared(self):
+        for each, option in declared(self):
             value = getattr(self, each.name)
             if value is None and each.default is None:
                 continue
-            checked = told.kind.check(each.name, value)
+            checked = option.kind.check(each.name, value)
             if isinstance(value, _ResolvedText | _ResolvedPair):
                 checked = resolved(checked, value.by)
             object.__setattr__(self, each.name, checked)
@@ -118,9 +118,9 @@ class Part:
 def declared(spec: Any) -> Iterator[tuple[Field[Any], Option]]:
     """Yield the field and the declaration of every option of a part of a spec, or of a whole one."""
     for each in fields(spec):
-        if (found := each.metadata.get("option")) is not None:
+        if (option := each.metadata.get("option")) is not None:
             assert each.default is not MISSING
-            yield each, found
+            yield each, option
 
 
 def part_of(spec: type, name: str) -> Any:
@@ -136,17 +136,17 @@ def names(spec: type, *parts: type) -> list[str]:
 
 def measured(spec: Any) -> list[str]:
     """Return the names of the options that define a measurement."""
-    return [each.name for each, told in declared(spec) if told.measured]
+    return [each.name for each, option in declared(spec) if option.measured]
 
 
 def changeable(spec: Any) -> list[str]:
     """Return the names of the options that may change in a sweep that has begun."""
-    return [each.name for each, told in declared(spec) if told.changeable]
+    return [each.name for each, option in declared(spec) if option.changeable]
 
 
 def local(spec: Any) -> list[str]:
     """Return the names of the options that are of one machine alone."""
-    return [each.name for each, told in declared(spec) if told.local]
+    return [each.name for each, option in declared(spec) if option.local]
 
 
 # Choices of commands, here so that the command line need not import what draws, writes or measures.

@@ -54,7 +54,7 @@ def test_a_shift_is_found_and_measured(noisy):
     difference = diff(noisy(1), noisy(2, shift=0.1))
     assert difference.significant and difference.p < 0.001
     assert difference.shift == pytest.approx(0.1, abs=0.02) and difference.shift_5 < 0.1 < difference.shift_95
-    assert 0.07 < difference.distance < 0.13 and difference.distance <= difference.most
+    assert 0.07 < difference.distance < 0.13 and difference.distance <= difference.max_distance
     lower = difference.places[difference.places["end"] == "lower"].dropna(subset=["a", "b"])
     assert len(lower) > 8
     expected = true_end(lower["sigma_b"], lower["depth"], -1)
