@@ -30,7 +30,7 @@ def comparison_figure(comparison: "Comparison") -> Figure:
     """Draw accuracy as colour, both boundaries and theory as lines, over the free axes of the trained sweep.
 
     Where sigma_w and sigma_b are free, the figure has a plane of them for each of a few depths. Where sigma_b is fixed,
-    it has one plane of (sigma_w^2, depth), as in the paper. Where one axis alone is free, it shows the points along it.
+    it has one plane of (sigma_w^2, depth), as in the paper. Otherwise it shows the points along one axis.
     """
     spec, points = comparison.spec, comparison.points
     free = set(spec.free_axes)
@@ -124,9 +124,9 @@ def _comparison_title(comparison: "Comparison") -> str:
 
 
 def _comparison_line(comparison: "Comparison") -> Figure:
-    """Draw the accuracy and the score of every point along the only free axis, one above the other."""
+    """Draw the accuracy and the score of every point along the last free axis, one above the other."""
     figure = Figure(figsize=(7.4, 5.6), layout="constrained")
-    (axis,) = comparison.spec.free_axes
+    axis = comparison.spec.free_axes[-1]
     above, below = figure.subplots(2, 1, sharex=True)
     x = comparison.points[axis]
     above.plot(x, comparison.points["accuracy"], "o", ms=4, color=COLOURS(0.1))

@@ -25,7 +25,7 @@ class Design(Search, Space):
             max_points = self.depth[1] - self.depth[0] + 1
             if self.points > max_points and self.search != "grid":
                 raise SpecError(
-                    f"`points` must be at max_points {max_points}, the distinct points there are, got {self.points}"
+                    f"`points` must be at most {max_points}, the distinct points there are, got {self.points}"
                 )
 
 
@@ -57,7 +57,7 @@ class Experiment(Measuring, Design):
     def _refuse(self) -> None:
         if self.widths is not None and self.depth[1] > len(self.widths):
             max_depth = len(self.widths)
-            raise SpecError(f"`depth` must be at max_depth {max_depth}, the number of widths, got {self.depth[1]}")
+            raise SpecError(f"`depth` must be at most {max_depth}, the number of widths, got {self.depth[1]}")
         if self.prior == "theory":
             from probes.meanfield import applies_to
 

@@ -253,6 +253,12 @@ def test_pictures(make_trained, fixed, panels, theory):
     assert "AUC of direct_horizon" in figure.get_suptitle()
 
 
+def test_a_picture_where_sigma_w_is_fixed(make_trained):
+    comparison = compare(make_trained(replace(SPEC, points=30, sigma_w=(1.4, 1.4)), 40))
+    above, below = comparison_figure(comparison).axes
+    assert below.get_xlabel() == "depth (hidden layers)" and len(above.lines[0].get_xdata()) == 40
+
+
 def test_a_picture_of_one_axis(make_trained):
     comparison = compare(make_trained(replace(SPEC, points=30, sigma_b=(0.2, 0.2), depth=(36, 36)), 40))
     above, below = comparison_figure(comparison).axes
