@@ -1,7 +1,7 @@
-"""Numbers of floating point operations of a point: of its probes, and of the training that they replace.
+"""Estimates of the floating point operations of a point: for its probes, and for the training that they replace.
 
-Multiplications and additions of the matrix products (and of the factorisations of the direct probe), which are nearly
-all there are; the terms follow the code of `direct`, `decoders` and `training`.
+The multiplications and additions of matrix products are counted, and those of the direct probe's factorisations: all
+others are few. The terms follow the code of `probes.direct`, `probes.decoders` and `probes.training`.
 """
 
 import math
@@ -14,15 +14,20 @@ from probes.networks import Architecture
 from probes.settings import HELD_OUT_IMAGES, MIN_STEPS, ProbeSettings
 from probes.training.settings import TEST_IMAGES
 
-_BEYOND = 1.5  # times the depth: how deep the direct probe follows a network, typically
-_TYPICAL_BISECTIONS = 6  # layers decoded beside those that were asked for, typically
+_TYPICAL_REACH = 1.5  # last layer to which the direct probe follows a network, as a multiple of the depth
+_TYPICAL_EXTRA_LAYERS = 6  # layers that are decoded in addition to `ProbeSettings.decoded_layers`
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Numbers of floating point operations of one point.
+    """The cost of one point, in floating point operations.
 
-    ``direct`` and ``cascade`` are 0 where they are not asked for; ``epoch`` is one of training, of one learning rate.
+    Attributes
+    ----------
+    direct, cascade:
+        Cost of each probe; 0 if it is not asked for.
+    epoch:
+        Cost of one epoch of training with one learning rate, the test after it included.
     """
 
     direct: float
@@ -31,12 +36,12 @@ class Cost:
 
     @property
     def probes(self) -> float:
-        """The sum over all probes."""
+        """The cost of all probes together."""
         return self.direct + self.cascade
 
 
 def cost(settings: ProbeSettings, images: Images, depth: int) -> Cost:
-    """Return the numbers of operations of a point of this depth."""
+    """Return the estimated cost of a point of the given depth."""
     architecture = Architecture(settings.architecture, images.shape, images.classes, settings.width, settings.widths)
     layers = [architecture.layer(number, depth) for number in range(1, depth + 1)]
     forward = [_forward(layer) for layer in layers]
@@ -45,24 +50,25 @@ def cost(settings: ProbeSettings, images: Images, depth: int) -> Cost:
 
     direct = cascade = 0.0
     if settings.probe != "cascade":
-        reach = min(_BEYOND, architecture.reach(depth) / depth)
+        reach = min(_TYPICAL_REACH, architecture.reach(depth) / depth)
         side = min(n, w)
-        decoded = min(settings.decoded_layers + _TYPICAL_BISECTIONS, reach * depth)
-        answers = 2 * n * side * (w + architecture.pixels) + 2 * held_out * side * (side + architecture.pixels)
-        direct = reach * sum(forward) * (n + held_out) + decoded * (answers + 4 / 3 * side**3)
+        decoded = min(settings.decoded_layers + _TYPICAL_EXTRA_LAYERS, reach * depth)
+        products = 2 * n * side * (w + architecture.pixels) + 2 * held_out * side * (side + architecture.pixels)
+        direct = reach * sum(forward) * (n + held_out) + decoded * (products + 4 / 3 * side**3)
     if settings.probe != "direct":
         steps = settings.probe_steps or max(math.ceil(n / BATCH), MIN_STEPS)
-        # A decoder has as many products as its layer, of which each step takes two.
+        # A decoder has as many weights as its layer. Each step takes two products: the reconstruction, and the gradient
+        # by the weights. (The decoder of a residual block has half as many: its cost is overestimated.)
         cascade = sum(forward) * (n + held_out) + 2 * steps * BATCH * sum(forward)
     seen = min(settings.training.images, len(images.train))
     readout = _forward(architecture.readout(depth))
-    # Forth, back to the weights, and back to the layer before, of which the first has none.
+    # The forward pass, the gradient by the weights and that by the inputs, which the first layer does not need.
     training = seen * (3 * (sum(forward) + readout) - forward[0])
     testing = min(TEST_IMAGES, len(images.test)) * (sum(forward) + readout)
     return Cost(direct, cascade, training + testing)
 
 
 def _forward(layer: Layer) -> float:
-    """Return the operations that take one image through one layer."""
+    """Return the number of operations that take one image through one layer."""
     positions = math.prod(layer.size) if layer.size else 1
     return 2.0 * positions * sum(math.prod(shape) for shape, _ in layer.shapes())

@@ -1,8 +1,8 @@
 """Single-layer decoders from a layer's output to its input, how they are stacked, and the threads that train them.
 
-Decoders that share a shape form stacks; a stack runs through all of its steps before the next, and is as large as the
-nearest cache holds. The decoder of a convolution is a transposed convolution with circular padding; at stride 1 that is
-a convolution with its weight mirrored, and kept as such.
+Dense decoders of one shape form stacks. A stack runs through all of its training steps before the next one begins, and
+is as large as fits into the cache. The decoder of a convolution is a transposed convolution with circular padding; at
+stride 1 that is a convolution whose weight is mirrored, and it is stored in this form.
 """
 
 import math
@@ -20,29 +20,32 @@ from probes.products import affine, uses_onednn
 from probes.seeds import generator
 from probes.threads import lone_threads
 
-BATCH = 64
+BATCH = 64  # images of one step, as published
 PRECISIONS = ("float32", "bfloat16")
 
-# Weights of one stack, in bytes. On a CPU a stack with its gradient and Adam's two moments should fit the
-# second-level cache; on a GPU it should fill the machine.
+# Bytes of the weights of one stack. On a CPU a stack should fit into the second-level cache, with its gradients and
+# Adam's two moments; on a GPU it should be large enough to keep all processors busy.
 _STACK_BYTES = {"cpu": 2**18, "cuda": 2**28}
-_NOTHING = torch.empty(0)
+_EMPTY = torch.empty(0)
 
 
 @dataclass
 class Decoder:
-    """A decoder with the images that it learns from.
+    """A decoder of one layer, with the activations that it learns from.
 
     Attributes
     ----------
     weight, bias:
-        ``[fan_in, fan_out]`` and ``[fan_out]``; of a convolution ``[out, in, kernel, kernel]`` and ``[out]``.
-    x, y:
-        ``[images, fan_in]`` and ``[images, fan_out]``.
+        Parameters, ``[fan_in, fan_out]`` and ``[fan_out]``; of a convolution ``[out, in, kernel, kernel]`` and
+        ``[out]``.
+    x:
+        Outputs of the layer, which the decoder reads, ``[images, fan_in]``.
+    y:
+        Inputs of the layer, which the decoder learns to give, ``[images, fan_out]``.
     bounded:
-        Whether what it gives lies within -1 and 1; otherwise it ends without the tanh, which could not give it.
+        Whether the inputs of the layer lie between -1 and 1. If so, the decoder ends with a tanh.
     size:
-        (height, width) that a convolution sees.
+        (height, width) of the images that a convolution sees; None for a dense decoder.
     """
 
     weight: torch.Tensor
@@ -54,11 +57,11 @@ class Decoder:
 
     @property
     def outputs(self) -> int:
-        """The number of values that it gives for one image."""
+        """The number of values that the decoder gives for one image."""
         return self.bias.numel() * (math.prod(self.size) if self.size else 1)
 
     def apply(self, x: torch.Tensor) -> torch.Tensor:
-        """Reconstruct inputs ``[images, fan_out]`` from outputs ``[images, fan_in]``."""
+        """Reconstruct the inputs of the layer, ``[images, fan_out]``, from its outputs ``x [images, fan_in]``."""
         if self.size is None:
             return affine(x, self.weight, self.bias, tanh=self.bounded)
         r = circular(x.view(len(x), -1, *self.size), self.weight, self.bias).flatten(1)
@@ -66,9 +69,19 @@ class Decoder:
 
 
 def initial_decoder(seed: int, number: int, layer: Layer) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return weight and bias of the decoder of a network's layer ``number``, drawn as torch's own layers are.
+    """Return the initial weight and bias of a decoder, drawn as torch draws those of its own layers.
 
-    Uniform within 1/sqrt(fan_in), which for a transposed convolution is its output channels times the kernel's area.
+    Both are uniform between -1/sqrt(fan_in) and 1/sqrt(fan_in). Torch's fan_in of a transposed convolution is its number
+    of output channels times the area of its kernel.
+
+    Parameters
+    ----------
+    seed:
+        Seed of the network's point.
+    number:
+        Layer number (0 is the read-out).
+    layer:
+        Layer that is decoded.
     """
     random = generator(seed, "decoder", number)
     shape, outputs, fan_in = layer.decoder_shape()
@@ -81,10 +94,23 @@ def initial_decoder(seed: int, number: int, layer: Layer) -> tuple[torch.Tensor,
 def train_decoders(decoders: Iterable[Decoder], *, steps: int, batch: int = BATCH, precision: str = "float32") -> None:
     """Train decoders in place: those of one shape together, stack by stack, in the order given.
 
-    ``x`` and ``y`` are emptied, so that an iterable that makes its decoders as it goes never holds more
-    activations than the stacks under way need. Large decoders on a CPU have one thread each, and as many are trained
-    at a time as torch has threads: so no thread waits for another at the end of every product. Stacks of small ones
-    are trained one at a time, by all threads: Python could not keep several busy.
+    Parameters
+    ----------
+    decoders:
+        Decoders to train. After its training, ``x`` and ``y`` of a decoder are emptied: an iterator that makes decoders
+        one after another then needs memory only for the activations of the stacks that are not trained yet.
+    steps:
+        Adam steps of each decoder.
+    batch:
+        Images of one step.
+    precision:
+        One of `PRECISIONS`, for the products of the training.
+
+    Notes
+    -----
+    Large decoders on a CPU are trained by one thread each, as many at a time as torch has threads. So no thread waits
+    for others at the end of every product. Stacks of small decoders are trained one at a time, by all threads: Python
+    could not keep several of them busy.
     """
     threads = torch.get_num_threads()
     running: deque[Future[None]] = deque()
@@ -94,36 +120,36 @@ def train_decoders(decoders: Iterable[Decoder], *, steps: int, batch: int = BATC
                 _train_group(group, steps, batch, precision)
                 continue
             running.append(pool.submit(_train_group, group, steps, batch, precision))
-            if len(running) > threads:  # one waits, so that no thread has to
+            if len(running) > threads:  # one decoder is always queued, so that no thread runs idle
                 running.popleft().result()
         while running:
             running.popleft().result()
 
 
-@torch.no_grad()  # which each thread has to say for itself
+@torch.no_grad()  # a setting of each thread
 def _train_group(group: list[Decoder], steps: int, batch: int, precision: str) -> None:
-    how: dict[str, Any] = {"steps": steps, "batch": batch, "bounded": group[0].bounded, "precision": precision}
+    options: dict[str, Any] = {"steps": steps, "batch": batch, "bounded": group[0].bounded, "precision": precision}
     if group[0].size is not None:
         for d in group:
-            train_convolution(d.weight, d.bias, d.x, d.y, size=group[0].size, **how)
+            train_convolution(d.weight, d.bias, d.x, d.y, size=group[0].size, **options)
     else:
         weight, bias, x, y = (_stacked([getattr(d, name) for d in group]) for name in ("weight", "bias", "x", "y"))
-        train_stack(weight, bias[:, None], x, y, **how)
+        train_stack(weight, bias[:, None], x, y, **options)
         if len(group) > 1:
             for d, w, b in zip(group, weight, bias, strict=True):
                 d.weight.copy_(w)
                 d.bias.copy_(b)
     for d in group:
-        d.x = d.y = _NOTHING
+        d.x = d.y = _EMPTY
 
 
 def _stacked(tensors: list[torch.Tensor]) -> torch.Tensor:
-    """Return tensors stacked, ``[stack, ...]``, without a copy of a single one."""
+    """Return tensors stacked, ``[stack, ...]``; a single tensor is not copied."""
     return tensors[0][None] if len(tensors) == 1 else torch.stack(tensors)
 
 
 def _stacks(decoders: Iterable[Decoder], batch: int) -> Iterator[list[Decoder]]:
-    """Group decoders of equal shape into stacks."""
+    """Group decoders of equal shape into stacks, and yield each stack when it is full or there are no more decoders."""
     waiting: dict[tuple[object, ...], list[Decoder]] = {}
     for d in decoders:
         shape = (*d.weight.shape, len(d.x), d.bounded, d.size)
@@ -135,12 +161,12 @@ def _stacks(decoders: Iterable[Decoder], batch: int) -> Iterator[list[Decoder]]:
 
 
 def stack_size(weight: torch.Tensor, batch: int = BATCH) -> int:
-    """Return how many decoders with such weights are trained together: it never depends on how many there are."""
+    """Return how many decoders with weights like ``weight`` form a stack, however many decoders there are."""
     return stack_limit(weight.device.type, weight.numel(), batch) if weight.ndim == 2 else 1
 
 
 def stack_limit(device: str, size: int, batch: int = BATCH) -> int:
-    """Return how many dense decoders with ``size`` weights are trained together."""
+    """Return how many dense decoders with ``size`` weights each form a stack on a device (``cpu`` or ``cuda``)."""
     if uses_onednn(device, torch.float32, batch * size):
         return 1
     return max(1, _STACK_BYTES[device] // (size * torch.float32.itemsize))

@@ -24,12 +24,12 @@ def test_chains_back_layer_by_layer(widths, depth):
         for a, b in zip(widths[:-1], widths[1:], strict=True)
     ]
     activations = [torch.randn(3, b, generator=random) for b in widths[1:]]
-    found = chained(decoders, activations)
-    assert found.shape == (depth, 3, widths[0])
+    r = chained(decoders, activations)
+    assert r.shape == (depth, 3, widths[0])
     for layer, x in enumerate(activations):
         for d in reversed(decoders[: layer + 1]):
             x = torch.tanh(x @ d.weight + d.bias)
-        torch.testing.assert_close(found[layer], x, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(r[layer], x, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["mlp", "published", "shrinking", "conv", "resnet"])
@@ -61,8 +61,8 @@ def test_unbounded_activations_are_within_a_decoder_s_range(digits, activation):
     train_decoders([d for d, _ in decoders], steps=2000)
     (second, y) = decoders[1]
     assert float(y[:10].max()) > 1
-    found = second.apply(cascade.activations[1])
-    assert float((found - y[:10]).square().mean()) < 0.1 * float(y.var())
+    decoded = second.apply(cascade.activations[1])
+    assert float((decoded - y[:10]).square().mean()) < 0.1 * float(y.var())
 
 
 def test_a_network_that_ends_early(digits):
@@ -90,9 +90,9 @@ def test_reproduces_the_published_code(shared, phase):
     ]
     train_decoders(decoders, steps=20 * (len(train) // 64))
     for i, d in enumerate(decoders):
-        for name, found in (("weight", d.weight.T), ("bias", d.bias)):
+        for name, trained in (("weight", d.weight.T), ("bias", d.bias)):
             expected = data[f"decoder.{i}.{name}"]
-            torch.testing.assert_close(found, expected, atol=1e-5 * float(expected.abs().max()), rtol=0)
+            torch.testing.assert_close(trained, expected, atol=1e-5 * float(expected.abs().max()), rtol=0)
     r = chained(decoders, seen[1:])
     torch.testing.assert_close(r, data["reconstructions"], atol=1e-5 * float(r.abs().max()), rtol=0)
     entropy = relative_entropy(test, r)

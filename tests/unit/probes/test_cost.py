@@ -6,17 +6,17 @@ from probes.cost import cost
 
 def test_by_hand(digits):
     settings = ProbeSettings("cascade", width=20, probe_steps=7, training=TrainingSettings(images=100))
-    found = cost(settings, digits, 3)
+    point_cost = cost(settings, digits, 3)
     forward = 2 * (64 * 20 + 20 * 20 + 20 * 20)
     readout = 2 * 20 * 10
-    assert found.direct == 0
-    assert found.cascade == forward * (1437 + 360) + 2 * 7 * 64 * forward
-    assert found.epoch == 100 * (3 * (forward + readout) - 2 * 64 * 20) + 360 * (forward + readout)
+    assert point_cost.direct == 0
+    assert point_cost.cascade == forward * (1437 + 360) + 2 * 7 * 64 * forward
+    assert point_cost.epoch == 100 * (3 * (forward + readout) - 2 * 64 * 20) + 360 * (forward + readout)
 
 
 def test_a_convolution_has_a_product_at_every_position(digits):
-    found = cost(ProbeSettings("cascade", architecture="conv", width=4, probe_steps=1), digits, 1)
-    assert found.cascade == pytest.approx(2 * 64 * 9 * 4 * (1437 + 360 + 2 * 64))
+    point_cost = cost(ProbeSettings("cascade", architecture="conv", width=4, probe_steps=1), digits, 1)
+    assert point_cost.cascade == pytest.approx(2 * 64 * 9 * 4 * (1437 + 360 + 2 * 64))
 
 
 @pytest.mark.parametrize("architecture", ["mlp", "published", "shrinking", "conv", "resnet"])

@@ -102,11 +102,11 @@ def test_bfloat16_is_close(layer):
     random = generator(0, "test")
     y = torch.rand(400, layer.inputs, generator=random)
     x = torch.rand(400, layer.outputs, generator=random)
-    found = []
+    trained = []
     for precision in ("float32", "bfloat16"):
         decoder = Decoder(*initial_decoder(0, 1, layer), x, y, True, layer.size)
         train_decoders([decoder], steps=100, precision=precision)
-        found.append(decoder)
-    full, half = ((d.apply(x) - y).square().mean() for d in found)
+        trained.append(decoder)
+    full, half = ((d.apply(x) - y).square().mean() for d in trained)
     assert float(half) == pytest.approx(float(full), rel=0.05)
-    assert float((found[0].weight - found[1].weight).abs().max()) < 0.02
+    assert float((trained[0].weight - trained[1].weight).abs().max()) < 0.02
