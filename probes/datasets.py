@@ -15,12 +15,12 @@ from probes.seeds import generator
 
 _TORCHVISION = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar10-rgb": "CIFAR10"}
 DATASETS = ("digits", *_TORCHVISION, "noise")
-GIVEN = "python:"  # begins the name of data that a program has given
-_GREY = "cifar10"  # as in the paper
-MIN_IMAGES = 2  # a standard deviation needs two
-_LUMA = torch.tensor([0.299, 0.587, 0.114])  # ITU-R 601
-_NOISE_SIZE, _NOISE_IMAGES = 16, (4096, 1024)
-_DIGITS_TRAIN = 1437  # of 1797: four fifths
+GIVEN = "python:"  # prefix of the names of data sets that were given as arrays from Python
+_GREY = "cifar10"  # the data set that is made grey, as in the paper
+MIN_IMAGES = 2  # training images, and test images; a standard deviation needs two
+_LUMA = torch.tensor([0.299, 0.587, 0.114])  # weights of red, green and blue in grey, ITU-R 601
+_NOISE_SIZE, _NOISE_IMAGES = 16, (4096, 1024)  # height and width; numbers of training and test images
+_DIGITS_TRAIN = 1437  # training images: four fifths of all 1797
 _MAX_RESIZED_BYTES = 2**32
 
 
@@ -28,9 +28,18 @@ _MAX_RESIZED_BYTES = 2**32
 class Images:
     """A data set, shuffled once by a fixed permutation so that any first N images are a fair sample.
 
-    ``train [N, pixels]`` and ``test [M, pixels]`` are float32 in [0, 1]; ``train_labels [N]`` and
-    ``test_labels [M]`` are int64 in ``0..classes-1``; ``shape`` is that of one image before it was flattened, (height,
-    width), (channels, height, width) or (pixels,).
+    Attributes
+    ----------
+    name:
+        Name of the data set, or the path that it was loaded from.
+    train, test:
+        Training images ``[N, pixels]`` and test images ``[M, pixels]``, float32 in [0, 1].
+    train_labels, test_labels:
+        Their labels ``[N]`` and ``[M]``, int64 in 0..``classes`` - 1.
+    shape:
+        Shape of one image before it was flattened: (height, width), (channels, height, width) or (pixels,).
+    classes:
+        Number of classes: the largest label plus 1.
     """
 
     name: str
@@ -46,7 +55,7 @@ class Images:
     def fingerprint(self) -> str:
         """A hash of images and labels, 32 hexadecimal digits, that identifies the data whatever their name.
 
-        Of what was loaded, before it was made grey or resized, which other machines may round otherwise.
+        It is that of the data as loaded: making images grey or resizing them may round otherwise on another machine.
         """
         return self._content or _fingerprint(self.train, self.train_labels, self.test, self.test_labels)
 
@@ -69,22 +78,34 @@ def load_images(
     Parameters
     ----------
     name:
-        One of `DATASETS`, or the path of an ``.npz`` with ``train_images``, ``train_labels``,
-        ``test_images``, ``test_labels``; images uint8 (divided by 255) or float (left alone within [0, 1], otherwise
-        mapped there by the range of all images), of shape ``[N, pixels]``, ``[N, height, width]`` or
-        ``[N, height, width, channels]``. ``FILE.py:FUNCTION``: a function without arguments that returns these four
-        arrays in this order.
-    data_dir, download:
-        Where torchvision's sets are, and whether they may be fetched.
+        One of `DATASETS`; the path of an ``.npz`` file that holds the arrays ``train_images``, ``train_labels``,
+        ``test_images`` and ``test_labels``; or ``FILE.py:FUNCTION``, a function without arguments that returns these
+        four arrays in this order.
+    data_dir:
+        Folder of the data sets that torchvision downloads.
+    download:
+        Whether torchvision may download a data set that is not there.
     resize:
-        Pool or enlarge every image to ``resize x resize``.
+        Height and width in pixels to which all images are pooled or enlarged; None leaves them as they are.
     run_code:
-        Whether a Python file may be run: not if its name comes from somebody else.
+        Whether the Python file of ``FILE.py:FUNCTION`` may be run. Do not allow it for a name that somebody else wrote.
+
+    Returns
+    -------
+    Images
+        The data set, shuffled.
 
     Raises
     ------
     DatasetError
-        One line that says what is wrong with which file.
+        The data set is unknown, cannot be read or is not valid, or it is a Python file and ``run_code`` is false. The
+        message is one line.
+
+    Notes
+    -----
+    Images are ``[N, pixels]``, ``[N, height, width]`` or ``[N, height, width, channels]``. They are uint8, and are then
+    divided by 255, or float: these are left alone if all are within [0, 1], and otherwise mapped to it by the smallest
+    and the largest value of all images. Labels are integers from 0.
     """
     if name == "digits":
         arrays = _digits()
@@ -97,15 +118,21 @@ def load_images(
         arrays = _npz(Path(name))
     elif is_program(name):
         if not run_code:
-            raise DatasetError(f"{name!r} is a program, which is run only where it is named anew: --dataset")
+            raise DatasetError(
+                f"{name!r} is a program, which is run only if you name it yourself: repeat it with --dataset "
+                f"(in Python, load_images needs run_code=True)"
+            )
         arrays = own_arrays(name, **dict(zip(ARRAYS, call(name), strict=True)))
     elif name.startswith(GIVEN):
-        raise DatasetError(f"{name.removeprefix(GIVEN)!r} came from a program: it is to be given again, as `images`")
+        raise DatasetError(
+            f"{name.removeprefix(GIVEN)!r} was given from Python and is not stored: give it again, as `images`"
+        )
     else:
         raise DatasetError(
-            f"{name!r} is none of {', '.join(DATASETS)}, no path of an .npz file and no FILE.py:FUNCTION"
+            f"`dataset` must be one of {', '.join(DATASETS)}, the path of an .npz file or FILE.py:FUNCTION, "
+            f"got {name!r}"
         )
-    return _finished(name, arrays, resize)
+    return _images(name, arrays, resize)
 
 
 def images_of(
@@ -117,17 +144,32 @@ def images_of(
     name: str = "images",
     resize: int | None = None,
 ) -> Images:
-    """Make a data set of arrays, which have the form of those in an ``.npz`` file (see `load_images`).
+    """Make a data set of arrays.
+
+    Parameters
+    ----------
+    train_images, train_labels, test_images, test_labels:
+        Arrays of the types and shapes that `load_images` allows in an ``.npz`` file.
+    name:
+        Name of the data set.
+    resize:
+        Height and width in pixels to which all images are pooled or enlarged; None leaves them as they are.
+
+    Returns
+    -------
+    Images
+        The data set, shuffled.
 
     Raises
     ------
     DatasetError
-        One line that says what is wrong with which array.
+        An array is not valid. The message is one line.
     """
-    return _finished(name, own_arrays(name, train_images, train_labels, test_images, test_labels), resize)
+    return _images(name, own_arrays(name, train_images, train_labels, test_images, test_labels), resize)
 
 
-def _finished(name: str, arrays: Arrays, resize: int | None) -> Images:
+def _images(name: str, arrays: Arrays, resize: int | None) -> Images:
+    """Return the data set of some arrays, with their fingerprint."""
     content = _fingerprint(*arrays, grey=name == _GREY)
     if name == _GREY:
         arrays = (arrays[0] @ _LUMA, arrays[1], arrays[2] @ _LUMA, arrays[3])
@@ -137,7 +179,7 @@ def _finished(name: str, arrays: Arrays, resize: int | None) -> Images:
 
 
 def _fingerprint(*arrays: torch.Tensor, grey: bool = False) -> str:
-    """Return the hash of images and labels, in this order."""
+    """Return the hash of images and labels in this order; ``grey`` tells the grey data set from the coloured one."""
     hashed = hashlib.blake2b(b"grey" if grey else b"", digest_size=16)
     for array in arrays:
         array = array if array.is_floating_point() else array.long()
@@ -166,13 +208,13 @@ def _noise(size: int) -> Arrays:
 def _torchvision(name: str, data_dir: Path, download: bool) -> Arrays:
     from torchvision import datasets
 
-    kind = getattr(datasets, _TORCHVISION[name])
+    dataset = getattr(datasets, _TORCHVISION[name])
     try:
-        packed = data_dir / kind.__name__ / "raw"
+        packed = data_dir / dataset.__name__ / "raw"
         if not download and (packed / "train-images-idx3-ubyte.gz").exists():
             return _packed_mnist(packed)
-        sets = [kind(str(data_dir), train=train, download=download) for train in (True, False)]
-    except Exception as error:  # as below; also the refusal of a pickle
+        sets = [dataset(str(data_dir), train=train, download=download) for train in (True, False)]
+    except Exception as error:  # errors of many kinds, as in `_npz`; also the refusal of a pickle
         reason = " ".join(str(error).split()) or type(error).__name__
         hint = "" if download else "; --download fetches it"
         raise DatasetError(f"{name} cannot be read from {str(data_dir)!r}: {reason}{hint}") from error
@@ -184,7 +226,7 @@ def _torchvision(name: str, data_dir: Path, download: bool) -> Arrays:
 
 
 def _packed_mnist(raw: Path) -> Arrays:
-    """Read MNIST from its packed files: torchvision would first unpack them into the same folder."""
+    """Read MNIST from its packed files in the folder ``raw``: torchvision would first unpack them there."""
 
     def read(name: str, header: int) -> torch.Tensor:
         with gzip.open(raw / name, "rb") as file:
@@ -210,7 +252,7 @@ def _npz(path: Path) -> Arrays:
             arrays = {n: archive[n] for n in ARRAYS}
     except DatasetError:
         raise
-    except Exception as error:  # numpy's and zipfile's parsers raise a dozen kinds on damaged bytes
+    except Exception as error:  # numpy and zipfile raise errors of a dozen kinds on damaged files
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DatasetError(f"{str(path)!r} is not a readable .npz file: {reason}") from error
     return own_arrays(str(path), **arrays)
@@ -225,6 +267,7 @@ def _prepare(
     *,
     resize: int | None,
 ) -> Images:
+    """Check, resize, flatten and shuffle the images of a data set; colours come first in the flat images."""
     for label, part in (("training", train), ("test", test)):
         if len(part) < MIN_IMAGES:
             raise DatasetError(f"{name!r} has {len(part)} {label} images; at least {MIN_IMAGES} are needed")
@@ -255,6 +298,7 @@ def _prepare(
 
 
 def _check_size(name: str, count: int, channels: int, size: int) -> None:
+    """Refuse to make images of more than `_MAX_RESIZED_BYTES` in all."""
     if (needed := 4 * count * channels * size**2) > _MAX_RESIZED_BYTES:
         raise DatasetError(
             f"{count} images of {name!r} at {size} x {size} take {needed / 2**30:.0f} GiB; "
@@ -263,7 +307,10 @@ def _check_size(name: str, count: int, channels: int, size: int) -> None:
 
 
 def _resized(name: str, images: torch.Tensor, size: int) -> torch.Tensor:
-    """Return images resized to ``[N, size, size(, channels)]``: pooled when smaller, bilinear when larger."""
+    """Return images resized to ``[N, size, size]``, or ``[N, size, size, channels]`` if they have channels.
+
+    Smaller images are averages over pixels; larger ones are interpolated bilinearly.
+    """
     from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
     if images.ndim == 2:

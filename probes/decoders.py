@@ -71,8 +71,8 @@ class Decoder:
 def initial_decoder(seed: int, number: int, layer: Layer) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the initial weight and bias of a decoder, drawn as torch draws those of its own layers.
 
-    Both are uniform between -1/sqrt(fan_in) and 1/sqrt(fan_in). Torch's fan_in of a transposed convolution is its number
-    of output channels times the area of its kernel.
+    Both are uniform between -1/sqrt(fan_in) and 1/sqrt(fan_in). To torch, fan_in of a transposed convolution is the
+    number of its output channels times the area of its kernel.
 
     Parameters
     ----------

@@ -44,7 +44,7 @@ def test_data_from_a_program(without_ray, tmp_path):
     assert results.spec.dataset == "python:images" and len(results.points) == 4
     again = sweep.resume(path, points=6, images=images_of(*arrays(), name="other"), make=MAKE)
     assert len(again.points) == 6 and again.spec.dataset == "python:images"
-    with pytest.raises(SpecError, match="'images' came from a program: it is to be given again, as `images`"):
+    with pytest.raises(SpecError, match="'images' was given from Python and is not stored: give it again, as `images`"):
         sweep.resume(path, points=8, make=MAKE)
     with pytest.raises(SpecError, match="must hold the images and labels that this sweep measured"):
         sweep.resume(path, points=8, images=arrays(1), make=MAKE)
@@ -123,7 +123,7 @@ def test_a_function_in_a_file(without_ray, tmp_path, monkeypatch):
     results = run(tmp_path / "sweep", "mine.py:data")
     assert results.spec.dataset == f"{tmp_path}/mine.py:data"
     done = CliRunner().invoke(main, ["resume", str(results.path), "--points", "6"])
-    assert done.exit_code == 2 and "is a program, which is run only where it is named anew: --dataset" in done.stderr
+    assert done.exit_code == 2 and "is run only if you name it yourself: repeat it with --dataset" in done.stderr
     assert "was run" not in done.output
     assert len(sweep.resume(results.path, points=6, dataset="mine.py:data", make=MAKE).points) == 6
     assert len(sweep.resume(results.path, points=7, dataset="images.npz", make=MAKE).points) == 7

@@ -98,7 +98,7 @@ def test_a_function_returns_the_arrays(file, tmp_path):
 
 def test_a_program_is_not_run_where_its_name_may_come_from_elsewhere(file, tmp_path):
     name = file(f"open({str(tmp_path / 'was_run')!r}, 'w')")
-    with pytest.raises(DatasetError, match="is a program, which is run only where it is named anew"):
+    with pytest.raises(DatasetError, match="is a program, which is run only if you name it yourself"):
         load_images(name)
     assert not (tmp_path / "was_run").exists()
 
