@@ -111,9 +111,9 @@ def test_a_few_layers_find_the_horizon_that_all_find(digits, activation):
 def test_the_curve_says_which_layers_were_decoded(digits):
     network = Network(Point(1.3, 0.2, 30), Architecture("mlp", digits.shape, 10), "tanh")
     decoder = DirectDecoder(digits.train, digits.test, 1e-2)
-    found = follow(network, decoder, torch.cat([digits.train, digits.test]), layers=8, threshold=0.25)
-    curve = torch.tensor(found.curve(30))
-    assert (curve.isfinite().nonzero()[:, 0] + 1).tolist() == sorted(n for n in found.retained if n <= 30)
+    profile = follow(network, decoder, torch.cat([digits.train, digits.test]), layers=8, threshold=0.25)
+    curve = torch.tensor(profile.curve(30))
+    assert (curve.isfinite().nonzero()[:, 0] + 1).tolist() == sorted(n for n in profile.retained if n <= 30)
     assert curve[0].isfinite() and curve[-1].isfinite()
 
 
