@@ -1,4 +1,4 @@
-"""The columns of a measurement, computed from what the probes saw of a network."""
+"""The values and profiles of a measurement, computed from the results of the probes."""
 
 import math
 from dataclasses import dataclass
@@ -20,27 +20,39 @@ Profiles = dict[str, np.ndarray]
 
 @dataclass
 class Observation:
-    """The results of the probes for one network so far."""
+    """The results of the probes for one network so far.
+
+    Attributes
+    ----------
+    network:
+        Network that is measured.
+    profile:
+        Result of the direct probe; None unless it has run.
+    seconds:
+        Time that the direct probe took, in seconds.
+    cascade:
+        Cascade of the network; None unless there is one.
+    """
 
     network: Network
     profile: Profile | None = None
-    seconds: float = 0.0  # that the direct probe took
+    seconds: float = 0.0
     cascade: Cascade | None = None
 
     @property
     def diverged(self) -> bool:
-        """Whether the activations of a layer up to the depth left the finite range."""
-        ended = [s.ended for s in (self.profile, self.cascade) if s is not None and s.ended is not None]
+        """Whether the activations of a layer up to the depth are not finite or too large."""
+        ended = [r.ended for r in (self.profile, self.cascade) if r is not None and r.ended is not None]
         return bool(ended) and min(ended) <= self.network.point.depth
 
 
 class Evaluator:
-    """Computes measurements from the results of the probes.
+    """An evaluator computes measurements from the results of the probes.
 
     Parameters
     ----------
     settings:
-        Of the probes.
+        Settings of the probes.
     images:
         Training images ``[N, pixels]``.
     targets:
@@ -50,39 +62,40 @@ class Evaluator:
     def __init__(self, settings: ProbeSettings, images: torch.Tensor, targets: torch.Tensor) -> None:
         self._settings, self._targets = settings, targets
         mean = images.mean(0).expand_as(targets)
-        # What always answering the mean training image scores, in nats: the zero of retained information.
-        # Kept above 0: images that differ only in brightness have nothing in which to be ignorant.
-        self._ignorance = max(1e-12, float(entropy.relative_entropy(targets, mean).mean()))
+        # Relative entropy of the images and the mean training image, in nats: here retained information is 0. It would
+        # be 0 itself for images that differ in brightness alone, and is a divisor.
+        self._mean_image_entropy = max(1e-12, float(entropy.relative_entropy(targets, mean).mean()))
 
-    def measurement(self, seen: Observation) -> Measurement:
+    def measurement(self, observed: Observation) -> Measurement:
         """Return the measurement of a network.
 
         Raises
         ------
         ArithmeticError
-            A statistic that is not finite.
+            A statistic is not finite.
         """
-        point = seen.network.point
+        point = observed.network.point
         values: Values = {}
         profiles: Profiles = {}
         if applies_to(self._settings.architecture):
             theory = mean_field(point.sigma_w, point.sigma_b, self._settings.activation)
             values["chi_1"], values["xi_c"] = theory.chi_1, theory.xi_c
-        if seen.profile is not None:
-            curve = seen.profile.curve(point.depth)
+        if observed.profile is not None:
+            curve = observed.profile.curve(point.depth)
             profiles["direct_retained"] = np.array(curve)
             values["direct_retained"] = curve[-1]
-            values["direct_horizon"] = seen.profile.horizon
-            values["direct_horizon_censored"] = seen.profile.censored
-            values["direct_images"] = seen.profile.images
-        if seen.cascade is not None:
-            self._judge_cascade(seen.cascade, values, profiles)
-        self._judge_margin(point.depth, values)
+            values["direct_horizon"] = observed.profile.horizon
+            values["direct_horizon_censored"] = observed.profile.censored
+            values["direct_images"] = observed.profile.images
+        if observed.cascade is not None:
+            self._add_cascade(observed.cascade, values, profiles)
+        self._add_margin(point.depth, values)
         if not all(math.isfinite(v) for k, v in values.items() if k != "xi_c"):
             raise ArithmeticError(f"a statistic is not finite: {values}")
-        return Measurement(point, "diverged" if seen.diverged else "ok", "", values, profiles)
+        return Measurement(point, "diverged" if observed.diverged else "ok", "", values, profiles)
 
-    def _judge_margin(self, depth: int, values: Values) -> None:
+    def _add_margin(self, depth: int, values: Values) -> None:
+        """Add the margin to the values, which hold the statistic that it is computed from."""
         settings = self._settings
         statistic = float(values[settings.statistic])
         if settings.by_horizon:
@@ -92,30 +105,35 @@ class Evaluator:
             values["margin"] = statistic - settings.threshold_of(settings.statistic)
             values["margin_censored"] = False
 
-    def _judge_cascade(self, cascade: Cascade, values: Values, profiles: Profiles) -> None:
-        depth, known = cascade.network.point.depth, len(cascade.decoders)
-        loss = np.full((depth, len(self._targets)), self._ignorance)
-        spread = np.full(depth, -math.inf)
-        if known:
+    def _add_cascade(self, cascade: Cascade, values: Values, profiles: Profiles) -> None:
+        """Add the statistics of a trained cascade to the values and profiles.
+
+        From the layer on in which the network diverged, the mean training image counts as the reconstruction, and the
+        differential entropy stays at its last value.
+        """
+        depth, decoded = cascade.network.point.depth, len(cascade.decoders)
+        relative = np.full((depth, len(self._targets)), self._mean_image_entropy)
+        differential = np.full(depth, -math.inf)
+        if decoded:
             r = cascade.reconstructions()
-            for layer in range(known):  # one after another: in float64 they are large
-                loss[layer] = entropy.relative_entropy(self._targets, r[layer]).cpu().numpy()
-                spread[layer] = float(entropy.differential_entropy(r[layer]))
+            for layer in range(decoded):  # one at a time, because they are large in float64
+                relative[layer] = entropy.relative_entropy(self._targets, r[layer]).cpu().numpy()
+                differential[layer] = float(entropy.differential_entropy(r[layer]))
         else:
-            same = torch.ones(2, 1, dtype=torch.float64)
-            spread[0] = float(entropy.differential_entropy(same))
-        spread[known:] = spread[max(known - 1, 0)]
-        curve = loss.mean(1)
-        retained = 1 - curve / self._ignorance
+            identical = torch.ones(2, 1, dtype=torch.float64)
+            differential[0] = float(entropy.differential_entropy(identical))
+        differential[decoded:] = differential[max(decoded - 1, 0)]
+        curve = relative.mean(1)
+        retained = 1 - curve / self._mean_image_entropy
         profiles["cascade_relative_entropy"] = curve
         profiles["cascade_retained"] = retained
-        profiles["differential_entropy"] = spread
+        profiles["differential_entropy"] = differential
         for name in ("cascade_relative_entropy", "cascade_retained", "differential_entropy"):
             values[name] = float(profiles[name][-1])
         values["cascade_horizon"], values["cascade_horizon_censored"] = entropy.horizon(
             range(1, depth + 1), retained.tolist(), self._settings.threshold_of("cascade_horizon")
         )
-        # The published code leaves its narrower last layer out.
-        alike = loss[: depth - 1] if self._settings.architecture == "published" and depth > 1 else loss
-        relative = alike / np.maximum(alike[-1], 1e-300)
-        values["cascade_cutoff"] = entropy.cutoff(np.median(relative, axis=1))
+        # The published code leaves out its narrower last layer, and divides the curve of each image by its last value.
+        kept = relative[: depth - 1] if self._settings.architecture == "published" and depth > 1 else relative
+        normalised = kept / np.maximum(kept[-1], 1e-300)
+        values["cascade_cutoff"] = entropy.cutoff(np.median(normalised, axis=1))

@@ -1,4 +1,4 @@
-"""The record of a measurement that raised."""
+"""The record of an attempt to measure or train a pack that raised an exception."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -22,12 +22,12 @@ class Failure:
         return Measurement(point, "failed", self._text)
 
     def smaller(self, pack: Sequence[T]) -> list[Sequence[T]]:
-        """Return the packs to try instead of one that failed: halves if memory was short, otherwise single points."""
+        """Split a pack that failed into those to try instead: halves if memory ran out, otherwise single members."""
         size = len(pack) // 2 if self._out_of_memory else 1
         return [pack[i : i + size] for i in range(0, len(pack), size)]
 
     def note_halving(self, measured: Sequence[Measurement]) -> None:
-        """Count the failure in what was measured after it, if memory was short."""
+        """Count the failure in ``pack_halved`` of the measurements that were made after it, if memory ran out."""
         if self._out_of_memory:
             for m in measured:
                 if m.values:

@@ -3,18 +3,27 @@ r"""The layers of random networks: W ~ N(0, sigma_w^2 / fan_in), b ~ N(0, sigma_
 =========  ============================================================  ====================================
 symbol     meaning                                                       shape
 =========  ============================================================  ====================================
-x          activations of a layer; layer 0 is the image                  ``[images, inputs]``
-weight     of a dense layer, applied as ``x @ weight + bias``            ``[inputs, outputs]``
-           of a convolution                                              ``[out, in, kernel, kernel]``
-bias       of either                                                     ``[outputs]`` or ``[out]``
-fan_in     numbers that one output is the weighted sum of                scalar
+x          inputs of a layer: the activations of the layer before it,
+           for the first one the images                                  ``[images, inputs]``
+phi        activation, elementwise
+W          weight of a dense layer                                       ``[inputs, outputs]``
+           weight of a convolution                                       ``[out, in, kernel, kernel]``
+b          bias                                                          ``[outputs]`` or ``[out]``
+fan_in     number of values that one output is a weighted sum of:
+           ``inputs``, or ``in x kernel^2`` for a convolution            scalar
+output     of a dense layer, ``phi(x W + b)``                            ``[images, outputs]``
+           of a convolution, ``phi(W * x + b)``                          ``[images, outputs]``
+           of a residual block, ``phi(x + W2 * phi(W1 * x + b1) + b2)``  ``[images, outputs]``
 =========  ============================================================  ====================================
 
-Whatever a layer's kind, activations are flat (``channels x height x width`` for a convolution). In training all tensors
-carry the pack as an additional first axis.
+Here ``*`` is a convolution with circular padding and stride 1. Whatever the kind of the layer, its inputs and outputs
+are flat; for convolutions they are in the order (channels, height, width). In training, all tensors have the pack as an
+additional first axis.
 
-Sources: Xiao et al., arXiv:1806.05393, for convolutions with circular padding, whose critical line is that of a dense
-network; He et al., arXiv:1512.03385, for residual blocks.
+References
+----------
+Xiao et al., arXiv:1806.05393, for convolutions with circular padding, whose critical line is that of a dense network;
+He et al., arXiv:1512.03385, for residual blocks.
 """
 
 import math
@@ -30,7 +39,7 @@ from probes.point import Point
 from probes.seeds import generator
 
 Phi = Callable[[torch.Tensor], torch.Tensor]
-Parameters = list[torch.Tensor]  # weight, bias, and again for a layer that has more than one of each
+Parameters = list[torch.Tensor]  # weight and bias of a layer; those of both convolutions of a residual block
 
 ACTIVATIONS: dict[str, Phi] = {
     "tanh": torch.tanh,
@@ -38,34 +47,63 @@ ACTIVATIONS: dict[str, Phi] = {
     "erf": torch.erf,
     "arctan": torch.atan,
 }
-BOUNDED = ("tanh", "erf")  # activations within -1 and 1
-KERNEL = 3
+BOUNDED = ("tanh", "erf")  # activations whose values lie between -1 and 1
+KERNEL_SIZE = 3  # height and width of the kernel of a convolution
 
 
 class Layer(ABC):
-    """A hidden layer: its shapes, how its parameters are drawn, and how it is applied."""
+    """A hidden layer: its shapes, how its parameters are drawn, and how it is applied.
+
+    Attributes
+    ----------
+    inputs, outputs:
+        Number of values that the layer takes and gives for one image.
+    size:
+        (height, width) of the images of a convolution; None for a dense layer.
+    """
 
     inputs: int
     outputs: int
-    size: tuple[int, int] | None = None  # (height, width), of a convolution
+    size: tuple[int, int] | None = None
 
     @abstractmethod
     def shapes(self) -> list[tuple[tuple[int, ...], int]]:
-        """Return (shape of the weight, outputs of the bias) of each product in the layer, in the order of use."""
+        """Return the shape of the weight and the length of the bias of each product in the layer, in order of use."""
 
     @abstractmethod
     def decoder_shape(self) -> tuple[tuple[int, ...], int, int]:
-        """Return the decoder's shape of the weight, outputs of the bias, and torch's fan_in for the initial draw."""
+        """Return the shapes of a decoder of the layer.
+
+        Returns
+        -------
+        tuple of (tuple of int, int, int)
+            Shape of the decoder's weight, length of its bias, and the fan_in by which torch scales its initial values.
+        """
 
     @abstractmethod
     def apply(self, x: torch.Tensor, parameters: Parameters, phi: Phi) -> torch.Tensor:
-        """Return outputs ``[images, outputs]`` of ``x [images, inputs]``; in training both begin with the pack."""
+        """Return the outputs of the layer.
+
+        Parameters
+        ----------
+        x:
+            Inputs, ``[images, inputs]``, or in training ``[pack, images, inputs]``.
+        parameters:
+            Parameters as `draw` returns them; in training with the pack in front.
+        phi:
+            Activation.
+
+        Returns
+        -------
+        torch.Tensor
+            Outputs ``[images, outputs]``, or in training ``[pack, images, outputs]``.
+        """
 
     def draw(self, point: Point, number: int) -> Parameters:
         """Draw the parameters of hidden layer ``number`` (0 is the read-out) on the CPU.
 
-        Every layer has its own generator, so a deeper network contains the shallower one; the draw is made in
-        units of the standard deviations, so points that share a seed share it up to scale.
+        Every layer has its own generator, so that a deeper network contains the shallower one. Standard normal numbers
+        are drawn and then scaled, so that the parameters of points with the same seed differ only in scale.
         """
         random = generator(point.seed, "network", number)
         drawn = []
@@ -84,11 +122,11 @@ class Dense(Layer):
     outputs: int
 
     def shapes(self) -> list[tuple[tuple[int, ...], int]]:
-        """Return the shapes of the only product."""
+        """Return the shapes of the weight and the bias of the only product."""
         return [((self.inputs, self.outputs), self.outputs)]
 
     def decoder_shape(self) -> tuple[tuple[int, ...], int, int]:
-        """Return the shapes of torch's Linear, transposed."""
+        """Return the shapes of torch's Linear from outputs to inputs, with the weight transposed."""
         return (self.outputs, self.inputs), self.inputs, self.outputs
 
     def apply(self, x: torch.Tensor, parameters: Parameters, phi: Phi) -> torch.Tensor:
@@ -101,14 +139,14 @@ class Dense(Layer):
 
     @staticmethod
     def affine(x: torch.Tensor, parameters: Parameters) -> torch.Tensor:
-        """Return ``x W + b`` of a pack in training, without activation, as a read-out has it."""
+        """Return ``x W + b``, without activation, for a pack in training; a read-out is no more than this."""
         weight, bias = parameters
         return torch.baddbmm(bias[:, None], x, weight)
 
 
 @dataclass(frozen=True)
 class _Convolutional(Layer):
-    """Base of convolutional layers: stride 1 and circular padding, so that all positions are alike."""
+    """The base of convolutional layers, with stride 1 and circular padding, so that all positions are alike."""
 
     channels_in: int
     channels_out: int
@@ -121,8 +159,12 @@ class _Convolutional(Layer):
         return self.height, self.width
 
     def decoder_shape(self) -> tuple[tuple[int, ...], int, int]:
-        """Return the shapes of torch's ConvTranspose2d, written as a convolution."""
-        return (self.channels_in, self.channels_out, KERNEL, KERNEL), self.channels_in, self.channels_in * KERNEL**2
+        """Return the shapes of torch's ConvTranspose2d from outputs to inputs, written as a convolution."""
+        return (
+            (self.channels_in, self.channels_out, KERNEL_SIZE, KERNEL_SIZE),
+            self.channels_in,
+            self.channels_in * KERNEL_SIZE**2,
+        )
 
     @property
     def inputs(self) -> int:  # type: ignore[override]
@@ -135,13 +177,14 @@ class _Convolutional(Layer):
         return self.channels_out * self.height * self.width
 
     def _unflatten(self, x: torch.Tensor) -> torch.Tensor:
-        """Return images ``[images, channels, height, width]``; networks of a pack are groups of channels."""
+        """Return ``x`` as ``[images, channels, height, width]``; the channels of a pack are those of its networks."""
         if x.ndim == 2:
             return x.view(len(x), -1, self.height, self.width)
         return x.transpose(0, 1).reshape(x.shape[1], -1, self.height, self.width)
 
     @staticmethod
     def _flatten(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+        """Return ``x [images, channels, height, width]`` flat, with a pack in front if ``like`` has one."""
         return x.flatten(1) if like.ndim == 2 else x.view(len(x), len(like), -1).transpose(0, 1)
 
 
@@ -150,8 +193,8 @@ class Conv(_Convolutional):
     """A convolutional layer, ``phi(W * x + b)``."""
 
     def shapes(self) -> list[tuple[tuple[int, ...], int]]:
-        """Return the shapes of the only product."""
-        return [((self.channels_out, self.channels_in, KERNEL, KERNEL), self.channels_out)]
+        """Return the shapes of the weight and the bias of the only product."""
+        return [((self.channels_out, self.channels_in, KERNEL_SIZE, KERNEL_SIZE), self.channels_out)]
 
     def apply(self, x: torch.Tensor, parameters: Parameters, phi: Phi) -> torch.Tensor:
         """Return the outputs of the layer; see `Layer`."""
@@ -160,27 +203,39 @@ class Conv(_Convolutional):
 
 @dataclass(frozen=True)
 class Residual(_Convolutional):
-    """A residual block, ``phi(x + W2 * phi(W1 * x + b1) + b2)``; channels that are added skip zeros."""
+    """A residual block, ``phi(x + W2 * phi(W1 * x + b1) + b2)``.
+
+    If the block has more output than input channels, the x that is added is 0 in the additional ones.
+    """
 
     def shapes(self) -> list[tuple[tuple[int, ...], int]]:
-        """Return the shapes of both products."""
-        first = (self.channels_out, self.channels_in, KERNEL, KERNEL)
-        second = (self.channels_out, self.channels_out, KERNEL, KERNEL)
+        """Return the shapes of the weights and the biases of both convolutions."""
+        first = (self.channels_out, self.channels_in, KERNEL_SIZE, KERNEL_SIZE)
+        second = (self.channels_out, self.channels_out, KERNEL_SIZE, KERNEL_SIZE)
         return [(first, self.channels_out), (second, self.channels_out)]
 
     def apply(self, x: torch.Tensor, parameters: Parameters, phi: Phi) -> torch.Tensor:
         """Return the outputs of the layer; see `Layer`."""
         inner = phi(circular(self._unflatten(x), *parameters[:2]))
         out = self._flatten(circular(inner, *parameters[2:]), x)
-        # Channels come first in the flat layout, so missing ones are missing at the end.
+        # Channels come first in the flat order, so the values of additional channels are at the end.
         return phi(out + pad(x, (0, self.outputs - self.inputs)))
 
 
 def circular(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-    """Return the convolution of images with circular padding.
+    """Return the convolution of images with circular padding, plus a bias.
 
-    ``x [images, in, height, width]``, ``weight [out, in, kernel, kernel]``, ``bias [out]``; or, for a pack, ``x``
-    with ``pack x in`` channels and ``weight``, ``bias`` with the pack in front.
+    Parameters
+    ----------
+    x:
+        Images ``[images, in, height, width]``; for a pack ``[images, pack x in, height, width]``.
+    weight, bias:
+        Parameters ``[out, in, kernel, kernel]`` and ``[out]``; for a pack with the pack in front.
+
+    Returns
+    -------
+    torch.Tensor
+        Images ``[images, out, height, width]``; for a pack ``[images, pack x out, height, width]``.
     """
     groups = 1 if weight.ndim == 4 else len(weight)
     if weight.ndim == 5:
