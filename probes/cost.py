@@ -60,10 +60,10 @@ def cost(settings: ProbeSettings, images: Images, depth: int) -> Cost:
         # A decoder has as many weights as its layer. Each step takes two products: the reconstruction, and the gradient
         # by the weights. (The decoder of a residual block has half as many: its cost is overestimated.)
         cascade = sum(forward) * (n + held_out) + 2 * steps * BATCH * sum(forward)
-    seen = min(settings.training.images, len(images.train))
+    train_images = min(settings.training.images, len(images.train))
     readout = _forward(architecture.readout(depth))
     # The forward pass, the gradient by the weights and that by the inputs, which the first layer does not need.
-    training = seen * (3 * (sum(forward) + readout) - forward[0])
+    training = train_images * (3 * (sum(forward) + readout) - forward[0])
     testing = min(TEST_IMAGES, len(images.test)) * (sum(forward) + readout)
     return Cost(direct, cascade, training + testing)
 

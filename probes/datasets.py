@@ -53,7 +53,7 @@ class Images:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of images and labels, 32 hexadecimal digits, that identifies the data whatever their name.
+        """A hash of images and labels, 32 hexadecimal digits, that identifies the data, whatever the name.
 
         It is that of the data as loaded: making images grey or resizing them may round otherwise on another machine.
         """
@@ -73,7 +73,7 @@ def load_images(
     resize: int | None = None,
     run_code: bool = False,
 ) -> Images:
-    """Load a data set by name, an ``.npz`` by path, or what a function in a Python file returns.
+    """Load a data set by its name, from an ``.npz`` file, or by calling a function in a Python file.
 
     Parameters
     ----------
@@ -267,7 +267,7 @@ def _prepare(
     *,
     resize: int | None,
 ) -> Images:
-    """Check, resize, flatten and shuffle the images of a data set; colours come first in the flat images."""
+    """Check, resize, flatten and shuffle the images of a data set; flat images are (channels, height, width)."""
     for label, part in (("training", train), ("test", test)):
         if len(part) < MIN_IMAGES:
             raise DatasetError(f"{name!r} has {len(part)} {label} images; at least {MIN_IMAGES} are needed")

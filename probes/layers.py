@@ -177,7 +177,7 @@ class _Convolutional(Layer):
         return self.channels_out * self.height * self.width
 
     def _unflatten(self, x: torch.Tensor) -> torch.Tensor:
-        """Return ``x`` as ``[images, channels, height, width]``; the channels of a pack are those of its networks."""
+        """Return ``x`` as ``[images, channels, height, width]``, the channels of a pack's networks side by side."""
         if x.ndim == 2:
             return x.view(len(x), -1, self.height, self.width)
         return x.transpose(0, 1).reshape(x.shape[1], -1, self.height, self.width)
