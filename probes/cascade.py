@@ -40,7 +40,7 @@ class Cascade:
         Decoders of layers 1, 2, ... (and of the read-out), once `prepare` has yielded them. The caller trains them.
     activations:
         Activations of the same layers for the images that are reconstructed, each ``[shown, width]``.
-    ended:
+    diverged_at:
         First of the layers 1..depth whose activations are not finite or too large; it and the layers after it have no
         decoders. None if there is no such layer.
     """
@@ -51,7 +51,7 @@ class Cascade:
         self.network = network
         self.decoders: list[Decoder] = []
         self.activations: list[torch.Tensor] = []
-        self.ended: int | None = None
+        self.diverged_at: int | None = None
         self._inputs, self._count, self._shown, self._readout = inputs, learn_from, shown, readout
 
     def prepare(self) -> Iterator[Decoder]:
@@ -70,7 +70,7 @@ class Cascade:
             yield self._decoder(number, x, y, bounded=number == 1 or self.network.bounded)
             x = y
         if len(self.decoders) < depth:
-            self.ended = len(self.decoders) + 1
+            self.diverged_at = len(self.decoders) + 1
         elif self._readout:
             yield self._decoder(READOUT, x, self.network.classify(x), bounded=self.network.bounded)
 

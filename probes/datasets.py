@@ -15,7 +15,7 @@ from probes.seeds import generator
 
 _TORCHVISION = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar10-rgb": "CIFAR10"}
 DATASETS = ("digits", *_TORCHVISION, "noise")
-GIVEN = "python:"  # prefix of the names of data sets that were given as arrays from Python
+FROM_PYTHON_PREFIX = "python:"  # prefix of the names of data sets that were given as arrays from Python
 _GREY = "cifar10"  # the data set that is made grey, as in the paper
 MIN_IMAGES = 2  # training images, and test images; a standard deviation needs two
 _LUMA = torch.tensor([0.299, 0.587, 0.114])  # weights of red, green and blue in grey, ITU-R 601
@@ -123,9 +123,10 @@ def load_images(
                 f"(in Python, load_images needs run_code=True)"
             )
         arrays = own_arrays(name, **dict(zip(ARRAYS, call(name), strict=True)))
-    elif name.startswith(GIVEN):
+    elif name.startswith(FROM_PYTHON_PREFIX):
         raise DatasetError(
-            f"{name.removeprefix(GIVEN)!r} was given from Python and is not stored: give it again, as `images`"
+            f"{name.removeprefix(FROM_PYTHON_PREFIX)!r} was given from Python and is not stored: "
+            "give it again, as `images`"
         )
     else:
         raise DatasetError(

@@ -59,7 +59,7 @@ class Definition:
 # The definition of sweeps that were stored without one; it must never change. The thresholds of the direct probe come
 # from comparisons with training (see the README of sweep.analysis); those of the cascade are small because chained
 # decoders compound their errors.
-FIRST = Definition(
+ORIGINAL_DEFINITION = Definition(
     version=1,
     direct_share=0.5,
     cascade_share=1.0,
@@ -68,4 +68,4 @@ FIRST = Definition(
     cascade_horizon=0.05,
     cascade_retained=0.05,
 )
-TODAY = FIRST  # the definition of new sweeps
+CURRENT_DEFINITION = ORIGINAL_DEFINITION  # the definition of new sweeps

@@ -135,7 +135,7 @@ class Profile:
         Horizon in layers; a lower bound if it is censored.
     censored:
         Whether retained information stays above its threshold in all layers that were followed.
-    ended:
+    diverged_at:
         First layer whose activations are not finite or too large; None if no such layer was met.
     images:
         Number of training images that the decoder was fitted to.
@@ -144,7 +144,7 @@ class Profile:
     retained: dict[int, float] = field(default_factory=dict)
     horizon: float = 0.0
     censored: bool = False
-    ended: int | None = None
+    diverged_at: int | None = None
     images: int = 0
 
     def curve(self, depth: int) -> list[float]:
@@ -152,7 +152,7 @@ class Profile:
 
         It is NaN for layers that were not decoded, and 0 from the layer on in which the network diverged.
         """
-        diverged = depth + 1 if self.ended is None else self.ended
+        diverged = depth + 1 if self.diverged_at is None else self.diverged_at
         return [0.0 if layer >= diverged else self.retained.get(layer, math.nan) for layer in range(1, depth + 1)]
 
 
@@ -204,13 +204,13 @@ def follow(network: Network, decoder: DirectDecoder, inputs: torch.Tensor, *, la
         if target == number:
             break
     else:
-        profile.ended = last + 1
+        profile.diverged_at = last + 1
         if not lost:
-            _bisect(network, decoder, profile, decoded, profile.ended, threshold)
+            _bisect(network, decoder, profile, decoded, profile.diverged_at, threshold)
     numbers = sorted(profile.retained)
     values = [profile.retained[number] for number in numbers]
-    if profile.ended is not None:  # from this layer on, nothing is retained
-        numbers, values = [*numbers, profile.ended], [*values, 0.0]
+    if profile.diverged_at is not None:  # from this layer on, nothing is retained
+        numbers, values = [*numbers, profile.diverged_at], [*values, 0.0]
     profile.horizon, profile.censored = entropy.horizon(numbers, values, threshold)
     return profile
 

@@ -42,7 +42,7 @@ class Observation:
     @property
     def diverged(self) -> bool:
         """Whether the activations of a layer up to the depth are not finite or too large."""
-        ended = [r.ended for r in (self.profile, self.cascade) if r is not None and r.ended is not None]
+        ended = [r.diverged_at for r in (self.profile, self.cascade) if r is not None and r.diverged_at is not None]
         return bool(ended) and min(ended) <= self.network.point.depth
 
 

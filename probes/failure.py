@@ -17,11 +17,11 @@ class Failure:
         self._text = " ".join(f"{type(error).__name__}: {error}".split())
         self._out_of_memory = isinstance(error, torch.OutOfMemoryError)
 
-    def of(self, point: Point) -> Measurement:
+    def measurement_of(self, point: Point) -> Measurement:
         """Return the failed measurement of a point."""
         return Measurement(point, "failed", self._text)
 
-    def smaller(self, pack: Sequence[T]) -> list[Sequence[T]]:
+    def split(self, pack: Sequence[T]) -> list[Sequence[T]]:
         """Split a pack that failed into those to try instead: halves if memory ran out, otherwise single members."""
         size = len(pack) // 2 if self._out_of_memory else 1
         return [pack[i : i + size] for i in range(0, len(pack), size)]

@@ -119,7 +119,7 @@ def _state(prober: Prober, network: Network, chosen: list[int], layers: list[int
     with torch.no_grad():
         cascade = prober.cascade(network, readout=True)
         train_decoders(cascade.prepare(), steps=prober.steps, precision=prober.settings.precision)
-        if cascade.ended is not None:
+        if cascade.diverged_at is not None:
             return None
         r = cascade.reconstructions()[[n - 1 for n in layers]][:, chosen]
         return State(r.cpu().numpy(), cascade.favourites()[:_MAX_FAVOURITES].cpu().numpy())

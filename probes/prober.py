@@ -100,8 +100,8 @@ class Prober:
             failure = Failure(error)
         self._free()
         if len(points) == 1:
-            return [failure.of(points[0])]
-        measured = [m for some in failure.smaller(points) for m in self.probe(some)]
+            return [failure.measurement_of(points[0])]
+        measured = [m for some in failure.split(points) for m in self.probe(some)]
         failure.note_halving(measured)
         return measured
 
@@ -225,9 +225,9 @@ class Prober:
         training = None  # type: ignore[assignment]  # frees its memory
         self._free()
         if len(chosen) == 1:
-            measured[chosen[0]] = failure.of(points[0])
+            measured[chosen[0]] = failure.measurement_of(points[0])
             return
-        for some in failure.smaller(chosen):
+        for some in failure.split(chosen):
             yield from self._train(measured, some, saved)
         failure.note_halving([measured[i] for i in chosen])
 

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field
 
 from probes.decoders import PRECISIONS
-from probes.definition import TODAY, Definition
+from probes.definition import CURRENT_DEFINITION, Definition
 from probes.layers import ACTIVATIONS
 from probes.networks import ARCHITECTURES
 from probes.training.settings import TrainingSettings
@@ -85,7 +85,7 @@ class ProbeSettings:
     precision: str = "float32"
     train: str = "none"
     training: TrainingSettings = field(default_factory=TrainingSettings)
-    definition: Definition = TODAY
+    definition: Definition = CURRENT_DEFINITION
 
     def __post_init__(self) -> None:
         for name, allowed in (

@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from probes.datasets import GIVEN, Images
+from probes.datasets import FROM_PYTHON_PREFIX, Images
 from probes.own_data import is_program
 from sweep.errors import SpecError, StoreError
 from sweep.execution.cluster import check_local_resources
@@ -98,7 +98,7 @@ def run(
         images = sweep_images(spec, run_code=True)
     else:
         images = given_images(images, spec)
-        spec = replace(spec, dataset=GIVEN + images.name)
+        spec = replace(spec, dataset=FROM_PYTHON_PREFIX + images.name)
     spec = replace(spec, fingerprint=images.fingerprint)
     _check_machine(spec, images)
     is_new = _make_folder(files.local)

@@ -8,7 +8,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from probes.definition import TODAY
+from probes.definition import CURRENT_DEFINITION
 from sweep.plots.marks import subsample
 from sweep.plots.style import (
     DASHED,
@@ -74,7 +74,7 @@ def depth(
         ticks = [t for t in (0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5) if low <= t <= high]
         bar.set_ticks(ticks, labels=[f"{t:g}" for t in ticks])
         bar.ax.minorticks_off()
-    share = TODAY.share(statistic) if share is None else share
+    share = CURRENT_DEFINITION.share(statistic) if share is None else share
     ends = ends if ends[0] < ends[1] else ends * [0.8, 1.25]
     ax.plot(
         ends,

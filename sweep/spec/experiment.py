@@ -8,7 +8,7 @@ import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from probes.definition import FIRST
+from probes.definition import ORIGINAL_DEFINITION
 from sweep.errors import SpecError
 from sweep.spec.options import measured
 from sweep.spec.parts import Data, Network, Probing, Resources, Search, Space, Training
@@ -41,7 +41,7 @@ class Measuring(Training, Probing, Network, Data):
         defining = {name: getattr(self, name) for name in measured(self) if getattr(self, name) != defaults[name]}
         defining.pop("dataset", None)
         defining |= {"data": self.fingerprint} if self.fingerprint else {"dataset": Path(self.dataset).name}
-        if self.definition != FIRST:
+        if self.definition != ORIGINAL_DEFINITION:
             defining["definition"] = asdict(self.definition)
         return hashlib.blake2b(json.dumps(defining, sort_keys=True).encode(), digest_size=8).hexdigest()
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from probes.definition import TODAY, Definition
+from probes.definition import CURRENT_DEFINITION, Definition
 from sweep.errors import SpecError
 from sweep.spec.kinds import Choice, Duration, Flag, Interval, Numbers, Range, Text
 from sweep.spec.options import AUTO, AXES, NONE, Part, option
@@ -199,7 +199,7 @@ class Probing(Part):
         "float32", Choice(("float32", "bfloat16")), "Precision of the products that train the cascade.", measured=True
     )
 
-    definition: Definition = TODAY  # of the margin
+    definition: Definition = CURRENT_DEFINITION  # of the margin
 
     def _resolve(self) -> None:
         self._default("statistic", "cascade_horizon" if self.probe == "cascade" else "direct_horizon", by=self.probe)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from probes.definition import FIRST
+from probes.definition import ORIGINAL_DEFINITION
 from sweep.errors import SpecError
 from sweep.spec.experiment import Workload
 from sweep.spec.options import changeable, declared, resolved
@@ -76,7 +76,7 @@ class SweepSpec(Storage, Workload):
         follows = data.pop("resolved", {})
         if unknown := set(data) - {f.name for f in fields(cls)}:
             raise SpecError(f"{name!r} holds what is no option: {', '.join(sorted(map(repr, unknown)))[:200]}")
-        data.setdefault("definition", FIRST)
+        data.setdefault("definition", ORIGINAL_DEFINITION)
         for key, by in follows.items() if isinstance(follows, dict) else ():
             if isinstance(data.get(key), str | list) and isinstance(by, str | int | None):
                 data[key] = resolved(data[key], by)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from probes.definition import TODAY
+from probes.definition import CURRENT_DEFINITION
 from probes.point import Point
 from sweep.bench.bench import machine
 from sweep.bench.figure import Figure
@@ -55,7 +55,9 @@ def make(folder: Path, points: int, pack: int) -> Store:
         m = made_up(Point(w, b, int(random.integers(spec.depth[0], spec.depth[1] + 1)), seed))
         depth, horizon = m.point.depth, float(true_horizon(w, b))
         layers = np.arange(1, depth + 1)
-        lasts = TODAY.threshold("direct_horizon") ** (layers / (TODAY.share("direct_horizon") * horizon))
+        lasts = CURRENT_DEFINITION.threshold("direct_horizon") ** (
+            layers / (CURRENT_DEFINITION.share("direct_horizon") * horizon)
+        )
         profile = lasts + random.normal(0, 0.005, depth)
         direct = np.full(depth, np.nan)
         at = np.unique(np.geomspace(1, depth, DECODED).round().astype(int)) - 1

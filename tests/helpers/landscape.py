@@ -3,7 +3,7 @@
 import numpy as np
 
 from probes import Measurement, Point
-from probes.definition import TODAY
+from probes.definition import CURRENT_DEFINITION
 
 # Ranges of sweeps with every number of free axes.
 FIXED: list[dict] = [
@@ -37,7 +37,7 @@ def made_up(point, cap=np.inf, status="ok"):
     horizon = min(horizon, cap * point.depth)
     values = {
         "direct_retained": 0.3,
-        "direct_horizon": TODAY.share("direct_horizon") * horizon,
+        "direct_horizon": CURRENT_DEFINITION.share("direct_horizon") * horizon,
         "direct_horizon_censored": censored,
         "margin": float(np.log(horizon / point.depth)),
         "margin_censored": censored,

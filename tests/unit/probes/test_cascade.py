@@ -71,7 +71,7 @@ def test_a_network_that_ends_early(digits):
         network(Point(20.0, 0.5, 40), architecture, activation="relu"), digits.train, learn_from=100, shown=slice(0, 10)
     )
     count = sum(1 for _ in cascade.prepare())
-    assert count < 20 and cascade.ended == count + 1 and len(cascade.decoders) == count
+    assert count < 20 and cascade.diverged_at == count + 1 and len(cascade.decoders) == count
 
 
 @pytest.mark.parametrize("phase", ["ordered", "critical", "chaotic"])

@@ -104,7 +104,7 @@ def test_a_few_layers_find_the_horizon_that_all_find(digits, activation):
         few, every = (follow(network, decoder, inputs, layers=n, threshold=0.25) for n in (16, 200))
         assert few.horizon == pytest.approx(every.horizon, rel=0.02) and few.censored == every.censored
         assert all(few.retained[n] == every.retained[n] for n in few.retained if n in every.retained)
-        deepest = min(40, every.ended - 1 if every.ended else 40)
+        deepest = min(40, every.diverged_at - 1 if every.diverged_at else 40)
         assert sum(n <= 40 for n in few.retained) <= 20 and set(range(1, deepest + 1)) <= set(every.retained)
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from probes.definition import FIRST, TODAY, Definition
+from probes.definition import CURRENT_DEFINITION, ORIGINAL_DEFINITION, Definition
 from sweep.errors import SpecError
 from sweep.measuring.settings import probe_settings
 from sweep.model.estimate import PhaseModel
@@ -37,13 +37,17 @@ def test_what_a_sweep_means_survives_a_file(tmp_path):
 
 
 def test_a_sweep_that_says_nothing_means_what_the_first_ones_did():
-    assert read(definition="absent", sequence="absent") == SweepSpec(definition=FIRST, sequence=1)
-    assert (FIRST.version, FIRST.direct_share, FIRST.direct_horizon) == (1, 0.5, 0.15)
+    assert read(definition="absent", sequence="absent") == SweepSpec(definition=ORIGINAL_DEFINITION, sequence=1)
+    assert (ORIGINAL_DEFINITION.version, ORIGINAL_DEFINITION.direct_share, ORIGINAL_DEFINITION.direct_horizon) == (
+        1,
+        0.5,
+        0.15,
+    )
 
 
 def test_rows_of_two_definitions_are_never_mixed():
-    assert SweepSpec(definition=OTHER).digest != SweepSpec(definition=FIRST).digest
-    assert SweepSpec(definition=FIRST).digest == "34548bb03f2680ff"  # of all sweeps of before
+    assert SweepSpec(definition=OTHER).digest != SweepSpec(definition=ORIGINAL_DEFINITION).digest
+    assert SweepSpec(definition=ORIGINAL_DEFINITION).digest == "34548bb03f2680ff"  # of all sweeps of before
 
 
 def test_a_definition_is_what_probes_and_models_go_by():
@@ -51,9 +55,11 @@ def test_a_definition_is_what_probes_and_models_go_by():
     assert settings.threshold_of("cascade_horizon") == 0.1 and settings.definition is OTHER
     assert probe_settings(SweepSpec(definition=OTHER, threshold=0.4)).threshold_of("direct_horizon") == 0.4
     points = made_up_points()
-    one, other = (PhaseModel(Experiment(definition=d, depth=(10, 10)), points).mean(**AT) for d in (TODAY, OTHER))
+    one, other = (
+        PhaseModel(Experiment(definition=d, depth=(10, 10)), points).mean(**AT) for d in (CURRENT_DEFINITION, OTHER)
+    )
     np.testing.assert_allclose(one, other)  # margins are stored: a model of one depth is that of the margins
-    one, other = (PhaseModel(Experiment(definition=d), points).mean(**AT) for d in (TODAY, OTHER))
+    one, other = (PhaseModel(Experiment(definition=d), points).mean(**AT) for d in (CURRENT_DEFINITION, OTHER))
     np.testing.assert_allclose(one, other, atol=0.05)  # at the depth that was measured, whatever goes between depths
 
 
@@ -74,17 +80,17 @@ def made_up_points():
     ("changes", "match"),
     [
         (
-            {"definition": {**FIRST.__dict__, "version": 2}},
+            {"definition": {**ORIGINAL_DEFINITION.__dict__, "version": 2}},
             "definition of the margin is of version 2, .* newer version",
         ),
         ({"sequence": 2}, "definition of the points is of version 2, .* newer version"),
         ({"definition": {"version": 1}}, "`definition` must be a definition of the margin"),
         ({"definition": 5}, "`definition` must be a definition of the margin"),
         (
-            {"definition": {**FIRST.__dict__, "direct_share": 0}},
+            {"definition": {**ORIGINAL_DEFINITION.__dict__, "direct_share": 0}},
             "`definition of direct_share` must be a number above 0",
         ),
-        ({"definition": {**FIRST.__dict__, "version": "x"}}, "`definition` must be a whole number"),
+        ({"definition": {**ORIGINAL_DEFINITION.__dict__, "version": "x"}}, "`definition` must be a whole number"),
         ({"fingerprint": "x"}, "`fingerprint` must be 32 hexadecimal digits"),
         ({"sequence": [1]}, "`sequence` must be a whole number"),
     ],
