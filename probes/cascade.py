@@ -27,7 +27,7 @@ class Cascade:
         Images ``[N + M, pixels]``: N to train the decoders with, then M held-out ones.
     learn_from:
         The number N.
-    shown:
+    reconstructed:
         Slice of ``inputs`` that is reconstructed.
     readout:
         Whether the read-out is decoded, too.
@@ -39,20 +39,20 @@ class Cascade:
     decoders:
         Decoders of layers 1, 2, ... (and of the read-out), once `prepare` has yielded them. The caller trains them.
     activations:
-        Activations of the same layers for the images that are reconstructed, each ``[shown, width]``.
+        Activations of the same layers for the images that are reconstructed, each ``[images, width]``.
     diverged_at:
         First of the layers 1..depth whose activations are not finite or too large; it and the layers after it have no
         decoders. None if there is no such layer.
     """
 
     def __init__(
-        self, network: Network, inputs: torch.Tensor, *, learn_from: int, shown: slice, readout: bool = False
+        self, network: Network, inputs: torch.Tensor, *, learn_from: int, reconstructed: slice, readout: bool = False
     ) -> None:
         self.network = network
         self.decoders: list[Decoder] = []
         self.activations: list[torch.Tensor] = []
         self.diverged_at: int | None = None
-        self._inputs, self._count, self._shown, self._readout = inputs, learn_from, shown, readout
+        self._inputs, self._count, self._reconstructed, self._readout = inputs, learn_from, reconstructed, readout
 
     def prepare(self) -> Iterator[Decoder]:
         """Walk through the network, and yield every decoder as soon as it can be trained.
@@ -79,11 +79,11 @@ class Cascade:
 
         Allocated one by one they would settle in the gaps that freed activations leave, and the heap would grow on.
         """
-        shown = len(self._inputs[self._shown])
+        images = len(self._inputs[self._reconstructed])
         shapes: list[tuple[int, ...]] = []
         for layer in map(self.network.layer, numbers):
             shape, outputs, _ = layer.decoder_shape()
-            shapes += [shape, (outputs,), (shown, layer.outputs)]
+            shapes += [shape, (outputs,), (images, layer.outputs)]
         parts = self._inputs.new_empty(sum(map(math.prod, shapes))).split([math.prod(s) for s in shapes])
         self._reserved = iter([part.view(shape) for part, shape in zip(parts, shapes, strict=True)])
 
@@ -98,11 +98,11 @@ class Cascade:
         n = self._count
         decoder = Decoder(weight, bias, y[:n], x[:n], bounded, layer.size)
         self.decoders.append(decoder)
-        self.activations.append(self._keep(y[self._shown]))
+        self.activations.append(self._keep(y[self._reconstructed]))
         return decoder
 
     def reconstructions(self) -> torch.Tensor:
-        """Return the reconstructions of the shown images from every layer, ``[layers, shown, pixels]``."""
+        """Return the reconstructions of the chosen images from every layer, ``[layers, images, pixels]``."""
         return chained(self.decoders, self.activations)
 
     def favourites(self) -> torch.Tensor:

@@ -105,7 +105,7 @@ def gallery(prober: Prober, point: Point, progress: Callable[[], None] | None = 
         if progress:
             progress()
     (curve,) = training.curves()
-    labels = images.test_labels[: prober.shown]
+    labels = images.test_labels[: prober.reconstructed]
     # One image of each class that there is, so that the images differ.
     first = [int((labels == c).nonzero()[0]) for c in labels.unique()][:_MAX_IMAGES]
     layers = sorted({*(round(n) for n in np.geomspace(1, depth, _MAX_HIDDEN_LAYERS)), depth + 1})

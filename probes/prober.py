@@ -49,7 +49,7 @@ class Prober:
         As given.
     architecture:
         Architecture of the networks.
-    shown:
+    reconstructed:
         Number of test images that cascades reconstruct: the first ones.
     steps:
         Adam steps of each decoder of a cascade.
@@ -75,10 +75,10 @@ class Prober:
         count = min(settings.images, len(images.train))
         held_out = images.test[:HELD_OUT_IMAGES]
         self._count, self._inputs = count, torch.cat([images.train[:count], held_out]).to(self.device)
-        self.shown = min(CASCADE_IMAGES, len(held_out))
-        self._shown = slice(count, count + self.shown)
+        self.reconstructed = min(CASCADE_IMAGES, len(held_out))
+        self._reconstructed = slice(count, count + self.reconstructed)
         self._direct = DirectProbe(settings, self._inputs, learn_from=count)
-        self._evaluator = Evaluator(settings, self._inputs[:count], self._inputs[self._shown])
+        self._evaluator = Evaluator(settings, self._inputs[:count], self._inputs[self._reconstructed])
         self.steps = settings.probe_steps or max(-(-count // BATCH), MIN_STEPS)
 
     def measure(self, points: Sequence[Point]) -> list[Measurement]:
@@ -166,7 +166,9 @@ class Prober:
 
     def cascade(self, network: Network, *, readout: bool = False) -> Cascade:
         """Return the untrained cascade of a network on these images; with ``readout`` it decodes the read-out, too."""
-        return Cascade(network, self._inputs, learn_from=self._count, shown=self._shown, readout=readout)
+        return Cascade(
+            network, self._inputs, learn_from=self._count, reconstructed=self._reconstructed, readout=readout
+        )
 
     def _probe(self, points: Sequence[Point]) -> list[Measurement]:
         started = time.perf_counter()

@@ -31,7 +31,7 @@ def _cascade(images: Images, depth: int, count: int, device: str) -> Cascade:
     architecture = Architecture("mlp", images.shape, images.classes, WIDTH)
     network = Network(Point(1.3, SIGMA_B, depth), architecture, "tanh", device)
     inputs = images.train[:count].to(device)
-    return Cascade(network, inputs, learn_from=len(inputs), shown=slice(0, 0))
+    return Cascade(network, inputs, learn_from=len(inputs), reconstructed=slice(0, 0))
 
 
 @torch.no_grad()

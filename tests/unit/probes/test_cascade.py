@@ -37,7 +37,7 @@ def test_every_architecture_is_reconstructed(digits, name):
     architecture = Architecture(name, digits.shape, digits.classes, 6 if name in ("conv", "resnet") else None)
     inputs = torch.cat([digits.train[:640], digits.test[:10]])
     cascade = Cascade(
-        network(Point(1.3, 0.1, 3), architecture), inputs, learn_from=640, shown=slice(640, 650), readout=True
+        network(Point(1.3, 0.1, 3), architecture), inputs, learn_from=640, reconstructed=slice(640, 650), readout=True
     )
     train_decoders(cascade.prepare(), steps=300)
     r = cascade.reconstructions()
@@ -54,7 +54,7 @@ def test_unbounded_activations_are_within_a_decoder_s_range(digits, activation):
         network(Point(scale, 0.1, 2), architecture, activation=activation),
         digits.train * 3,
         learn_from=1437,
-        shown=slice(0, 10),
+        reconstructed=slice(0, 10),
     )
     decoders = [(d, d.y) for d in cascade.prepare()]
     assert [d.bounded for d, _ in decoders] == [True, False]
@@ -68,7 +68,10 @@ def test_unbounded_activations_are_within_a_decoder_s_range(digits, activation):
 def test_a_network_that_ends_early(digits):
     architecture = Architecture("mlp", digits.shape, digits.classes)
     cascade = Cascade(
-        network(Point(20.0, 0.5, 40), architecture, activation="relu"), digits.train, learn_from=100, shown=slice(0, 10)
+        network(Point(20.0, 0.5, 40), architecture, activation="relu"),
+        digits.train,
+        learn_from=100,
+        reconstructed=slice(0, 10),
     )
     count = sum(1 for _ in cascade.prepare())
     assert count < 20 and cascade.diverged_at == count + 1 and len(cascade.decoders) == count
