@@ -299,7 +299,7 @@ def _prepare(
 
 
 def _check_size(name: str, count: int, channels: int, size: int) -> None:
-    """Refuse to make images of more than `_MAX_RESIZED_BYTES` in all."""
+    """Raise DatasetError if the images would take more than `_MAX_RESIZED_BYTES` in all."""
     if (needed := 4 * count * channels * size**2) > _MAX_RESIZED_BYTES:
         raise DatasetError(
             f"{count} images of {name!r} at {size} x {size} take {needed / 2**30:.0f} GiB; "
