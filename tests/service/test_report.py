@@ -90,13 +90,14 @@ def test_light_and_dark_on_any_screen(trained, chromium, width):
     opened.through()
     for scheme, ink in (("light", "rgb(26, 31, 36)"), ("dark", "rgb(232, 234, 237)")):
         opened.prefer(scheme)
-        assert opened.js("document.documentElement.dataset.theme") == scheme
+        opened.wait(f"document.documentElement.dataset.theme == {scheme!r}")  # the page hears of it a little later
         assert opened.js("getComputedStyle(document.querySelector('#reach .xtick text')).fill") == ink
         for name in ("ink", "quiet", "accent", "warn", "theory", "blue"):
             for ground in ("paper", "soft"):
                 # WCAG: 4.5 for text, 3 for lines
                 assert contrast(opened, name, ground) >= (3 if name in ("theory", "blue") else 4.5), (name, ground)
     opened.prefer("light")
+    opened.wait("document.documentElement.dataset.theme == 'light'")
     opened.find("#theme").click()  # dark, whatever the system says
     assert opened.js("document.documentElement.dataset.theme") == "dark"
     opened.close()
