@@ -64,7 +64,7 @@ class Training:
         self._points, self._settings, self._keep = list(points), settings, keep
         self._device = torch.device(device)
         self._data = TrainingData(images, settings, self._device)
-        self._epochs = settings.rounds(images)
+        self._epochs = settings.max_epochs(images)
         self._runs = [TrainingRun(p, lr) for p in self._points for lr in settings.lr]
         for run in self._runs:
             for name, value in ((saved or {}).get(run.point) or {}).get(run.lr, {}).items():

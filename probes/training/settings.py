@@ -56,7 +56,7 @@ class TrainingSettings:
         if not self.lr or len(set(self.lr)) < len(self.lr) or not all(math.isfinite(r) and r > 0 for r in self.lr):
             raise ValueError(f"`lr` must be positive numbers, each once, got {self.lr}")
 
-    def rounds(self, images: Images) -> int:
+    def max_epochs(self, images: Images) -> int:
         """Return the largest number of epochs of a training on a data set."""
         return self.epochs or math.ceil(SEEN_IMAGES / min(self.images, len(images.train)))
 

@@ -30,7 +30,7 @@ def cost_of_point(spec: Measuring, images: "Images") -> Callable[[int], float]:
     from probes.cost import cost
 
     settings = probe_settings(spec)
-    epochs = 0 if spec.train == "none" else len(spec.lr) * settings.training.rounds(images)
+    epochs = 0 if spec.train == "none" else len(spec.lr) * settings.training.max_epochs(images)
 
     @cache
     def of_depth(depth: int) -> float:

@@ -57,7 +57,7 @@ def probe(
         (measurement,) = prober.measure([point])
     if not pictures or measurement.status == "failed":
         return measurement, None
-    with steps("training", settings.training.rounds(images)) as progress:
+    with steps("training", settings.training.max_epochs(images)) as progress:
         drawn = gallery(prober, point, progress)
     prober.record_training(measurement, drawn.curve)
     return measurement, drawn

@@ -97,7 +97,7 @@ def _estimated(spec: Measuring, points: pd.DataFrame) -> tuple[float, float] | N
     except SpecError:
         return None
     depths, counts = np.unique(points["depth"].to_numpy(), return_counts=True)
-    epochs = settings.training.rounds(images) * len(spec.lr)
+    epochs = settings.training.max_epochs(images) * len(spec.lr)
     flops = float(sum(n * epochs * cost(settings, images, int(d)).epoch for d, n in zip(depths, counts, strict=True)))
     probes = [_sums(points, name) for name in ("direct", "cascade")]
     speed = sum(f for _, f in probes) / max(sum(s for s, _ in probes), 1e-9)

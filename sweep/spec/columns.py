@@ -15,12 +15,12 @@ class Column:
     Attributes
     ----------
     meaning:
-        What it says, for people.
+        The meaning, a phrase for people.
     kind:
         ``number`` (NaN where it was not measured), ``count`` (there always), or what is NA where it was not measured:
         ``whole``, ``truth``, ``text``.
     unit:
-        Empty for a pure number.
+        The unit; empty for a pure number.
     """
 
     meaning: str

@@ -11,7 +11,7 @@ from sweep.spec.options import AXES
 from sweep.spec.parts import Space
 
 Place = tuple[float, float, int]  # sigma_w, sigma_b, depth
-_DRAWN_AT_ONCE = 512  # a power of two, as Sobol points come
+_SOBOL_BATCH = 512  # a power of two, as Sobol points come
 
 
 def places(spec: Design) -> Iterator[Place]:
@@ -41,7 +41,7 @@ def _units(spec: Design) -> Iterator[list[float]]:
 
         engine = Sobol(sum(free), scramble=True, rng=random)
     while True:
-        drawn = np.zeros((_DRAWN_AT_ONCE, len(AXES)))
+        drawn = np.zeros((_SOBOL_BATCH, len(AXES)))
         drawn[:, free] = engine.random(len(drawn)) if engine else random.random((len(drawn), sum(free)))
         yield from drawn.tolist()
 

@@ -30,7 +30,7 @@ class Option:
         which machines is not.
     changeable:
         Whether `resume` may change it.
-    place:
+    is_location:
         Whether it says where things are: of two specs that differ in that alone, each may be the other's.
     local:
         Whether it may be given anew on another machine, where it is not kept.
@@ -41,7 +41,7 @@ class Option:
     word: str | None = None
     measured: bool = False
     changeable: bool = False
-    place: bool = False
+    is_location: bool = False
     local: bool = False
 
 

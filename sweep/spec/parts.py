@@ -87,11 +87,11 @@ class Data(Part):
         "Data set: digits, mnist, fashion-mnist, cifar10 (grey), cifar10-rgb, noise, an .npz file with train_images, "
         "train_labels, test_images and test_labels, or a function that returns these four arrays.",
         measured=True,
-        place=True,
+        is_location=True,
         local=True,
     )
-    data_dir: str = option("data", Text("DIR"), "Folder of torchvision's data sets.", place=True, local=True)
-    download: bool = option(False, Flag(), "Download the data set if it is not there.", place=True, local=True)
+    data_dir: str = option("data", Text("DIR"), "Folder of torchvision's data sets.", is_location=True, local=True)
+    download: bool = option(False, Flag(), "Download the data set if it is not there.", is_location=True, local=True)
     images: int = option(4096, IMAGES, "Number of training images that the probes use.", measured=True)
     resize: int | None = option(None, RESIZE, "Pool or enlarge images to N x N pixels.", measured=True)
     fingerprint: str | None = None  # of the images and labels; None: not loaded yet, or a sweep of before there was one
@@ -381,7 +381,7 @@ class Storage(Part):
     title = "Storage"
 
     storage: str | None = option(
-        None, Text("URI"), "Location of the results; default: the sweep's directory.", place=True
+        None, Text("URI"), "Location of the results; default: the sweep's directory.", is_location=True
     )
     study: str | None = option(
         None,

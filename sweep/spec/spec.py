@@ -31,7 +31,7 @@ class SweepSpec(Storage, Workload):
     @property
     def identity(self) -> dict[str, Any]:
         """All that two specs of one sweep have in common, wherever they are stored."""
-        varies = {*changeable(self), *(field.name for field, option in declared(self) if option.place)}
+        varies = {*changeable(self), *(field.name for field, option in declared(self) if option.is_location)}
         return {k: v for k, v in asdict(self).items() if k not in varies} | {"digest": self.digest}
 
     def as_json(self) -> str:

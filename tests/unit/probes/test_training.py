@@ -93,6 +93,13 @@ def test_a_network_leaves_when_it_has_diverged(digits):
     assert np.isfinite(good.loss).all() and len(good.loss) == 2
 
 
+def test_a_network_leaves_when_its_loss_overflows(digits):
+    # One batch, whose logits are finite in float32 while the sum of their cross entropies is not: inf, not nan.
+    settings = TrainingSettings(epochs=2, images=64)
+    (curve,) = train_pack([Point(18.0, 0.0, 33, 0)], digits, settings, **KEYS | {"activation": "relu"})
+    assert curve.loss.tolist() == [np.inf]
+
+
 def test_a_network_leaves_when_it_has_reached_its_level(digits):
     points = [Point(1.4, 0.2, 3, 0), Point(0.5, 0.2, 10, 1), Point(1.4, 0.2, 4, 2)]
     settings = TrainingSettings(epochs=6, images=640)
