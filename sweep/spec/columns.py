@@ -1,11 +1,11 @@
-"""The columns of every table: their names, meanings, types and units, each said once."""
+"""The columns of every table, with their names, meanings, types and units."""
 
 from dataclasses import dataclass
 
 import pandas as pd
 
 SCHEMA_VERSION = "1"
-_DTYPES = {"number": "float64", "count": "int64", "whole": "Int64", "truth": "boolean", "text": "str"}
+_DTYPES = {"number": "float64", "count": "int64", "integer": "Int64", "boolean": "boolean", "text": "str"}
 
 
 @dataclass(frozen=True)
@@ -15,12 +15,12 @@ class Column:
     Attributes
     ----------
     meaning:
-        The meaning, a phrase for people.
+        A description for people.
     kind:
-        ``number`` (NaN where it was not measured), ``count`` (there always), or what is NA where it was not measured:
-        ``whole``, ``truth``, ``text``.
+        ``number`` (NaN where it was not measured), ``count`` (an integer that every row has), or ``integer``,
+        ``boolean`` or ``text`` (NA where it was not measured).
     unit:
-        The unit; empty for a pure number.
+        The unit, which is empty for a pure number.
     """
 
     meaning: str
@@ -61,7 +61,7 @@ _TABLES: dict[str, dict[str, Column]] = {
         "margin": Column(
             "log(horizon / half the depth), cascade: log(horizon / depth), or score - threshold; at least 0: trainable"
         ),
-        "margin_censored": Column("whether the margin is only a lower bound", "truth"),
+        "margin_censored": Column("whether the margin is only a lower bound", "boolean"),
         **{
             name: Column(f"{column.meaning}; after the last layer", column.kind, column.unit)
             for name, column in _PROFILES.items()
@@ -69,33 +69,37 @@ _TABLES: dict[str, dict[str, Column]] = {
         "direct_horizon": Column(
             "layer where direct_retained falls below its threshold (followed to 3 x depth)", unit="layers"
         ),
-        "direct_horizon_censored": Column("whether that layer lies beyond those that were followed", "truth"),
-        "direct_images": Column("number of training images that the direct probe used", "whole"),
+        "direct_horizon_censored": Column(
+            "whether direct_horizon lies beyond the last layer that was followed, and is only a lower bound", "boolean"
+        ),
+        "direct_images": Column("number of training images that the direct probe used", "integer"),
         "cascade_horizon": Column("layer where cascade_retained falls below its threshold", unit="layers"),
-        "cascade_horizon_censored": Column("whether that layer lies beyond the depth", "truth"),
+        "cascade_horizon_censored": Column(
+            "whether cascade_horizon lies beyond the last layer, and is only a lower bound", "boolean"
+        ),
         "cascade_cutoff": Column(
             "published cutoff of the median relative entropy: the last layer that differs from the final one",
-            "whole",
+            "integer",
             "layers",
         ),
         "chi_1": Column("mean field's slope of the correlation map at 1 (not for resnet)"),
         "xi_c": Column("mean field's depth scale of correlations (not for resnet)", unit="layers"),
-        "probe_steps": Column("number of Adam steps of the cascade", "whole"),
+        "probe_steps": Column("number of Adam steps of the cascade", "integer"),
         "direct_seconds": Column("time of the direct probe", unit="s"),
         "cascade_seconds": Column("time of the cascade; that of a pack is shared out by depth", unit="s"),
         "direct_flops": Column("floating point operations of the direct probe, estimated", unit="flop"),
         "cascade_flops": Column("floating point operations of the cascade, estimated", unit="flop"),
-        "pack": Column("number of points measured together", "whole"),
-        "pack_halved": Column("number of times that the pack was halved for lack of device memory", "whole"),
-        "device": Column("torch device", "text"),
-        "hostname": Column("name of the node", "text"),
+        "pack": Column("number of points measured together in one trial", "integer"),
+        "pack_halved": Column("number of times that the pack was halved for lack of device memory", "integer"),
+        "device": Column("torch device that measured the point", "text"),
+        "hostname": Column("name of the machine that measured the point", "text"),
         "finished": Column("time when the driver stored the row, since 1970 UTC", unit="s"),
         "accuracy": Column("best test accuracy over the epochs of training, and over the learning rates"),
-        "trainable": Column("whether accuracy is above the sweep's level", "truth"),
+        "trainable": Column("whether accuracy is above the sweep's level", "boolean"),
         "lr": Column("learning rate that gave accuracy"),
         "chance": Column("accuracy of always answering the most frequent class"),
-        "train_epochs": Column("number of epochs trained, over all learning rates", "whole"),
-        "train_images": Column("number of training images per epoch", "whole"),
+        "train_epochs": Column("number of epochs trained, over all learning rates", "integer"),
+        "train_images": Column("number of training images per epoch", "integer"),
         "train_flops": Column("floating point operations of training, estimated", unit="flop"),
         "train_seconds": Column("time of training; that of a pack is shared out by depth and epochs", unit="s"),
     },
@@ -129,7 +133,7 @@ POINT, PROFILES, CURVES = ({name: c.meaning for name, c in part.items()} for par
 DTYPES = {**{name: _DTYPES[column.kind] for name, column in _ALL_COLUMNS}, SWEEP: _DTYPES["text"]}
 UNITS = {name: column.unit for name, column in _ALL_COLUMNS if column.unit}  # of the columns that have one
 KINDS = {  # of the columns of a part file
-    **{name: "whole" if column.kind == "count" else column.kind for name, column in _TABLES["points"].items()},
+    **{name: "integer" if column.kind == "count" else column.kind for name, column in _TABLES["points"].items()},
     **{LIST_PREFIX["profiles"] + name: "numbers" for name in _PROFILES},
     **{LIST_PREFIX["truth"] + name: "numbers" for name in _CURVES},
 }

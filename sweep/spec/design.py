@@ -11,7 +11,7 @@ from sweep.spec.options import AXES
 from sweep.spec.parts import Space
 
 Place = tuple[float, float, int]  # sigma_w, sigma_b, depth
-_SOBOL_BATCH = 512  # a power of two, as Sobol points come
+_POINTS_PER_DRAW = 512  # Sobol points are balanced in batches of a power of two
 
 
 def places(spec: Design) -> Iterator[Place]:
@@ -41,7 +41,7 @@ def _units(spec: Design) -> Iterator[list[float]]:
 
         engine = Sobol(sum(free), scramble=True, rng=random)
     while True:
-        drawn = np.zeros((_SOBOL_BATCH, len(AXES)))
+        drawn = np.zeros((_POINTS_PER_DRAW, len(AXES)))
         drawn[:, free] = engine.random(len(drawn)) if engine else random.random((len(drawn), sum(free)))
         yield from drawn.tolist()
 
@@ -66,7 +66,7 @@ def grid_axes(spec: Design) -> dict[str, list[float]]:
 def _balanced_grid(spec: Design, points: int) -> dict[str, list[float]]:
     """Lengthen the shortest axis, again and again, as long as the grid stays within ``points``."""
     counts = dict.fromkeys(AXES, 1)
-    limits = {a: _most(spec, a) for a in AXES}
+    limits = {a: _max_count(spec, a) for a in AXES}
     while open_axes := [a for a in AXES if counts[a] < limits[a]]:
         shortest = min(open_axes, key=counts.__getitem__)
         if math.prod(counts.values()) // counts[shortest] * (counts[shortest] + 1) > points:
@@ -75,7 +75,7 @@ def _balanced_grid(spec: Design, points: int) -> dict[str, list[float]]:
     return {a: _spread(spec, a, counts[a]) for a in AXES}
 
 
-def _most(spec: Design, axis: str) -> int:
+def _max_count(spec: Design, axis: str) -> int:
     low, high = getattr(spec, axis)
     if axis == "depth":
         return int(high - low + 1)

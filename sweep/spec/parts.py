@@ -171,7 +171,7 @@ class Probing(Part):
     penalty: float = option(
         3e-2,
         Range(1e-9, 1e3, whole=False),
-        "Noise floor of the direct probe, a variance of activations.",
+        "Ridge penalty of the direct probe: its noise floor, as a variance of activations.",
         measured=True,
     )
     decoded_layers: int = option(
@@ -184,14 +184,14 @@ class Probing(Part):
     certainty: float | None = option(
         None,
         Range(1e-4, 0.5, whole=False),
-        "Let the direct probe begin with 512 images and double them until its horizon changes by less than this share; "
-        "default: 0.02 for convolutions, otherwise all images at once.",
+        "Let the direct probe begin with 512 images and double them until its horizon (as a share) and its last "
+        "retained information change by less than this; default: 0.02 for convolutions, otherwise all images at once.",
         measured=True,
     )
     probe_steps: int | None = option(
         None,
         Range(1, 1_000_000),
-        "Steps of Adam for the cascade, batch 64; auto: one epoch of the images, but at least 300.",
+        "Number of Adam steps of the cascade, with batches of 64; auto: one epoch of the images, but at least 300.",
         word=AUTO,
         measured=True,
     )
@@ -291,7 +291,7 @@ class Training(Part):
     epochs: int | None = option(
         None,
         Range(1, 100_000),
-        "Epochs of training; auto: as many as show 96,000 images (15 of 6,400).",
+        "Number of epochs of training; auto: as many as show 96,000 images (15 with 6,400 images).",
         word=AUTO,
         measured=True,
     )
@@ -326,20 +326,24 @@ class Resources(Part):
     title = "Resources"
 
     concurrency: int | None = option(
-        None, CONCURRENCY, "Number of trials at the same time; auto: as many as fit.", word=AUTO, changeable=True
+        None,
+        CONCURRENCY,
+        "Number of trials that run at the same time; auto: as many as the cores and GPUs allow.",
+        word=AUTO,
+        changeable=True,
     )
     pack: int | None = option(
         None,
         Range(1, 1024),
-        "Number of points per trial; auto: by their cost and the memory.",
+        "Number of points per trial; auto: chosen by their cost and the memory.",
         word=AUTO,
         changeable=True,
     )
-    cpus_per_trial: float = option(1.0, Range(0.001, 1024, whole=False), "Cores per trial.", changeable=True)
+    cpus_per_trial: float = option(1.0, Range(0.001, 1024, whole=False), "Number of cores per trial.", changeable=True)
     gpus_per_trial: float | None = option(
         None,
         Range(0, 64, whole=False),
-        "GPUs per trial, fractions allowed; auto: a share where there are any.",
+        "GPUs per trial, fractions allowed; auto: a share of a GPU if there are any, otherwise none.",
         word=AUTO,
         changeable=True,
     )

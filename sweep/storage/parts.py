@@ -164,15 +164,15 @@ def _is_whole(type_: pa.DataType) -> bool:
 
 _TYPES: dict[str, tuple[Callable[[pa.DataType], bool], ...]] = {
     "number": (_is_whole, pa.types.is_float32, pa.types.is_float64),
-    "whole": (_is_whole,),
-    "truth": (pa.types.is_boolean,),
+    "integer": (_is_whole,),
+    "boolean": (pa.types.is_boolean,),
     "text": (pa.types.is_string,),
     "numbers": (),  # a list: `_check_types` looks at its elements
 }
 ARROW_TYPES = {
     "number": pa.float64(),
-    "whole": pa.int64(),
-    "truth": pa.bool_(),
+    "integer": pa.int64(),
+    "boolean": pa.bool_(),
     "text": pa.string(),
     "numbers": pa.list_(pa.float64()),
 }

@@ -20,7 +20,7 @@ from sweep.spec.options import declared
 from sweep.spec.parts import DEPTH, PRESETS, SIGMA_B, SIGMA_W
 from sweep.spec.spec import SweepSpec
 
-CHOICES = {field.name: told.kind.words for field, told in declared(SweepSpec) if isinstance(told.kind, Choice)}
+CHOICES = {field.name: option.kind.words for field, option in declared(SweepSpec) if isinstance(option.kind, Choice)}
 
 
 def test_defaults_are_those_of_the_contract():
@@ -120,10 +120,10 @@ def test_raising_the_budget_keeps_the_first_one():
 def test_a_range_converts_or_raises_value_error(value):
     allowed = Range(1, 10)
     try:
-        found = allowed.convert(value)
+        number = allowed.convert(value)
     except (ValueError, TypeError, OverflowError):
         return
-    assert isinstance(found, int) and 1 <= found <= 10
+    assert isinstance(number, int) and 1 <= number <= 10
 
 
 def test_depth_follows_the_widths():
