@@ -42,7 +42,7 @@ class Packer:
     def __init__(
         self, spec: Workload, cost: Callable[[int], float], speed: dict[str, float], max_points: int = MAX_PACK
     ) -> None:
-        self._spec, self._cost, self._speed, self._max_points = spec, cost, dict(speed), max_points
+        self._spec, self._cost, self._speed = spec, cost, dict(speed)
         self._measured = dict.fromkeys(speed, False)
         learns = spec.search in ("boundary", "tpe")
         self._limit = min(max_points, _MAX_LEARNING_PACK if learns else MAX_PACK)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["ROOT"]
+__all__ = ["DOCUMENTS", "ROOT"]
 
 ROOT = Path(__file__).parents[2]  # of the repository
 pytest.register_assert_rewrite("tests.helpers.store_contract")

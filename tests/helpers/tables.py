@@ -128,7 +128,8 @@ def benchmarks() -> str:
         if figure["bar"] is not None:
             sign = "at least" if figure["at_least"] else "at most"
             bar = f"{sign} {figure['bar']:g}" + ("" if figure["met"] else ": **missed**")
-        rows.append((figure["section"], figure["name"], f"{figure['value']:.4g} {figure['unit']}", bar))
+        measured = f"{figure['value']:.4g} {figure['unit']}".strip()
+        rows.append((figure["section"], figure["name"].strip(), measured, bar))
     return f"{stored['machine']}:\n\n" + markdown(("section", "what", "measured", "target"), rows)
 
 
