@@ -1,20 +1,23 @@
 """Data sets of images as float tensors: digits, MNIST, FashionMNIST, CIFAR10 (grey or RGB), noise, .npz."""
 
-import gzip
 import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from probes.own_data import ARRAYS, Arrays, DatasetError, call, is_program, own_arrays
+from probes.downloads import DOWNLOADS, read_downloaded
+from probes.errors import DatasetError
+from probes.file_kinds import kind_of
+from probes.labels import numbered_labels
+from probes.layout import AUTO, check_layout
+from probes.npz import read_npz
+from probes.own_data import Arrays, call, is_program, own_arrays
 from probes.seeds import generator
 
-_TORCHVISION = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar10-rgb": "CIFAR10"}
-DATASETS = ("digits", *_TORCHVISION, "noise")
+DATASETS = ("digits", *DOWNLOADS, "noise")
 FROM_PYTHON_PREFIX = "python:"  # prefix of the names of data sets that were given as arrays from Python
 _GREY = "cifar10"  # the data set that is made grey, as in the paper
 MIN_IMAGES = 2  # training images, and test images; a standard deviation needs two
@@ -39,7 +42,7 @@ class Images:
     shape:
         Shape of one image before it was flattened: (height, width), (channels, height, width) or (pixels,).
     classes:
-        Number of classes: the largest label plus 1.
+        Number of classes: of different labels among those of training and test images.
     """
 
     name: str
@@ -56,6 +59,7 @@ class Images:
         """A hash of images and labels, 32 hexadecimal digits, that identifies the data, whatever the name.
 
         It is that of the data as loaded: making images grey or resizing them may round otherwise on another machine.
+        The layout of the arrays does not matter; labels count as they were given, not as they were numbered anew.
         """
         return self._content or _fingerprint(self.train, self.train_labels, self.test, self.test_labels)
 
@@ -71,6 +75,7 @@ def load_images(
     data_dir: str | Path = "data",
     download: bool = False,
     resize: int | None = None,
+    layout: str = AUTO,
     run_code: bool = False,
 ) -> Images:
     """Load a data set by its name, from an ``.npz`` file, or by calling a function in a Python file.
@@ -87,6 +92,9 @@ def load_images(
         Whether torchvision may download a data set that is not there.
     resize:
         Height and width in pixels to which all images are pooled or enlarged; None leaves them as they are.
+    layout:
+        Layout of your own images, where they have channels: ``channels-last`` (``[N, height, width, channels]``),
+        ``channels-first`` (``[N, channels, height, width]``), or ``auto`` to recognise it by their shape.
     run_code:
         Whether the Python file of ``FILE.py:FUNCTION`` may be run. Do not allow it for a name that somebody else wrote.
 
@@ -103,35 +111,40 @@ def load_images(
 
     Notes
     -----
-    Images are ``[N, pixels]``, ``[N, height, width]`` or ``[N, height, width, channels]``. They are uint8, and are then
-    divided by 255, or float: these are left alone if all are within [0, 1], and otherwise mapped to it by the smallest
-    and the largest value of all images. Labels are integers from 0.
+    Images are ``[N, pixels]``, ``[N, height, width]``, ``[N, height, width, channels]`` or ``[N, channels, height,
+    width]``. They are uint8, and are then divided by 255, or float: these are left alone if all are within [0, 1], and
+    otherwise mapped to it by the smallest and the largest value of all images; a fill value that would squeeze all
+    others is refused. Labels are integers from 0, and are numbered anew if some numbers are not used.
+
+    What is decided here (a layout that was recognised, labels that were numbered anew) is logged as a warning.
     """
+    check_layout(layout)
     if name == "digits":
         arrays = _digits()
     elif name == "noise":
         _check_size(name, sum(_NOISE_IMAGES), 1, resize or _NOISE_SIZE)
         arrays = _noise(resize or _NOISE_SIZE)
-    elif name in _TORCHVISION:
-        arrays = _torchvision(name, Path(data_dir), download)
+    elif name in DOWNLOADS:
+        arrays = read_downloaded(name, Path(data_dir), download)
     elif name.endswith(".npz"):
-        arrays = _npz(Path(name))
+        arrays = own_arrays(name, *read_npz(Path(name)), layout=layout)
     elif is_program(name):
         if not run_code:
             raise DatasetError(
                 f"{name!r} is a program, which is run only if you name it yourself: repeat it with --dataset "
                 f"(in Python, load_images needs run_code=True)"
             )
-        arrays = own_arrays(name, **dict(zip(ARRAYS, call(name), strict=True)))
+        arrays = own_arrays(name, *call(name), layout=layout)
     elif name.startswith(FROM_PYTHON_PREFIX):
         raise DatasetError(
             f"{name.removeprefix(FROM_PYTHON_PREFIX)!r} was given from Python and is not stored: "
             "give it again, as `images`"
         )
     else:
+        kind = kind_of(Path(name)) if name else None
         raise DatasetError(
             f"`dataset` must be one of {', '.join(DATASETS)}, the path of an .npz file or FILE.py:FUNCTION, "
-            f"got {name!r}"
+            f"got {name!r}" + (f", which is {kind}" if kind else "")
         )
     return _images(name, arrays, resize)
 
@@ -144,6 +157,7 @@ def images_of(
     *,
     name: str = "images",
     resize: int | None = None,
+    layout: str = AUTO,
 ) -> Images:
     """Make a data set of arrays.
 
@@ -155,6 +169,8 @@ def images_of(
         Name of the data set.
     resize:
         Height and width in pixels to which all images are pooled or enlarged; None leaves them as they are.
+    layout:
+        Layout of images that have channels, as in `load_images`.
 
     Returns
     -------
@@ -166,7 +182,9 @@ def images_of(
     DatasetError
         An array is not valid. The message is one line.
     """
-    return _images(name, own_arrays(name, train_images, train_labels, test_images, test_labels), resize)
+    check_layout(layout)
+    arrays = own_arrays(name, train_images, train_labels, test_images, test_labels, layout=layout)
+    return _images(name, arrays, resize)
 
 
 def _images(name: str, arrays: Arrays, resize: int | None) -> Images:
@@ -206,59 +224,6 @@ def _noise(size: int) -> Arrays:
     return train, labels[0], test, labels[1]
 
 
-def _torchvision(name: str, data_dir: Path, download: bool) -> Arrays:
-    from torchvision import datasets
-
-    dataset = getattr(datasets, _TORCHVISION[name])
-    try:
-        packed = data_dir / dataset.__name__ / "raw"
-        if not download and (packed / "train-images-idx3-ubyte.gz").exists():
-            return _packed_mnist(packed)
-        sets = [dataset(str(data_dir), train=train, download=download) for train in (True, False)]
-    except Exception as error:  # errors of many kinds, as in `_npz`; also the refusal of a pickle
-        reason = " ".join(str(error).split()) or type(error).__name__
-        hint = "" if download else "; --download fetches it"
-        raise DatasetError(f"{name} cannot be read from {str(data_dir)!r}: {reason}{hint}") from error
-    out: list[torch.Tensor] = []
-    for part in sets:
-        images = torch.as_tensor(part.data).float() / 255
-        out += [images, torch.as_tensor(part.targets)]
-    return out[0], out[1], out[2], out[3]
-
-
-def _packed_mnist(raw: Path) -> Arrays:
-    """Read MNIST from its packed files in the folder ``raw``: torchvision would first unpack them there."""
-
-    def read(name: str, header: int) -> torch.Tensor:
-        with gzip.open(raw / name, "rb") as file:
-            data = file.read()
-        shape = np.frombuffer(data, ">i4", header // 4)[1:]
-        return torch.from_numpy(np.frombuffer(data, np.uint8, offset=header).reshape(shape).copy())
-
-    out: list[torch.Tensor] = []
-    for part in ("train", "t10k"):
-        out += [
-            read(f"{part}-images-idx3-ubyte.gz", 16).float() / 255,
-            read(f"{part}-labels-idx1-ubyte.gz", 8),
-        ]
-    return out[0], out[1], out[2], out[3]
-
-
-def _npz(path: Path) -> Arrays:
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            missing = [n for n in ARRAYS if n not in archive]
-            if missing:
-                raise DatasetError(f"{str(path)!r} has no array {missing[0]!r}; it must hold {', '.join(ARRAYS)}")
-            arrays = {n: archive[n] for n in ARRAYS}
-    except DatasetError:
-        raise
-    except Exception as error:  # numpy and zipfile raise errors of a dozen kinds on damaged files
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DatasetError(f"{str(path)!r} is not a readable .npz file: {reason}") from error
-    return own_arrays(str(path), **arrays)
-
-
 def _prepare(
     name: str,
     train: torch.Tensor,
@@ -286,13 +251,13 @@ def _prepare(
         if bool((part == part[0]).all()):
             raise DatasetError(f"the {label} images of {name!r} are all the same: there is nothing to reconstruct")
     orders = [torch.randperm(len(part), generator=generator(0, "images", len(part))) for part in (train, test)]
-    classes = int(max(train_labels.max(), test_labels.max())) + 1
+    train_labels, test_labels, classes = numbered_labels(name, train_labels.long(), test_labels.long())
     return Images(
         name=name,
         train=train.flatten(1)[orders[0]].contiguous(),
-        train_labels=train_labels.long()[orders[0]],
+        train_labels=train_labels[orders[0]],
         test=test.flatten(1)[orders[1]].contiguous(),
-        test_labels=test_labels.long()[orders[1]],
+        test_labels=test_labels[orders[1]],
         shape=shape,
         classes=classes,
     )

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 
-ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
-Arrays = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+from probes.errors import DatasetError
+from probes.labels import checked_labels
+from probes.layout import is_channels_first
+from probes.npz import ARRAYS
+from probes.pixels import within_0_and_1
+
+Arrays = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]  # in this order
 _PROGRAM = re.compile(r"(.+\.py):(\w+)", re.DOTALL)
-_MAX_CLASSES = 10_000
-
-
-class DatasetError(ValueError):
-    """An error in a data set, or in reading one; the message is one line."""
 
 
 def is_program(name: str) -> bool:
@@ -57,7 +57,9 @@ def call(name: str) -> Sequence[Any]:
     return returned
 
 
-def own_arrays(dataset: str, train_images: Any, train_labels: Any, test_images: Any, test_labels: Any) -> Arrays:
+def own_arrays(
+    dataset: str, train_images: Any, train_labels: Any, test_images: Any, test_labels: Any, *, layout: str
+) -> Arrays:
     """Check a user's arrays and convert them to tensors.
 
     Parameters
@@ -66,65 +68,48 @@ def own_arrays(dataset: str, train_images: Any, train_labels: Any, test_images: 
         Name of the data set, for error messages.
     train_images, train_labels, test_images, test_labels:
         Arrays of the types and shapes that `load_images` allows.
+    layout:
+        Layout of images that have channels, one of `probes.layout.LAYOUTS`.
 
     Returns
     -------
     tuple of four torch.Tensor
-        Training images, training labels, test images and test labels: images are float32 in [0, 1], of unchanged shape;
-        labels are int64.
+        Training images, training labels, test images and test labels: images are float32 in [0, 1], their channels the
+        last axis; labels are int64.
 
     Raises
     ------
     DatasetError
         An array has a type, shape or value that `load_images` does not allow.
     """
-    images = [_array(dataset, name, x) for name, x in (("train_images", train_images), ("test_images", test_images))]
-    for array, label in zip(images, ("train_images", "test_images"), strict=True):
+    images = {"train_images": _array(dataset, "train_images", train_images)}
+    images["test_images"] = _array(dataset, "test_images", test_images)
+    for name, array in images.items():
         if array.dtype != np.uint8 and array.dtype.kind != "f":
-            raise DatasetError(f"{label} of {dataset!r} must be uint8 or float, got {array.dtype}")
+            raise DatasetError(f"{name} of {dataset!r} must be uint8 or float, got {array.dtype}")
         if array.ndim not in (2, 3, 4) or 0 in array.shape:
             raise DatasetError(
-                f"{label} of {dataset!r} must be [N, pixels], [N, height, width] or [N, height, width, channels], "
-                f"got shape {list(array.shape)}"
+                f"{name} of {dataset!r} must be [N, pixels], [N, height, width], [N, height, width, channels] or "
+                f"[N, channels, height, width], got shape {list(array.shape)}"
+                + ("; volumes are not supported" if array.ndim > 4 else "")
             )
-    if images[0].shape[1:] != images[1].shape[1:] or images[0].dtype.kind != images[1].dtype.kind:
-        raise DatasetError(f"train_images and test_images of {dataset!r} differ in image shape or type")
-    train, test = _within_0_and_1(dataset, images)
+    train, test = images.values()
+    if train.shape[1:] != test.shape[1:] or train.dtype.kind != test.dtype.kind:
+        told = " and ".join(f"{list(a.shape)} {a.dtype}" for a in (train, test))
+        raise DatasetError(f"train_images and test_images of {dataset!r} differ in image shape or type: {told}")
+    channels_first = train.ndim == 4 and is_channels_first(dataset, train.shape, layout)
     labels = [
-        _labels(dataset, name, _array(dataset, name, values), n)
-        for name, values, n in (("train_labels", train_labels, len(train)), ("test_labels", test_labels, len(test)))
+        checked_labels(dataset, name, _array(dataset, name, values), len(of))
+        for name, values, of in (("train_labels", train_labels, train), ("test_labels", test_labels, test))
     ]
-    return train, labels[0], test, labels[1]
+    made = [x.movedim(1, 3) if channels_first else x for x in within_0_and_1(dataset, images)]
+    return made[0], labels[0], made[1], labels[1]
 
 
 def _array(dataset: str, name: str, values: Any) -> np.ndarray:
+    if np.ma.is_masked(values):
+        raise DatasetError(f"{name} of {dataset!r} must have no masked values: replace them (`filled`)")
     try:
         return np.asarray(values)
     except Exception as error:  # a ragged list, a tensor on a GPU
         raise DatasetError(f"{name} of {dataset!r} is not an array: {' '.join(str(error).split())[:200]}") from error
-
-
-def _within_0_and_1(dataset: str, images: list[np.ndarray]) -> list[torch.Tensor]:
-    if images[0].dtype == np.uint8:
-        return [torch.from_numpy(a.astype(np.float32) / 255) for a in images]
-    if not all(np.isfinite(a).all() for a in images):
-        raise DatasetError(f"the images of {dataset!r} must be finite, got NaN or infinity")
-    low, high = (float(f([f(a) for a in images])) for f in (np.min, np.max))
-    if low < 0 or high > 1:
-        span = high - low or 1.0
-        if not np.isfinite(span):
-            raise DatasetError(f"the images of {dataset!r} span {low:g} to {high:g}, more than a float can hold")
-        images = [(a.astype(np.float64) - low) / span for a in images]
-    return [torch.from_numpy(np.array(a, dtype=np.float32)) for a in images]  # copies: the user may change the arrays
-
-
-def _labels(dataset: str, name: str, array: np.ndarray, count: int) -> torch.Tensor:
-    if array.dtype.kind not in "iu" or array.shape not in ((count,), (count, 1)):
-        raise DatasetError(
-            f"{name} of {dataset!r} must be {count} integers, got {array.dtype} of shape {list(array.shape)}"
-        )
-    if array.min() < 0 or array.max() >= _MAX_CLASSES:
-        raise DatasetError(
-            f"{name} of {dataset!r} must be from 0 to {_MAX_CLASSES - 1}, got {array.min()} to {array.max()}"
-        )
-    return torch.from_numpy(array.reshape(count).astype(np.int64))

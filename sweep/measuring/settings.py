@@ -3,8 +3,9 @@
 from typing import Any
 
 from probes.datasets import Images, images_of, load_images
+from probes.errors import DatasetError
 from probes.networks import Architecture
-from probes.own_data import ARRAYS, DatasetError
+from probes.npz import ARRAYS
 from probes.settings import ProbeSettings
 from probes.training.settings import TrainingSettings
 from sweep.errors import SpecError
@@ -54,7 +55,12 @@ def sweep_images(spec: Measuring, *, run_code: bool = False) -> Images:
     """
     try:
         images = load_images(
-            spec.dataset, data_dir=spec.data_dir, download=spec.download, resize=spec.resize, run_code=run_code
+            spec.dataset,
+            data_dir=spec.data_dir,
+            download=spec.download,
+            resize=spec.resize,
+            layout=spec.layout,
+            run_code=run_code,
         )
     except DatasetError as error:
         raise SpecError(f"`dataset` {error}") from None
@@ -79,7 +85,7 @@ def given_images(images: Any, spec: Measuring) -> Images:
             )
     elif isinstance(images, list | tuple) and len(images) == len(ARRAYS):
         try:
-            images = images_of(*images, resize=spec.resize)
+            images = images_of(*images, resize=spec.resize, layout=spec.layout)
         except DatasetError as error:
             raise SpecError(f"`images` {error}") from None
     else:

@@ -92,6 +92,14 @@ class Data(Part):
     )
     data_dir: str = option("data", Text("DIR"), "Folder of torchvision's data sets.", is_location=True, local=True)
     download: bool = option(False, Flag(), "Download the data set if it is not there.", is_location=True, local=True)
+    layout: str = option(
+        "auto",
+        Choice(("auto", "channels-last", "channels-first")),
+        "Order of the axes of your own images that have channels: [N, height, width, channels], or "
+        "[N, channels, height, width]; auto: recognised by their shape.",
+        is_location=True,
+        local=True,
+    )
     images: int = option(4096, IMAGES, "Number of training images that the probes use.", measured=True)
     resize: int | None = option(None, RESIZE, "Pool or enlarge images to N x N pixels.", measured=True)
     fingerprint: str | None = None  # of the images and labels; None: not loaded yet, or a sweep of before there was one
