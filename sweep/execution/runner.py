@@ -273,10 +273,10 @@ def resume(
     retry_failed:
         Measure points again that have failed.
     **changes:
-        New values for fields of the spec that may change, such as ``points``. ``dataset``, ``data_dir`` and
-        ``download`` may be given for another machine. For safety, the spec's own ``download`` is taken to be false, and
-        a program that it names as its data set is run only if it is given here: a spec that somebody else has written
-        can therefore write nothing outside of the sweep.
+        New values for fields of the spec that may change, such as ``points``. ``dataset``, ``data_dir``, ``download``
+        and ``layout`` may be given for another machine. For safety, the spec's own ``download`` is taken to be false,
+        and a program that it names as its data set is run only if it is given here: a spec that somebody else has
+        written can therefore write nothing outside of the sweep.
 
     Returns
     -------
@@ -321,12 +321,13 @@ def _images_to_resume(spec: SweepSpec, given: Any, local_options: dict[str, Any]
     """Return the data of a sweep that is resumed, and refuse data that the sweep has not measured.
 
     ``given`` is what the user gave as ``images``, None to load the data set; ``local_options`` are the options that the
-    user gave for this machine: ``dataset``, ``data_dir`` and ``download``.
+    user gave for this machine: ``dataset``, ``data_dir``, ``download`` and ``layout``.
     """
+    here = replace(spec, **{"download": False} | local_options)
     if given is not None:
-        images = given_images(given, spec)
+        images = given_images(given, here)
     else:
-        images = sweep_images(replace(spec, **{"download": False} | local_options), run_code="dataset" in local_options)
+        images = sweep_images(here, run_code="dataset" in local_options)
     if spec.fingerprint is None and (given is not None or "dataset" in local_options):
         raise SpecError(
             "`dataset` must be left out: this sweep of an older version has no record of its data to compare"
