@@ -5,6 +5,8 @@ Modules are imported when they are first used.
 """
 
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.version import __version__
@@ -65,6 +67,29 @@ _MODULES = {
     "run": "execution.runner",
     "write_table": "results.export",
 }
+
+
+def _check_probes() -> None:
+    """Refuse to be imported where the name ``probes`` stands for another module than this project's.
+
+    Raises
+    ------
+    ImportError
+        The program has loaded another one, or would load another one.
+    """
+    ours = Path(__file__).resolve().parents[1] / "probes" / "__init__.py"
+    try:
+        origin = getattr(find_spec("probes"), "origin", None)
+    except ValueError:  # loaded, but without a record of where from
+        origin = None
+    if origin is None or Path(origin).resolve() != ours:
+        raise ImportError(
+            f"`sweep` needs its own package `probes` ({ours.parent}), but `import probes` gives "
+            f"{origin or 'something else'} here: rename that one"
+        )
+
+
+_check_probes()
 
 
 def __getattr__(name: str) -> Any:

@@ -57,10 +57,23 @@ def command(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
+def package_folder() -> str:
+    """Return the folder that this package is imported from."""
+    return str(Path(str(files("sweep"))).parent)
+
+
 def environment() -> dict[str, str]:
-    """Return the environment of this process, with this package on the Python path."""
-    folders = [str(Path(str(files("sweep"))).parent), os.environ.get("PYTHONPATH", "")]
-    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, folders))}
+    """Return the environment for children, which find this package, and nothing in the working directory."""
+    return os.environ | safe_path(package_folder())
+
+
+def safe_path(*folders: str) -> dict[str, str]:
+    """Return the variables with which Python finds modules in some folders, and never in the working directory.
+
+    Of ``PYTHONPATH`` in the environment, absolute paths are kept: an empty entry stands for the working directory.
+    """
+    given = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if os.path.isabs(path)]
+    return {"PYTHONPATH": os.pathsep.join([*folders, *given]), "PYTHONSAFEPATH": "1"}
 
 
 @contextmanager

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from sweep.errors import SpecError
 from sweep.execution.capacity import Capacity
 from sweep.execution.nodes import live_nodes
-from sweep.execution.ray_patches import RAY_COMMAND
+from sweep.execution.ray_patches import RAY_COMMAND, job_config, pickled_by_value
 from sweep.limits import cores
+from sweep.processes import safe_path
 from sweep.spec.experiment import Workload
 from sweep.spec.parts import Resources
 
@@ -57,8 +58,8 @@ def connected_ray(spec: Workload, images: "Images", verbose: bool = False) -> It
     """Provide Ray within a ``with`` block, and yield the capacity of its cluster.
 
     A process that has joined a Ray already goes on using it, and stays connected afterwards. Otherwise a private Ray
-    is started, or the cluster at ``spec.address`` is joined, and left at the end of the block. ``verbose`` shows the
-    output of Ray and of its workers.
+    is started, or the cluster at ``spec.address`` is joined, and left at the end of the block; its workers import
+    nothing from the working directory. ``verbose`` shows the output of Ray and of its workers.
 
     Raises
     ------
@@ -68,23 +69,24 @@ def connected_ray(spec: Workload, images: "Images", verbose: bool = False) -> It
     """
     for name, value in _RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    os.environ.update(safe_path())
     starts_here = "ray" not in sys.modules or not sys.modules["ray"].is_initialized()
-    if starts_here:
-        _start_or_join(spec, images, verbose)
-    elif spec.address not in (None, "auto"):
-        raise SpecError(f"`address` must be left out where the program has joined a Ray, got {spec.address!r}")
-    try:
-        yield Capacity(spec, live_nodes)
-    finally:
+    with contextlib.ExitStack() as stack:
         if starts_here:
-            sys.modules["ray"].shutdown()
+            _start_or_join(spec, images, verbose)
+            stack.callback(sys.modules["ray"].shutdown)
+            stack.enter_context(pickled_by_value())
+        elif spec.address not in (None, "auto"):
+            raise SpecError(f"`address` must be left out where the program has joined a Ray, got {spec.address!r}")
+        yield Capacity(spec, live_nodes)
 
 
 def _start_or_join(spec: Workload, images: "Images", verbose: bool) -> None:
     authenticate(None if spec.is_here else spec.address)
     import ray
 
-    options: dict[str, Any] = {"log_to_driver": verbose, "logging_level": logging.INFO if verbose else logging.ERROR}
+    level = logging.INFO if verbose else logging.ERROR
+    options: dict[str, Any] = {"log_to_driver": verbose, "logging_level": level, "job_config": job_config()}
     with warnings.catch_warnings():
         if not verbose:
             warnings.simplefilter("ignore")

@@ -7,22 +7,125 @@ sweep goes on without the patch; only where secret keys would be shown does it r
 
 import logging
 import os
+import re
 import sys
+import sysconfig
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from sweep.errors import SpecError
+from sweep.processes import command, package_folder
 
-RAY_COMMAND = (sys.executable, "-m", "ray.scripts.scripts")  # `ray`, wherever its script is installed
+RAY_COMMAND = tuple(command("ray.scripts.scripts"))  # `ray`, wherever its script is installed
 TEMP_DIR = "_temp_dir"  # option of `ray.init`; unlike RAY_TMPDIR it adds no folder "ray", which lengthens socket paths
 _WORKER_START_TIMEOUT_S = 5.0  # a node that has room for a worker begins to start it within this time
 _LOST_NODE_TEXTS = ("node has died", "actor's node was")  # in messages of ActorDiedError and ActorUnavailableError
+_SHORTAGE = re.compile(  # in the message of OutOfMemoryError
+    r"Memory on the node \(IP: (?P<node>[^,)]*).*?was (?P<used>[\d.]+) ?GB / (?P<total>[\d.]+) ?GB", re.DOTALL
+)
 _FAILURE_HEADER = "Failure # "  # begins the first line of each failure in a trial's error file
 _AWS_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN")
 _log = logging.getLogger(__name__)
+
+
+class _FixedPath(list[str]):
+    """A list of folders that Ray cannot extend."""
+
+    def extend(self, folders: Any) -> None:
+        """Ignore the folders."""
+
+
+def job_config() -> Any:
+    """Return a configuration for `ray.init` with which workers import nothing from this process's working directory.
+
+    Ray would put this directory, and that of the program's main file, before the installed packages on the path of its
+    workers, so that they would run a file such as ``torch.py`` there, whoever wrote it. They get the folder of this
+    package instead; what a user hands over travels by value, see `pickled_by_value`.
+
+    Raises
+    ------
+    SpecError
+        It is not known how this version of Ray hands the directory on.
+    """
+    import ray
+    from ray.job_config import JobConfig
+
+    config: Any = JobConfig()
+    if not isinstance(getattr(config, "_py_driver_sys_path", None), list):
+        raise SpecError(
+            f"`address` must be that of a cluster that your own program has joined: workers of Ray {ray.__version__} "
+            "may run files of the working directory; install a version of Ray that pyproject.toml allows"
+        )
+    config._py_driver_sys_path = _FixedPath([package_folder()])
+    return config
+
+
+@contextmanager
+def pickled_by_value() -> Iterator[None]:
+    """Send the user's own modules to workers by value within a ``with`` block, since workers cannot import them.
+
+    They are the modules from the folder of the program's main file and from the working directory, except for this
+    package and for what is installed there.
+    """
+    from ray.cloudpickle import cloudpickle
+
+    registered = []
+    for module in _own_modules():
+        with suppress(ValueError):  # not a module that can be imported again
+            cloudpickle.register_pickle_by_value(module)
+            registered.append(module)
+    try:
+        yield
+    finally:
+        for module in registered:
+            cloudpickle.unregister_pickle_by_value(module)
+
+
+def _own_modules() -> list[ModuleType]:
+    """Return the loaded modules that Ray would have let its workers import from the user's folders."""
+    folders = {os.path.dirname(os.path.realpath(sys.argv[0])), os.getcwd()}
+    installed = {os.path.realpath(path) for path in (*sysconfig.get_paths().values(), sys.prefix, sys.base_prefix)}
+    own = []
+    for name, module in list(sys.modules.items()):
+        path = getattr(module, "__file__", None)
+        if not path or name == "__main__" or name.partition(".")[0] in ("sweep", "probes"):
+            continue
+        parents = {str(parent) for parent in Path(os.path.realpath(path)).parents}
+        if parents & folders and not parents & installed:
+            own.append(module)
+    return own
+
+
+@contextmanager
+def keep_running() -> Iterator[None]:
+    """Make every error of a trial end that trial alone, within a ``with`` block.
+
+    Tune expects the errors of dead actors and of tasks that raise. It ends the whole sweep at any other, for example
+    when Ray kills a worker for lack of memory, or when an object is lost. With the patch, these count as dead actors.
+    """
+    from ray.air.execution._internal.actor_manager import RayActorManager
+    from ray.exceptions import RayActorError, RayTaskError
+
+    fail: Any = getattr(RayActorManager, "_actor_task_failed", None)
+    if fail is None:
+        _log.warning("this version of Ray is not known: a worker that is killed for lack of memory may end the sweep")
+        yield
+        return
+
+    def patched(self: Any, tracked_actor_task: Any, exception: Exception) -> None:
+        if not isinstance(exception, RayActorError | RayTaskError):
+            exception = RayActorError(error_msg=f"{type(exception).__name__}: {exception}")
+        fail(self, tracked_actor_task, exception)
+
+    RayActorManager._actor_task_failed = patched  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        RayActorManager._actor_task_failed = fail  # type: ignore[method-assign]
 
 
 @contextmanager
@@ -152,6 +255,16 @@ def last_error(trial: Any) -> str:
     except (OSError, TypeError, AttributeError):
         return "the trial failed and gave no reason"
     return text.rpartition(_FAILURE_HEADER)[2].partition("\n")[2]
+
+
+def memory_shortage(error: str) -> str | None:
+    """Return what Ray's error says about the memory of a node if a worker was killed for lack of it, otherwise None."""
+    if "OutOfMemoryError" not in error and "running low on memory" not in error:
+        return None
+    if numbers := _SHORTAGE.search(error):
+        used, total = float(numbers["used"]), float(numbers["total"])
+        return f"not enough memory on {numbers['node']}: {used:.1f} of {total:.1f} GiB used"
+    return "not enough memory on a node"
 
 
 def is_lost_node(error: str) -> bool:

@@ -13,13 +13,15 @@ from sweep.execution.capacity import Capacity
 from sweep.execution.deadline import Deadline
 from sweep.execution.failures import Failures, Verdict
 from sweep.execution.packing import Packer
-from sweep.execution.ray_patches import Hosts
+from sweep.execution.pressure import MemoryPressure
+from sweep.execution.ray_patches import Hosts, memory_shortage
 from sweep.execution.recorder import Recorder
 from sweep.search.planner import Planner
 from sweep.storage.heartbeat import Running
 
 _MAX_WAIT_S = 1.0  # for a pack, if a device is free; without one, Tune would wait as long, and stop the worker
 _MAX_IDLE_WAIT_S = 60.0  # for a pack, if no trial is running
+_PAUSE_S = 0.2  # between looks at whether a trial may start
 _MAX_UNSTORED_PACKS = 4  # per device; if more wait for the storage, no new packs are measured
 
 
@@ -78,7 +80,7 @@ class PackSearcher(PicklesAsNothing, Searcher):
         super().__init__()
         self._planner, self._packer, self._capacity, self._recorder = planner, packer, capacity, recorder
         self._failures, self._hosts, self._show = Failures(retries), Hosts(), show
-        self._deadline = deadline
+        self._deadline, self._pressure = deadline, MemoryPressure()
         self._running: dict[str, _Trial] = {}
         self._ended = False
 
@@ -88,7 +90,7 @@ class PackSearcher(PicklesAsNothing, Searcher):
             return Searcher.FINISHED
         slots = self._capacity.slots
         kind = self._capacity.free_kind(Counter(trial.kind for trial in self._running.values()))
-        if kind is None or not self._storage_keeps_up(slots):
+        if kind is None or not self._storage_keeps_up(slots) or not self._memory_suffices():
             return None
         if self._deadline.reached:
             self._ended = not self._running
@@ -115,6 +117,15 @@ class PackSearcher(PicklesAsNothing, Searcher):
             self._recorder.flush(_MAX_WAIT_S)
             self.refresh()
         return not is_late
+
+    def _memory_suffices(self) -> bool:
+        """Return whether the nodes have memory for another trial; waits until they do if no trial is running."""
+        while not (suffices := self._pressure.allows(len(self._running))) and not self._running:
+            if self._deadline.reached:
+                return True
+            time.sleep(_PAUSE_S)
+            self.refresh()
+        return suffices
 
     def refresh(self) -> None:
         """Refresh the live view."""
@@ -143,6 +154,7 @@ class PackSearcher(PicklesAsNothing, Searcher):
         if not result or not (rows := result.get("rows")):
             return
         trial = self._running.pop(trial_id)
+        self._pressure.note_success()
         self._packer.update_speed(trial.points, trial.kind, result["seconds"])
         self._apply(self._failures.judge_rows(rows))
         rows.clear()  # Tune keeps the results of all trials in memory
@@ -150,6 +162,8 @@ class PackSearcher(PicklesAsNothing, Searcher):
     def give_up(self, trial_id: str, error: str) -> None:
         """Take back the points of a trial that failed with an error, for example because its worker died."""
         if trial := self._running.pop(trial_id, None):
+            if shortage := memory_shortage(error):
+                self._pressure.note_kill(len(self._running), shortage)
             self._apply(self._failures.judge_trial(trial.points, error))
 
     def _apply(self, verdict: Verdict) -> None:

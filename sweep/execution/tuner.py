@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweep.execution.capacity import Capacity
 from sweep.execution.cluster import connected_ray
-from sweep.execution.ray_patches import hide_aws_keys, keep_starting_workers
+from sweep.execution.ray_patches import hide_aws_keys, keep_running, keep_starting_workers
 from sweep.measuring.settings import probe_settings
 from sweep.monitor.progress import Progress
 from sweep.processes import terminated_is_interrupted
@@ -78,7 +78,13 @@ def tune_on_ray(sweep: Sweep) -> Iterator[tuple[Capacity, Callable[["PackSearche
         with connected_ray(sweep.spec, sweep.images, sweep.verbose) as capacity:
             from sweep.execution.calibrate import share_gpus
 
-            with terminated_is_interrupted(), keep_starting_workers(), hide_aws_keys(), _no_warnings(sweep):
+            with (
+                terminated_is_interrupted(),
+                keep_running(),
+                keep_starting_workers(),
+                hide_aws_keys(),
+                _no_warnings(sweep),
+            ):
                 share_gpus(sweep.spec, sweep.images, sweep.make, capacity, sweep.progress.note)
                 yield capacity, lambda searcher: _make_tuner(sweep, capacity, searcher, folder).fit()
     finally:

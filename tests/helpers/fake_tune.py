@@ -31,6 +31,7 @@ WORKER_DIED = "ActorDiedError: The actor died unexpectedly before finishing this
 _MODULES_WITH_CLOCK = (  # their module `time` is replaced by the virtual clock
     "sweep.execution.capacity",
     "sweep.execution.deadline",
+    "sweep.execution.pressure",
     "sweep.execution.searcher",
     "sweep.execution.trainable",
     "sweep.measuring.rehearsal",
