@@ -11,6 +11,7 @@ from typing import Any, TextIO
 
 from sweep.spec.columns import POINT
 from sweep.trackers.backends import CALLBACKS, TrackedRun
+from sweep.trackers.errors import TrackerError
 from sweep.trackers.ledger import Ledger
 
 _TEXT_COLUMNS = ("status", "error")  # logged among the parameters when a run ends
@@ -57,7 +58,7 @@ class _Logger:
             self._ledger.add(row)
 
     def _start_run(self, point: dict[str, Any], key: tuple[Any, ...]) -> TrackedRun:
-        name = " ".join(f"{k}={v:.6g}" if isinstance(v, float) else f"{k}={v}" for k, v in point.items())
+        name = " ".join(f"{k}={_digits(v)}" for k, v in point.items())
         run = TrackedRun(name, point, str(self._folder / name))
         self._callback.log_trial_start(run)
         self._open[key] = run
@@ -83,6 +84,12 @@ class _Logger:
 
     def _log_metrics(self, run: TrackedRun, values: dict[str, Any], step: int) -> None:
         self._callback.log_trial_result(step, run, {**values, "training_iteration": step})
+
+
+def _digits(value: float) -> str:
+    """Return a number in as few digits as tell it from all others: two points never have the same name."""
+    short = f"{value:.6g}"
+    return short if float(short) == value else repr(value)
 
 
 def _finite(values: Mapping[str, Any]) -> dict[str, float]:
@@ -145,7 +152,7 @@ def _detached_streams() -> tuple[TextIO, TextIO]:
 
 def _reason(error: Exception) -> str:
     text = re.sub(r"//[^/\s]+@", "//***@", " ".join(str(error).split()))  # hide a user's name and password in a URL
-    return f"{type(error).__name__}: {text[:300]}"
+    return text[:300] if isinstance(error, TrackerError) else f"{type(error).__name__}: {text[:300]}"
 
 
 if __name__ == "__main__":

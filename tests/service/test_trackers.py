@@ -2,7 +2,6 @@
 
 import json
 import re
-import struct
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from sweep.storage.store import Store
 from sweep.trackers import process as process_module
 from sweep.trackers.ledger import Ledger
 from sweep.trackers.trackers import Trackers
+from sweep.trackers.wandb_log import records
 from tests.helpers.tracked import SPEC, finished, measured, nobody_elses_servers  # noqa: F401
 
 # ruff: noqa: F811
@@ -104,35 +104,45 @@ print(json.dumps([{"id": r.info.run_id, "name": r.info.run_name, "status": r.inf
     return json.loads(out.stdout)
 
 
-def test_wandb_offline(finished):
+IN_AN_AGENT = {
+    "WANDB_SWEEP_ID": "agent",
+    "WANDB_RUN_ID": "agent",
+    "WANDB_RUN_GROUP": "agent",
+    "WANDB_NAME": "agent",
+    "WANDB_RESUME": "must",
+    "WANDB_DIR": "/nowhere",
+    "WANDB_SWEEP_PARAM_PATH": "/nowhere/agent.yaml",
+    "WANDB_CONFIG_PATHS": "/nowhere/agent.yaml",
+    "WANDB_SERVICE": "3-1-unix-/nowhere/agent",
+}
+IN_SAGEMAKER = {"SM_TRAINING_ENV": '{"seed": 99}', "TRAINING_JOB_NAME": "job"}
+
+
+@pytest.mark.parametrize("variables", [{}, IN_AN_AGENT, IN_SAGEMAKER], ids=["alone", "agent", "sagemaker"])
+def test_wandb_offline(finished, tmp_path, monkeypatch, variables):
     pytest.importorskip("wandb")
+    (tmp_path / "wandb").mkdir()
+    (tmp_path / "wandb" / "settings").write_text("[default]\nproject = stranger\nbase_url = http://stranger\n")
+    monkeypatch.chdir(tmp_path)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
     runner.resume(finished, log=["wandb"])
     runner.resume(finished, log=["wandb"])
     assert (finished / "wandb" / "latest-run").is_symlink()  # of W&B's own, and no reason to refuse the second
     found = [wandb_run(p) for p in sorted((finished / "wandb").glob("offline-run-*/*.wandb"))]
-    assert len(found) == len({r["id"] for r in found}) == 4
+    assert len(found) == len({r["id"] for r in found}) == len({r["name"] for r in found}) == 4
     run = next(r for r in found if r["config"]["seed"] == 1)
     assert (run["project"], run["group"]) == ("trainability-sweep", "first")
     assert run["name"] == "sigma_w=1.1 sigma_b=0.25 depth=11 seed=1"
     assert run["config"]["sigma_w"] == 1.1 and run["config"]["status"] == "ok"
     assert run["history"][-1]["margin"] == pytest.approx(measured(1)["margin"]) and len(run["history"]) == 7
-    assert sorted(r["exit"] for r in found) == [0, 0, 0, 1]
+    assert sorted(r["exit"] for r in found) == [0, 0, 0, 1] and len(logged(finished, "wandb")) == 4
 
 
 def wandb_run(path):
-    """What is in a file of W&B: protobuf records in LevelDB's log format."""
-    from wandb.proto.wandb_internal_pb2 import Record
-
-    data, at, whole = path.read_bytes(), 7, b""
+    """What is in a file of W&B."""
     found = {"history": [], "config": {}}
-    while at + 7 <= len(data):
-        if 32768 - at % 32768 < 7:
-            at += 32768 - at % 32768
-        _, length, kind = struct.unpack("<IHB", data[at : at + 7])
-        whole, at = whole + data[at + 7 : at + 7 + length], at + 7 + length
-        if kind not in (1, 4):  # whole, or the last of several
-            continue
-        record, whole = Record.FromString(whole), b""
+    for record in records(path):
         if record.HasField("run"):
             r = record.run
             found |= {"id": r.run_id, "name": r.display_name, "project": r.project, "group": r.run_group}
@@ -147,14 +157,15 @@ def wandb_run(path):
 
 
 @pytest.mark.parametrize(
-    ("tracker", "environment"),
+    ("tracker", "environment", "reason"),
     [
-        ("mlflow", {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}),  # nobody listens
-        ("wandb", {"WANDB_MODE": "online", "HOME": "/nowhere", "NETRC": "/nowhere"}),  # no key
-        ("tensorboard", None),  # no folder
+        ("mlflow", {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}, ""),  # nobody listens
+        ("wandb", {"WANDB_MODE": "online", "HOME": "/nowhere", "NETRC": "/nowhere"}, ""),  # no key
+        ("wandb", {"WANDB_MODE": "disabled"}, "WANDB_MODE=disabled; "),
+        ("tensorboard", None, ""),  # no folder
     ],
 )
-def test_a_tracker_that_fails_is_a_warning(finished, monkeypatch, caplog, tracker, environment):
+def test_a_tracker_that_fails_is_a_warning(finished, monkeypatch, caplog, tracker, environment, reason):
     pytest.importorskip({"tensorboard": "tensorboardX"}.get(tracker, tracker))
     for name, value in (environment or {}).items():
         monkeypatch.setenv(name, value)
@@ -164,8 +175,9 @@ def test_a_tracker_that_fails_is_a_warning(finished, monkeypatch, caplog, tracke
     assert len(runner.resume(finished, log=[tracker]).points) == 4
     assert time.monotonic() - started < 60
     first, *more = [m for m in caplog.messages if not m.startswith("waiting for ")]
-    assert f"{tracker} does not log: " in first and "the sweep goes on without it" in first
+    assert f"{tracker} does not log: {reason}" in first and "the sweep goes on without it" in first
     assert more == [f"{tracker} has not logged 4 points; to log them: sweep resume DIR --log {tracker}"]
+    assert environment is None or not logged(finished, tracker)
 
 
 def test_a_tracker_that_dies_or_hangs_holds_nothing_up(finished, monkeypatch, caplog):

@@ -6,6 +6,7 @@ from functools import partial
 from types import SimpleNamespace
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -18,6 +19,7 @@ from sweep.execution.trainable import network_name
 from sweep.trackers import process as process_module
 from sweep.trackers import trackers
 from sweep.trackers.backends import CALLBACKS
+from sweep.trackers.errors import TrackerError
 from sweep.trackers.ledger import Ledger
 from sweep.trackers.runs import _Logger, _reason
 from sweep.trackers.trackers import Trackers
@@ -61,18 +63,124 @@ def test_a_folder_that_leads_elsewhere_is_refused(tmp_path, monkeypatch, what):
     assert "\n" not in str(error.value)
 
 
-def test_a_run_of_wandb_is_never_gone_on_with(tmp_path, monkeypatch, ledger):
-    started = []
-    run = SimpleNamespace(log=lambda values: None, config={}, finish=lambda exit_code: None)
-    fake = SimpleNamespace(Settings=dict, init=lambda **how: started.append(how) or run)
+POINT = {"sigma_w": 1.5, "sigma_b": 0.1, "depth": 5, "seed": 7}
+ROW = {**POINT, "status": "ok", "margin": 1.0}
+
+
+@pytest.fixture
+def wandb(tmp_path, monkeypatch):
+    """A W&B that begins the runs that it is asked for, or others, and what it was asked."""
+    fake = SimpleNamespace(runs=[], mode="offline", other={})
+
+    def setup(settings):
+        project = os.environ.get("WANDB_PROJECT")
+        tags = ("theirs",) if "WANDB_TAGS" in os.environ else None
+        fake.settings, fake.seen = settings, {n for n in os.environ if n.startswith("WANDB_")}
+        return SimpleNamespace(
+            settings=SimpleNamespace(mode=fake.mode, project=project, run_tags=tags, settings_system="~/settings")
+        )
+
+    def init(**asked):
+        fake.runs.append(asked)
+        begun = {"id": asked["id"], "name": asked["name"], "project": asked["project"], "disabled": False} | fake.other
+        begun.setdefault("settings", SimpleNamespace(sync_file=str(tmp_path / "run.wandb")))
+        return SimpleNamespace(log=dict, config={}, finish=lambda exit_code: None, **begun)
+
+    fake.setup, fake.init, fake.Settings = setup, init, dict
     monkeypatch.setitem(sys.modules, "wandb", fake)
-    point = {"sigma_w": 1.5, "sigma_b": 0.1, "depth": 5, "seed": 7}
-    for _ in range(2):  # the second: after the first process was killed
+    monkeypatch.setattr("sweep.trackers.wandb_log.is_written", lambda path, run_id: True)
+    monkeypatch.setattr(os, "environ", {n: v for n, v in os.environ.items() if not n.startswith("WANDB_")})
+    monkeypatch.chdir(tmp_path)
+    return fake
+
+
+@pytest.fixture
+def log_to_wandb(tmp_path, wandb, ledger):
+    def log(**event):
         logger = _Logger(CALLBACKS["wandb"](tmp_path, "first", ledger), tmp_path, ledger, several_rates=False)
-        logger.take({"point": point, "epochs": [[0.1, 1, 0.5, 2.0]]})
-    first, second = started
+        logger.take({"epochs": [], **event})
+
+    return log
+
+
+def test_a_run_of_wandb_is_never_gone_on_with(wandb, log_to_wandb):
+    for _ in range(2):  # the second: after the first process was killed
+        log_to_wandb(point=POINT, epochs=[[0.1, 1, 0.5, 2.0]])
+    first, second = wandb.runs
     assert first["name"] == second["name"] and first["id"] != second["id"]
-    assert {how["resume"] for how in started} == {"never"}
+    assert {run["resume"] for run in wandb.runs} == {"never"}
+
+
+def test_wandb_forgets_the_run_that_its_variables_name(wandb, log_to_wandb, ledger):
+    """In an agent, a launched job or SageMaker, or below a script that logs, they would merge or rename points."""
+    kept = {"WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_ENTITY", "WANDB_PROJECT", "WANDB_MODE", "WANDB_TAGS"}
+    dropped = ["RUN_ID", "SWEEP_ID", "RUN_GROUP", "NAME", "RESUME", "RESUME_FROM", "FORK_FROM", "DIR", "CONFIG_PATHS"]
+    dropped += ["SWEEP_PARAM_PATH", "SERVICE", "LAUNCH", "CONFIG", "CONFIG_0", "GIT_ROOT", "USE_DOT_WANDB"]
+    dropped += ["X_SKIP_TRANSACTION_LOG", "_SKIP_TRANSACTION_LOG", "_FILES_DIR", "SOMETHING_NEW"]
+    os.environ |= dict.fromkeys([*kept, *(f"WANDB_{name}" for name in dropped)], "x")
+    log_to_wandb(row=ROW)
+    assert wandb.seen == kept and wandb.settings["sagemaker_disable"]
+    (run,) = wandb.runs
+    assert (run["project"], run["group"], run["tags"]) == ("x", "first", ("theirs", ledger.name))
+    assert os.getcwd() == "/"  # no ``wandb/settings`` of a stranger is read
+    assert ROW in ledger
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("MODE", "disabled"), ("MODE", "Disabled"), ("DISABLED", "true"), ("DISABLED", "1")]
+)
+def test_wandb_that_is_switched_off_logs_nothing(wandb, log_to_wandb, ledger, name, value):
+    os.environ[f"WANDB_{name}"] = value
+    with pytest.raises(TrackerError) as error:
+        log_to_wandb(row=ROW)
+    assert _reason(error.value) == f"WANDB_{name}={value}" and not wandb.runs and not len(ledger)
+
+
+def test_wandb_that_is_switched_off_in_its_settings_logs_nothing(wandb, log_to_wandb):
+    wandb.mode = "disabled"
+    with pytest.raises(TrackerError, match="W&B's settings say: mode = disabled"):
+        log_to_wandb(row=ROW)
+    assert not wandb.runs
+
+
+@pytest.mark.parametrize("other", [{"id": "agent"}, {"name": "agent"}, {"project": "agent"}, {"disabled": True}])
+def test_another_run_than_the_one_that_wandb_was_asked_for_is_no_run(wandb, log_to_wandb, ledger, other):
+    wandb.other = other
+    with pytest.raises(TrackerError, match="W&B's settings make the run "):
+        log_to_wandb(row=ROW)
+    assert not len(ledger)
+
+
+def test_what_wandb_has_not_written_is_not_logged(tmp_path, monkeypatch, wandb, log_to_wandb, ledger):
+    for path, is_there in ((tmp_path / "run.wandb", False), (tmp_path.parent / "run.wandb", True)):  # the disk; /tmp
+        monkeypatch.setattr("sweep.trackers.wandb_log.is_written", lambda path, run_id, is_there=is_there: is_there)
+        wandb.other = {} if path.parent == tmp_path else {"settings": SimpleNamespace(sync_file=str(path))}
+        with pytest.raises(TrackerError, match="W&B has not written the run to "):
+            log_to_wandb(row=ROW)
+    assert not len(ledger)
+
+
+def test_points_that_differ_in_the_last_digit_have_runs_of_their_own(tmp_path, ledger):
+    callback = Recorded()
+    logger = _Logger(callback, tmp_path, ledger, several_rates=False)
+    for sigma_w in (1.5, 1.50000001, np.nextafter(1.5, 2).item(), 1e-7, 100000.0, 1e22):
+        logger.take({"row": {**ROW, "sigma_w": sigma_w}, "epochs": []})
+    names = [name.split()[0].removeprefix("sigma_w=") for kind, name in callback.calls if kind == "start"]
+    assert names == ["1.5", "1.50000001", "1.5000000000000002", "1e-07", "100000", "1e+22"]
+
+
+def test_tensorboard_has_logged_what_is_on_the_disk(tmp_path, monkeypatch, ledger):
+    pytest.importorskip("tensorboardX")
+    logger = _Logger(CALLBACKS["tensorboard"](tmp_path, "first", ledger), tmp_path, ledger, several_rates=False)
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fsync", lambda file: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        with pytest.raises(OSError, match="No space left"):
+            logger.take({"row": ROW, "epochs": []})
+    assert not len(ledger)
+    logger.take({"row": ROW, "epochs": []})
+    assert ROW in ledger
+    (file,) = (tmp_path / "sigma_w=1.5 sigma_b=0.1 depth=5 seed=7").iterdir()
+    assert b"ray/tune/margin" in file.read_bytes()
 
 
 @pytest.mark.parametrize("secret", ["me:secret", "secret", "me:sec@ret"])
