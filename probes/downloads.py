@@ -59,7 +59,9 @@ def _packed_mnist(folder: Path) -> Arrays:
             data = file.read()
         if not data.startswith(_MNIST_MAGIC):
             raise ValueError(f"{name} holds {kind_of_bytes(data[:1024]) or 'something else'}")
-        shape = np.frombuffer(data, ">i4", header // 4)[1:]
+        shape = np.frombuffer(data[: min(header, len(data) // 4 * 4)], ">i4")[1:].astype(int)
+        if len(data) != header + shape.prod():
+            raise ValueError(f"{name} is not complete")
         return torch.from_numpy(np.frombuffer(data, np.uint8, offset=header).reshape(shape).copy())
 
     out: list[torch.Tensor] = []

@@ -87,7 +87,8 @@ def _kind_of_text(head: bytes) -> str | None:
     if not head.strip(b"\0"):
         return "a file of zeros"
     try:
-        text = codecs.getincrementaldecoder("utf-8-sig")().decode(head).strip()  # the last character may be cut off
+        # The last character may be cut in two, where this is not the whole file.
+        text = codecs.getincrementaldecoder("utf-8-sig")().decode(head, final=len(head) < _HEAD).strip()
     except UnicodeDecodeError:
         return None
     if not all(c.isprintable() or c.isspace() for c in text):

@@ -57,10 +57,10 @@ def _floats(dataset: str, images: dict[str, np.ndarray]) -> list[torch.Tensor]:
 def _refuse_fill_values(dataset: str, images: dict[str, np.ndarray], low: float, high: float) -> None:
     """Raise DatasetError if a few extreme values, or one that is frequent, squeeze the range of nearly all others.
 
-    Nearly all are those without the smallest or the largest value, however frequent, and without the most extreme
-    images.
+    Nearly all are those outside the most extreme images, and without the smallest or the largest value, however
+    frequent it is.
     """
-    for extremes in ((low,), (high,), (low, high)):
+    for extremes in ((), (low,), (high,), (low, high)):
         bulk = _range_without(images, extremes)
         if 0 < bulk[1] - bulk[0] < _TINY * (high - low):
             value = low if bulk[0] - low > high - bulk[1] else high
@@ -77,7 +77,7 @@ def _range_without(images: dict[str, np.ndarray], extremes: tuple[float, ...]) -
     lows, highs = [], []
     for array in images.values():
         flat = array.reshape(len(array), -1)
-        kept = np.logical_and.reduce([flat != value for value in extremes])
+        kept = ~np.isin(flat, extremes)
         lows.append(flat.min(axis=1, where=kept, initial=np.inf)[kept.any(axis=1)])
         highs.append(flat.max(axis=1, where=kept, initial=-np.inf)[kept.any(axis=1)])
     smallest, largest = (np.sort(np.concatenate(ends)) for ends in (lows, highs))

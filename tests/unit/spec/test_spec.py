@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from probes.decoders import PRECISIONS
 from probes.kernels import KERNELS
 from probes.layers import ACTIVATIONS
+from probes.layout import LAYOUTS
 from probes.networks import ARCHITECTURES
 from probes.point import MAX_DEPTH, MAX_SIGMA
 from probes.settings import PROBES, STATISTICS, TRAIN, ProbeSettings
@@ -38,7 +39,7 @@ def test_what_the_probes_know_and_what_the_spec_allows_agree():
     defaults = {f.name: f.default for f in fields(ProbeSettings)}
     for name in ("penalty", "images", "activation", "probe", "train"):
         assert getattr(SweepSpec(), name) == defaults[name]
-    assert CHOICES["optimizer"] == OPTIMIZERS
+    assert (CHOICES["optimizer"], CHOICES["layout"]) == (OPTIMIZERS, LAYOUTS)
     assert probe_settings(SweepSpec()).training == TrainingSettings()
 
 
@@ -136,3 +137,10 @@ def test_widths_survive_a_file(tmp_path):
     spec = SweepSpec(widths=(9, 8, 7))
     spec.save(tmp_path / "spec.json")
     assert SweepSpec.read(tmp_path / "spec.json") == spec
+
+
+def test_the_layout_of_images_is_no_part_of_what_is_measured():
+    """The fingerprint of the data is, and both layouts of the same images have the same one."""
+    first, auto = SweepSpec(layout="channels-first"), SweepSpec()
+    assert first.digest == auto.digest and first.identity == auto.identity
+    assert SweepSpec.from_json(auto.as_json().replace('"layout": "auto",', ""), "spec.json").layout == "auto"
