@@ -148,3 +148,47 @@ def test_another_version_is_told_of(without_ray, tmp_path, caplog):
     (message,) = [r.getMessage() for r in caplog.records if "began with" in r.getMessage()]
     assert message.startswith("the sweep began with torch 1.0") and "\x1b" not in message
     assert "installed: " in message
+
+
+def layouts(*shape):
+    """Return arrays with channels first, and the same with channels last."""
+    random = np.random.default_rng(0)
+    first = tuple(
+        x for n in (80, 40) for x in (random.integers(0, 256, (n, *shape), dtype=np.uint8), random.integers(0, 3, n))
+    )
+    return first, tuple(np.moveaxis(x, 1, 3) if x.ndim == 4 else x for x in first)
+
+
+def test_both_layouts_are_the_same_data(without_ray, tmp_path, caplog):
+    first, last = layouts(3, 4, 4)
+    np.savez(tmp_path / "first.npz", **dict(zip(ARRAYS, first, strict=True)))
+    np.savez(tmp_path / "last.npz", **dict(zip(ARRAYS, last, strict=True)))
+    one = run(tmp_path / "one", str(tmp_path / "first.npz"), layout="channels-first")
+    other = run(tmp_path / "other", str(tmp_path / "last.npz"), layout="channels-last", seed=5)
+    assert one.spec.fingerprint == other.spec.fingerprint and one.spec.digest == other.spec.digest
+    assert len(merge([one.path, other.path], tmp_path / "merged").points) == 8
+    elsewhere = {"dataset": str(tmp_path / "last.npz"), "layout": "channels-last"}
+    assert len(sweep.resume(one.path, points=6, make=MAKE, **elsewhere).points) == 6
+    assert sweep.load(one.path).spec.layout == "channels-first"
+    assert len(sweep.resume(one.path, points=7, make=MAKE, images=last, layout="channels-last").points) == 7
+    assert not [r for r in caplog.records if "are read as" in r.getMessage()]  # all were given
+
+
+def test_a_decision_about_the_data_is_told_once(without_ray, tmp_path, caplog):
+    first, _ = layouts(1, 4, 4)
+    images = (first[0], first[1] * 1000, first[2], first[3] * 1000)
+    sweep.run(SPEC, tmp_path / "sweep", images=images, make=MAKE)
+    told = [r.getMessage() for r in caplog.records if r.name.startswith("probes.")]
+    assert len(told) == 2 and "(channels-first)" in told[0] and "are numbered anew" in told[1]
+
+
+def test_a_layout_that_is_not_clear_is_asked_for(without_ray, tmp_path):
+    first, _ = layouts(4, 4, 4)
+    with pytest.raises(SpecError, match="`images` 'images' has images of shape .*: choose --layout channels-last for"):
+        sweep.run(SPEC, tmp_path / "sweep", images=first, make=MAKE)
+    assert not (tmp_path / "sweep").exists()
+    spec = SweepSpec(**{**SPEC.__dict__, "layout": "channels-first"})
+    path = sweep.run(spec, tmp_path / "sweep", images=first, make=MAKE).path
+    with pytest.raises(SpecError, match="must hold the images and labels that this sweep measured, but holds others"):
+        sweep.resume(path, points=6, images=first, layout="channels-last", make=MAKE)
+    assert len(sweep.resume(path, points=6, images=first, make=MAKE).points) == 6

@@ -84,7 +84,8 @@ def test_training_and_test_images_of_different_scales_are_refused():
 @pytest.mark.parametrize("train", [pixels(high=0.06), pixels().astype(np.uint8)])
 def test_images_that_use_little_of_their_range_are_told_of(train, caplog):
     of(train, train[:10])
-    assert "train_images of 'mine' use only 0" in caplog.records[0].getMessage() and len(caplog.records) == 2
+    told = [r.getMessage().partition(" of 'mine' use only ") for r in caplog.records]
+    assert [name for name, _, rest in told if rest] == ["train_images", "test_images"]
 
 
 def test_masked_values_are_refused():
