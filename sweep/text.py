@@ -2,6 +2,8 @@
 
 import math
 
+_LOOKALIKES = dict(zip("▁▂▃▄▅▆▇█░·×✓✗", "_.-=+*%#.-x+x", strict=True)) | {"→": "->", "…": "...", "σ": "sigma_"}
+
 
 def finite(value: float) -> float | None:
     """Return a number for JSON, which knows neither NaN nor infinity: None in their place."""
@@ -17,6 +19,20 @@ def one_line(error: BaseException) -> str:
 def printable(text: str) -> str:
     """Return a text, which may come from anybody, with control characters escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+def encodable(text: str, encoding: str | None) -> str:
+    """Return a text with the characters that an encoding lacks replaced by others that look alike, or else escaped."""
+
+    def replaced(character: str) -> str:
+        try:
+            character.encode(encoding or "utf-8")
+        except UnicodeEncodeError:
+            escaped = character.encode("ascii", "backslashreplace").decode()
+            return _LOOKALIKES.get(character, escaped)
+        return character
+
+    return text if text.isascii() else "".join(map(replaced, text))
 
 
 def duration(seconds: float) -> str:

@@ -1,5 +1,7 @@
 """The command `sweep`, which groups all others."""
 
+from typing import Any
+
 import click
 
 from sweep.cli.launch import launch
@@ -14,11 +16,21 @@ from sweep.cli.reading import (
     status_command,
 )
 from sweep.cli.running import probe_command, resume_command, run_command
+from sweep.cli.streams import safe_streams
 from sweep.cli.theory import theory_command
 from sweep.version import __version__
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class _Commands(click.Group):
+    """A group of commands that cannot be stopped by the state of the standard streams."""
+
+    def main(self, *args: Any, **more: Any) -> Any:
+        """Run a command."""
+        with safe_streams():
+            return super().main(*args, **more)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="sweep")
 def main() -> None:
     """Map where random deep networks can be trained, on one machine or many.

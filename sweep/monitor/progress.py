@@ -10,11 +10,12 @@ from typing import Any, TextIO
 
 from sweep.monitor.estimator import Estimator
 from sweep.monitor.notebook import Bar, is_notebook
-from sweep.monitor.screen import Screen, supports_live_view, width_of
+from sweep.monitor.screen import Screen, is_terminal, supports_live_view, width_of
 from sweep.monitor.tally import Tally
 from sweep.monitor.view import View, line_of, view_of
 from sweep.spec.experiment import Experiment
 from sweep.storage.heartbeat import Heartbeat, Running, Sign
+from sweep.text import encodable
 
 # Between redrawings of the single line, on a terminal that cannot show the live view, and between lines of a log.
 _REDRAW_INTERVAL_S, _LOG_INTERVAL_S = 0.5, 10.0
@@ -56,9 +57,10 @@ class Progress:
         plain: bool = False,
         stream: TextIO | None = None,
     ) -> None:
-        self._spec, self._total, self._locations, self._quiet = spec, total, locations, quiet
-        self._stream = stream or sys.stderr
-        self._terminal = not plain and self._stream.isatty()
+        self._spec, self._total, self._locations = spec, total, locations
+        self._stream = stream or sys.stderr  # none in a process without standard error
+        self._quiet = quiet or self._stream is None
+        self._terminal = not plain and is_terminal(self._stream)
         self._tally = Tally(rows)
         self._estimator = Estimator(spec, self._tally)
         self._start_time = time.monotonic()
@@ -149,6 +151,7 @@ class Progress:
                 self._say(line_of(self._view()), "" if self._terminal else "\n")
 
     def _say(self, text: str, end: str) -> None:
+        text = encodable(text, self._stream.encoding)
         if self._terminal and not self._screen:  # overwrite the line
             room = width_of(self._stream) - 1
             text = f"\r{text[:room].ljust(room)}"

@@ -30,9 +30,16 @@ def width_of(stream: TextIO) -> int:
     return 80
 
 
-def supports_live_view(stream: TextIO) -> bool:
+def is_terminal(stream: TextIO | None) -> bool:
+    """Return whether a stream is a terminal; a closed one is none."""
+    with contextlib.suppress(ValueError):
+        return stream is not None and stream.isatty()
+    return False
+
+
+def supports_live_view(stream: TextIO | None) -> bool:
     """Return whether a stream is a terminal that the live view can be drawn on."""
-    return stream.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown", "")
+    return is_terminal(stream) and os.environ.get("TERM", "dumb") not in ("dumb", "unknown", "")
 
 
 @contextlib.contextmanager

@@ -50,13 +50,24 @@ def write_table(frame: pd.DataFrame, kind: str | None, output: str | None) -> No
     else:
         buffer.write(frame.to_csv(index=False, lineterminator="\n").encode())
     if output is None:
-        sys.stdout.buffer.write(buffer.getvalue())
-        sys.stdout.buffer.flush()
+        _write_to_standard_output(buffer.getvalue())
         return
     try:
         Path(output).write_bytes(buffer.getvalue())
     except OSError as error:
         raise SpecError(f"`output` {output!r} cannot be written: {error.strerror or error}") from None
+
+
+def _write_to_standard_output(data: bytes) -> None:
+    if sys.stdout is None:
+        raise SpecError("`output` must be given where standard output is closed")
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has seen enough
+        raise
+    except OSError as error:
+        raise SpecError(f"standard output cannot be written: {error.strerror or error}") from None
 
 
 def _json_values(column: pd.Series) -> list[Any]:
