@@ -49,8 +49,8 @@ def numbered_labels(dataset: str, train: torch.Tensor, test: torch.Tensor) -> tu
         log.warning("no training image of %r has the label %s, which test images have", dataset, _listed(unknown))
     if labels[-1] >= len(labels):
         log.warning(
-            "the %d labels of %r, %s, are numbered anew, from 0 to %d in this order",
-            *(len(labels), dataset, _listed(labels.tolist()), len(labels) - 1),
+            "the labels of %r (%d: %s) are numbered anew, from 0 to %d in this order",
+            *(dataset, len(labels), _listed(labels.tolist()), len(labels) - 1),
         )
         train, test = torch.searchsorted(labels, train), torch.searchsorted(labels, test)
     return train, test, len(labels)

@@ -29,7 +29,7 @@ _SIGNS = {OK: ("✓", "green"), WARNING: ("!", "yellow"), FAULT: ("✗", "red")}
 @click.option(
     "--dataset", default="noise", show_default=True, metavar="NAME|FILE.npz", help="Data set, as for sweep run."
 )
-@spec_options(["data_dir", "download"])
+@spec_options(["data_dir", "download", "layout"])
 @click.option(
     "--resize", type=Number(RESIZE), default=28, show_default=True, help="Pool or enlarge images to N x N pixels."
 )

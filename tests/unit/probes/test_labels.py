@@ -20,11 +20,11 @@ def ordered(*classes):
 @pytest.mark.parametrize(
     ("labels", "told"),
     [
-        (range(0, 10_000, 1000), "the 10 labels of 'mine', 0, 1000, 2000, ..., 9000, are numbered anew, from 0 to 9"),
-        (range(1, 11), "the 10 labels of 'mine', 1, 2, 3, ..., 10, are numbered anew, from 0 to 9"),
-        ((3, 5), "the 2 labels of 'mine', 3, 5, are numbered anew, from 0 to 1"),
-        ((0, 1, 3), "the 3 labels of 'mine', 0, 1, 3, are numbered anew, from 0 to 2"),
-        ((9999,), "the 1 labels of 'mine', 9999, are numbered anew, from 0 to 0"),
+        (range(0, 10_000, 1000), "the labels of 'mine' (10: 0, 1000, 2000, ..., 9000) are numbered anew, from 0 to 9"),
+        (range(1, 11), "the labels of 'mine' (10: 1, 2, 3, ..., 10) are numbered anew, from 0 to 9"),
+        ((3, 5), "the labels of 'mine' (2: 3, 5) are numbered anew, from 0 to 1"),
+        ((0, 1, 3), "the labels of 'mine' (3: 0, 1, 3) are numbered anew, from 0 to 2"),
+        ((9999,), "the labels of 'mine' (1: 9999) are numbered anew, from 0 to 0"),
     ],
 )
 @pytest.mark.parametrize("dtype", [np.int64, np.uint16])
