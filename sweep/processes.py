@@ -14,6 +14,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+_RESTORED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP)
+
 
 def this_process() -> str:
     """Return how messages name this process."""
@@ -76,12 +78,32 @@ def safe_path(*folders: str) -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join([*folders, *given]), "PYTHONSAFEPATH": "1"}
 
 
+def working_directory() -> str:
+    """Return the working directory.
+
+    Raises
+    ------
+    FileNotFoundError
+        It has been removed, so that neither relative paths nor libraries work; the message says what to do.
+    """
+    try:
+        return os.getcwd()
+    except OSError:
+        raise FileNotFoundError("the working directory does not exist any more; change to one that does") from None
+
+
 @contextmanager
 def restores_process_state() -> Iterator[None]:
-    """Restore the state of the process afterwards: environment, log levels, signals, random states, directory."""
-    environment, folder = dict(os.environ), os.getcwd()
+    """Restore the state of the process afterwards: environment, log levels, signals, random states, directory.
+
+    Raises
+    ------
+    FileNotFoundError
+        The working directory has been removed.
+    """
+    environment, folder = dict(os.environ), working_directory()
     levels = {name: logging.getLogger(name).level for name in [*logging.root.manager.loggerDict]}
-    signals = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGTSTP)}
+    signals = {number: signal.getsignal(number) for number in _RESTORED_SIGNALS}
     states = [(restore, state()) for state, restore in _random_states()]
     try:
         yield
@@ -89,7 +111,8 @@ def restores_process_state() -> Iterator[None]:
         for name in os.environ.keys() - environment.keys():
             del os.environ[name]
         os.environ.update(environment)
-        os.chdir(folder)
+        with contextlib.suppress(OSError):  # it may have been removed meanwhile
+            os.chdir(folder)
         for name in [*logging.root.manager.loggerDict]:
             logging.getLogger(name).setLevel(levels.get(name, logging.NOTSET))
         if threading.current_thread() is threading.main_thread():
@@ -111,16 +134,24 @@ def _random_states() -> Iterator[tuple[Callable[[], Any], Callable[[Any], Any]]]
 
 @contextmanager
 def terminated_is_interrupted() -> Iterator[None]:
-    """Raise KeyboardInterrupt in the main thread on SIGTERM."""
+    """Raise KeyboardInterrupt in the main thread on SIGTERM, and on SIGHUP (the terminal was closed) unless ignored.
+
+    Of several SIGHUP, as shell and terminal send them, the first one counts: the others would interrupt the tidying up.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def interrupt(signum: int, frame: Any) -> None:
+        if signum == signal.SIGHUP:
+            signal.signal(signum, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    old = signal.signal(signal.SIGTERM, interrupt)
+    hangs_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN  # if not, it was started by nohup
+    old = {n: signal.signal(n, interrupt) for n in [signal.SIGTERM] + [signal.SIGHUP] * hangs_up}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, old)
+        for number, handler in old.items():
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, handler)

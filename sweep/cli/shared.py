@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from sweep.errors import SpecError, StoreError
-from sweep.processes import terminated_is_interrupted
+from sweep.processes import terminated_is_interrupted, working_directory
 from sweep.spec.options import TRACKERS
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -39,12 +39,13 @@ directory = click.argument("directory", metavar="DIR", type=click.Path())
 
 
 def bad_input_is_usage(command: F) -> F:
-    """Report bad input and unusable storage as usage errors; end with exit code 130 after Ctrl-C or SIGTERM."""
+    """Report bad input and unusable storage as usage errors; end with exit code 130 after Ctrl-C, SIGTERM or SIGHUP."""
 
     @wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         try:
             with terminated_is_interrupted():
+                _check_working_directory()
                 return command(*args, **kwargs)
         except SpecError as error:
             raise usage_error(error) from None
@@ -54,3 +55,10 @@ def bad_input_is_usage(command: F) -> F:
             raise click.UsageError(str(error), click.get_current_context()) from None
 
     return wrapped  # type: ignore[return-value]
+
+
+def _check_working_directory() -> None:
+    try:
+        working_directory()
+    except FileNotFoundError as error:
+        raise click.UsageError(str(error), click.get_current_context()) from None
