@@ -190,20 +190,20 @@ class _Wandb:
 
         self._wandb, self._sweep, self._ledger = wandb, sweep, ledger
         self._folder = folder
-        settings = wandb.setup(
-            wandb.Settings(
-                root_dir=str(folder.parent),  # W&B makes its own folder ``wandb`` there
-                use_dot_wandb=False,
-                silent=True,
-                console="off",
-                disable_git=True,
-                disable_code=True,
-                save_code=False,
-                sagemaker_disable=True,  # a training job's name would replace ids and groups
-                x_disable_stats=True,
-                x_skip_transaction_log=False,
-            )
-        ).settings
+        wanted: dict[str, Any] = {
+            "root_dir": str(folder.parent),  # W&B makes its own folder ``wandb`` there
+            "use_dot_wandb": False,
+            "silent": True,
+            "console": "off",
+            "disable_git": True,
+            "disable_code": True,
+            "save_code": False,
+            "sagemaker_disable": True,  # a training job's name would replace ids and groups
+            "x_disable_stats": True,
+            "x_skip_transaction_log": False,
+        }
+        known = wandb.Settings.model_fields  # older versions lack some
+        settings = wandb.setup(wandb.Settings(**{n: v for n, v in wanted.items() if n in known})).settings
         if settings.mode == "disabled":
             raise TrackerError(f"W&B's settings say: mode = disabled ({settings.settings_system})")
         self._project = settings.project or _PROJECT
@@ -245,7 +245,7 @@ class _Wandb:
         Raises
         ------
         TrackerError
-            The run is not in W&B's file.
+            The run is not in W&B's file, or not on its server.
         """
         run = self._runs.pop(trial)
         run.config.update(trial.config, allow_val_change=True)
@@ -253,6 +253,8 @@ class _Wandb:
         path = Path(run.settings.sync_file)
         if not (path.is_relative_to(self._folder) and wandb_log.is_written(path, run.id)):
             raise TrackerError(f"W&B has not written the run to {str(path)!r}")
+        if error := wandb_log.upload_error(Path(run.settings.log_internal)):
+            raise TrackerError(f"W&B has not uploaded the run: {error}")
 
 
 CALLBACKS = {"tensorboard": _TensorBoard, "mlflow": _MLflow, "wandb": _Wandb}

@@ -1,5 +1,11 @@
-"""The file in which W&B keeps a run (``run-ID.wandb``): protobuf records in the format of LevelDB's log."""
+"""What W&B's own process has done with a run, which its library does not say.
 
+It stands in two files of the run, whose formats are W&B's own (checked for 0.31): ``run-ID.wandb`` holds protobuf
+records in the format of LevelDB's log, ``logs/debug-internal.log`` a JSON object a line.
+"""
+
+import contextlib
+import json
 import struct
 import time
 from collections.abc import Iterator
@@ -10,7 +16,23 @@ _FILE_HEADER_BYTES = 7
 _BLOCK_BYTES = 2**15
 _HEADER = struct.Struct("<IHB")  # checksum, length, kind
 _WHOLE, _LAST = 1, 4  # kinds of pieces that end a record
+_FATAL = "filestream: fatal error"
 _POLL_S = 0.02
+
+
+def upload_error(path: Path) -> str:
+    """Return the error after which W&B gave up uploading a run, such as a quota that is used up; empty if it did not.
+
+    Parameters
+    ----------
+    path:
+        The log ``debug-internal.log`` of the run.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        for line in path.read_text(errors="replace").splitlines():
+            if _FATAL in line:
+                return str(json.loads(line)["msg"])
+    return ""
 
 
 def is_written(path: Path, run_id: str, timeout_s: float = 10.0) -> bool:

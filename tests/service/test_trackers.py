@@ -18,6 +18,7 @@ from sweep.trackers.ledger import Ledger
 from sweep.trackers.trackers import Trackers
 from sweep.trackers.wandb_log import records
 from tests.helpers.tracked import SPEC, finished, measured, nobody_elses_servers  # noqa: F401
+from tests.helpers.wandb_server import wandb_server
 
 # ruff: noqa: F811
 
@@ -137,6 +138,42 @@ def test_wandb_offline(finished, tmp_path, monkeypatch, variables):
     assert run["config"]["sigma_w"] == 1.1 and run["config"]["status"] == "ok"
     assert run["history"][-1]["margin"] == pytest.approx(measured(1)["margin"]) and len(run["history"]) == 7
     assert sorted(r["exit"] for r in found) == [0, 0, 0, 1] and len(logged(finished, "wandb")) == 4
+
+
+@pytest.mark.parametrize("status", [200, 404])  # 404: the project was deleted, say, or the quota is used up
+def test_wandb_online(finished, tmp_path, monkeypatch, caplog, status):
+    pytest.importorskip("wandb")
+    account = {"HOME": str(tmp_path), "NETRC": str(tmp_path / "netrc"), "WANDB_API_KEY": 40 * "a"}
+    for name, value in {**IN_AN_AGENT, **account, "WANDB_MODE": "online"}.items():
+        monkeypatch.setenv(name, value)
+    with wandb_server(status) as (url, ended):
+        monkeypatch.setenv("WANDB_BASE_URL", url)
+        runner.resume(finished, log=["wandb"])
+    if status == 200:
+        assert len(logged(finished, "wandb")) == len(ended) == len({run[0] for run in ended}) == 4
+        assert ("sigma_w=1.1 sigma_b=0.25 depth=11 seed=1", "first") in [run[1:] for run in ended]
+    else:
+        assert not logged(finished, "wandb") and not ended
+        assert "wandb does not log: W&B has not uploaded the run: filestream: fatal error" in caplog.text
+
+
+def test_wandb_on_a_full_disk(finished, monkeypatch, caplog):
+    """Files cannot grow beyond what a point without epochs needs."""
+    pytest.importorskip("wandb")
+    monkeypatch.setattr(process_module, "_COMMAND", (sys.executable, "-P", "-c", SMALL_FILES))
+    runner.resume(finished, log=["wandb"])
+    runs = [wandb_run(p) for p in (finished / "wandb").glob("offline-run-*/*.wandb")]
+    whole = {run["config"]["seed"] for run in runs if "exit" in run}
+    assert {int(line.split()[3]) for line in logged(finished, "wandb")} <= whole
+    assert len(whole) < 4 and "wandb does not log: " in caplog.text and "wandb has not logged " in caplog.text
+
+
+SMALL_FILES = """
+import resource
+from sweep.trackers.runs import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+main()
+"""
 
 
 def wandb_run(path):

@@ -83,10 +83,14 @@ def wandb(tmp_path, monkeypatch):
     def init(**asked):
         fake.runs.append(asked)
         begun = {"id": asked["id"], "name": asked["name"], "project": asked["project"], "disabled": False} | fake.other
-        begun.setdefault("settings", SimpleNamespace(sync_file=str(tmp_path / "run.wandb")))
+        settings = SimpleNamespace(sync_file=str(tmp_path / "run.wandb"), log_internal=str(tmp_path / "debug.log"))
+        begun.setdefault("settings", settings)
         return SimpleNamespace(log=dict, config={}, finish=lambda exit_code: None, **begun)
 
-    fake.setup, fake.init, fake.Settings = setup, init, dict
+    class Settings(SimpleNamespace):
+        model_fields = {"root_dir": None, "sagemaker_disable": None}  # an old version knows few
+
+    fake.setup, fake.init, fake.Settings = setup, init, Settings
     monkeypatch.setitem(sys.modules, "wandb", fake)
     monkeypatch.setattr("sweep.trackers.wandb_log.is_written", lambda path, run_id: True)
     monkeypatch.setattr(os, "environ", {n: v for n, v in os.environ.items() if not n.startswith("WANDB_")})
@@ -119,7 +123,7 @@ def test_wandb_forgets_the_run_that_its_variables_name(wandb, log_to_wandb, ledg
     dropped += ["X_SKIP_TRANSACTION_LOG", "_SKIP_TRANSACTION_LOG", "_FILES_DIR", "SOMETHING_NEW"]
     os.environ |= dict.fromkeys([*kept, *(f"WANDB_{name}" for name in dropped)], "x")
     log_to_wandb(row=ROW)
-    assert wandb.seen == kept and wandb.settings["sagemaker_disable"]
+    assert wandb.seen == kept and wandb.settings.sagemaker_disable
     (run,) = wandb.runs
     assert (run["project"], run["group"], run["tags"]) == ("x", "first", ("theirs", ledger.name))
     assert os.getcwd() == "/"  # no ``wandb/settings`` of a stranger is read
@@ -158,6 +162,17 @@ def test_what_wandb_has_not_written_is_not_logged(tmp_path, monkeypatch, wandb, 
         with pytest.raises(TrackerError, match="W&B has not written the run to "):
             log_to_wandb(row=ROW)
     assert not len(ledger)
+
+
+def test_what_wandb_has_not_uploaded_is_not_logged(tmp_path, log_to_wandb, ledger):
+    log = tmp_path / "debug.log"
+    log.write_text('{"level":"ERROR","msg":"api: HTTP error","status":500}\n')  # and was tried again
+    log_to_wandb(row=ROW)
+    with log.open("a") as file:
+        print('{"level":"ERROR+4","msg":"filestream: fatal error: 404 Not Found"}', file=file)
+    with pytest.raises(TrackerError, match="W&B has not uploaded the run: filestream: fatal error: 404 Not Found"):
+        log_to_wandb(row={**ROW, "seed": 8})
+    assert len(ledger) == 1
 
 
 def test_points_that_differ_in_the_last_digit_have_runs_of_their_own(tmp_path, ledger):
@@ -290,3 +305,79 @@ def test_a_list_that_is_damaged_or_leads_elsewhere(tmp_path):
     with pytest.raises(OSError), Ledger.held(tmp_path):
         pass
     assert not (tmp_path / "mine").read_text()
+
+
+@pytest.fixture
+def mlflow(monkeypatch):
+    """An MLflow with the experiments 1, ``first``, and 2, ``deleted``, which was deleted; and what it was asked."""
+    stages = {"first": "active", "deleted": "deleted"}
+    experiments = [
+        SimpleNamespace(name=name, experiment_id=str(i), lifecycle_stage=stage)
+        for i, (name, stage) in enumerate(stages.items(), 1)
+    ]
+    fake = SimpleNamespace(batches=[], runs=[], made=[])
+
+    class Error(Exception):
+        pass
+
+    def find(**wanted):
+        ((name, value),) = wanted.items()
+        return next((e for e in experiments if getattr(e, name) == value), None)
+
+    def get(experiment_id):
+        if experiment := find(experiment_id=experiment_id):
+            return experiment
+        raise Error("no such experiment")
+
+    def create_run(experiment_id, tags, run_name):
+        fake.runs.append((experiment_id, run_name))
+        return SimpleNamespace(info=SimpleNamespace(run_id="run"))
+
+    client = SimpleNamespace(
+        get_experiment=get,
+        get_experiment_by_name=lambda name: find(name=name),
+        create_experiment=lambda name: fake.made.append(name) or "3",
+        create_run=create_run,
+        log_batch=lambda run, synchronous, **batch: fake.batches.append(synchronous),
+        set_terminated=lambda run, status: None,
+    )
+    entities = SimpleNamespace(Metric=lambda *values: values, Param=lambda *values: values)
+    modules = {"mlflow": SimpleNamespace(MlflowClient=lambda tracking_uri: client)}
+    modules |= {"mlflow.entities": entities, "mlflow.exceptions": SimpleNamespace(MlflowException=Error)}
+    for name, module in modules.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setattr(os, "environ", {n: v for n, v in os.environ.items() if not n.startswith("MLFLOW_")})
+    return fake
+
+
+HERE, THERE = {}, {"MLFLOW_TRACKING_URI": "http://there"}
+
+
+@pytest.mark.parametrize(
+    ("sweep", "variables", "expected"),
+    [
+        ("first", HERE, "1"),
+        ("first", {"MLFLOW_EXPERIMENT_ID": "2", "MLFLOW_EXPERIMENT_NAME": "other"}, "1"),  # of another server
+        ("first", {**THERE, "MLFLOW_EXPERIMENT_NAME": "other"}, "3"),
+        ("second", {**THERE, "MLFLOW_EXPERIMENT_ID": "1"}, "1"),
+        ("second", {"MLFLOW_TRACKING_URI": ""}, "3"),
+        (
+            "first",
+            {**THERE, "MLFLOW_EXPERIMENT_ID": "2"},
+            "the experiment 'deleted' (id 2) was deleted; to restore it: ",
+        ),
+        ("deleted", HERE, "the experiment 'deleted' (id 2) was deleted; to "),
+        ("first", {**THERE, "MLFLOW_EXPERIMENT_ID": "7"}, "MLFLOW_EXPERIMENT_ID=7: no such experiment"),
+    ],
+)
+def test_the_experiment_of_mlflow(tmp_path, monkeypatch, mlflow, ledger, sweep, variables, expected):
+    monkeypatch.chdir(tmp_path)
+    os.environ |= {**variables, "MLFLOW_RUN_ID": "other", "MLFLOW_ENABLE_ASYNC_LOGGING": "true"}
+    try:
+        callback = CALLBACKS["mlflow"](tmp_path, sweep, ledger)
+    except TrackerError as error:
+        assert _reason(error).startswith(expected)
+        return
+    _Logger(callback, tmp_path, ledger, several_rates=False).take({"row": ROW, "epochs": []})
+    assert mlflow.runs == [(expected, "sigma_w=1.5 sigma_b=0.1 depth=5 seed=7")]
+    assert mlflow.batches == [True, True]  # the points are there when they count as logged
