@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 import click
 
 from sweep.cli.numbers import Numbers
+from sweep.errors import SpecError
+from sweep.spec.kinds import expanded
 from sweep.spec.parts import PRESETS
 
 _MAX_CONFIG_BYTES = 2**15  # the time to read a key of many parts grows with the square of their number
@@ -18,15 +20,19 @@ def _read_config(ctx: click.Context, param: click.Parameter, value: str | None) 
     """Take the defaults of options from a TOML file; click converts and checks them like arguments."""
     if value is None:
         return
-    path = Path(value)
     try:
+        path = Path(expanded(value))
         if path.exists() and not path.is_file():  # a pipe would be waited for, a device has no end
             raise OSError("it is not a file")
         if path.exists() and path.stat().st_size > _MAX_CONFIG_BYTES:
             raise OSError(f"it is larger than {_MAX_CONFIG_BYTES // 1024} KiB")
-        data = tomllib.loads(path.read_bytes().decode())
+        data = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
         raise click.BadParameter(f"{value!r} cannot be read: {error.strerror or error}", ctx, param) from None
+    except SpecError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
+    except UnicodeDecodeError:
+        raise click.BadParameter(f"{value!r} is not valid TOML: its text must be in UTF-8", ctx, param) from None
     except (ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise click.BadParameter(f"{value!r} is not valid TOML: {reason}", ctx, param) from None

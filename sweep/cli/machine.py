@@ -10,6 +10,7 @@ from sweep.cli.numbers import Number
 from sweep.cli.options import spec_options
 from sweep.cli.shared import bad_input_is_usage, json_option
 from sweep.doctor.answers import FAULT, OK, WARNING, Check
+from sweep.spec.kinds import expanded
 from sweep.spec.options import BENCHMARKS
 from sweep.spec.parts import RESIZE
 from sweep.spec.spec import SweepSpec
@@ -75,7 +76,7 @@ def doctor_command(out: str, data_dir: str, address: str | None, as_json: bool) 
     """
     from sweep.doctor import doctor
 
-    checks = doctor.examine(data_dir, address, out)
+    checks = doctor.examine(expanded(data_dir), address, expanded(out))
     click.echo(doctor.as_json(checks) if as_json else _doctor_text(checks))
     sys.exit(any(c.verdict == FAULT for c in checks))
 

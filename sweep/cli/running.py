@@ -21,6 +21,7 @@ from sweep.cli.shared import (
 )
 from sweep.errors import SpecError
 from sweep.spec.experiment import Measuring
+from sweep.spec.kinds import expanded
 from sweep.spec.options import changeable, local, names
 from sweep.spec.parts import DEPTH, POINTS, SIGMA_B, SIGMA_W
 from sweep.spec.spec import SweepSpec
@@ -51,7 +52,7 @@ def run_command(
     spec = SweepSpec(**fields)
     from sweep.execution import runner
 
-    path = out or str(runner.default_directory())
+    path = expanded(out) if out else str(runner.default_directory())
     if dry_run:
         preview = runner.dry_run(spec, path)
         click.echo(json.dumps(preview) if as_json else "\n".join(f"{name:<9}{text}" for name, text in preview.items()))
@@ -163,7 +164,7 @@ def probe_command(
     from sweep.measuring import single
     from sweep.monitor.screen import progress_bar
 
-    picture = Path(images_out) if images_out is not None else None
+    picture = Path(expanded(images_out)) if images_out is not None else None
     if picture:
         from sweep.plots.saving import check_picture
 

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from sweep.errors import SpecError
 from sweep.results.results import Results
+from sweep.spec.kinds import expanded
 from sweep.storage.files import replaced
 
 _SUFFIXES = (".png", ".pdf", ".svg")
@@ -83,7 +84,7 @@ class Picture:
 
     def __init__(self, results: Results, name: str, output: str | Path | None) -> None:
         self._files = None if output else results.files
-        self.path = Path(output) if output else results.path / name
+        self.path = Path(expanded(output)) if output else results.path / name
         check_picture(self.path, "output")
 
     def save(self, figure: Figure) -> Path:

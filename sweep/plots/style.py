@@ -10,6 +10,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from sweep.errors import SpecError
+from sweep.spec.kinds import expanded
 
 LABELS = {
     "sigma_w": r"weight standard deviation $\sigma_w$",
@@ -103,6 +104,7 @@ def styled(file: str | None) -> Any:
 
 
 def _read_style_file(file: str) -> RcParams:
+    file = expanded(file)
     if not os.path.isfile(file):  # matplotlib would try it as a URL
         raise FileNotFoundError(2, "there is no such file")
     return rc_params_from_file(file, use_default_template=False)

@@ -15,6 +15,7 @@ from typing import Any
 from sweep.errors import SpecError
 from sweep.report.content import content
 from sweep.results.results import Results
+from sweep.spec.kinds import expanded
 from sweep.storage.files import replaced
 
 REPORT = "report.html"
@@ -47,7 +48,7 @@ def write_report(results: Results, output: str | Path | None = None, reconstruct
     StoreError
         The URI cannot be written.
     """
-    path = Path(output) if output else results.path / REPORT
+    path = Path(expanded(output)) if output else results.path / REPORT
     if path.suffix.lower() not in _SUFFIXES:
         raise SpecError(f"`output` must end in {' or '.join(_SUFFIXES)}, got {str(path)!r}")
     if not path.parent.is_dir():

@@ -11,6 +11,7 @@ import pandas as pd
 
 from sweep.errors import SpecError
 from sweep.spec.columns import COLUMNS, DTYPES, SWEEP, described
+from sweep.spec.kinds import expanded
 from sweep.spec.options import TABLES
 
 _FORMATS = {".csv": "csv", ".parquet": "parquet", ".json": "json"}
@@ -39,6 +40,7 @@ def write_table(frame: pd.DataFrame, kind: str | None, output: str | None) -> No
         The file cannot be written.
     """
     kind = kind or _FORMATS.get(Path(output or "").suffix.lower(), "csv")
+    target = Path(expanded(output)) if output is not None else None
     buffer = io.BytesIO()
     if kind == "parquet":
         frame.to_parquet(buffer, index=False)
@@ -49,11 +51,11 @@ def write_table(frame: pd.DataFrame, kind: str | None, output: str | None) -> No
         buffer.write(json.dumps(records, allow_nan=False).encode() + b"\n")
     else:
         buffer.write(frame.to_csv(index=False, lineterminator="\n").encode())
-    if output is None:
+    if target is None:
         _write_to_standard_output(buffer.getvalue())
         return
     try:
-        Path(output).write_bytes(buffer.getvalue())
+        target.write_bytes(buffer.getvalue())
     except OSError as error:
         raise SpecError(f"`output` {output!r} cannot be written: {error.strerror or error}") from None
 
@@ -97,7 +99,7 @@ def read_table(path: str | Path, table: str | None = None, kind: str | None = No
     """
     kind = kind or _FORMATS.get(Path(path).suffix.lower(), "csv")
     try:
-        data = io.BytesIO(Path(path).read_bytes())
+        data = io.BytesIO(Path(expanded(path)).read_bytes())
         if kind == "parquet":
             frame = pd.read_parquet(data)
         elif kind == "json":

@@ -1,6 +1,7 @@
 """Kinds of values of options, with their conversion and their error messages."""
 
 import math
+import os
 import re
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -109,6 +110,22 @@ class Text:
         if not isinstance(value, str) or not value or "\0" in value:
             raise SpecError(f"`{name}` must be a non-empty text, got {value!r}")
         return value
+
+
+def expanded(path: str | os.PathLike[str]) -> str:
+    """Return a path with ``~`` and ``~user`` at its start replaced by the home directory, as a shell does it.
+
+    Raises
+    ------
+    SpecError
+        There is no such user, or the path begins with a variable, which only a shell replaces.
+    """
+    text = os.path.expanduser(path)
+    if text.startswith("~"):
+        raise SpecError(f"{text!r} cannot be used: there is no such user; ./~ begins a name with a tilde")
+    if text.startswith("$"):
+        raise SpecError(f"{text!r} cannot be used: variables are not replaced here; write ~ or the whole path")
+    return text
 
 
 _UNITS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, ClassVar
 
-from sweep.spec.kinds import Kind
+from sweep.spec.kinds import Kind, expanded
 
 AUTO, NONE = "auto", "none"  # words for None
 
@@ -31,7 +31,8 @@ class Option:
     changeable:
         Whether `resume` may change it.
     is_location:
-        Whether it says where things are: of two specs that differ in that alone, each may be the other's.
+        Whether it says where things are (a path may begin with ``~``): of two specs that differ in that alone, each
+        may be the other's.
     local:
         Whether it may be given anew on another machine, where it is not kept.
     """
@@ -92,6 +93,8 @@ class Part:
             if value is None and each.default is None:
                 continue
             checked = option.kind.check(each.name, value)
+            if option.is_location and isinstance(checked, str):
+                checked = expanded(checked)
             if isinstance(value, _ResolvedText | _ResolvedPair):
                 checked = resolved(checked, value.by)
             object.__setattr__(self, each.name, checked)

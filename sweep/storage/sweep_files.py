@@ -15,6 +15,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from sweep.errors import SpecError, StoreError
+from sweep.spec.kinds import expanded
 from sweep.spec.parts import Storage
 from sweep.spec.secrets import holds_secret
 from sweep.spec.spec import SweepSpec
@@ -50,7 +51,7 @@ class SweepFiles:
     Raises
     ------
     SpecError
-        The URI holds a secret.
+        The URI holds a secret, or the path is in the home of a user who does not exist.
     StoreError
         The URI is malformed, or its filesystem is unknown.
     """
@@ -58,10 +59,11 @@ class SweepFiles:
     def __init__(self, directory: str | Path) -> None:
         if holds_secret(str(directory)):
             raise SpecError("the URI of a sweep must hold no key or password: they belong in the environment")
+        directory = expanded(directory)
         self._fs, self._root = filesystem_at(directory)
         is_local = isinstance(self._fs, fs.LocalFileSystem)
-        self.uri = "" if is_local else str(directory)
-        self.location = self.uri or (self._root if "://" in str(directory) else str(Path(directory)))
+        self.uri = "" if is_local else directory
+        self.location = self.uri or (self._root if "://" in directory else str(Path(directory)))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SweepFiles) and (self._fs, self._root) == (other._fs, other._root)
