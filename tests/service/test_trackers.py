@@ -50,6 +50,38 @@ def events_of(folder):
     return scalars, {k: v.string_value or v.number_value for k, v in said.items()}
 
 
+@pytest.fixture
+def among_strangers(tmp_path, monkeypatch):
+    """A working directory with code, programs and settings that nobody may run or obey."""
+    folder, ran = tmp_path / "stranger", tmp_path / "ran"
+    for name in (
+        "sweep",
+        "probes",
+        "torch",
+        "json",
+        "numpy",
+        "wandb",
+        "mlflow",
+        "tensorboardX",
+        "git",
+        "sitecustomize",
+    ):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "__init__.py").write_text(f"open({str(ran)!r}, 'a').write({name!r})")
+    (folder / "wandb" / "settings").write_text("[default]\nproject = stranger\nbase_url = http://stranger\n")
+    program = f"#!/bin/sh\necho $0 >> {ran}\n"
+    for name in ("monitor", "conda", "nvidia-smi", "uname"):
+        (folder / name).write_text(program)
+        (folder / name).chmod(0o755)
+    subprocess.run(["git", "init", "-q", str(folder)], check=True)
+    for key in ("core.fsmonitor", "core.pager", "core.sshCommand"):
+        subprocess.run(["git", "-C", str(folder), "config", key, str(folder / "monitor")], check=True)
+    monkeypatch.chdir(folder)
+    yield
+    assert not ran.exists(), ran.read_text()
+
+
+@pytest.mark.usefixtures("among_strangers")
 def test_tensorboard(finished):
     pytest.importorskip("tensorboard")
     runner.resume(finished, log=["tensorboard"])
@@ -70,6 +102,7 @@ def test_tensorboard(finished):
     assert {p: p.stat().st_mtime_ns for p in finished.rglob("*events*")} == before and len(before) == 4
 
 
+@pytest.mark.usefixtures("among_strangers")
 def test_mlflow(finished):
     pytest.importorskip("mlflow")
     runner.resume(finished, log=["mlflow"])
@@ -120,11 +153,9 @@ IN_SAGEMAKER = {"SM_TRAINING_ENV": '{"seed": 99}', "TRAINING_JOB_NAME": "job"}
 
 
 @pytest.mark.parametrize("variables", [{}, IN_AN_AGENT, IN_SAGEMAKER], ids=["alone", "agent", "sagemaker"])
-def test_wandb_offline(finished, tmp_path, monkeypatch, variables):
+@pytest.mark.usefixtures("among_strangers")
+def test_wandb_offline(finished, monkeypatch, variables):
     pytest.importorskip("wandb")
-    (tmp_path / "wandb").mkdir()
-    (tmp_path / "wandb" / "settings").write_text("[default]\nproject = stranger\nbase_url = http://stranger\n")
-    monkeypatch.chdir(tmp_path)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     runner.resume(finished, log=["wandb"])
