@@ -77,20 +77,17 @@ def check_extras() -> Check:
 
 
 def check_cores() -> Check:
-    """Check whether a container limits the number of cores."""
-    usable, quota = limits.cores(), limits.cgroup_cores()
-    if quota is not None and quota < usable - 0.5:
-        advice = f"--concurrency {max(1, round(quota))}: more trials at once than this only slow each other down"
-        return Check("cores", WARNING, f"{usable}, of which this container may use {quota:g}", advice)
-    return Check("cores", OK, f"{usable} usable, {os.cpu_count()} in the machine")
+    """Report the number of cores that trials may use, and whether a container limits it."""
+    quota = limits.cgroup_cores()
+    limited = f" ({quota:g} by the limit of this container)" if quota is not None else ""
+    return Check("cores", OK, f"{limits.cores()} usable{limited}, {os.cpu_count()} in the machine")
 
 
 def check_memory() -> Check:
     """Check whether there is enough free memory for a small sweep, within a container's limit."""
     free, limit = limits.available_bytes(), limits.cgroup_bytes()
-    text = f"{free / GIB:.1f} GiB free"
-    if limit is not None and limit < free:
-        free, text = limit, f"{limit / GIB:.1f} GiB left of what this container may use"
+    what = "free" if limit is None or limit > free else "left of what this container may use"
+    text = f"{free / GIB:.1f} GiB {what}"
     if free < _ENOUGH_MEMORY_GIB * GIB:
         advice = (
             f"free some, or run fewer trials at once: --concurrency 1 (a small sweep takes {_ENOUGH_MEMORY_GIB:g} GiB)"

@@ -121,7 +121,7 @@ def _try_cluster(address: str) -> dict[str, str]:
         return _result(FAULT, f"{address} cannot be joined: {text}", _VERSIONS if "ersion" in text else TOKENS)
     nodes = live_nodes()
     ray.shutdown()
-    cores, gpus = (sum(n[i] for n in nodes) for i in (0, 1))
+    cores, gpus = sum(n.cores for n in nodes), sum(n.gpus for n in nodes)
     return _result(OK, f"{address}: Ray {ray.__version__}, {len(nodes)} nodes, {cores:g} cores, {gpus:g} GPUs")
 
 

@@ -5,11 +5,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from sweep.errors import SpecError
+from sweep.execution.nodes import Node
 from sweep.spec.design import budget
 from sweep.spec.experiment import Workload
 from sweep.spec.parts import Resources
 
 _REFRESH_INTERVAL_S = 2.0  # how often the nodes are counted
+MEMORY_FRACTION = 0.8  # of a node's memory that trials may take by the estimate, which may be 20 % off
 
 
 class Capacity:
@@ -23,7 +25,7 @@ class Capacity:
     spec:
         The specification of the sweep, with the cores and GPUs of a trial and the number of trials at once.
     nodes:
-        Function that returns the numbers of cores and GPUs of every node that is alive.
+        Function that returns the `Node` of every node that is alive, or its fields in a tuple.
 
     Attributes
     ----------
@@ -39,17 +41,21 @@ class Capacity:
         is set, larger nodes may be yet to come.)
     """
 
-    def __init__(self, spec: Workload, nodes: Callable[[], Sequence[tuple[float, float]]]) -> None:
-        self._spec, self._nodes, self._refreshed_at = spec, nodes, -math.inf
-        self.cpus, self.gpus = spec.cpus_per_trial, _share_of_gpu(spec, nodes())
+    def __init__(self, spec: Workload, nodes: Callable[[], Sequence[tuple[float, ...]]]) -> None:
+        self._spec, self._list_nodes, self._refreshed_at, self._trial_bytes = spec, nodes, -math.inf, 0.0
+        current_nodes = self.nodes()
+        self.cpus, self.gpus = spec.cpus_per_trial, _share_of_gpu(spec, current_nodes)
         gpu_kinds = ("gpu", "cpu") if spec.gpus_per_trial is None else ("gpu",)
         self.kinds: tuple[str, ...] = gpu_kinds if self.gpus else ("cpu",)
         self._slots: dict[str, int] = {}
-        current_nodes = nodes()
-        if not spec.concurrency and any(cores for cores, _ in current_nodes):  # else nodes are yet to come
+        if not spec.concurrency and any(n.cores for n in current_nodes):  # else nodes are yet to come
             self._check_fits(current_nodes)
 
-    def _check_fits(self, nodes: Sequence[tuple[float, float]]) -> None:
+    def nodes(self) -> list[Node]:
+        """Return the nodes that are alive at present."""
+        return [Node(*node) for node in self._list_nodes()]
+
+    def _check_fits(self, nodes: Sequence[Node]) -> None:
         for i, name, wanted in ((0, "cpus_per_trial", self.cpus), (1, "gpus_per_trial", self.gpus)):
             largest = max((n[i] for n in nodes), default=0.0)
             if wanted > largest:
@@ -59,17 +65,26 @@ class Capacity:
         """Return how many trials of a kind the nodes have room for."""
         now = time.monotonic()
         if now - self._refreshed_at > _REFRESH_INTERVAL_S:
-            self._refreshed_at, nodes = now, self._nodes()
+            self._refreshed_at, nodes = now, self.nodes()
             self._slots = {k: sum(self.slots_on(n, k) for n in nodes) for k in self.kinds}
         return self._slots[kind]
 
-    def slots_on(self, node: tuple[float, float], kind: str) -> int:
-        """Return how many trials of a kind fit on a node with these numbers of cores and GPUs."""
-        cores, gpus = node
-        if kind == "cpu" and "gpu" in self.kinds and gpus:
+    def slots_on(self, node: Node, kind: str) -> int:
+        """Return how many trials of a kind fit on a node."""
+        if kind == "cpu" and "gpu" in self.kinds and node.gpus:
             return 0  # its cores feed its GPUs
-        share = gpus / self.gpus if kind == "gpu" else math.inf
-        return math.floor(min(cores / self.cpus, share) + 1e-9)
+        share = node.gpus / self.gpus if kind == "gpu" else self._slots_by_memory(node)
+        return math.floor(min(node.cores / self.cpus, share) + 1e-9)
+
+    def _slots_by_memory(self, node: Node) -> float:
+        """Return how many trials on the CPU the memory of a node suffices for."""
+        if not self._trial_bytes or math.isinf(node.memory):
+            return math.inf
+        return max(math.floor(MEMORY_FRACTION * node.memory / self._trial_bytes), int(self._trial_bytes <= node.memory))
+
+    def set_trial_bytes(self, needed: float) -> None:
+        """Let no more trials run on a node than it has memory for, if each takes this many bytes of it."""
+        self._trial_bytes, self._refreshed_at = needed, -math.inf
 
     @property
     def slots(self) -> int:
@@ -105,15 +120,14 @@ class Capacity:
         return {"CPU": self.cpus, "GPU": self.gpus if kind == "gpu" else 0.0}
 
 
-def _share_of_gpu(spec: Resources, nodes: Sequence[tuple[float, float]]) -> float:
+def _share_of_gpu(spec: Resources, nodes: Sequence[Node]) -> float:
     """Return the GPUs of a trial: as the spec says, or a share that lets all cores of the nodes with GPUs be used."""
     if spec.gpus_per_trial is not None:
         return spec.gpus_per_trial
-    with_gpu = [n for n in nodes if n[1]]
+    with_gpu = [n for n in nodes if n.gpus]
     if not with_gpu:
         return 0.0
-    cpus, gpus = (sum(n[i] for n in with_gpu) for i in (0, 1))
-    return share_of_gpu(gpus, cpus / spec.cpus_per_trial)
+    return share_of_gpu(sum(n.gpus for n in with_gpu), sum(n.cores for n in with_gpu) / spec.cpus_per_trial)
 
 
 def share_of_gpu(gpus: float, trials: float) -> float:

@@ -17,7 +17,7 @@ from sweep.errors import SpecError
 from sweep.execution.capacity import Capacity
 from sweep.execution.nodes import live_nodes
 from sweep.execution.ray_patches import RAY_COMMAND, job_config, pickled_by_value
-from sweep.limits import cores
+from sweep.limits import available_bytes, cores
 from sweep.processes import safe_path
 from sweep.spec.experiment import Workload
 from sweep.spec.parts import Resources
@@ -71,6 +71,7 @@ def connected_ray(spec: Workload, images: "Images", verbose: bool = False) -> It
         os.environ.setdefault(name, value)
     os.environ.update(safe_path())
     starts_here = "ray" not in sys.modules or not sys.modules["ray"].is_initialized()
+    memory = available_bytes()  # before Ray takes some; Ray does not see the limits of all control groups
     with contextlib.ExitStack() as stack:
         if starts_here:
             _start_or_join(spec, images, verbose)
@@ -78,7 +79,8 @@ def connected_ray(spec: Workload, images: "Images", verbose: bool = False) -> It
             stack.enter_context(pickled_by_value())
         elif spec.address not in (None, "auto"):
             raise SpecError(f"`address` must be left out where the program has joined a Ray, got {spec.address!r}")
-        yield Capacity(spec, live_nodes)
+        is_private = starts_here and spec.is_here
+        yield Capacity(spec, lambda: [n._replace(memory=memory) for n in live_nodes()] if is_private else live_nodes())
 
 
 def _start_or_join(spec: Workload, images: "Images", verbose: bool) -> None:

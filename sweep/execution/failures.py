@@ -10,7 +10,9 @@ from sweep.spec.rows import point_of, row
 
 _MAX_NODE_LOSSES = 20  # a point that loses more nodes is taken to be the cause
 _MAX_PACK_KILLS = 2  # for lack of memory, of a pack; then its points are measured one by one, which needs less
-_MAX_KILLS = 6  # of the trials of a point, for lack of memory; a point that needs more is taken to be the cause
+_MAX_KILLS = 8  # of the trials of a point, while as many others end well; then it is taken to be the cause
+_MAX_KILLS_ALONE = 3  # the same, of trials that ran while there were no others
+_MAX_KILLS_IN_A_ROW = 20  # of any trials; it takes a quarter of an hour, since the pauses between trials grow
 _MAX_ERROR_CHARS = 500
 
 
@@ -20,7 +22,9 @@ class Verdict(NamedTuple):
     Attributes
     ----------
     again:
-        Points to be measured again, in packs.
+        Points to be measured again, in packs, before all others.
+    later:
+        Points to be measured again, in packs, after all others.
     alone:
         Points to be measured again, each in a trial of its own.
     rows:
@@ -28,6 +32,7 @@ class Verdict(NamedTuple):
     """
 
     again: Sequence[Point] = ()
+    later: Sequence[Point] = ()
     alone: Sequence[Point] = ()
     rows: Sequence[dict[str, Any]] = ()
 
@@ -46,33 +51,50 @@ class Failures:
         self._failures: Counter[Point] = Counter()
         self._losses: Counter[Point] = Counter()
         self._kills: Counter[Point] = Counter()
+        self._kills_alone: Counter[Point] = Counter()
+        self._kills_in_a_row = self._ended_well = 0  # trials
+        self._ended_well_before: dict[Point, int] = {}  # when a point was killed first
 
     def judge_rows(self, rows: Sequence[dict[str, Any]]) -> Verdict:
         """Decide what to do with the rows of a trial that ended well; some of its points may have failed."""
+        self._kills_in_a_row, self._ended_well = 0, self._ended_well + 1
         again = [r for r in rows if r["status"] == "failed" and self._may_retry(point_of(r))]
         return Verdict(alone=[point_of(r) for r in again], rows=[r for r in rows if r not in again])
 
-    def judge_trial(self, points: Sequence[Point], error: str) -> Verdict:
-        """Decide what to do with the points of a trial that ended with an error, e.g. because its worker died."""
+    def judge_trial(self, points: Sequence[Point], error: str, others: int = 0) -> Verdict:
+        """Decide what to do with the points of a trial that ended with an error, e.g. because its worker died.
+
+        ``others`` is the number of the other trials that ran at that time.
+        """
         if is_lost_node(error):
             self._losses.update(points)
             again = [p for p in points if self._losses[p] <= _MAX_NODE_LOSSES]
             return Verdict(again=again, rows=_failed_rows([p for p in points if p not in again], error))
         if shortage := memory_shortage(error):
-            return self._judge_kill(points, shortage)
+            return self._judge_kill(points, shortage, others)
         if len(points) > 1 or self._may_retry(points[0]):
             return Verdict(alone=points)
         return Verdict(rows=_failed_rows(points, error))
 
-    def _judge_kill(self, points: Sequence[Point], shortage: str) -> Verdict:
+    def _judge_kill(self, points: Sequence[Point], shortage: str, others: int) -> Verdict:
         """Decide what to do with the points of a trial whose worker was killed for lack of memory."""
         self._kills.update(points)
-        again = [p for p in points if self._kills[p] < _MAX_KILLS or len(points) > 1]
-        rows = [p for p in points if p not in again]
-        advice = f"{shortage}; a smaller `--pack` or `--concurrency` needs less"
-        if len(points) > 1 and self._kills[points[0]] >= _MAX_PACK_KILLS:
-            return Verdict(alone=again)
-        return Verdict(again=again, rows=_failed_rows(rows, advice))
+        self._kills_in_a_row += 1
+        for point in points:
+            self._ended_well_before.setdefault(point, self._ended_well)
+        if len(points) > 1:
+            is_first = self._kills[points[0]] < _MAX_PACK_KILLS
+            return Verdict(later=points) if is_first else Verdict(alone=points)
+        point = points[0]
+        self._kills_alone[point] += others == 0
+        ended_well = self._ended_well - self._ended_well_before[point]
+        is_cause = (
+            min(self._kills_alone[point], ended_well) >= _MAX_KILLS_ALONE
+            or min(self._kills[point], ended_well) >= _MAX_KILLS
+        )
+        if is_cause or self._kills_in_a_row >= _MAX_KILLS_IN_A_ROW:
+            return Verdict(rows=_failed_rows(points, f"{shortage}; a smaller `--pack` or `--concurrency` needs less"))
+        return Verdict(later=points)
 
     def _may_retry(self, point: Point) -> bool:
         """Count a failure of a point, and return whether it may be measured again."""

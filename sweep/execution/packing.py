@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from probes.point import Point
-from sweep.execution.capacity import Capacity
-from sweep.execution.nodes import cores_and_gpus, resources_of_nodes
+from sweep.execution.capacity import MEMORY_FRACTION, Capacity
 from sweep.limits import available_bytes
+from sweep.measuring.memory import check_memory
 from sweep.measuring.settings import probe_settings
 from sweep.spec.experiment import Workload
 
@@ -97,29 +97,37 @@ class Packer:
         self._speed[kind], self._measured[kind] = speed, True
 
 
-_MEMORY_FRACTION = 0.8  # of the available memory that a pack may take by the estimate, which may be 20 % off
-
-
 def fitting_pack(spec: Workload, images: "Images", capacity: Capacity) -> int:
     """Return how many points of the largest depth a trial has the memory for, at least 1.
 
     On a GPU, a trial has its share of the device's memory; the GPUs of a cluster are taken to be like the one of this
-    machine. On a CPU, it has its share of the memory of the node where that is smallest.
+    machine. On a CPU, it has its share of the memory of the node where that is smallest; and where the memory does not
+    suffice for a trial on every core, the capacity is lowered.
+
+    Raises
+    ------
+    SpecError
+        No node has the memory for the pack that the spec asks for, or for a single point.
     """
     import torch
 
     from probes.memory import peak_bytes
 
-    device = "cuda" if capacity.gpus else "cpu"
+    device, threads = "cuda" if capacity.gpus else "cpu", max(1, math.floor(capacity.cpus))
+    settings, depth = probe_settings(spec), spec.depth[1]
     if device == "cpu":
+        nodes = [n for n in capacity.nodes() if n.cores >= capacity.cpus]
+        if nodes and not spec.is_here and not spec.concurrency:  # else larger nodes may be yet to come
+            check_memory(spec, images, spec.pack or 1, max(n.memory for n in nodes), "the largest node")
+        capacity.set_trial_bytes(peak_bytes(settings, images, depth, spec.pack or 1, device, threads))
         available = _bytes_per_trial(spec, capacity)
     elif torch.cuda.is_available():
         available = torch.cuda.get_device_properties(0).total_memory * min(1.0, capacity.gpus)
     else:  # this machine has no GPU to go by: packs that turn out too large are halved by the prober
         return MAX_PACK
-    settings, pack, threads = probe_settings(spec), 1, max(1, math.floor(capacity.cpus))
+    pack = 1
     while pack < MAX_PACK:
-        if peak_bytes(settings, images, spec.depth[1], pack + 1, device, threads) > _MEMORY_FRACTION * available:
+        if peak_bytes(settings, images, depth, pack + 1, device, threads) > MEMORY_FRACTION * available:
             break
         pack += 1
     return pack
@@ -127,8 +135,6 @@ def fitting_pack(spec: Workload, images: "Images", capacity: Capacity) -> int:
 
 def _bytes_per_trial(spec: Workload, capacity: Capacity) -> float:
     """Return the memory in bytes that a trial on the CPU can use on any node."""
-    if spec.is_here:
-        return available_bytes() / capacity.slots
-    trials = ((n.get("memory", 0.0), capacity.slots_on(cores_and_gpus(n), "cpu")) for n in resources_of_nodes())
-    shares = [memory / min(count, capacity.slots) for memory, count in trials if memory and count]
-    return min(shares, default=available_bytes())  # nodes are yet to come
+    trials = ((n.memory, capacity.slots_on(n, "cpu")) for n in capacity.nodes())
+    shares = [memory / min(count, capacity.slots) for memory, count in trials if math.isfinite(memory) and count]
+    return min(shares, default=available_bytes() / capacity.slots)  # nodes are yet to come, or tell nothing

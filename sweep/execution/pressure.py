@@ -4,7 +4,7 @@ import logging
 import math
 import time
 
-_MAX_PAUSE_S = 30.0
+_MAX_PAUSE_S = 60.0
 _log = logging.getLogger(__name__)
 
 
@@ -12,8 +12,8 @@ class MemoryPressure:
     """Limit on the trials that run at once, which falls when a worker is killed for lack of memory.
 
     After a kill, the trials that are still running are taken to be as many as there is memory for, and no other starts
-    for a while: a second at first, twice as long after each further kill. Each trial that ends well raises the limit
-    by one and ends the pause.
+    for a while: a second at first, twice as long after each further kill. A trial that ends well ends the pause; as
+    many of them as may run at once raise the limit by one.
     """
 
     def __init__(self) -> None:
@@ -28,13 +28,13 @@ class MemoryPressure:
         self._resume_time = time.monotonic() + pause
         self._kills += 1
         if self._kills.bit_count() == 1:  # the 1st, 2nd, 4th, ... in a row
-            trials = f"{self._limit:g} trial{'s' * (self._limit > 1)} at once"
+            trials = f"{math.floor(self._limit)} trial{'s' * (self._limit >= 2)} at once"
             _log.warning("%s; in %.0f s the sweep goes on with at most %s", shortage, pause, trials)
 
     def note_success(self) -> None:
         """Take note of a trial that ended well."""
-        self._limit, self._kills, self._resume_time = self._limit + 1, 0, -math.inf
+        self._limit, self._kills, self._resume_time = self._limit + 1 / self._limit, 0, -math.inf
 
     def allows(self, running: int) -> bool:
         """Return whether another trial may start while this many are running."""
-        return running < self._limit and time.monotonic() >= self._resume_time
+        return running + 1 <= self._limit + 1e-9 and time.monotonic() >= self._resume_time

@@ -10,7 +10,7 @@ from sweep.execution.capacity import Capacity
 from sweep.execution.cost import cost_of_point, guessed_speeds
 from sweep.execution.deadline import time_left
 from sweep.execution.packing import Packer, fitting_pack
-from sweep.limits import cores
+from sweep.limits import available_bytes, cores
 from sweep.measuring.settings import probe_settings
 from sweep.spec.design import budget, grid_axes
 from sweep.spec.experiment import Workload
@@ -37,7 +37,7 @@ def preview(spec: SweepSpec, images: "Images", directory: Path) -> dict[str, str
     points = budget(spec) * spec.replicas
     plan = {"points": _points(spec, points), "data": f"{printable(spec.dataset)}, {_data(images)}"}
     if spec.is_here:
-        capacity = Capacity(spec, lambda: [(cores(), _gpus())])
+        capacity = Capacity(spec, lambda: [(cores(), _gpus(), available_bytes())])
         packer = Packer(
             spec, cost_of_point(spec, images), guessed_speeds(capacity), fitting_pack(spec, images, capacity)
         )

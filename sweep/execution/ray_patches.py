@@ -25,7 +25,7 @@ TEMP_DIR = "_temp_dir"  # option of `ray.init`; unlike RAY_TMPDIR it adds no fol
 _WORKER_START_TIMEOUT_S = 5.0  # a node that has room for a worker begins to start it within this time
 _LOST_NODE_TEXTS = ("node has died", "actor's node was")  # in messages of ActorDiedError and ActorUnavailableError
 _SHORTAGE = re.compile(  # in the message of OutOfMemoryError
-    r"Memory on the node \(IP: (?P<node>[^,)]*).*?was (?P<used>[\d.]+) ?GB / (?P<total>[\d.]+) ?GB", re.DOTALL
+    r"Memory on the node \(IP: (?P<node>[^,)]*).*?was (?P<used>[\d.]+) ?GB(?: used)? / (?P<total>[\d.]+) ?GB", re.DOTALL
 )
 _FAILURE_HEADER = "Failure # "  # begins the first line of each failure in a trial's error file
 _AWS_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN")
@@ -259,7 +259,7 @@ def last_error(trial: Any) -> str:
 
 def memory_shortage(error: str) -> str | None:
     """Return what Ray's error says about the memory of a node if a worker was killed for lack of it, otherwise None."""
-    if "OutOfMemoryError" not in error and "running low on memory" not in error:
+    if "running low on memory" not in error and not re.search(r"(?<!torch\.)OutOfMemoryError", error):
         return None
     if numbers := _SHORTAGE.search(error):
         used, total = float(numbers["used"]), float(numbers["total"])

@@ -144,7 +144,10 @@ def dry_run(spec: SweepSpec, directory: str | Path) -> dict[str, str]:
 def _check_machine(spec: SweepSpec, images: Images) -> None:
     check_local_resources(spec)
     if spec.is_here:  # the memory of a cluster's nodes is not known yet
-        check_memory(spec, images)
+        import torch
+
+        on_gpu = torch.cuda.is_available() and spec.gpus_per_trial != 0  # where the prober halves packs that do not fit
+        check_memory(spec, images, pack=1 if on_gpu else spec.pack or 1)
 
 
 def _make_folder(path: Path) -> bool:
@@ -297,7 +300,7 @@ def resume(
     spec = _changed_spec(old, changes)
     files.check()
     images = _images_to_resume(spec, images, {k: changes[k] for k in local(old) if k in changes})
-    check_local_resources(spec)
+    _check_machine(spec, images)
     _warn_of_other_versions(files)
     store = _find_store(spec, files)
     with _locks_held(files, spec):

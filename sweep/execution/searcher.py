@@ -164,10 +164,11 @@ class PackSearcher(PicklesAsNothing, Searcher):
         if trial := self._running.pop(trial_id, None):
             if shortage := memory_shortage(error):
                 self._pressure.note_kill(len(self._running), shortage)
-            self._apply(self._failures.judge_trial(trial.points, error))
+            self._apply(self._failures.judge_trial(trial.points, error, others=len(self._running)))
 
     def _apply(self, verdict: Verdict) -> None:
         self._planner.measure_again(verdict.again)
+        self._planner.measure_again(verdict.later, later=True)
         self._planner.measure_again(verdict.alone, alone=True)
         if verdict.rows:
             self._recorder.put([{**r, "finished": time.time()} for r in verdict.rows])

@@ -1,9 +1,9 @@
-"""A check that this machine has enough memory for the networks of a sweep."""
+"""A check that a machine has enough memory for the networks of a sweep."""
 
-import os
 from typing import TYPE_CHECKING
 
 from sweep.errors import SpecError
+from sweep.limits import total_bytes
 from sweep.measuring.settings import probe_settings
 from sweep.spec.experiment import Experiment
 
@@ -11,20 +11,39 @@ if TYPE_CHECKING:
     from probes import Images
 
 
-def check_memory(spec: Experiment, images: "Images") -> None:
-    """Refuse a spec whose deepest network needs more memory than this machine has.
+def check_memory(
+    spec: Experiment,
+    images: "Images",
+    pack: int = 1,
+    memory: float | None = None,
+    place: str = "memory that this process may use",
+) -> None:
+    """Refuse a spec whose packs need more memory than there is.
+
+    Parameters
+    ----------
+    spec, images:
+        The specification of the sweep, and its data.
+    pack:
+        The number of points that are measured together.
+    memory:
+        The memory in bytes; by default all that this process may use.
+    place:
+        What has this memory, for the message.
 
     Raises
     ------
     SpecError
-        A single network of the largest depth does not fit into the physical memory.
+        A pack of networks of the largest depth does not fit. The message says how much is missing.
     """
     from probes.memory import peak_bytes
 
-    needed = peak_bytes(probe_settings(spec), images, spec.depth[1])
-    installed = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if needed > installed:
+    memory = total_bytes() if memory is None else memory
+    needed = peak_bytes(probe_settings(spec), images, spec.depth[1], pack)
+    if needed > memory:
+        several = f"`pack` {pack} of " if pack > 1 else ""
         raise SpecError(
-            f"`width` {spec.width or images.pixels} with `depth` up to {spec.depth[1]} takes {needed / 2**30:.0f} GiB; "
-            f"this machine has {installed / 2**30:.0f} GiB"
+            f"{several}`width` {spec.width or images.pixels} with `depth` up to {spec.depth[1]} takes "
+            f"{needed / 2**30:.1f} GiB, {(needed - memory) / 2**30:.1f} GiB more than the {memory / 2**30:.1f} GiB "
+            f"of {place}"
         )

@@ -154,11 +154,16 @@ class Planner:
             self._new_rows.append(list(rows))
             self._change.notify_all()
 
-    def measure_again(self, points: Sequence[Point], *, alone: bool = False) -> None:
-        """Queue points to be measured again before all others, each in a trial of its own if ``alone``."""
+    def measure_again(self, points: Sequence[Point], *, alone: bool = False, later: bool = False) -> None:
+        """Queue points to be measured again before all others, or after those that are ready if ``later``.
+
+        With ``alone``, each is measured in a trial of its own.
+        """
         with self._change:
             if alone:
                 self._suspects.extend(points)
+            elif later:
+                self._ready.extend(_by_place(points))
             else:
                 self._ready.extendleft(reversed(_by_place(points)))
             self._change.notify_all()

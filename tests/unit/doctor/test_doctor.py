@@ -3,6 +3,7 @@
 import json
 from importlib import metadata
 
+import psutil
 import pytest
 from click.testing import CliRunner
 
@@ -69,18 +70,18 @@ def test_extras(monkeypatch):
 
 
 def test_what_a_container_may_use(monkeypatch):
-    monkeypatch.setattr("sweep.limits.cores", lambda: 8)
-    monkeypatch.setattr("sweep.limits.cgroup_cores", lambda: 2.0)
-    check = checks.check_cores()
-    assert (check.verdict, check.found) == (WARNING, "8, of which this container may use 2")
-    assert check.advice.startswith("--concurrency 2:")
-    monkeypatch.setattr("sweep.limits.cgroup_cores", lambda: None)
-    assert checks.check_cores().verdict == OK
+    monkeypatch.setattr("sweep.limits.schedulable_cores", lambda: 8)
+    for limit, text in ((1.5, "2 usable (1.5 by the limit of this container), "), (None, "8 usable, ")):
+        monkeypatch.setattr("sweep.limits.cgroup_cores", lambda limit=limit: limit)
+        check = checks.check_cores()
+        assert check.verdict == OK and check.found.startswith(text)
 
-    monkeypatch.setattr("sweep.limits.available_bytes", lambda: 16 * 2**30)
-    for limit, verdict in ((None, OK), (20.0, OK), (1.0, WARNING)):
+    free = psutil.virtual_memory()._replace(available=16 * 2**30)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
+    for limit, verdict, text in ((None, OK, "16.0 GiB free"), (20, OK, "16.0 GiB free"), (1, WARNING, "1.0 GiB left")):
         monkeypatch.setattr("sweep.limits.cgroup_bytes", lambda limit=limit: limit and limit * 2**30)
-        assert checks.check_memory().verdict == verdict
+        check = checks.check_memory()
+        assert check.verdict == verdict and check.found.startswith(text)
 
 
 def test_token(monkeypatch, tmp_path):

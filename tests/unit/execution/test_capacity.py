@@ -99,7 +99,8 @@ def test_more_memory_than_there_is(digits):
     check_memory(SweepSpec(), digits)
 
 
-def test_memory_at_hand():
-    from sweep.limits import available_bytes
-
-    assert 2**20 < available_bytes() <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+def test_more_memory_than_a_container_allows(digits, monkeypatch):
+    monkeypatch.setattr("sweep.measuring.memory.total_bytes", lambda: 3 * 2**26)
+    check_memory(SweepSpec(), digits)
+    with pytest.raises(SpecError, match=r"`pack` 64 of .* GiB more than the 0\.2 GiB of memory that this process may"):
+        check_memory(SweepSpec(width=500), digits, pack=64)

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import pytest
 
 from probes import Point
+from sweep.errors import SpecError
 from sweep.execution import packing
 from sweep.execution.capacity import Capacity
-from sweep.execution.nodes import cores_and_gpus
+from sweep.execution.nodes import Node
 from sweep.execution.packing import CONTROL_RATE, MAX_PACK, Packer
 from sweep.spec.spec import SweepSpec
 
@@ -72,19 +75,39 @@ def test_a_node_without_a_gpu_takes_small_points_only():
 
 
 def test_packs_fit_the_memory(digits, monkeypatch):
-    spec, granted = SweepSpec(dataset="digits"), Capacity(SweepSpec(points=1000), lambda: [(2, 0)])
-    packs = []
+    spec = SweepSpec(dataset="digits", points=1000)
+    packs, slots = [], []
     for gigabytes in (0.001, 0.15, 0.22, 1000):
         monkeypatch.setattr(packing, "available_bytes", lambda g=gigabytes: g * 2**30)
-        packs.append(packing.fitting_pack(spec, digits, granted))
+        packs.append(packing.fitting_pack(spec, digits, Capacity(spec, lambda: [(2, 0)])))
+        granted = Capacity(spec, lambda g=gigabytes: [(2, 0, g * 2**30)])
+        assert packing.fitting_pack(spec, digits, granted) >= packs[-1]  # where one trial runs, it has all the memory
+        slots.append(granted.slots)
     assert packs[0] == 1 and packs == sorted(packs) and packs[1] < packs[2] < packs[3] == 64
+    assert slots == [1, 2, 2, 2]
 
 
-def test_a_trial_on_a_cluster_has_its_share_of_the_node_that_has_least(monkeypatch):
-    alive = [{"CPU": 64.0, "memory": 256.0}, {"CPU": 2.0, "memory": 6.0}, {"memory": 1.0}, {"CPU": 4.0}]
-    monkeypatch.setattr(packing, "resources_of_nodes", lambda: alive)
+def test_a_trial_that_needs_all_the_memory_runs_alone():
+    granted = Capacity(SweepSpec(points=1000), lambda: [(8, 0, 16.0), (4, 0, 3.0), (2, 0)])
+    assert granted.slots == 14
+    granted.set_trial_bytes(4.0)
+    assert [granted.slots_on(n, "cpu") for n in granted.nodes()] == [3, 0, 2]  # a fifth is left free
+    granted.set_trial_bytes(15.0)
+    assert [granted.slots_on(n, "cpu") for n in granted.nodes()] == [1, 0, 2] and granted.slots == 3
+
+
+def test_a_pack_that_fits_nowhere(digits):
+    spec = SweepSpec(address="auto", dataset="digits", pack=64, width=300)
+    with pytest.raises(SpecError, match=r"`pack` 64 of `width` 300 .* more than the 0\.1 GiB of the largest node"):
+        packing.fitting_pack(spec, digits, Capacity(spec, lambda: [(2, 0, 2e6), (4, 0, 1e8), (0, 0, 1e12)]))
+    later = replace(spec, concurrency=4)  # larger nodes may be yet to come
+    assert packing.fitting_pack(later, digits, Capacity(later, lambda: [(2, 0, 1e8)])) >= 1
+
+
+def test_a_trial_on_a_cluster_has_its_share_of_the_node_that_has_least():
+    alive = [Node(64, 0, 256.0), Node(2, 0, 6.0), Node(0, 0, 1.0), Node(4, 0)]
     spec = SweepSpec(address="auto", points=1000)
-    granted = Capacity(spec, lambda: list(map(cores_and_gpus, alive)))
+    granted = Capacity(spec, lambda: alive)
     assert granted.slots == 70 and packing._bytes_per_trial(spec, granted) == 3.0
     alive[:] = []
     assert packing._bytes_per_trial(spec, granted) > 2**20  # nodes are yet to come: taken to be like this machine

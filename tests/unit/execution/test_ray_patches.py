@@ -2,21 +2,26 @@
 
 import inspect
 import mmap
+import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 import ray
 
+import probes
 from sweep.errors import SpecError
 from sweep.execution import ray_patches
 from sweep.execution.ray_patches import (
     Hosts,
     hide_aws_keys,
     is_lost_node,
+    keep_running,
     keep_starting_workers,
     last_error,
+    memory_shortage,
 )
+from sweep.execution.trainable import PackTrainable
 
 
 def test_the_command_line_is_a_module():
@@ -198,3 +203,93 @@ def test_the_node_of_a_worker_is_asked_for_once():
     assert hosts.of(Trial(None)) == ""
     assert hosts.of(Trial({"hostname": "node-a"})) == hosts.of(Trial(None)) == "node-a"
     assert hosts.of(object()) == hosts.of(None) == ""  # another version of Tune; no worker yet
+
+
+def test_workers_import_nothing_from_the_working_directory(monkeypatch):
+    from ray.job_config import JobConfig
+
+    config = ray_patches.job_config()
+    config._py_driver_sys_path.extend(["/home/somebody/sweep"])  # as `ray.init` does
+    assert list(config._get_proto_job_config().py_driver_sys_path) == [str(Path(probes.__file__).parents[1])]
+    assert "job_config._py_driver_sys_path.extend(" in inspect.getsource(ray._private.worker.connect)
+
+    monkeypatch.setattr(JobConfig, "__init__", lambda self: None)  # of another version
+    with pytest.raises(SpecError, match="may run files of the working directory"):
+        ray_patches.job_config()
+
+
+def test_what_the_user_hands_over_travels_by_value(tmp_path, monkeypatch):
+    (tmp_path / "handed_over.py").write_text("import used_by_it\n\ndef make():\n    return used_by_it.ANSWER\n")
+    (tmp_path / "used_by_it.py").write_text("ANSWER = 42\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    import handed_over  # type: ignore[import-not-found]
+
+    with ray_patches.pickled_by_value():
+        assert {m.__name__ for m in ray_patches._own_modules()} >= {"handed_over", "used_by_it"}
+        by_value = ray.cloudpickle.dumps(handed_over.make)
+        assert b"PackTrainable" in ray.cloudpickle.dumps(PackTrainable)  # by its name
+    by_name = ray.cloudpickle.dumps(handed_over.make)
+    for name in ("handed_over", "used_by_it"):
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if p != str(tmp_path)])  # as on a worker
+    assert ray.cloudpickle.loads(by_value)() == 42
+    with pytest.raises(ModuleNotFoundError):
+        ray.cloudpickle.loads(by_name)
+
+
+def every_error_of_ray():
+    """Return an instance of each error that Ray can raise of a task or an actor."""
+    import ray.exceptions
+
+    def subclasses(cls):
+        return {cls}.union(*(subclasses(c) for c in cls.__subclasses__()))
+
+    plain = {"__init__": lambda self: None, "__str__": lambda self: "what happened", "__reduce__": object.__reduce__}
+    errors = sorted(subclasses(ray.exceptions.RayError), key=lambda cls: cls.__name__)
+    return [type(cls.__name__, (cls,), plain)() for cls in errors] + [OSError("no file")]
+
+
+@pytest.mark.parametrize("error", every_error_of_ray(), ids=lambda e: type(e).__name__)
+def test_no_error_of_a_trial_ends_the_sweep(error):
+    from ray.air.execution._internal.actor_manager import RayActorManager
+    from ray.air.execution._internal.tracked_actor import TrackedActor
+    from ray.air.execution._internal.tracked_actor_task import TrackedActorTask
+    from ray.exceptions import RayActorError, RayTaskError
+
+    told = []
+    actor = TrackedActor(1, on_error=lambda actor, error: told.append(("actor", error)))
+    task = TrackedActorTask(actor, on_error=lambda actor, error: told.append(("task", error)))
+    manager = RayActorManager(resource_manager=type("Manager", (), {})())
+    manager._cleanup_actor = lambda tracked_actor: None
+    expected = isinstance(error, RayActorError | RayTaskError)
+    if not expected:
+        with pytest.raises(RuntimeError, match="unexpected"):  # what Tune would do
+            manager._actor_task_failed(task, error)
+    with keep_running():
+        manager._actor_task_failed(task, error)
+    assert [who for who, _ in told] == (["task"] if isinstance(error, RayTaskError) else ["actor", "task"])
+    if not expected:
+        assert type(error).__name__ in str(told[0][1])
+
+
+def test_another_version_of_the_actor_manager_is_left_alone(monkeypatch, caplog):
+    from ray.air.execution._internal.actor_manager import RayActorManager
+
+    monkeypatch.delattr(RayActorManager, "_actor_task_failed")
+    with keep_running():
+        assert not hasattr(RayActorManager, "_actor_task_failed")
+    assert "this version of Ray is not known" in caplog.text
+
+
+def test_a_lack_of_memory_is_recognised():
+    used = "Memory on the node (IP: 192.0.2.2, ID: 9e62) was 22.49GB used / 23.54GB limit (0.955)"
+    for text in (
+        f"ray.exceptions.OutOfMemoryError: 1 worker(s) were killed due to the node running low on memory. {used}",
+        "Task was killed due to the node running low on memory.\nMemory on the node (IP: 192.0.2.2, ID: 9e62) where the "
+        "task (actor ID: 1) was running was 22.49GB / 23.54GB (0.955), which exceeds the memory usage threshold",
+    ):
+        assert memory_shortage(text) == "not enough memory on 192.0.2.2: 22.5 of 23.5 GiB used"
+    assert memory_shortage("OutOfMemoryError: in other words") == "not enough memory on a node"
+    assert memory_shortage("torch.OutOfMemoryError: CUDA out of memory") is None
+    assert memory_shortage("the actor died because its node has died") is None
