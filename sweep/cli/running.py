@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -25,6 +25,12 @@ from sweep.spec.kinds import expanded
 from sweep.spec.options import changeable, local, names
 from sweep.spec.parts import DEPTH, POINTS, SIGMA_B, SIGMA_W
 from sweep.spec.spec import SweepSpec
+from sweep.text import one_line
+
+if TYPE_CHECKING:
+    from sweep.results.results import Results
+
+T = TypeVar("T")
 
 
 @click.command("run", cls=Sectioned)
@@ -117,16 +123,16 @@ def _drive(work: Callable[[], Any], path: str, quiet: bool, as_json: bool) -> No
     except KeyboardInterrupt:
         click.echo(f"\ninterrupted; continue with: sweep resume {path}", err=True)
         sys.exit(130)
-    from sweep.cli import tables
-    from sweep.plots.diagram import save_phase_diagram
     from sweep.results import status
 
-    picture = save_phase_diagram(results)
+    seconds = time.monotonic() - started
+    picture = _unless_it_fails("the picture", lambda: _save_picture(results), path)
     summary = status.status(results)
     if as_json:
         click.echo(json.dumps({**summary, "directory": path}))
     elif not quiet:
-        click.echo(tables.table(results, time.monotonic() - started, picture))
+        if text := _unless_it_fails("the table", lambda: _table(results, seconds, picture), path):
+            click.echo(text)
     missing = summary["total"] - summary["done"] - summary["failed"]
     if missing > 0 and status.is_accurate_enough(summary):
         click.echo(f"the boundary is as accurate as asked for; {missing} points were not needed", err=True)
@@ -134,6 +140,28 @@ def _drive(work: Callable[[], Any], path: str, quiet: bool, as_json: bool) -> No
     if missing > 0:
         click.echo(f"{missing} points are missing; continue with: sweep resume {path}", err=True)
     sys.exit(1 if missing > 0 or summary["failed"] else 0)
+
+
+def _save_picture(results: "Results") -> Path:
+    from sweep.plots.diagram import save_phase_diagram
+
+    return save_phase_diagram(results)
+
+
+def _table(results: "Results", seconds: float, picture: Path | None) -> str:
+    from sweep.cli import tables
+
+    return tables.table(results, seconds, picture)
+
+
+def _unless_it_fails(what: str, make: Callable[[], T], path: str) -> T | None:
+    """Return what a function makes; if it fails, say so and return None, since the points themselves are stored."""
+    try:
+        return make()
+    except Exception as error:  # whatever it is, it must not hide the results
+        reason = f"{type(error).__name__}: {one_line(error)[:300]}"
+        click.echo(f"{what} could not be made ({reason}); all points are stored in {path}", err=True)
+        return None
 
 
 @click.command("probe", cls=Sectioned)

@@ -51,7 +51,7 @@ def _error_text(summary: dict[str, Any]) -> str:
     return text
 
 
-def table(results: Results, seconds: float, picture: Path) -> str:
+def table(results: Results, seconds: float, picture: Path | None) -> str:
     """Return the closing table of a sweep: counts, boundary and critical line beside theory, time, files."""
     points = results.points
     counts = points["status"].value_counts()
@@ -68,7 +68,7 @@ def table(results: Results, seconds: float, picture: Path) -> str:
             f"the probe was right about {int(agree.sum())} (more: sweep compare {results.files.location})"
         )
     lines += _boundary_lines(results)
-    lines += ["", f"results   {results.files.location}", f"picture   {picture}"]
+    lines += ["", f"results   {results.files.location}", *([f"picture   {picture}"] if picture else [])]
     return "\n".join(lines)
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
@@ -22,7 +23,8 @@ PICTURE = "phase_diagram.png"
 
 def save_phase_diagram(results: Results, output: str | Path | None = None) -> Path:
     """Write the phase diagram of a sweep to a file and return its path: by default in the sweep, see `Picture`."""
-    return Picture(results, PICTURE, output).save(phase_diagram(results))
+    with rc_context({"text.usetex": False}):  # LaTeX may be missing
+        return Picture(results, PICTURE, output).save(phase_diagram(results))
 
 
 def phase_diagram(results: Results, *, title: bool = True, depth: int | None = None, width: float = 8.6) -> Figure:

@@ -9,6 +9,7 @@ from sweep.errors import SpecError
 from sweep.results.results import Results
 from sweep.spec.kinds import expanded
 from sweep.storage.files import replaced
+from sweep.text import one_line
 
 _SUFFIXES = (".png", ".pdf", ".svg")
 
@@ -53,13 +54,15 @@ def save_picture(figure: Figure, path: Path, argument: str) -> None:
     Raises
     ------
     SpecError
-        The file cannot be written.
+        The file cannot be written, or the figure cannot be drawn with the settings of matplotlib.
     """
     try:
         with replaced(path, hidden=True) as temporary:
             save(figure, temporary)
     except OSError as error:
         raise SpecError(f"`{argument}` {str(path)!r} cannot be written: {error.strerror or error}") from None
+    except (RuntimeError, ValueError) as error:  # LaTeX is missing, or the picture would be too large
+        raise SpecError(f"`{argument}` {str(path)!r} cannot be drawn: {one_line(error)[:300]}") from None
 
 
 class Picture:

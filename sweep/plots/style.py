@@ -74,6 +74,7 @@ STYLE: dict[str, Any] = {  # the user's style is applied on top
     "pdf.fonttype": 42,  # TrueType: text can be searched and edited
     "ps.fonttype": 42,
     "savefig.dpi": 300,
+    "text.usetex": False,  # LaTeX may be missing, and names of files are no valid LaTeX
 }
 WIDTH = 5.2  # inches, unless a kind of figure says otherwise
 

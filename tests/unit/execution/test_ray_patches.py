@@ -286,8 +286,8 @@ def test_a_lack_of_memory_is_recognised():
     used = "Memory on the node (IP: 192.0.2.2, ID: 9e62) was 22.49GB used / 23.54GB limit (0.955)"
     for text in (
         f"ray.exceptions.OutOfMemoryError: 1 worker(s) were killed due to the node running low on memory. {used}",
-        "Task was killed due to the node running low on memory.\nMemory on the node (IP: 192.0.2.2, ID: 9e62) where the "
-        "task (actor ID: 1) was running was 22.49GB / 23.54GB (0.955), which exceeds the memory usage threshold",
+        "Task was killed due to the node running low on memory.\nMemory on the node (IP: 192.0.2.2, ID: 9e62) where "
+        "the task (actor ID: 1) was running was 22.49GB / 23.54GB (0.955), which exceeds the memory usage threshold",
     ):
         assert memory_shortage(text) == "not enough memory on 192.0.2.2: 22.5 of 23.5 GiB used"
     assert memory_shortage("OutOfMemoryError: in other words") == "not enough memory on a node"
