@@ -36,7 +36,7 @@ class Adam:
         steps: int = 0,
     ) -> None:
         self._parameters, self._moments, self._rate = parameters, (first, second), learning_rate
-        self._steps = [torch.full((), float(steps), device=p.device) for p in parameters]
+        self._steps = [torch.full((), float(steps), dtype=torch.float32, device=p.device) for p in parameters]
 
     def step(self, gradients: list[torch.Tensor]) -> None:
         """Make one step, with torch's default decay rates; ``gradients`` are in the order of the parameters."""

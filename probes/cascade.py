@@ -110,7 +110,7 @@ class Cascade:
 
         The cascade must have been made with ``readout=True``, and its decoders trained.
         """
-        x = torch.eye(self.network.architecture.classes, device=self._inputs.device)
+        x = torch.eye(self.network.architecture.classes, dtype=torch.float32, device=self._inputs.device)
         for decoder in reversed(self.decoders):
             x = decoder.apply(x)
         return x

@@ -17,7 +17,7 @@ import torch
 from probes.fitting import train_convolution, train_stack
 from probes.layers import Layer, circular
 from probes.products import affine, uses_onednn
-from probes.seeds import generator
+from probes.seeds import DRAWN, generator
 from probes.threads import lone_threads
 
 BATCH = 64  # images of one step, as published
@@ -26,7 +26,7 @@ PRECISIONS = ("float32", "bfloat16")
 # Bytes of the weights of one stack. On a CPU a stack should fit into the second-level cache, with its gradients and
 # Adam's two moments; on a GPU it should be large enough to keep all processors busy.
 _STACK_BYTES = {"cpu": 2**18, "cuda": 2**28}
-_EMPTY = torch.empty(0)
+_EMPTY = torch.empty(0, **DRAWN)
 
 
 @dataclass
@@ -86,8 +86,8 @@ def initial_decoder(seed: int, number: int, layer: Layer) -> tuple[torch.Tensor,
     random = generator(seed, "decoder", number)
     shape, outputs, fan_in = layer.decoder_shape()
     bound = fan_in**-0.5
-    weight = torch.empty(shape).uniform_(-bound, bound, generator=random)
-    bias = torch.empty(outputs).uniform_(-bound, bound, generator=random)
+    weight = torch.empty(shape, **DRAWN).uniform_(-bound, bound, generator=random)
+    bias = torch.empty(outputs, **DRAWN).uniform_(-bound, bound, generator=random)
     return weight, bias
 
 

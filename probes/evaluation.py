@@ -120,7 +120,7 @@ class Evaluator:
                 relative[layer] = entropy.relative_entropy(self._targets, r[layer]).cpu().numpy()
                 differential[layer] = float(entropy.differential_entropy(r[layer]))
         else:
-            identical = torch.ones(2, 1, dtype=torch.float64)
+            identical = torch.ones(2, 1, dtype=torch.float64, device="cpu")
             differential[0] = float(entropy.differential_entropy(identical))
         differential[decoded:] = differential[max(decoded - 1, 0)]
         curve = relative.mean(1)

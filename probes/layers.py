@@ -36,7 +36,7 @@ from torch.nn.functional import conv2d, pad
 
 from probes import products
 from probes.point import Point
-from probes.seeds import generator
+from probes.seeds import DRAWN, generator
 
 Phi = Callable[[torch.Tensor], torch.Tensor]
 Parameters = list[torch.Tensor]  # weight and bias of a layer; those of both convolutions of a residual block
@@ -109,8 +109,8 @@ class Layer(ABC):
         drawn = []
         for shape, outputs in self.shapes():
             fan_in = math.prod(shape) // outputs
-            drawn.append(torch.randn(shape, generator=random).mul_(point.sigma_w / math.sqrt(fan_in)))
-            drawn.append(torch.randn(outputs, generator=random).mul_(point.sigma_b))
+            drawn.append(torch.randn(shape, generator=random, **DRAWN).mul_(point.sigma_w / math.sqrt(fan_in)))
+            drawn.append(torch.randn(outputs, generator=random, **DRAWN).mul_(point.sigma_b))
         return drawn
 
 

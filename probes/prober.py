@@ -25,6 +25,7 @@ from probes.settings import (
     UNCERTAIN_SCORES,
     ProbeSettings,
 )
+from probes.threads import plain_modes
 from probes.training.pack import Training
 from probes.training.settings import TrainingCurve, chance
 
@@ -60,6 +61,7 @@ class Prober:
         The architecture is not one for these images.
     """
 
+    @plain_modes()
     def __init__(
         self,
         images: Images,
@@ -170,6 +172,7 @@ class Prober:
             network, self._inputs, learn_from=self._count, reconstructed=self._reconstructed, readout=readout
         )
 
+    @plain_modes()
     def _probe(self, points: Sequence[Point]) -> list[Measurement]:
         started = time.perf_counter()
         observed = [Observation(self.network(p)) for p in points]

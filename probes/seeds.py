@@ -1,8 +1,12 @@
 """Random generators for a seed and a purpose: the only source of randomness in this package."""
 
 import hashlib
+from typing import Any
 
 import torch
+
+# How numbers are drawn, whatever a program has made torch's defaults.
+DRAWN: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}
 
 
 def derive(seed: int, purpose: str, *indices: int) -> int:
@@ -19,4 +23,4 @@ def generator(seed: int, purpose: str, *indices: int) -> torch.Generator:
 
     Numbers are always drawn on the CPU and moved to the device, so that every device sees the same network.
     """
-    return torch.Generator().manual_seed(derive(seed, purpose, *indices))
+    return torch.Generator("cpu").manual_seed(derive(seed, purpose, *indices))

@@ -6,6 +6,7 @@ they are slower and give the same numbers up to rounding.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch.optim.adam import adam
@@ -102,22 +103,26 @@ def agree(quick: Callable[[], torch.Tensor], plain: Callable[[], torch.Tensor]) 
         return False
 
 
+_tensor = partial(torch.tensor, dtype=torch.float32, device="cpu")  # whatever a program has made torch's defaults
+
+
 def _one_step(step: Callable[[Tensors, Tensors, Tensors, Tensors, Tensors, float], None]) -> torch.Tensor:
     p, g, m, v, n = (
-        torch.tensor([1.0, 2.0]),
-        torch.tensor([0.5, -1.0]),
-        torch.zeros(2),
-        torch.ones(2),
-        torch.tensor(3.0),
+        _tensor([1.0, 2.0]),
+        _tensor([0.5, -1.0]),
+        _tensor([0.0, 0.0]),
+        _tensor([1.0, 1.0]),
+        _tensor(3.0),
     )
     step([p], [g], [m], [v], [n], 0.1)
     return torch.cat([p, m, v, n[None]])
 
 
-_d, _h = torch.tensor([2.0, 3.0]), torch.tensor([0.5, 0.0])
-_a = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+_d, _h = _tensor([2.0, 3.0]), _tensor([0.5, 0.0])
+_a = _tensor([[1.0, 2.0], [3.0, 4.0]])
 ONEDNN = agree(lambda: onednn_linear(_a, _a.t(), None), lambda: _a @ _a)  # if not, torch computes all products
-_TANH_IN_PLACE_AGREES = agree(lambda: aten_tanh_backward(_d, _h, torch.empty(2)), lambda: plain_tanh_backward(_d, _h))
+_out = _tensor([0.0, 0.0])
+_TANH_IN_PLACE_AGREES = agree(lambda: aten_tanh_backward(_d, _h, _out), lambda: plain_tanh_backward(_d, _h))
 _TANH_AGREES = agree(lambda: aten_tanh_backward(_d, _h), lambda: plain_tanh_backward(_d, _h))
 tanh_backward = aten_tanh_backward if _TANH_IN_PLACE_AGREES and _TANH_AGREES else plain_tanh_backward
 _RELU_AGREES = agree(lambda: aten_relu_backward(_d, _h), lambda: plain_relu_backward(_d, _h))

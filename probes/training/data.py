@@ -19,7 +19,8 @@ class TrainingData:
 
     def batches(self, epoch: int) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
         """Return the batches (images, labels) of an epoch, counted from 0; they are the same for every network."""
-        order = torch.randperm(len(self._x), generator=generator(0, "training order", epoch)).to(self._x.device)
+        random = generator(0, "training order", epoch)
+        order = torch.randperm(len(self._x), generator=random, device="cpu").to(self._x.device)
         return ((self._x[batch], self._y[batch]) for batch in order.split(self._batch))
 
     def test_chunks(self) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
