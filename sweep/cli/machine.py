@@ -10,7 +10,7 @@ from sweep.cli.numbers import Number
 from sweep.cli.options import spec_options
 from sweep.cli.shared import bad_input_is_usage, json_option
 from sweep.doctor.answers import FAULT, OK, WARNING, Check
-from sweep.spec.kinds import expanded
+from sweep.spec.kinds import Address, expanded
 from sweep.spec.options import BENCHMARKS
 from sweep.spec.parts import RESIZE
 from sweep.spec.spec import SweepSpec
@@ -69,13 +69,16 @@ def bench_command(only: tuple[str, ...], orchestration: bool, as_json: bool, **f
 def doctor_command(out: str, data_dir: str, address: str | None, as_json: bool) -> None:
     """Check everything that a sweep needs, and say how to mend what is missing.
 
-    Takes at most 20 seconds, and leaves nothing behind. The exit code is 1 if there is a fault.
+    Takes at most 20 seconds, on a busy machine a minute, and leaves nothing behind. The exit code is 1 if there is a
+    fault.
 
     \b
     Example: sweep doctor --data-dir data --out runs/first
     """
     from sweep.doctor import doctor
 
+    if address is not None:
+        Address().check("address", address)
     checks = doctor.examine(expanded(data_dir), address, expanded(out))
     click.echo(doctor.as_json(checks) if as_json else _doctor_text(checks))
     sys.exit(any(c.verdict == FAULT for c in checks))

@@ -8,11 +8,18 @@ from typing import Any, TypeVar
 
 import click
 
-from sweep.errors import SpecError, StoreError
+from sweep.errors import SpecError, StoreError, UnavailableError
 from sweep.processes import terminated_is_interrupted, working_directory
 from sweep.spec.options import TRACKERS
 
 F = TypeVar("F", bound=Callable[..., Any])
+EXIT_CODES = {
+    0: "all is well: everything is measured, or what was asked for is printed or written",
+    1: "points failed or are missing; a point of `sweep probe` failed; `sweep doctor` has found a fault",
+    2: "bad input: the message names the argument, its value and what is allowed",
+    3: "a storage, a server or a cluster does not answer, or Ray does not start: the same command may succeed later",
+    130: "interrupted by Ctrl-C, SIGTERM, SIGHUP or the time limit; `sweep resume` goes on",
+}
 
 
 def usage_error(error: SpecError) -> click.UsageError:
@@ -21,6 +28,15 @@ def usage_error(error: SpecError) -> click.UsageError:
     if named := re.match(r"`(\w+)` (.*)", text, re.DOTALL):
         text = f"Invalid value for '--{named[1].replace('_', '-')}': {named[2]}"
     return click.UsageError(text, click.get_current_context(silent=True))
+
+
+class Unavailable(click.ClickException):
+    """The end of a command because something that it needs does not answer; the message names the argument."""
+
+    exit_code = 3
+
+    def __init__(self, error: UnavailableError) -> None:
+        super().__init__(re.sub(r"^`(\w+)`", lambda found: f"--{found[1].replace('_', '-')}", str(error)))
 
 
 quiet_option = click.option("--quiet", is_flag=True, help="Print neither progress nor summary.")
@@ -39,7 +55,7 @@ directory = click.argument("directory", metavar="DIR", type=click.Path())
 
 
 def bad_input_is_usage(command: F) -> F:
-    """Report bad input and unusable storage as usage errors; end with exit code 130 after Ctrl-C, SIGTERM or SIGHUP."""
+    """Report the errors that users meet in one line each, with the exit codes of `EXIT_CODES`."""
 
     @wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -51,6 +67,8 @@ def bad_input_is_usage(command: F) -> F:
             raise usage_error(error) from None
         except KeyboardInterrupt:
             sys.exit(130)
+        except UnavailableError as error:
+            raise Unavailable(error) from None
         except StoreError as error:
             raise click.UsageError(str(error), click.get_current_context()) from None
 

@@ -8,10 +8,11 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sweep import limits
 from sweep.processes import command, environment
 
 OK, WARNING, FAULT = "ok", "warning", "fault"
-CHECK_TIMEOUT_S = 17.0  # for one check
+_CHECK_TIMEOUT_S, _BUSY_CHECK_TIMEOUT_S = 17.0, 50.0  # for one check
 GIB = 2**30
 
 
@@ -37,13 +38,33 @@ class Check:
     advice: str = ""
 
 
+def load() -> tuple[float, bool]:
+    """Return how many processes have wanted to run in the last minute on average, and whether they are too many."""
+    processes = os.getloadavg()[0]
+    return processes, processes > max(limits.cores(), 1) + 0.5
+
+
+def check_timeout() -> float:
+    """Return how many seconds a check may take: more on a busy machine."""
+    return _BUSY_CHECK_TIMEOUT_S if load()[1] else _CHECK_TIMEOUT_S
+
+
+def late(name: str, text: str, advice: str = "") -> Check:
+    """Return the result of a check that has not answered in time: a fault, unless the machine is busy."""
+    processes, is_busy = load()
+    if is_busy:
+        busy = f"{text}, but the machine is busy: {processes:.1f} processes for {limits.cores()} cores"
+        return Check(name, WARNING, busy, "try again when it is less busy")
+    return Check(name, FAULT, text, advice)
+
+
 running_children: "set[subprocess.Popen[str]]" = set()
 
 
 def answer_of_child(name: str, arguments: Sequence[str], on_timeout: str, advice: str = "", **variables: str) -> Check:
     """Run `sweep.doctor.tries` in a child process and return its result.
 
-    The child, and whatever it started, is killed when it has answered, or after `CHECK_TIMEOUT_S` seconds.
+    The child, and whatever it started, is killed when it has answered, or after `check_timeout` seconds.
 
     Parameters
     ----------
@@ -69,9 +90,9 @@ def answer_of_child(name: str, arguments: Sequence[str], on_timeout: str, advice
     )
     running_children.add(process)
     try:
-        out, err = process.communicate(timeout=CHECK_TIMEOUT_S)
+        out, err = process.communicate(timeout=check_timeout())
     except subprocess.TimeoutExpired:
-        return Check(name, FAULT, on_timeout, advice)
+        return late(name, on_timeout, advice)
     finally:
         kill_children(process)
         process.communicate()

@@ -12,13 +12,12 @@ from importlib import metadata
 from pathlib import Path
 
 from sweep import limits
-from sweep.doctor.answers import CHECK_TIMEOUT_S, FAULT, GIB, OK, REINSTALL, TOKENS, WARNING, Check, answer_of_child
+from sweep.doctor.answers import FAULT, GIB, OK, REINSTALL, TOKENS, WARNING, Check, answer_of_child, check_timeout
+from sweep.execution.private_ray import MAX_FOLDER_BYTES, is_short_enough, ray_folder, usable_folder
 
 _MIN_DISK_GIB, _ENOUGH_DISK_GIB = 0.1, 1.0  # less free space is a fault, a warning
 _ENOUGH_MEMORY_GIB = 2.0  # for a small sweep
 _ENOUGH_SHARED_GIB = 0.2  # for Ray's object store with a data set
-# Unix allows 107 bytes for the path of a socket.
-_MAX_FOLDER_BYTES = 107 - len("/ray/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store")
 _PROJECT = "trainability-sweep"
 _EXTRAS = {  # name: a module that it installs
     "dashboard": "optuna_dashboard",
@@ -96,19 +95,14 @@ def check_memory() -> Check:
     return Check("memory", OK, text)
 
 
-def _ray_folder() -> str:
-    """Return the folder where Ray keeps sockets, logs and objects that do not fit into shared memory."""
-    return os.environ.get("RAY_TMPDIR") or (sys.platform == "linux" and os.environ.get("TMPDIR")) or "/tmp"
-
-
 def check_temporary() -> Check:
     """Check the folder in which Ray keeps sockets and logs: can it be written, is its path short, has it free space."""
-    folder = _ray_folder()
+    folder = ray_folder()
     if trouble := _write_error(Path(folder)):
         return Check("temporary", FAULT, f"{folder} cannot be written: {trouble}", "set RAY_TMPDIR to another folder")
-    if len(os.fsencode(folder)) > _MAX_FOLDER_BYTES:
-        advice = f"set RAY_TMPDIR to a folder whose path has at most {_MAX_FOLDER_BYTES} bytes"
-        return Check("temporary", FAULT, f"{folder} is too long a path for Ray's sockets", advice)
+    if not is_short_enough(folder):
+        advice = f"/tmp is used instead; RAY_TMPDIR can be a folder whose path has at most {MAX_FOLDER_BYTES} bytes"
+        return Check("temporary", WARNING, f"{folder} is too long a path for Ray's sockets", advice)
     return _check_space("temporary", Path(folder), "free some space, or set RAY_TMPDIR to a folder on another disk")
 
 
@@ -228,7 +222,7 @@ def check_gpu() -> Check:
 def check_ray() -> Check:
     """Check whether a private Ray starts on this machine."""
     token = {} if os.environ.get("RAY_AUTH_MODE") == "disabled" else {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    on_timeout = f"a private Ray does not start within {CHECK_TIMEOUT_S:.0f} s"
+    on_timeout = f"a private Ray does not start within {check_timeout():.0f} s"
     advice = "is the machine busy, or does a firewall, proxy or VPN block connections on 127.0.0.1?"
     folder = _new_folder()
     try:
@@ -244,7 +238,7 @@ def _new_folder() -> str:
     """
     while True:
         with contextlib.suppress(FileExistsError):
-            os.mkdir(folder := os.path.join(_ray_folder(), secrets.token_hex(2)[:3]), 0o700)
+            os.mkdir(folder := os.path.join(usable_folder(), secrets.token_hex(2)[:3]), 0o700)
             return folder
 
 

@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from sweep.doctor.answers import CHECK_TIMEOUT_S, FAULT, GIB, OK, REINSTALL, TOKENS, WARNING
+from sweep.doctor.answers import FAULT, GIB, OK, REINSTALL, TOKENS, WARNING
 
 _GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # NVIDIA, AMD, Windows Subsystem for Linux
+_DRIVER_TIMEOUT_S = 8.0  # for nvidia-smi
 _NO_GPU = "none: trials run on the CPU"
 _VERSIONS = "install the same versions of Python and Ray here and on the cluster"
 
@@ -47,7 +48,7 @@ def _try_gpu() -> dict[str, str]:
             free, total = torch.cuda.mem_get_info(i)
             devices.append(f"{torch.cuda.get_device_name(i)}, {free / GIB:.0f} of {total / GIB:.0f} GiB free")
             low |= free < 0.5 * total
-        text = "; ".join(devices) + (f"; driver {gpus[0].split(', ')[1]}" if gpus else "")
+        text = "; ".join(devices) + (f"; driver {gpus[0].rpartition(', ')[2]}" if gpus else "")
         if low:
             return _result(
                 WARNING, text, "other processes use it: see nvidia-smi; choose a GPU with CUDA_VISIBLE_DEVICES"
@@ -69,7 +70,7 @@ def _driver_query() -> list[str]:
     if not (program := shutil.which("nvidia-smi")):
         return []
     query = [program, "--query-gpu=name,driver_version", "--format=csv,noheader"]
-    out = subprocess.run(query, capture_output=True, text=True, timeout=CHECK_TIMEOUT_S / 2)
+    out = subprocess.run(query, capture_output=True, text=True, timeout=_DRIVER_TIMEOUT_S)
     return out.stdout.strip().splitlines() if out.returncode == 0 else []
 
 
@@ -98,13 +99,13 @@ def _try_ray(folder: str) -> dict[str, str]:
 
 
 def _try_cluster(address: str) -> dict[str, str]:
-    from sweep.errors import SpecError
+    from sweep.errors import SpecError, UnavailableError
     from sweep.execution.cluster import authenticate, check_reachable
     from sweep.execution.nodes import live_nodes
 
     try:
-        check_reachable(os.environ.get("RAY_ADDRESS", address) if address == "auto" else address)
-    except SpecError as error:
+        check_reachable(address)
+    except (SpecError, UnavailableError) as error:
         advice = "does the head run (ray status)? is the port that of its GCS (6379)? does a firewall block it?"
         return _result(FAULT, str(error).replace("`address` ", ""), advice)
     authenticate(address)

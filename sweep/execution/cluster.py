@@ -13,19 +13,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.errors import SpecError
+from sweep.errors import SpecError, UnavailableError
 from sweep.execution.capacity import Capacity
 from sweep.execution.nodes import live_nodes
+from sweep.execution.private_ray import private_ray
 from sweep.execution.ray_patches import RAY_COMMAND, job_config, pickled_by_value
 from sweep.limits import available_bytes, cores
 from sweep.processes import safe_path
 from sweep.spec.experiment import Workload
+from sweep.spec.kinds import Address
 from sweep.spec.parts import Resources
+from sweep.text import one_line
 
 if TYPE_CHECKING:
     from probes import Images
 
 _MAX_TRIALS_PER_CORE = 8  # each trial is a process of half a gigabyte
+_CONNECTION_TIMEOUT_S = 10.0
 _OBJECT_STORE_BYTES = 80 * 2**20  # the smallest that Ray allows; the images come on top
 _RAY_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 
@@ -64,8 +68,10 @@ def connected_ray(spec: Workload, images: "Images", verbose: bool = False) -> It
     Raises
     ------
     SpecError
-        The cluster cannot be joined, no node of it has the resources of a trial, or ``spec.address`` names one
-        although the process has joined a Ray.
+        No node of the cluster has the resources of a trial, or ``spec.address`` names one although the process has
+        joined a Ray.
+    UnavailableError
+        The cluster cannot be joined, or Ray does not start.
     """
     for name, value in _RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -74,8 +80,10 @@ def connected_ray(spec: Workload, images: "Images", verbose: bool = False) -> It
     memory = available_bytes()  # before Ray takes some; Ray does not see the limits of all control groups
     with contextlib.ExitStack() as stack:
         if starts_here:
-            _start_or_join(spec, images, verbose)
-            stack.callback(sys.modules["ray"].shutdown)
+            with warnings.catch_warnings():
+                if not verbose:
+                    warnings.simplefilter("ignore")
+                stack.enter_context(_private_ray(spec, images, verbose) if spec.is_here else _joined_ray(spec, verbose))
             stack.enter_context(pickled_by_value())
         elif spec.address not in (None, "auto"):
             raise SpecError(f"`address` must be left out where the program has joined a Ray, got {spec.address!r}")
@@ -83,34 +91,42 @@ def connected_ray(spec: Workload, images: "Images", verbose: bool = False) -> It
         yield Capacity(spec, lambda: [n._replace(memory=memory) for n in live_nodes()] if is_private else live_nodes())
 
 
-def _start_or_join(spec: Workload, images: "Images", verbose: bool) -> None:
-    authenticate(None if spec.is_here else spec.address)
+@contextlib.contextmanager
+def _private_ray(spec: Workload, images: "Images", verbose: bool) -> Iterator[None]:
+    authenticate(None)
+    bytes_of_images = sum(t.numel() * t.element_size() for t in (images.train, images.test))
+    with private_ray(
+        num_cpus=max(cores(), math.ceil((spec.concurrency or 1) * spec.cpus_per_trial)),
+        object_store_memory=_OBJECT_STORE_BYTES + 2 * bytes_of_images,
+        include_dashboard=False,
+        **_options(verbose),
+    ):
+        yield
+
+
+@contextlib.contextmanager
+def _joined_ray(spec: Workload, verbose: bool) -> Iterator[None]:
+    address = str(spec.address)
+    check_reachable(address)
+    authenticate(address)
     import ray
 
+    try:
+        ray.init(address=address, **_options(verbose))
+    except Exception as error:  # Ray raises exceptions of many types here
+        raise UnavailableError(
+            f"`address` {address!r} cannot be joined: {one_line(error)[:300]} "
+            "(driver and nodes must agree on RAY_AUTH_MODE, see cluster/README.md)"
+        ) from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _options(verbose: bool) -> dict[str, Any]:
     level = logging.INFO if verbose else logging.ERROR
-    options: dict[str, Any] = {"log_to_driver": verbose, "logging_level": level, "job_config": job_config()}
-    with warnings.catch_warnings():
-        if not verbose:
-            warnings.simplefilter("ignore")
-        if spec.is_here:
-            bytes_of_images = sum(t.numel() * t.element_size() for t in (images.train, images.test))
-            ray.init(
-                address="local",
-                num_cpus=max(cores(), math.ceil((spec.concurrency or 1) * spec.cpus_per_trial)),
-                object_store_memory=_OBJECT_STORE_BYTES + 2 * bytes_of_images,
-                include_dashboard=False,
-                **options,
-            )
-            return
-        check_reachable(str(spec.address))
-        try:
-            ray.init(address=spec.address, **options)
-        except Exception as error:  # Ray raises exceptions of many types here
-            reason = " ".join(str(error).split())
-            raise SpecError(
-                f"`address` {spec.address!r} cannot be joined: {reason[:300]} "
-                "(driver and nodes must agree on RAY_AUTH_MODE, see cluster/README.md)"
-            ) from None
+    return {"log_to_driver": verbose, "logging_level": level, "job_config": job_config()}
 
 
 def authenticate(address: str | None) -> None:
@@ -141,17 +157,25 @@ def authenticate(address: str | None) -> None:
 def check_reachable(address: str) -> None:
     """Refuse an address at which no server listens.
 
-    Ray itself would go on trying for many minutes. Addresses without a port, such as ``auto``, are not checked.
+    Ray itself would go on trying for minutes. For ``auto``, that is the address in ``RAY_ADDRESS``, if there is one.
 
     Raises
     ------
     SpecError
+        ``RAY_ADDRESS`` is malformed.
+    UnavailableError
         The connection fails, or takes more than 10 seconds.
     """
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdigit():
-        return  # `auto`, or a form that Ray itself checks
+    name = "address"
+    if address == "auto":
+        name, address = "RAY_ADDRESS", os.environ.get("RAY_ADDRESS", "auto")
+        if Address().check(name, address) == "auto":
+            return  # Ray looks for a cluster on this machine
+    host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
-    except (OSError, OverflowError) as error:
-        raise SpecError(f"`address` {address!r} cannot be joined: {error}") from None
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECTION_TIMEOUT_S).close()
+    except OSError as error:
+        raise UnavailableError(
+            f"`{name}` {address!r} cannot be joined: {one_line(error)}; does the cluster's head run there, "
+            "and is this the port of its GCS (6379 unless it was given another)?"
+        ) from None

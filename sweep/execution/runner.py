@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from probes.datasets import FROM_PYTHON_PREFIX, Images
 from probes.own_data import is_program
-from sweep.errors import SpecError, StoreError
+from sweep.errors import SpecError, StoreError, UnavailableError
 from sweep.execution.cluster import check_local_resources
 from sweep.execution.driver import measure
 from sweep.measuring.memory import check_memory
@@ -111,7 +111,7 @@ def run(
             raise SpecError(
                 f"`{_results_option(spec, files)}` {copies[-1].location!r} holds the results of another sweep"
             )
-        with _removed_if_refused(files, copies, is_new):
+        with _removed_if_refused(files, copies, store, is_new):
             for copy in copies:
                 copy.write_spec(spec)
                 copy.write_versions()
@@ -161,14 +161,16 @@ def _make_folder(path: Path) -> bool:
 
 
 @contextmanager
-def _removed_if_refused(files: SweepFiles, copies: Sequence[SweepFiles], is_new: bool) -> Iterator[None]:
-    """Remove the files of a new sweep again if the ``with`` block refuses it.
+def _removed_if_refused(files: SweepFiles, copies: Sequence[SweepFiles], store: Store, is_new: bool) -> Iterator[None]:
+    """Remove the files of a new sweep again if the ``with`` block fails before anything is measured.
 
     Some errors show only when the storage or the cluster is used.
     """
     try:
         yield
-    except SpecError:  # it is raised before anything is measured
+    except (SpecError, UnavailableError):
+        if _holds_points(store):  # whatever failed afterwards
+            raise
         for copy in copies:
             copy.remove(SPEC_FILE, VERSIONS_FILE)
         for name in (JOURNAL, STUDY_NAME):
@@ -178,12 +180,26 @@ def _removed_if_refused(files: SweepFiles, copies: Sequence[SweepFiles], is_new:
         raise
 
 
+def _holds_points(store: Store) -> bool:
+    """Return whether a store holds points, or cannot be read and may hold some."""
+    try:
+        return bool(store.read([]).seen)
+    except StoreError:
+        return True
+
+
 def _files(directory: str | Path, argument: str = "out") -> SweepFiles:
     """Return the files of a sweep; a name that is not valid is an error in ``argument``."""
     try:
         return SweepFiles(directory)
-    except StoreError as error:
-        raise SpecError(f"`{argument}` {error}") from None
+    except (SpecError, StoreError) as error:
+        raise _named(argument, error) from None
+
+
+def _named(argument: str, error: SpecError | StoreError) -> Exception:
+    """Return an error of the argument that says where results are to be stored."""
+    kind = UnavailableError if isinstance(error, UnavailableError) else SpecError
+    return kind(f"`{argument}` {error}")
 
 
 def _results_option(spec: Storage, files: SweepFiles) -> str:
@@ -197,7 +213,7 @@ def _create_store(spec: SweepSpec, files: SweepFiles) -> Store:
         store = Store(spec.storage or files.location, spec.digest)
         store.create()
     except StoreError as error:
-        raise SpecError(f"`{_results_option(spec, files)}` {error}") from None
+        raise _named(_results_option(spec, files), error) from None
     return store
 
 
@@ -214,9 +230,10 @@ def _find_store(spec: SweepSpec, files: SweepFiles) -> Store:
             return store
         except StoreError as error:
             if isinstance(error.__cause__, PermissionError):
-                raise SpecError(f"`{_results_option(spec, files)}` {error}") from None
+                raise _named(_results_option(spec, files), error) from None
             if time.monotonic() + wait > end:
-                raise SpecError(f"`{_results_option(spec, files)}` {error}; make the results available again") from None
+                text = f"`{_results_option(spec, files)}` {error}; make the results available again"
+                raise UnavailableError(text) from None
             logging.getLogger(__name__).warning("WAITING FOR THE STORAGE: %s", error)
             time.sleep(wait)
     raise AssertionError("unreachable")

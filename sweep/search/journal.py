@@ -22,13 +22,15 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import BaseJournalBackend
 from optuna.study import StudyDirection
 
-from sweep.errors import SpecError
+from sweep.errors import SpecError, UnavailableError
 from sweep.search.optuna_patches import RedisJournal
 from sweep.spec.parts import STUDY_FROM
 from sweep.spec.spec import SweepSpec
 
 JOURNAL, STUDY_NAME = "study.journal", "study.name"  # files of a sweep: its study, the random part of a name
 _BASE_NAME = "sweep"  # of a study
+# Errors of SQLAlchemy and of redis that say that the server is away, or refuses the connection.
+_SERVER_ERRORS = ("OperationalError", "InterfaceError", "ConnectionError", "TimeoutError", "StorageInternalError")
 # The options that a study shows as its attributes.
 _SHOWN_OPTIONS = ("dataset", "architecture", "width", "activation", "probe", "statistic", "train")
 
@@ -80,7 +82,7 @@ def open_study(spec: SweepSpec, folder: Path) -> optuna.Study:
 
     Raises
     ------
-    SpecError
+    SpecError, UnavailableError
         ``spec.study`` names a server that cannot be used.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -118,12 +120,13 @@ def _open(spec: SweepSpec, name: str, storage: BaseStorage) -> optuna.Study:
     return study
 
 
-def server_error(spec: SweepSpec, error: Exception) -> SpecError:
+def server_error(spec: SweepSpec, error: Exception) -> SpecError | UnavailableError:
     """Return the error to raise when the server of a study failed."""
     reason = type(error).__name__  # its text may hold the password
     if isinstance(error, ImportError):
         reason = "its driver is not installed; those of PostgreSQL and Redis come with `pip install '.[study]'`"
-    return SpecError(f"`study` {spec.study!r} cannot be used: {reason}")
+    kind = UnavailableError if isinstance(error, OSError) or reason in _SERVER_ERRORS else SpecError
+    return kind(f"`study` {spec.study!r} cannot be used: {reason}")
 
 
 def _server_study_name(folder: Path) -> str:

@@ -129,7 +129,7 @@ class Record:
 
         Raises
         ------
-        SpecError
+        SpecError, UnavailableError
             The study's server failed.
         """
         try:

@@ -4,6 +4,7 @@ import math
 import os
 import re
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any, Protocol
 
 from sweep.errors import SpecError
@@ -110,6 +111,48 @@ class Text:
         if not isinstance(value, str) or not value or "\0" in value:
             raise SpecError(f"`{name}` must be a non-empty text, got {value!r}")
         return value
+
+
+_HOST_AND_PORT = re.compile(
+    r"(\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)):(?P<port>[0-9]{1,5})"
+)
+_INSTEAD = {  # of addresses that mean something else to Ray
+    "ray": "Ray's client is not supported; run the sweep on a node of the cluster, with auto",
+    "http": "a dashboard takes jobs; submit `sweep run --address auto` by `ray job submit`",
+    "https": "a dashboard takes jobs; submit `sweep run --address auto` by `ray job submit`",
+}
+
+
+@dataclass(frozen=True)
+class Address(Text):
+    """The address of a Ray cluster."""
+
+    metavar: str = "ADDRESS"
+
+    def __str__(self) -> str:
+        return "auto, local or HOST:PORT of the head's GCS, such as 10.0.0.1:6379"
+
+    def check(self, name: str, value: Any) -> str:
+        """Return the address; raises a `SpecError` if it is malformed."""
+        text = super().check(name, value)
+        if text in ("auto", "local"):
+            return text
+        if not self._is_host_and_port(text):
+            scheme, _, rest = text.partition("://")
+            instead = f": {_INSTEAD[scheme]}" if rest and scheme in _INSTEAD else ""
+            raise SpecError(f"`{name}` must be {self}, got {text[:100]!r}{instead}")
+        return text
+
+    @staticmethod
+    def _is_host_and_port(text: str) -> bool:
+        found = _HOST_AND_PORT.fullmatch(text)
+        if not found or not 0 < int(found["port"]) < 2**16:
+            return False
+        host = found["ipv6"] or found["host"]
+        try:
+            return bool(re.search("[A-Za-z]", host) and not found["ipv6"]) or bool(ip_address(host))
+        except ValueError:
+            return False
 
 
 def expanded(path: str | os.PathLike[str]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from probes.definition import CURRENT_DEFINITION, Definition
 from sweep.errors import SpecError
-from sweep.spec.kinds import Choice, Duration, Flag, Interval, Numbers, Range, Text
+from sweep.spec.kinds import Address, Choice, Duration, Flag, Interval, Numbers, Range, Text
 from sweep.spec.options import AUTO, AXES, NONE, Part, option
 from sweep.spec.secrets import holds_secret
 
@@ -362,7 +362,10 @@ class Resources(Part):
         changeable=True,
     )
     address: str | None = option(
-        None, Text("ADDRESS"), "Address of a Ray cluster to join; auto: the one on this machine.", changeable=True
+        None,
+        Address(),
+        "Address of a Ray cluster to join: HOST:PORT of its head's GCS; auto: the one on this machine.",
+        changeable=True,
     )
     time_limit: str | None = option(
         None,

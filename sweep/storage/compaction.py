@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 
 import pyarrow as pa
 
-from sweep.errors import StoreError
+from sweep.storage.files import store_error
 from sweep.storage.folder import DiskFolder, Folder
 from sweep.storage.parts import PART_NAME, PartFormat, concatenated, each_point_once, implausible
 from sweep.storage.reading import Selection, read_part
@@ -54,7 +54,8 @@ def compact(folder: Folder, format: PartFormat, begin: Callable[[], None] = lamb
         for name in sorted(old - new):
             folder.remove(name)
     except (OSError, pa.ArrowException) as error:
-        raise StoreError(f"the small files in {folder.path!r} cannot be merged: {one_line(error)}") from error
+        text = f"the small files in {folder.path!r} cannot be merged: {one_line(error)}"
+        raise store_error(folder.filesystem, text) from error
 
 
 def _groups(sizes: dict[str, int]) -> Collection[list[str]]:

@@ -12,7 +12,7 @@ from typing import TypeVar
 import pyarrow as pa
 from pyarrow import fs
 
-from sweep.errors import StoreError
+from sweep.errors import RemoteStoreError, SpecError, StoreError
 from sweep.spec.secrets import holds_secret
 from sweep.text import one_line
 
@@ -25,30 +25,39 @@ def filesystem_at(directory: str | Path) -> tuple[fs.FileSystem, str]:
 
     Raises
     ------
-    StoreError
+    SpecError
         The URI is malformed, its filesystem is unknown, or it holds a secret.
+    RemoteStoreError
+        The filesystem does not answer.
     """
     text = str(directory)
     if "://" not in text:
         return fs.LocalFileSystem(), str(Path(directory).absolute())
     if holds_secret(text):
-        raise StoreError("a storage URI must hold no key or password: they belong in the environment")
+        raise SpecError("a storage URI must hold no key or password: they belong in the environment")
     try:
         filesystem, root = fs.FileSystem.from_uri(text)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise StoreError(f"{text!r} cannot be used: {one_line(error)}") from error
+    except OSError as error:  # the region of a bucket may have to be asked for
+        raise RemoteStoreError(f"{text!r} cannot be used: {one_line(error)}") from error
+    except (pa.ArrowException, ValueError) as error:
+        raise SpecError(f"{text!r} cannot be used: {one_line(error)}") from error
     return filesystem, root.rstrip("/")
 
 
-def read_with_retries(read: Callable[[], T], path: str) -> T:
+def store_error(filesystem: fs.FileSystem, text: str) -> StoreError:
+    """Return the error for a storage that cannot be used, which may be on this machine or not."""
+    return StoreError(text) if isinstance(filesystem, fs.LocalFileSystem) else RemoteStoreError(text)
+
+
+def read_with_retries(read: Callable[[], T], filesystem: fs.FileSystem, path: str) -> T:
     """Call ``read`` and return its result; try again a few times while the storage fails.
 
     Parameters
     ----------
     read:
         A function that reads. A `StoreError` that it raises itself is passed on at once.
-    path:
-        What is read, for the error message.
+    filesystem, path:
+        What is read, for the error.
 
     Raises
     ------
@@ -64,7 +73,7 @@ def read_with_retries(read: Callable[[], T], path: str) -> T:
             raise  # a second try would change nothing
         except (OSError, pa.ArrowException) as error:
             if delay is None:
-                raise StoreError(f"{path!r} cannot be read: {one_line(error)}") from error
+                raise store_error(filesystem, f"{path!r} cannot be read: {one_line(error)}") from error
             time.sleep(delay)
     raise AssertionError("unreachable")
 
@@ -83,7 +92,7 @@ def write_whole(filesystem: fs.FileSystem, path: str, data: bytes | pa.Buffer) -
         else:
             _upload(filesystem, path, data)
     except (OSError, pa.ArrowException) as error:
-        raise StoreError(f"{path!r} cannot be written: {one_line(error)}") from error
+        raise store_error(filesystem, f"{path!r} cannot be written: {one_line(error)}") from error
 
 
 @contextmanager

@@ -9,8 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import fs
 
-from sweep.errors import StoreError
-from sweep.storage.files import read_with_retries, write_whole
+from sweep.storage.files import read_with_retries, store_error, write_whole
 from sweep.text import one_line
 
 
@@ -34,7 +33,7 @@ class Folder:
         try:
             self.filesystem.create_dir(self.path, recursive=True)
         except (OSError, pa.ArrowException) as error:
-            raise StoreError(f"{self.path!r} cannot be written: {one_line(error)}") from error
+            raise store_error(self.filesystem, f"{self.path!r} cannot be written: {one_line(error)}") from error
 
     def check(self) -> None:
         """Refuse a folder that does not exist, or cannot be read or written.
@@ -51,7 +50,7 @@ class Folder:
                 out.write(b"")
             self.filesystem.delete_file(test_file)
         except (OSError, pa.ArrowException) as error:
-            raise StoreError(f"{self.path!r} cannot be written: {one_line(error)}") from error
+            raise store_error(self.filesystem, f"{self.path!r} cannot be written: {one_line(error)}") from error
 
     def kinds(self) -> dict[str, str]:
         """Return the kind of each entry by its name: ``file``, or words that say what it is instead.
@@ -62,14 +61,14 @@ class Folder:
             There is no such folder, or it cannot be read.
         """
         try:
-            return read_with_retries(self._entries, self.path)
+            return read_with_retries(self._entries, self.filesystem, self.path)
         except FileNotFoundError:
-            raise StoreError(f"{self.path!r} cannot be read: no such folder") from None
+            raise store_error(self.filesystem, f"{self.path!r} cannot be read: no such folder") from None
 
     def names(self) -> list[str]:
         """Return the names of the entries; an empty list if there is no such folder."""
         try:
-            return [*read_with_retries(self._entries, self.path)]
+            return [*read_with_retries(self._entries, self.filesystem, self.path)]
         except FileNotFoundError:
             return []
 
@@ -103,7 +102,7 @@ class Folder:
                 check_size(file.size())
                 return file.read_buffer()
 
-        return read_with_retries(read_file, path)
+        return read_with_retries(read_file, self.filesystem, path)
 
     def write(self, name: str, data: bytes | pa.Buffer) -> None:
         """Write a file, whole or not at all.

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 from pyarrow import fs
 
-from sweep.errors import SpecError, StoreError
+from sweep.errors import SpecError
 from sweep.processes import is_gone, myself
-from sweep.storage.files import read_with_retries, write_whole
+from sweep.storage.files import read_with_retries, store_error, write_whole
 from sweep.text import one_line, printable
 
 
@@ -115,7 +115,7 @@ class Lease:
         try:
             self._fs.create_dir(self._path.rpartition("/")[0], recursive=True)
         except (OSError, pa.ArrowException) as error:
-            raise StoreError(f"{self._location!r} cannot be written: {one_line(error)}") from error
+            raise store_error(self._fs, f"{self._location!r} cannot be written: {one_line(error)}") from error
         sign = self._read()
         if sign and sign.is_alive(self._now(), self.expiry_s):
             raise SpecError(f"{self._location!r} is being run by {sign.holder}")
@@ -155,7 +155,7 @@ class Lease:
                 return file.read(4096), self._fs.get_file_info(self._path).mtime_ns or 0
 
         try:
-            data, written = read_with_retries(read_file, self._path)
+            data, written = read_with_retries(read_file, self._fs, self._path)
         except FileNotFoundError:
             return None
         # An attempt to lock the directory by flock, on a filesystem that has no such lock, leaves an empty file.
@@ -168,7 +168,7 @@ class Lease:
         try:
             return (self._fs.get_file_info(path).mtime_ns or time.time_ns()) / 1e9
         except (OSError, pa.ArrowException) as error:
-            raise StoreError(f"{path!r} cannot be read: {one_line(error)}") from error
+            raise store_error(self._fs, f"{path!r} cannot be read: {one_line(error)}") from error
         finally:
             with contextlib.suppress(OSError, pa.ArrowException):
                 self._fs.delete_file(path)

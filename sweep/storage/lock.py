@@ -97,5 +97,5 @@ def is_running(directory: str | Path) -> bool:
             finally:
                 os.close(file)
         return Lease(filesystem, f"{root}/{LOCK_FILE}").is_held()
-    except OSError:
+    except (OSError, SpecError):
         return False

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from sweep.errors import StoreError
+from sweep.storage.files import store_error
 from sweep.storage.folder import DiskFolder, Folder
 from sweep.storage.parts import LEFTOVER_NAME, PartFormat, check_bytes, concatenated, implausible
 from sweep.text import one_line, printable
@@ -121,7 +122,7 @@ def _read_files(
 
 def changing_folder_error(folder: Folder) -> StoreError:
     """Return the error for a folder whose files are gone, again and again, when they are read after being listed."""
-    return StoreError(f"{folder.path!r} cannot be read: its files come and go")
+    return store_error(folder.filesystem, f"{folder.path!r} cannot be read: its files come and go")
 
 
 def read_part(

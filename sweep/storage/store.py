@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from sweep.errors import StoreError
 from sweep.spec.columns import KINDS
 from sweep.storage import compaction
-from sweep.storage.files import filesystem_at
+from sweep.storage.files import filesystem_at, store_error
 from sweep.storage.folder import folder_at
 from sweep.storage.parts import (
     ARROW_TYPES,
@@ -225,7 +224,8 @@ class Store:
             for name in reading.rejected:
                 self.folder.move(name, self._damaged)
         except (OSError, pa.ArrowException) as error:
-            raise StoreError(f"damaged files in {self.folder.path!r} cannot be moved: {one_line(error)}") from error
+            text = f"damaged files in {self.folder.path!r} cannot be moved: {one_line(error)}"
+            raise store_error(self.folder.filesystem, text) from error
         return reading.damaged
 
     def damaged_files(self) -> list[str]:

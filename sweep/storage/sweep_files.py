@@ -51,9 +51,10 @@ class SweepFiles:
     Raises
     ------
     SpecError
-        The URI holds a secret, or the path is in the home of a user who does not exist.
-    StoreError
-        The URI is malformed, or its filesystem is unknown.
+        The URI is malformed or holds a secret, its filesystem is unknown, or the path is in the home of a user who does
+        not exist.
+    RemoteStoreError
+        The filesystem does not answer.
     """
 
     def __init__(self, directory: str | Path) -> None:
@@ -125,7 +126,7 @@ class SweepFiles:
                 return bytes(file.readall())
 
         try:
-            return read_with_retries(read_file, path)
+            return read_with_retries(read_file, self._fs, path)
         except FileNotFoundError:
             return None
 
