@@ -18,7 +18,7 @@ from probes.decoders import train_decoders
 from probes.networks import Network
 from probes.point import Point
 from probes.prober import Prober
-from probes.threads import plain_modes
+from probes.threads import plain_modes, safe_in_forks
 from probes.training.settings import TrainingCurve
 
 _MAX_IMAGES = 4
@@ -94,6 +94,7 @@ def as_shown(flat: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return np.moveaxis(images, -3, -1) if shape[0] == 3 else images.mean(-3)
 
 
+@safe_in_forks
 @plain_modes()
 def gallery(prober: Prober, point: Point, progress: Callable[[], None] | None = None) -> Gallery:
     """Train a point's network, and the cascades of it as drawn and as trained; return their pictures.

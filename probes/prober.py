@@ -25,7 +25,7 @@ from probes.settings import (
     UNCERTAIN_SCORES,
     ProbeSettings,
 )
-from probes.threads import plain_modes
+from probes.threads import plain_modes, safe_in_forks
 from probes.training.pack import Training
 from probes.training.settings import TrainingCurve, chance
 
@@ -61,6 +61,7 @@ class Prober:
         The architecture is not one for these images.
     """
 
+    @safe_in_forks
     @plain_modes()
     def __init__(
         self,
@@ -172,6 +173,7 @@ class Prober:
             network, self._inputs, learn_from=self._count, reconstructed=self._reconstructed, readout=readout
         )
 
+    @safe_in_forks
     @plain_modes()
     def _probe(self, points: Sequence[Point]) -> list[Measurement]:
         started = time.perf_counter()

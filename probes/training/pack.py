@@ -18,7 +18,7 @@ from probes.datasets import Images
 from probes.networks import Architecture
 from probes.point import Point
 from probes.products import uses_onednn
-from probes.threads import lone_threads, plain_modes
+from probes.threads import lone_threads, plain_modes, safe_in_forks
 from probes.training.convolutional import ConvolutionalStack
 from probes.training.data import TrainingData
 from probes.training.dense import DenseStack
@@ -49,6 +49,7 @@ class Training:
         A `state`, which may hold some of the points only: their training goes on from there.
     """
 
+    @safe_in_forks
     @plain_modes()
     def __init__(
         self,
@@ -94,6 +95,7 @@ class Training:
         """Number of networks still in training; a network counts once per learning rate."""
         return sum(len(stack.runs) for stack in self._stacks)
 
+    @safe_in_forks
     @plain_modes()
     def epoch(self) -> None:
         """Train every network that is still in training for one more epoch."""

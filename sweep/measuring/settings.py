@@ -7,6 +7,7 @@ from probes.errors import DatasetError
 from probes.networks import Architecture
 from probes.npz import ARRAYS
 from probes.settings import ProbeSettings
+from probes.threads import safe_in_forks
 from probes.training.settings import TrainingSettings
 from sweep.errors import SpecError
 from sweep.spec.experiment import Measuring
@@ -43,6 +44,7 @@ def probe_settings(spec: Measuring) -> ProbeSettings:
     )
 
 
+@safe_in_forks
 def sweep_images(spec: Measuring, *, run_code: bool = False) -> Images:
     """Load the data set of a spec.
 
@@ -68,6 +70,7 @@ def sweep_images(spec: Measuring, *, run_code: bool = False) -> Images:
     return images
 
 
+@safe_in_forks
 def given_images(images: Any, spec: Measuring) -> Images:
     """Return data that a program gives, as a data set.
 
