@@ -28,6 +28,8 @@ def status_text(summary: dict[str, Any]) -> str:
         lines.append(f"{summary['diverged']} of the networks diverged (they are measured: they retain nothing)")
     if summary["last_error"]:
         lines.append(f"last error: {summary['last_error']}")
+    if summary["surplus"] or summary["outside"]:
+        lines.append(_foreign_text(summary))
     lines += [f"left out: {name}: {reason}" for name, reason in summary["damaged"].items()]
     if summary["set_aside"]:
         lines.append(f"set aside before: {', '.join(summary['set_aside'])}")
@@ -42,6 +44,12 @@ def status_text(summary: dict[str, Any]) -> str:
     else:
         lines.append("critical line: too few points yet")
     return "\n".join(lines)
+
+
+def _foreign_text(summary: dict[str, Any]) -> str:
+    counts = ((summary["surplus"], "more than this sweep asks for"), (summary["outside"], "outside of its ranges"))
+    found = ", ".join(f"{count} {what}" for count, what in counts if count)
+    return f"stored points: {found}; parts of another sweep are among its own"
 
 
 def _error_text(summary: dict[str, Any]) -> str:

@@ -2,7 +2,11 @@
 
 from typing import Any
 
+import pandas as pd
+
 from sweep.results.results import Results
+from sweep.spec.options import AXES
+from sweep.spec.parts import Space
 from sweep.text import finite, printable
 
 
@@ -10,7 +14,9 @@ def status(results: Results) -> dict[str, Any]:
     """Return the status of a sweep, running or not, as values that JSON can hold.
 
     It has the numbers of points (places times replicas), what is being measured on which node, the last error, files
-    that were left out or set aside, and the critical line so far with the expected error of the boundary.
+    that were left out or set aside, and the critical line so far with the expected error of the boundary. If parts of
+    another sweep were copied in, ``surplus`` is the number of points that the sweep does not ask for, and ``outside``
+    that of points outside of its ranges.
     """
     from sweep.spec.design import budget
     from sweep.storage.heartbeat import read_sign
@@ -20,13 +26,16 @@ def status(results: Results) -> dict[str, Any]:
     copies = results.files.spec_copies(spec)
     failed = points[points["status"] == "failed"]
     total = budget(spec) * spec.replicas
+    done_count, failed_count = counted(len(points) - len(failed), len(failed), total)
     sign = read_sign(copies)
     running = sign.running if sign and sign.is_fresh else ()
     return {
         "total": total,
-        "done": len(points) - len(failed),
-        "failed": len(failed),
-        "running": min(sum(r.points for r in running), total - len(points)),
+        "done": done_count,
+        "failed": failed_count,
+        "running": min(sum(r.points for r in running), total - done_count - failed_count),
+        "surplus": max(0, len(points) - total),
+        "outside": int((~within(spec, points)).sum()),
         "driver": bool(sign and sign.is_fresh) or any(is_running(p.location) for p in copies),
         "nodes": [r._asdict() for r in running],
         "diverged": int((points["status"] == "diverged").sum()),
@@ -46,3 +55,22 @@ def is_accurate_enough(summary: dict[str, Any]) -> bool:
     """
     error, until = summary["boundary_error"], summary["until_boundary_error"]
     return until is not None and error is not None and bool(error <= 1.5 * until)
+
+
+def counted(done: int, failed: int, total: int) -> tuple[int, int]:
+    """Return how many of a sweep's points are done and how many have failed, of all that are stored.
+
+    There may be more than the sweep asks for, if parts of another sweep were copied in.
+    """
+    failed = min(failed, total)
+    return min(done, total - failed), failed
+
+
+def within(spec: Space, points: pd.DataFrame) -> pd.Series:
+    """Return which points are within the ranges of a sweep."""
+    inside = pd.Series(True, index=points.index)
+    for axis in AXES:
+        low, high = getattr(spec, axis)
+        slack = 1e-9 * high  # places are computed, and rounded
+        inside &= points[axis].between(low - slack, high + slack)
+    return inside
