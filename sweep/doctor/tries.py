@@ -105,10 +105,10 @@ def _try_cluster(address: str) -> dict[str, str]:
 
     try:
         check_reachable(address)
+        authenticate(address)
     except (SpecError, UnavailableError) as error:
         advice = "does the head run (ray status)? is the port that of its GCS (6379)? does a firewall block it?"
         return _result(FAULT, str(error).replace("`address` ", ""), advice)
-    authenticate(address)
     import logging
 
     import ray

@@ -8,6 +8,7 @@ import secrets
 import socket
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from probes import Images
 
 _MAX_TRIALS_PER_CORE = 8  # each trial is a process of half a gigabyte
-_CONNECTION_TIMEOUT_S = 10.0
+_CONNECTION_TIMEOUT_S, _HEALTH_TIMEOUT_S = 10.0, 25.0
 _OBJECT_STORE_BYTES = 80 * 2**20  # the smallest that Ray allows; the images come on top
 _RAY_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 
@@ -93,7 +94,7 @@ def connected_ray(spec: Workload, images: "Images", verbose: bool = False) -> It
 
 @contextlib.contextmanager
 def _private_ray(spec: Workload, images: "Images", verbose: bool) -> Iterator[None]:
-    authenticate(None)
+    protect_token(make=True)
     bytes_of_images = sum(t.numel() * t.element_size() for t in (images.train, images.test))
     with private_ray(
         num_cpus=max(cores(), math.ceil((spec.concurrency or 1) * spec.cpus_per_trial)),
@@ -129,29 +130,62 @@ def _options(verbose: bool) -> dict[str, Any]:
     return {"log_to_driver": verbose, "logging_level": level, "job_config": job_config()}
 
 
-def authenticate(address: str | None) -> None:
-    """Make Ray use a token where the cluster requires one, and keep the token from other users.
+def protect_token(make: bool = False) -> bool:
+    """Keep Ray's token from other users, and return whether there is one.
 
-    Has to be called before Ray is imported. For a private cluster (``address`` is None) Ray would write a token that
-    everybody on the machine can read; it is written here instead, for this user alone. Other clusters are joined with
-    the token only if they refuse a connection without it, since those that use none do not work with it.
-    ``RAY_AUTH_MODE`` in the environment takes precedence.
+    With ``make``, it is made if there is none: Ray itself would write one that everybody on the machine can read.
     """
     token = Path.home() / ".ray" / "auth_token"
     in_environment = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
     with contextlib.suppress(OSError):
-        if not address and not in_environment and not token.exists():
+        if make and not in_environment and not token.exists():
             token.parent.mkdir(parents=True, exist_ok=True)
             with open(os.open(token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
                 file.write(secrets.token_hex(32))
         if token.exists():
             token.chmod(0o600)
-    if address and "RAY_AUTH_MODE" not in os.environ and (in_environment or token.exists()):
-        command = [*RAY_COMMAND, "health-check"]
-        command += [] if address == "auto" else ["--address", address]
-        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-            if subprocess.run(command, capture_output=True, timeout=60).returncode:
-                os.environ["RAY_AUTH_MODE"] = "token"
+    return in_environment or token.exists()
+
+
+def authenticate(address: str) -> None:
+    """Ask a cluster whether it is well, and make Ray use a token where it requires one.
+
+    Has to be called before Ray is imported. A cluster is joined with the token only if it refuses a connection without
+    it, since those that use none do not work with it. ``RAY_AUTH_MODE`` in the environment takes precedence.
+
+    Raises
+    ------
+    UnavailableError
+        No cluster answers at the address. (Ray itself would go on trying for minutes.)
+    """
+    has_token, mode = protect_token(), os.environ.get("RAY_AUTH_MODE")
+    modes = [mode] if mode is not None or not has_token else [None, "token"]
+    processes = {mode: _health_check(address, mode) for mode in modes}
+    end = time.monotonic() + _HEALTH_TIMEOUT_S
+    try:
+        for mode, process in processes.items():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                if process.wait(max(0.0, end - time.monotonic())) == 0:
+                    os.environ |= {} if mode is None else {"RAY_AUTH_MODE": mode}
+                    return
+    finally:
+        for process in processes.values():
+            process.kill()
+            process.wait()
+    if address == "auto":
+        raise UnavailableError("`address` 'auto' finds no Ray cluster on this machine: start one by `ray start --head`")
+    raise UnavailableError(
+        f"`address` {address!r} cannot be joined: no Ray cluster answers there; is this the port of the head's GCS "
+        "(6379 unless it was given another), and have driver and nodes the same token (see cluster/README.md)?"
+    )
+
+
+def _health_check(address: str, mode: str | None) -> "subprocess.Popen[bytes]":
+    command = [*RAY_COMMAND, "health-check", "--skip-version-check"]  # Ray says itself which versions differ
+    command += [] if address == "auto" else ["--address", address]
+    environment = os.environ | ({} if mode is None else {"RAY_AUTH_MODE": mode})
+    nothing = subprocess.DEVNULL
+    return subprocess.Popen(command, stdin=nothing, stdout=nothing, stderr=nothing, env=environment)
 
 
 def check_reachable(address: str) -> None:

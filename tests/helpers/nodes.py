@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from sweep.execution.cluster import authenticate
+from sweep.execution.cluster import protect_token
 from sweep.execution.ray_patches import RAY_COMMAND
 
 RAY = [*RAY_COMMAND]
@@ -80,7 +80,7 @@ class Nodes:
 
     def __init__(self, folder, port):
         self.folder, self._ports = Path(folder), itertools.count(port, 100)
-        authenticate(None)  # makes this user's token, which all of the cluster read
+        protect_token(make=True)  # makes this user's token, which all of the cluster read
         self.environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
         self.nodes = []
         self.address = f"127.0.0.1:{port}"

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 from pyarrow import fs
 
-from sweep.execution.cluster import authenticate
+from sweep.errors import UnavailableError
+from sweep.execution import cluster
+from sweep.execution.cluster import authenticate, protect_token
 from tests.helpers.nodes import children, clusters
 
 TOKEN = "0123456789abcdef" * 4
@@ -221,16 +223,27 @@ def _title(process):
 
 def test_a_token_is_for_its_owner_alone(home, monkeypatch):
     token = home / ".ray" / "auth_token"
-    authenticate(None)
+    assert protect_token()
     assert token.stat().st_mode & 0o777 == 0o600 and token.read_text() == TOKEN
     token.unlink()
-    authenticate(None)
+    assert not protect_token() and not token.exists()
+    assert protect_token(make=True)
     assert token.stat().st_mode & 0o777 == 0o600 and re.fullmatch("[0-9a-f]{64}", token.read_text())
     assert "RAY_AUTH_MODE" not in os.environ
+
+
+@pytest.mark.parametrize("required", ("", "token"))
+def test_a_token_is_shown_only_where_it_is_required(home, monkeypatch, required):
+    """The command that asks a cluster whether it is well is replaced by one that looks at the mode alone."""
+    program = f"import os, sys; sys.exit(os.environ.get('RAY_AUTH_MODE', '') != {required!r})"
+    monkeypatch.setattr(cluster, "RAY_COMMAND", (sys.executable, "-c", program))
     monkeypatch.setenv("RAY_AUTH_MODE", "")  # so that it is forgotten in the end
     monkeypatch.delenv("RAY_AUTH_MODE")
-    authenticate("127.0.0.1:9")  # answers nobody without a token
-    assert os.environ["RAY_AUTH_MODE"] == "token"
+    authenticate("10.0.0.1:6379")
+    assert os.environ.get("RAY_AUTH_MODE", "") == required
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # the user decides
+    with pytest.raises(UnavailableError, match="no Ray cluster answers there"):
+        authenticate("10.0.0.1:6379")
 
 
 def refused(path):
