@@ -10,9 +10,10 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 _RESTORED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP)
 
@@ -94,7 +95,9 @@ def working_directory() -> str:
 
 @contextmanager
 def restores_process_state() -> Iterator[None]:
-    """Restore the state of the process afterwards: environment, log levels, signals, random states, directory.
+    """Restore the state of the process afterwards: environment, log levels, signals, random states, directory, streams.
+
+    The null device stands for output streams that the program has closed, or has none of: Ray writes to them.
 
     Raises
     ------
@@ -105,9 +108,16 @@ def restores_process_state() -> Iterator[None]:
     levels = {name: logging.getLogger(name).level for name in [*logging.root.manager.loggerDict]}
     signals = {number: signal.getsignal(number) for number in _RESTORED_SIGNALS}
     states = [(restore, state()) for state, restore in _random_states()]
+    written = {name: getattr(sys, name) for name in ("stdout", "stderr")}
+    streams = {name: stream for name, stream in written.items() if stream is None or getattr(stream, "closed", False)}
+    occupy_descriptors()
+    for name in streams:
+        setattr(sys, name, _null_device())
     try:
         yield
     finally:
+        for name, stream in streams.items():
+            setattr(sys, name, stream)
         for name in os.environ.keys() - environment.keys():
             del os.environ[name]
         os.environ.update(environment)
@@ -121,6 +131,21 @@ def restores_process_state() -> Iterator[None]:
                     signal.signal(number, handler)
         for restore, state in states:
             restore(state)
+
+
+def occupy_descriptors() -> None:
+    """Open the null device in place of closed standard streams, so that no other file is taken for one of them."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+
+
+@cache
+def _null_device() -> TextIO:
+    """Return the null device, which stays open: log handlers may go on using it."""
+    return open(os.devnull, "w")
 
 
 def _random_states() -> Iterator[tuple[Callable[[], Any], Callable[[Any], Any]]]:

@@ -9,6 +9,7 @@ from typing import Any, TextIO
 
 import click
 
+from sweep.processes import occupy_descriptors
 from sweep.text import encodable
 
 
@@ -19,7 +20,7 @@ def safe_streams() -> Iterator[None]:
     What standard error cannot take is dropped, and standard output that cannot be written is an error in one line. A
     character that their encoding lacks is replaced by one that looks alike.
     """
-    _occupy_descriptors()
+    occupy_descriptors()
     before = sys.stdout, sys.stderr
     with open(os.devnull, "w") as nowhere:
         # A process without standard output goes on without: there, `print` and click write nothing.
@@ -31,15 +32,6 @@ def safe_streams() -> Iterator[None]:
             sys.stdout, sys.stderr = before
             for stream in filter(None, before):
                 _drop_what_cannot_be_written(stream)
-
-
-def _occupy_descriptors() -> None:
-    """Open the null device in place of closed standard streams, so that no other file is taken for one of them."""
-    for descriptor in range(3):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
 
 
 def _drop_what_cannot_be_written(stream: TextIO) -> None:

@@ -1,7 +1,9 @@
 """What ends a process or is gone around it: signals, and the working directory."""
 
+import io
 import os
 import signal
+import sys
 import threading
 
 import pytest
@@ -78,3 +80,18 @@ def test_a_working_directory_that_is_removed_meanwhile(monkeypatch, tmp_path):
     with restores_process_state():
         os.chdir(tmp_path)
         folder.rmdir()
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_streams_that_a_program_has_closed(monkeypatch, closed):
+    """A daemon may have closed its standard streams, or have none."""
+    stream = io.StringIO() if closed else None
+    if closed:
+        stream.close()
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setattr(sys, "stderr", stream)
+    with restores_process_state():
+        print("a word", file=sys.stderr)
+        print("a word")
+        assert sys.stdout.fileno() > 2 and not sys.stderr.isatty()
+    assert sys.stdout is sys.stderr is stream
