@@ -102,10 +102,11 @@ def test_the_main_job_is_killed_twice_and_resumed(start, tmp_path):
 
 
 def test_interrupted(start, tmp_path):
-    """Ctrl-C, then SIGTERM, as from a batch system."""
+    """Ctrl-C, then SIGTERM, as from a batch system, then SIGHUP, as from a terminal that is closed."""
     path, count = tmp_path / "interrupted", 0
     small = ["--probe", "direct", "--depth", 20, 60, "--pack", 1, "--points", 2000, "--search", "sobol"]
-    for number, arguments in ((signal.SIGINT, ["run", "--out", path, *small]), (signal.SIGTERM, ["resume", path])):
+    run, resume = ["run", "--out", path, *small], ["resume", path]
+    for number, arguments in ((signal.SIGINT, run), (signal.SIGTERM, resume), (signal.SIGHUP, resume)):
         driver = start(*arguments, path=path, parts=count + 2)
         with pytest.raises(SpecError, match=f"is being run by process {driver.pid} on"):
             sweep.resume(path)
