@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from sweep.monitor.estimator import Estimator
 from sweep.monitor.tally import Tally
-from sweep.results.status import counted
 from sweep.spec.experiment import Experiment
 from sweep.storage.heartbeat import Running, Sign
 from sweep.text import duration, printable
@@ -86,15 +85,14 @@ def view_of(spec: Experiment, location: str, total: int, tally: Tally, estimator
 
     The counts come from the tally, the boundary from the estimator, and what is running from the driver's sign of life.
     """
-    done, failed = counted(tally.done, tally.failed, total)
     across, up = (*spec.free_axes, "", "")[:2]
     recent = tally.measured[-_MAX_RECENT_POINTS:] if up else []
     return View(
         location=printable(location),
         about=printable(f"{spec.dataset.rpartition('/')[2]} · {spec.architecture} {spec.activation} · {spec.search}"),
         total=total,
-        done=done,
-        failed=failed,
+        done=min(tally.done, total),  # parts of another sweep may have been copied in
+        failed=tally.failed,
         last_error=tally.last_error,
         running=tuple(sign.running),
         rate=sign.rate,

@@ -26,14 +26,13 @@ def status(results: Results) -> dict[str, Any]:
     copies = results.files.spec_copies(spec)
     failed = points[points["status"] == "failed"]
     total = budget(spec) * spec.replicas
-    done_count, failed_count = counted(len(points) - len(failed), len(failed), total)
     sign = read_sign(copies)
     running = sign.running if sign and sign.is_fresh else ()
     return {
         "total": total,
-        "done": done_count,
-        "failed": failed_count,
-        "running": min(sum(r.points for r in running), total - done_count - failed_count),
+        "done": min(len(points) - len(failed), total),
+        "failed": len(failed),
+        "running": min(sum(r.points for r in running), max(0, total - len(points))),
         "surplus": max(0, len(points) - total),
         "outside": int((~within(spec, points)).sum()),
         "driver": bool(sign and sign.is_fresh) or any(is_running(p.location) for p in copies),
@@ -55,15 +54,6 @@ def is_accurate_enough(summary: dict[str, Any]) -> bool:
     """
     error, until = summary["boundary_error"], summary["until_boundary_error"]
     return until is not None and error is not None and bool(error <= 1.5 * until)
-
-
-def counted(done: int, failed: int, total: int) -> tuple[int, int]:
-    """Return how many of a sweep's points are done and how many have failed, of all that are stored.
-
-    There may be more than the sweep asks for, if parts of another sweep were copied in.
-    """
-    failed = min(failed, total)
-    return min(done, total - failed), failed
 
 
 def within(spec: Space, points: pd.DataFrame) -> pd.Series:

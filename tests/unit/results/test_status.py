@@ -9,7 +9,7 @@ from sweep import SweepSpec
 from sweep.cli.main import main
 from sweep.monitor.watch import Watcher
 from sweep.results.loading import load
-from sweep.results.status import counted, status
+from sweep.results.status import status
 
 SMALL = SweepSpec(points=8, sigma_w=(0.8, 2.0), sigma_b=(0.1, 0.3), depth=(3, 6))
 
@@ -64,7 +64,3 @@ def test_the_same_part_under_two_names(own):
     for part in parts(own):
         shutil.copy(part, part.with_name(f"copy of {part.name}"))
     assert (status(load(own.path))["done"], Watcher(own.path).view().done) == (8, 8)
-
-
-def test_counts_never_exceed_the_total():
-    assert counted(3, 1, 6) == (3, 1) and counted(12, 1, 6) == (5, 1) and counted(3, 9, 6) == (0, 6)
