@@ -19,6 +19,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from probes.point import Point
+from sweep.errors import SpecError
 from sweep.storage.files import filesystem_at, write_whole
 from sweep.text import one_line
 
@@ -62,7 +63,7 @@ class Checkpoints:
                 buffer = io.BytesIO()
                 torch.save(state, buffer)
                 write_whole(filesystem, f"{root}/{self._name(point)}", buffer.getvalue())
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, SpecError, pa.ArrowException) as error:
             if not self._warned:
                 logging.getLogger(__name__).warning("checkpoints of trainings cannot be saved: %s", one_line(error))
             self._warned = True
@@ -82,13 +83,13 @@ class Checkpoints:
     def forget(self, points: Iterable[Point]) -> None:
         """Remove the states of points whose training is finished."""
         for point in points:
-            with contextlib.suppress(OSError, pa.ArrowException):
+            with contextlib.suppress(OSError, SpecError, pa.ArrowException):
                 filesystem, root = self._folder
                 filesystem.delete_file(f"{root}/{self._name(point)}")
 
     def clear(self) -> None:
         """Remove all checkpoints, and their folder if nothing else is in it."""
-        with contextlib.suppress(OSError, pa.ArrowException, UnicodeError):
+        with contextlib.suppress(OSError, SpecError, pa.ArrowException, UnicodeError):
             filesystem, root = self._folder
             entries = filesystem.get_file_info(fs.FileSelector(root, allow_not_found=True))
             paths = [info.path for info in entries if info.is_file and _CHECKPOINT_NAME.fullmatch(info.base_name)]

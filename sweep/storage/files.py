@@ -41,6 +41,8 @@ def filesystem_at(directory: str | Path) -> tuple[fs.FileSystem, str]:
         raise RemoteStoreError(f"{text!r} cannot be used: {one_line(error)}") from error
     except (pa.ArrowException, ValueError) as error:
         raise SpecError(f"{text!r} cannot be used: {one_line(error)}") from error
+    if not root.strip("/") and not isinstance(filesystem, fs.LocalFileSystem):
+        raise SpecError(f"{text!r} cannot be used: it names no bucket or folder")
     return filesystem, root.rstrip("/")
 
 

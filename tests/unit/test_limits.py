@@ -68,7 +68,8 @@ def test_version_1(groups):
 
 def test_the_root_of_a_container(groups):
     """A container sees its group as the root of what is mounted, and may or may not see its path."""
-    for version, path, root in ((2, "/", "/"), (2, "/../../x", "/"), (1, "/docker/4f", "/docker/4f"), (1, "/a/b", "/c")):
+    mounted = ((2, "/", "/"), (2, "/../../x", "/"), (1, "/docker/4f", "/docker/4f"), (1, "/a/b", "/c"))
+    for version, path, root in mounted:
         files = memory("", 3 * GIB, GIB) if version == 2 else memory_1("", 3 * GIB, GIB)
         groups(version, path, files, root)
         assert limits.available_bytes() == 2 * GIB, (version, path, root)

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sweep.cli.main import main
-from sweep.spec.kinds import Choice, Duration, Flag, Interval, Numbers, Range, Text
+from sweep.spec.kinds import Address, Choice, Duration, Flag, Interval, Numbers, Range, Text
 from sweep.spec.options import declared
 from sweep.spec.spec import SweepSpec
 
@@ -59,6 +59,18 @@ def wrong_values(kind):
             return [f"3,{v}" for v in wrong_numbers(kind.each)] + ["", ",", "3,,4"]
         case Choice():
             return ["", "BEST", "tanh2", "none,all", "\u2603"]
+        case Address():
+            return [
+                "",
+                "10.0.0.1",
+                ":6379",
+                "256.0.0.1:6379",
+                "10.0.0.1:99999",
+                "http://a:1",
+                "ray://a:1",
+                "[::g]:1",
+                "a b:1",
+            ]
         case Text():
             return ["", "a\0b"]
         case Duration():
@@ -73,6 +85,7 @@ def is_told(kind, value, error):
         Interval: lambda: ["LO HI"] if value == ("9", "3") else [str(kind.each)],
         Numbers: lambda: [str(kind.each)],
         Choice: lambda: kind.words,
+        Address: lambda: [str(kind)] if value else ["must be"],
         Text: lambda: ["must be"],
         Duration: lambda: [str(kind)],
     }[type(kind)]()

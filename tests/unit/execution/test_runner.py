@@ -15,7 +15,7 @@ from click.testing import CliRunner
 import sweep
 from probes import Point
 from sweep.cli.main import main
-from sweep.errors import SpecError, StoreError
+from sweep.errors import SpecError, StoreError, UnavailableError
 from sweep.execution import driver, runner
 from sweep.measuring.rehearsal import Rehearsal
 from sweep.spec.spec import SweepSpec
@@ -197,7 +197,7 @@ def test_results_that_are_away_are_waited_for_and_not_measured_again(without_ray
     assert "WAITING FOR THE STORAGE" in caplog.text and "no such folder" in caplog.text
     parts.rename(away)
     monkeypatch.setattr(runner, "time", without_ray.clock)
-    with pytest.raises(SpecError, match="no such folder; make the results available again"):
+    with pytest.raises(UnavailableError, match="no such folder; make the results available again"):
         sweep.resume(results.path)
     assert not parts.exists() and 30 < without_ray.clock.now < 60
 

@@ -87,26 +87,26 @@ def test_a_password_is_refused_and_not_repeated(url, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "value",
+    ("value", "exit_code"),
     [
-        None,
-        "",
-        "nonsense",
-        f"nonsense://user:{PASSWORD}@127.0.0.1/x",
-        f"postgresql://user:{PASSWORD}@127.0.0.1:PORT/x",
-        f"redis://:{PASSWORD}@127.0.0.1:PORT/0",
-        f"redis://:{PASSWORD}@127.0.0.1:port/0",
-        "sqlite:////proc/x/y.sqlite",
+        (None, 2),
+        ("", 2),
+        ("nonsense", 2),
+        (f"nonsense://user:{PASSWORD}@127.0.0.1/x", 2),
+        (f"redis://:{PASSWORD}@127.0.0.1:port/0", 2),
+        (f"postgresql://user:{PASSWORD}@127.0.0.1:PORT/x", 3),  # it may be there another time
+        (f"redis://:{PASSWORD}@127.0.0.1:PORT/0", 3),
+        ("sqlite:////proc/x/y.sqlite", 3),
     ],
 )
-def test_a_variable_that_names_no_server(value, tmp_path, monkeypatch):
+def test_a_variable_that_names_no_server(value, exit_code, tmp_path, monkeypatch):
     monkeypatch.delenv("STUDY", raising=False)
     if value is not None:
         monkeypatch.setenv("STUDY", value.replace("PORT", "1"))
     done = CliRunner().invoke(main, ["run", "--out", str(tmp_path / "out"), "--study", "env:STUDY"])
-    assert done.exit_code == 2, done.output
+    assert done.exit_code == exit_code, done.output
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
-    assert "'--study'" in line and "env:STUDY" in line and PASSWORD not in done.output
+    assert "--study" in line and "env:STUDY" in line and PASSWORD not in done.output
     assert not (tmp_path / "out").exists()
 
 

@@ -217,10 +217,10 @@ def test_a_spec_from_elsewhere_downloads_nothing(make_sweep, victim, no_ray, mon
 
 def test_a_spec_from_elsewhere_joins_no_cluster(make_sweep, no_ray):
     """Its head would send us pickles."""
-    path = make_sweep(SweepSpec(points=70, address="ray://evil.example:10001")).path
+    path = make_sweep(SweepSpec(points=70, address="evil.example:10001")).path
     with pytest.raises(SpecError, match="`address` must be given again"):
         sweep.resume(path)
-    assert len(sweep.resume(path, address="ray://evil.example:10001").points) == 64
+    assert len(sweep.resume(path, address="evil.example:10001").points) == 64
 
 
 def test_what_a_stranger_wrote_does_not_command_the_terminal(make_sweep):
