@@ -15,7 +15,7 @@ def test_addresses(address):
 
 
 @pytest.mark.parametrize(
-    "address", ["10.0.0.1", "10.0.0:6379", "1.2.3.4.5:1", "10.0.0.1:0", "::1:6379", "[::1]", "-x:1", "x:", "Auto", "x:1/2"]
+    "address", ["10.0.0.1", "10.0.0:6379", "1.2.3.4.5:1", "10.0.0.1:0", "::1:6379", "[::1]", "-x:1", "x:", "Auto"]
 )
 def test_malformed_addresses(address):
     with pytest.raises(SpecError, match=r"`address` must be auto, local or HOST:PORT of the head's GCS, such as 10\.0"):
