@@ -15,13 +15,14 @@ from probes.labels import numbered_labels
 from probes.layout import AUTO, check_layout
 from probes.npz import read_npz
 from probes.own_data import Arrays, call, is_program, own_arrays
-from probes.seeds import generator
+from probes.seeds import DRAWN, generator
+from probes.threads import safe_in_forks
 
 DATASETS = ("digits", *DOWNLOADS, "noise")
 FROM_PYTHON_PREFIX = "python:"  # prefix of the names of data sets that were given as arrays from Python
 _GREY = "cifar10"  # the data set that is made grey, as in the paper
 MIN_IMAGES = 2  # training images, and test images; a standard deviation needs two
-_LUMA = torch.tensor([0.299, 0.587, 0.114])  # weights of red, green and blue in grey, ITU-R 601
+_LUMA = torch.tensor([0.299, 0.587, 0.114], **DRAWN)  # weights of red, green and blue in grey, ITU-R 601
 _NOISE_SIZE, _NOISE_IMAGES = 16, (4096, 1024)  # height and width; numbers of training and test images
 _DIGITS_TRAIN = 1437  # training images: four fifths of all 1797
 _MAX_RESIZED_BYTES = 2**32
@@ -69,6 +70,7 @@ class Images:
         return int(self.train.shape[1])
 
 
+@safe_in_forks
 def load_images(
     name: str,
     *,
@@ -149,6 +151,7 @@ def load_images(
     return _images(name, arrays, resize)
 
 
+@safe_in_forks
 def images_of(
     train_images: Any,
     train_labels: Any,
@@ -219,8 +222,8 @@ def _digits() -> Arrays:
 
 def _noise(size: int) -> Arrays:
     random = generator(0, "noise", size)
-    train, test = (torch.rand(n, size, size, generator=random) for n in _NOISE_IMAGES)
-    labels = [torch.randint(10, (n,), generator=random) for n in _NOISE_IMAGES]
+    train, test = (torch.rand(n, size, size, generator=random, **DRAWN) for n in _NOISE_IMAGES)
+    labels = [torch.randint(10, (n,), generator=random, device="cpu") for n in _NOISE_IMAGES]
     return train, labels[0], test, labels[1]
 
 
@@ -250,7 +253,8 @@ def _prepare(
     for label, part in (("training", train), ("test", test)):
         if bool((part == part[0]).all()):
             raise DatasetError(f"the {label} images of {name!r} are all the same: there is nothing to reconstruct")
-    orders = [torch.randperm(len(part), generator=generator(0, "images", len(part))) for part in (train, test)]
+    counts = len(train), len(test)
+    orders = [torch.randperm(n, generator=generator(0, "images", n), device="cpu") for n in counts]
     train_labels, test_labels, classes = numbered_labels(name, train_labels.long(), test_labels.long())
     return Images(
         name=name,

@@ -38,8 +38,8 @@ def read_downloaded(name: str, data_dir: Path, download: bool) -> Arrays:
         raise DatasetError(f"{name} cannot be read from {str(data_dir)!r}: {reason}{hint}") from error
     out: list[torch.Tensor] = []
     for part in sets:
-        images = torch.as_tensor(part.data).float() / 255
-        out += [images, torch.as_tensor(part.targets)]
+        images = torch.as_tensor(part.data, device="cpu").float() / 255
+        out += [images, torch.as_tensor(part.targets, device="cpu")]
     return out[0], out[1], out[2], out[3]
 
 

@@ -5,14 +5,16 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sweep import limits
 from sweep.processes import command, environment
 
 OK, WARNING, FAULT = "ok", "warning", "fault"
-_CHECK_TIMEOUT_S, _BUSY_CHECK_TIMEOUT_S = 17.0, 50.0  # for one check
+CHECK_TIMEOUT_S, BUSY_CHECK_TIMEOUT_S = 17.0, 50.0  # for one check; the second as long as it makes progress
+_STEP_S = 3.0  # in which a check that makes progress has computed for at least ...
+_MIN_PROGRESS_S = 0.02
 GIB = 2**30
 
 
@@ -38,33 +40,14 @@ class Check:
     advice: str = ""
 
 
-def load() -> tuple[float, bool]:
-    """Return how many processes have wanted to run in the last minute on average, and whether they are too many."""
-    processes = os.getloadavg()[0]
-    return processes, processes > max(limits.cores(), 1) + 0.5
-
-
-def check_timeout() -> float:
-    """Return how many seconds a check may take: more on a busy machine."""
-    return _BUSY_CHECK_TIMEOUT_S if load()[1] else _CHECK_TIMEOUT_S
-
-
-def late(name: str, text: str, advice: str = "") -> Check:
-    """Return the result of a check that has not answered in time: a fault, unless the machine is busy."""
-    processes, is_busy = load()
-    if is_busy:
-        busy = f"{text}, but the machine is busy: {processes:.1f} processes for {limits.cores()} cores"
-        return Check(name, WARNING, busy, "try again when it is less busy")
-    return Check(name, FAULT, text, advice)
-
-
 running_children: "set[subprocess.Popen[str]]" = set()
 
 
 def answer_of_child(name: str, arguments: Sequence[str], on_timeout: str, advice: str = "", **variables: str) -> Check:
     """Run `sweep.doctor.tries` in a child process and return its result.
 
-    The child, and whatever it started, is killed when it has answered, or after `check_timeout` seconds.
+    The child, and whatever it started, is killed when it has answered, or after `CHECK_TIMEOUT_S` seconds. One that is
+    still computing then, on a busy machine, has `BUSY_CHECK_TIMEOUT_S`; that it is not done even then is no fault.
 
     Parameters
     ----------
@@ -90,9 +73,11 @@ def answer_of_child(name: str, arguments: Sequence[str], on_timeout: str, advice
     )
     running_children.add(process)
     try:
-        out, err = process.communicate(timeout=check_timeout())
-    except subprocess.TimeoutExpired:
-        return late(name, on_timeout, advice)
+        out, err = _answer(process)
+    except subprocess.TimeoutExpired as error:
+        if error.timeout > CHECK_TIMEOUT_S:
+            return Check(name, WARNING, f"{on_timeout}, but it goes on: the machine is busy", "try again later")
+        return Check(name, FAULT, on_timeout, advice)
     finally:
         kill_children(process)
         process.communicate()
@@ -102,6 +87,36 @@ def answer_of_child(name: str, arguments: Sequence[str], on_timeout: str, advice
     except (IndexError, ValueError, TypeError):
         last_line = (err.strip().splitlines() or [f"exit code {process.returncode}"])[-1]
         return Check(name, FAULT, f"crashed: {last_line[:300]}", advice)
+
+
+def _answer(process: "subprocess.Popen[str]") -> tuple[str, str]:
+    """Return what a child writes to standard output and error until it ends.
+
+    Raises
+    ------
+    subprocess.TimeoutExpired
+        It has not ended in time; the error's ``timeout`` is the time that it had.
+    """
+    started, spent = time.monotonic(), 0.0
+    while True:
+        try:
+            return process.communicate(timeout=_STEP_S)
+        except subprocess.TimeoutExpired:
+            elapsed, earlier, spent = time.monotonic() - started, spent, _processor_time(process.pid)
+            is_computing = abs(spent - earlier) >= _MIN_PROGRESS_S
+            if elapsed + _STEP_S > (BUSY_CHECK_TIMEOUT_S if is_computing else CHECK_TIMEOUT_S):
+                raise subprocess.TimeoutExpired(process.args, elapsed) from None
+
+
+def _processor_time(process: int) -> float:
+    """Return the seconds of processor time that a process and its descendants have had; 0 if it has ended."""
+    import psutil  # type: ignore[import-untyped]
+
+    try:
+        root = psutil.Process(process)
+        return sum(sum(p.cpu_times()[:4]) for p in (root, *root.children(recursive=True)))
+    except psutil.Error:
+        return 0.0
 
 
 def kill_children(process: "subprocess.Popen[str]") -> None:

@@ -12,8 +12,8 @@ from importlib import metadata
 from pathlib import Path
 
 from sweep import limits
-from sweep.doctor.answers import FAULT, GIB, OK, REINSTALL, TOKENS, WARNING, Check, answer_of_child, check_timeout
-from sweep.execution.private_ray import MAX_FOLDER_BYTES, is_short_enough, ray_folder, usable_folder
+from sweep.doctor.answers import CHECK_TIMEOUT_S, FAULT, GIB, OK, REINSTALL, TOKENS, WARNING, Check, answer_of_child
+from sweep.execution.private_ray import MAX_FOLDER_BYTES, is_short_enough, ray_folder, token_file, usable_folder
 
 _MIN_DISK_GIB, _ENOUGH_DISK_GIB = 0.1, 1.0  # less free space is a fault, a warning
 _ENOUGH_MEMORY_GIB = 2.0  # for a small sweep
@@ -129,7 +129,10 @@ def check_token() -> Check:
     if os.environ.get("RAY_AUTH_TOKEN"):
         return Check("token", OK, "in RAY_AUTH_TOKEN")
     token_path = os.environ.get("RAY_AUTH_TOKEN_PATH")
-    path = Path(token_path) if token_path else Path.home() / ".ray" / "auth_token"
+    try:
+        path = Path(token_path) if token_path else token_file()
+    except RuntimeError:
+        return Check("token", OK, "none: this user has no home directory, and each private Ray makes its own")
     if not path.is_file():
         if token_path:
             return Check(
@@ -222,7 +225,7 @@ def check_gpu() -> Check:
 def check_ray() -> Check:
     """Check whether a private Ray starts on this machine."""
     token = {} if os.environ.get("RAY_AUTH_MODE") == "disabled" else {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    on_timeout = f"a private Ray does not start within {check_timeout():.0f} s"
+    on_timeout = f"a private Ray does not start within {CHECK_TIMEOUT_S:.0f} s"
     advice = "is the machine busy, or does a firewall, proxy or VPN block connections on 127.0.0.1?"
     folder = _new_folder()
     try:

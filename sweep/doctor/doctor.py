@@ -31,6 +31,8 @@ from sweep.doctor.checks import (
     check_torch,
 )
 
+_POLL_INTERVAL_S = 0.05
+
 
 def examine(data_dir: str = "data", address: str | None = None, out: str = "runs") -> list[Check]:
     """Run all checks at the same time.
@@ -80,12 +82,13 @@ def _run_in_parallel(checks: dict[str, Callable[[], Check]]) -> list[Check]:
             results[name] = Check(name, FAULT, f"{type(error).__name__}: {' '.join(str(error).split())}"[:300])
 
     threads = [threading.Thread(target=run, args=pair, daemon=True) for pair in checks.items()]
-    end = time.monotonic() + answers.check_timeout() + 1
+    end = time.monotonic() + answers.CHECK_TIMEOUT_S + 1
+    last_end = end + answers.BUSY_CHECK_TIMEOUT_S - answers.CHECK_TIMEOUT_S
     try:
         for thread in threads:
             thread.start()
-        for thread in threads:
-            thread.join(max(0.0, end - time.monotonic()))
+        while len(results) < len(checks) and time.monotonic() < (last_end if answers.running_children else end):
+            time.sleep(_POLL_INTERVAL_S)
     finally:
         end = time.monotonic() + 1
         # After Ctrl-C, or a check that hangs: kill the children, and give the threads a second to remove their files.
@@ -95,7 +98,7 @@ def _run_in_parallel(checks: dict[str, Callable[[], Check]]) -> list[Check]:
                 answers.kill_children(process)
             time.sleep(0.02)
     no_answer = "no answer: is a disk or network drive disconnected?"
-    return [results.get(name) or answers.late(name, no_answer) for name in checks]
+    return [results.get(name) or Check(name, FAULT, no_answer) for name in checks]
 
 
 def as_json(checks: Sequence[Check]) -> str:

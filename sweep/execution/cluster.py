@@ -11,13 +11,12 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.errors import SpecError, UnavailableError
 from sweep.execution.capacity import Capacity
 from sweep.execution.nodes import live_nodes
-from sweep.execution.private_ray import private_ray
+from sweep.execution.private_ray import private_ray, token_file
 from sweep.execution.ray_patches import RAY_COMMAND, job_config, pickled_by_value
 from sweep.limits import available_bytes, cores
 from sweep.processes import safe_path
@@ -133,18 +132,24 @@ def _options(verbose: bool) -> dict[str, Any]:
 def protect_token(make: bool = False) -> bool:
     """Keep Ray's token from other users, and return whether there is one.
 
-    With ``make``, it is made if there is none: Ray itself would write one that everybody on the machine can read.
+    With ``make``, it is made if there is none: Ray itself would write one that everybody on the machine can read. Where
+    there is no home directory to write it to, it is in the environment of this process alone.
     """
-    token = Path.home() / ".ray" / "auth_token"
-    in_environment = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
-    with contextlib.suppress(OSError):
-        if make and not in_environment and not token.exists():
+    if any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")):
+        return True
+    try:
+        token = token_file()
+        if make and not token.exists():
             token.parent.mkdir(parents=True, exist_ok=True)
             with open(os.open(token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
                 file.write(secrets.token_hex(32))
         if token.exists():
             token.chmod(0o600)
-    return in_environment or token.exists()
+        return token.exists()
+    except (OSError, RuntimeError):
+        if make:
+            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+        return make
 
 
 def authenticate(address: str) -> None:

@@ -15,6 +15,7 @@ from sweep.monitor.tally import NEEDED
 from sweep.processes import terminated_is_interrupted
 from sweep.search.planner import Planner
 from sweep.search.study import SweepStudy
+from sweep.spec.design import within
 from sweep.spec.parts import Storage
 from sweep.spec.rows import point_of
 from sweep.spec.spec import SweepSpec
@@ -76,6 +77,7 @@ def measure(
     """
     store = Store(spec.storage or path, spec.digest)
     rows = store.read([*NEEDED, *(COLUMNS_LOGGED if log else ())]).rows.to_pylist()
+    rows = [r for r in rows if within(spec, r)]  # not those of parts that somebody copied in from another sweep
     failed = [r for r in rows if r["status"] == "failed"] if retry_failed else []
     if failed:
         rows = [r for r in rows if r["status"] != "failed"]

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from sweep.errors import UnavailableError
@@ -20,6 +21,17 @@ _PAUSE_S = 1.0
 MAX_FOLDER_BYTES = 107 - len("/ray/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store")
 _SHORT_FOLDER = "/tmp"
 _log = logging.getLogger(__name__)
+
+
+def token_file() -> Path:
+    """Return the file with the token that Ray's processes show each other.
+
+    Raises
+    ------
+    RuntimeError
+        This user has no home directory.
+    """
+    return Path.home() / ".ray" / "auth_token"
 
 
 def ray_folder() -> str:

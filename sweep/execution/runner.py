@@ -138,7 +138,7 @@ def dry_run(spec: SweepSpec, directory: str | Path) -> dict[str, str]:
     _check_machine(spec, images)
     if files.read(SPEC_FILE) is not None:
         raise SpecError(_HOLDS_A_SWEEP.format(files.location))
-    return preview(spec, images, Path(directory).absolute() if not files.uri else Path(files.location))
+    return preview(spec, images, Path(files.location) if files.uri else Path(files.location).absolute())
 
 
 def _check_machine(spec: SweepSpec, images: Images) -> None:

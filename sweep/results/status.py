@@ -2,11 +2,7 @@
 
 from typing import Any
 
-import pandas as pd
-
 from sweep.results.results import Results
-from sweep.spec.options import AXES
-from sweep.spec.parts import Space
 from sweep.text import finite, printable
 
 
@@ -18,23 +14,25 @@ def status(results: Results) -> dict[str, Any]:
     another sweep were copied in, ``surplus`` is the number of points that the sweep does not ask for, and ``outside``
     that of points outside of its ranges.
     """
-    from sweep.spec.design import budget
+    from sweep.spec.design import budget, within
     from sweep.storage.heartbeat import read_sign
     from sweep.storage.lock import is_running
 
     spec, points = results.spec, results.points
     copies = results.files.spec_copies(spec)
+    inside = points[within(spec, points)]
     failed = points[points["status"] == "failed"]
+    measured = len(inside) - int((inside["status"] == "failed").sum())
     total = budget(spec) * spec.replicas
     sign = read_sign(copies)
     running = sign.running if sign and sign.is_fresh else ()
     return {
         "total": total,
-        "done": min(len(points) - len(failed), total),
+        "done": min(measured, total),
         "failed": len(failed),
-        "running": min(sum(r.points for r in running), max(0, total - len(points))),
+        "running": min(sum(r.points for r in running), max(0, total - len(inside))),
         "surplus": max(0, len(points) - total),
-        "outside": int((~within(spec, points)).sum()),
+        "outside": len(points) - len(inside),
         "driver": bool(sign and sign.is_fresh) or any(is_running(p.location) for p in copies),
         "nodes": [r._asdict() for r in running],
         "diverged": int((points["status"] == "diverged").sum()),
@@ -54,13 +52,3 @@ def is_accurate_enough(summary: dict[str, Any]) -> bool:
     """
     error, until = summary["boundary_error"], summary["until_boundary_error"]
     return until is not None and error is not None and bool(error <= 1.5 * until)
-
-
-def within(spec: Space, points: pd.DataFrame) -> pd.Series:
-    """Return which points are within the ranges of a sweep."""
-    inside = pd.Series(True, index=points.index)
-    for axis in AXES:
-        low, high = getattr(spec, axis)
-        slack = 1e-9 * high  # places are computed, and rounded
-        inside &= points[axis].between(low - slack, high + slack)
-    return inside

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,19 @@ from sweep.spec.parts import Space
 
 Place = tuple[float, float, int]  # sigma_w, sigma_b, depth
 _POINTS_PER_DRAW = 512  # Sobol points are balanced in batches of a power of two
+
+
+def within(spec: Space, place: Any) -> Any:
+    """Return whether a place is within the ranges of a sweep; of columns of places, an array of bools.
+
+    ``place`` maps ``sigma_w``, ``sigma_b`` and ``depth`` to numbers or columns, as a row or a table does.
+    """
+    inside: Any = True
+    for axis in AXES:
+        low, high = getattr(spec, axis)
+        slack = 1e-9 * high  # places are computed, and rounded
+        inside = inside & (place[axis] >= low - slack) & (place[axis] <= high + slack)
+    return inside
 
 
 def places(spec: Design) -> Iterator[Place]:

@@ -6,13 +6,12 @@ import pytest
 from click.testing import CliRunner
 
 from sweep.cli.main import main
-from tests.helpers.fake_tune import without_ray  # noqa: F401  # a fixture
 
 ARGUMENTS = ["run", "--points", "8", "--depth", "3", "6", "--dataset", "digits", "--probe", "direct"]
 
 
 @pytest.fixture
-def run(without_ray, tmp_path):  # noqa: F811
+def run(without_ray, tmp_path):
     return lambda *more: CliRunner().invoke(main, [*ARGUMENTS, "--out", str(tmp_path / "sweep"), *more])
 
 

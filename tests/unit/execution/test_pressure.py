@@ -6,7 +6,7 @@ import sweep
 from sweep.execution import pressure
 from sweep.execution.pressure import MemoryPressure
 from sweep.spec.spec import SweepSpec
-from tests.helpers.fake_tune import Clock, without_ray  # noqa: F401  # a fixture
+from tests.helpers.fake_tune import Clock
 
 KILLED = (
     "ray.exceptions.RayActorError: OutOfMemoryError: 1 worker(s) were killed due to the node running low on memory. "
@@ -55,7 +55,7 @@ def test_trials_that_end_well_raise_the_limit(clock):
     assert state.allows(2) and not state.allows(3)
 
 
-def test_pressure_that_passes_costs_no_point(without_ray, tmp_path):  # noqa: F811
+def test_pressure_that_passes_costs_no_point(without_ray, tmp_path):
     """As long as memory is short, all workers are killed; no point fails, and not all the time is spent on trying."""
     without_ray.nodes = [(4, 0)]
     without_ray.fail = lambda points, attempt: KILLED if without_ray.clock.now < 120 else None
@@ -64,7 +64,7 @@ def test_pressure_that_passes_costs_no_point(without_ray, tmp_path):  # noqa: F8
     assert 120 < without_ray.clock.now < 180 and len(without_ray.trials) < 24 + 20
 
 
-def test_half_of_the_memory_is_enough_for_half_of_the_trials(without_ray, tmp_path):  # noqa: F811
+def test_half_of_the_memory_is_enough_for_half_of_the_trials(without_ray, tmp_path):
     def fail(points, attempt):
         return KILLED if sum(not t.ended for t in without_ray.trials) > 2 else None
 
@@ -74,7 +74,7 @@ def test_half_of_the_memory_is_enough_for_half_of_the_trials(without_ray, tmp_pa
     assert (results.points.status == "ok").sum() == 24
 
 
-def test_a_point_that_is_itself_too_large_fails_with_a_line(without_ray, tmp_path):  # noqa: F811
+def test_a_point_that_is_itself_too_large_fails_with_a_line(without_ray, tmp_path):
     without_ray.nodes = [(2, 0)]
     without_ray.fail = lambda points, attempt: KILLED if any(p.depth == 6 for p in points) else None
     spec = SweepSpec(**SPEC | {"points": 8, "pack": 4})

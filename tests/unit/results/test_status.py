@@ -5,7 +5,7 @@ import shutil
 import pytest
 from click.testing import CliRunner
 
-from sweep import SweepSpec
+from sweep import Rehearsal, SweepSpec, resume
 from sweep.cli.main import main
 from sweep.monitor.watch import Watcher
 from sweep.results.loading import load
@@ -64,3 +64,15 @@ def test_the_same_part_under_two_names(own):
     for part in parts(own):
         shutil.copy(part, part.with_name(f"copy of {part.name}"))
     assert (status(load(own.path))["done"], Watcher(own.path).view().done) == (8, 8)
+
+
+def test_parts_from_outside_the_ranges_do_not_count_as_measured(make_sweep, without_ray):
+    """They must not end a sweep whose own points are missing."""
+    own = make_sweep(SMALL, "own", count=3)
+    other = make_sweep(SweepSpec(points=16, sigma_w=(2.5, 3.0), sigma_b=(0.1, 0.3), depth=(3, 6)), "other", count=16)
+    for part in parts(other):
+        shutil.copy(part, own.path / "parts")
+    summary = status(load(own.path))
+    assert (summary["done"], summary["total"], summary["outside"]) == (3, 8, 16)
+    summary = status(resume(own.path, make=Rehearsal(seconds=0.1)))
+    assert (summary["done"], summary["total"], summary["outside"]) == (8, 8, 16)
