@@ -12,6 +12,7 @@ from probes.training.settings import TrainingSettings
 from sweep.errors import SpecError
 from sweep.spec.experiment import Measuring
 from sweep.spec.parts import Network
+from sweep.text import printable
 
 
 def probe_settings(spec: Measuring) -> ProbeSettings:
@@ -53,7 +54,8 @@ def sweep_images(spec: Measuring, *, run_code: bool = False) -> Images:
     Raises
     ------
     SpecError
-        The data set cannot be loaded, or does not suit the spec's architecture.
+        The data set cannot be loaded, does not suit the spec's architecture, or is not the one that the spec's sweep
+        measured.
     """
     try:
         images = load_images(
@@ -67,6 +69,7 @@ def sweep_images(spec: Measuring, *, run_code: bool = False) -> Images:
     except DatasetError as error:
         raise SpecError(f"`dataset` {error}") from None
     _check_architecture(spec, images)
+    _check_content(spec, images)
     return images
 
 
@@ -79,7 +82,8 @@ def given_images(images: Any, spec: Measuring) -> Images:
     Raises
     ------
     SpecError
-        ``images`` is something else or not valid, or does not suit the spec's architecture.
+        ``images`` is something else or not valid, does not suit the spec's architecture, or is not what the spec's
+        sweep measured.
     """
     if isinstance(images, Images):
         if spec.resize is not None:
@@ -94,7 +98,17 @@ def given_images(images: Any, spec: Measuring) -> Images:
     else:
         raise SpecError(f"`images` must be a probes.Images or {', '.join(ARRAYS)}, got {type(images).__name__}")
     _check_architecture(spec, images)
+    _check_content(spec, images)
     return images
+
+
+def _check_content(spec: Measuring, images: Images) -> None:
+    """Refuse data that have changed since a sweep began, or that are others of the same name."""
+    if spec.fingerprint not in (None, images.fingerprint):
+        raise SpecError(
+            f"`dataset` {printable(spec.dataset)!r} must hold the images and labels that this sweep measured, but "
+            "holds others"
+        )
 
 
 def _check_architecture(spec: Network, images: Images) -> None:

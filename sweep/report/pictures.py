@@ -2,6 +2,7 @@
 
 import base64
 import io
+import logging
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,7 @@ def reconstruction_data(spec: Experiment, shown: pd.DataFrame, count: int | None
     try:
         painter = Painter(spec)
     except SpecError as error:
+        logging.getLogger(__name__).warning("the report has no reconstructions: %s", error)
         return {**none, "why_not": safe_text(error)}
     if count is None:
         chosen = _affordable(chosen, painter)

@@ -192,3 +192,14 @@ def test_a_layout_that_is_not_clear_is_asked_for(without_ray, tmp_path):
     with pytest.raises(SpecError, match="must hold the images and labels that this sweep measured, but holds others"):
         sweep.resume(path, points=6, images=first, layout="channels-last", make=MAKE)
     assert len(sweep.resume(path, points=6, images=first, make=MAKE).points) == 6
+
+
+def test_pictures_are_made_of_no_other_data(without_ray, tmp_path, caplog):
+    path, name = tmp_path / "sweep", save(tmp_path / "images.npz")
+    run(path, name)
+    save(tmp_path / "images.npz", seed=1)
+    drawn = CliRunner().invoke(main, ["plot", str(path), "--kind", "reconstructions"])
+    assert drawn.exit_code == 2 and "this sweep measured, but holds others" in drawn.stderr
+    written = CliRunner().invoke(main, ["report", str(path)])
+    assert written.exit_code == 0 and "the report has no reconstructions: `dataset` '" in caplog.text
+    assert "but holds others" in (path / "report.html").read_text()
