@@ -18,6 +18,7 @@ from sweep.analysis.skill import bootstrap_auc
 from sweep.analysis.statistics import STATISTICS, score
 from sweep.cli.main import main
 from sweep.cli.options import SpecOption
+from sweep.cli.shared import EXIT_CODES
 from sweep.spec.columns import COLUMNS, UNITS
 from sweep.spec.spec import SweepSpec
 from tests.helpers import DOCUMENTS, ROOT
@@ -133,6 +134,11 @@ def benchmarks() -> str:
     return f"{stored['machine']}:\n\n" + markdown(("section", "what", "measured", "target"), rows)
 
 
+def exit_codes() -> str:
+    """Return what each exit code of the commands means."""
+    return markdown(("exit code", "meaning"), ((str(code), meaning) for code, meaning in EXIT_CODES.items()))
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "commands": commands,
     "packages": packages,
@@ -142,6 +148,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "skill in short": partial(skill, "mnist", "digits", "cifar", statistics=SHORT),
     "skill elsewhere": partial(skill, "narrow", "shrinking", "conv"),
     "benchmarks": benchmarks,
+    "exit codes": exit_codes,
 }
 
 
