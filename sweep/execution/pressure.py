@@ -20,10 +20,16 @@ class MemoryPressure:
         self._limit = math.inf
         self._kills = 0  # since the last trial that ended well
         self._resume_time = -math.inf
+        self._shortage = ""
+
+    @property
+    def trouble(self) -> str | None:
+        """The reason why no trial may start at present; None if one may."""
+        return f"WAITING FOR MEMORY: {self._shortage}" if time.monotonic() < self._resume_time else None
 
     def note_kill(self, running: int, shortage: str) -> None:
         """Take note that a worker was killed while this many other trials were running, and why."""
-        self._limit = max(1, min(running, self._limit))
+        self._shortage, self._limit = shortage, max(1, min(running, self._limit))
         pause = min(2.0**self._kills, _MAX_PAUSE_S)
         self._resume_time = time.monotonic() + pause
         self._kills += 1

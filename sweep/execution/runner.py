@@ -24,6 +24,7 @@ from sweep.search.journal import JOURNAL, STUDY_NAME
 from sweep.spec.options import changeable, local
 from sweep.spec.parts import Storage
 from sweep.spec.spec import SweepSpec
+from sweep.storage.heartbeat import WAITING_FOR_STORAGE
 from sweep.storage.lock import locked
 from sweep.storage.store import Store
 from sweep.storage.sweep_files import SPEC_FILE, VERSIONS_FILE, SweepFiles
@@ -235,7 +236,7 @@ def _find_store(spec: SweepSpec, files: SweepFiles) -> Store:
             if time.monotonic() + wait > end:
                 text = f"`{_results_option(spec, files)}` {error}; make the results available again"
                 raise UnavailableError(text) from None
-            logging.getLogger(__name__).warning("WAITING FOR THE STORAGE: %s", error)
+            logging.getLogger(__name__).warning("%s: %s", WAITING_FOR_STORAGE, error)
             time.sleep(wait)
     raise AssertionError("unreachable")
 

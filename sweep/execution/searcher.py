@@ -17,7 +17,7 @@ from sweep.execution.pressure import MemoryPressure
 from sweep.execution.ray_patches import Hosts, memory_shortage
 from sweep.execution.recorder import Recorder
 from sweep.search.planner import Planner
-from sweep.storage.heartbeat import Running
+from sweep.storage.heartbeat import WAITING_FOR_STORAGE, Running
 
 _MAX_WAIT_S = 1.0  # for a pack, if a device is free; without one, Tune would wait as long, and stop the worker
 _MAX_IDLE_WAIT_S = 60.0  # for a pack, if no trial is running
@@ -64,7 +64,7 @@ class PackSearcher(PicklesAsNothing, Searcher):
         The end of the sweep. Points of packs that would not be done in time are left to `resume`.
     show:
         Function that is called several times per second with a function that returns the running trials, and with the
-        reason why nothing can be stored, if there is one.
+        reason why work waits, if it does.
     """
 
     def __init__(
@@ -129,7 +129,8 @@ class PackSearcher(PicklesAsNothing, Searcher):
 
     def refresh(self) -> None:
         """Refresh the live view."""
-        self._show(self.running, self._recorder.trouble)
+        storage = self._recorder.trouble
+        self._show(self.running, f"{WAITING_FOR_STORAGE}: {storage}" if storage else self._pressure.trouble)
 
     def started(self, trial: Any) -> None:
         """Take note of Tune's object for a trial that has been given its worker."""

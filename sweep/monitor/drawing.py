@@ -42,7 +42,7 @@ def _texts(view: View, width: int) -> list[Text]:
     """Return the lines above the phase diagram."""
     texts = [_header(view, width), _bar(view, width), _running(view, width)]
     if view.trouble:
-        texts.append(Text(f" WAITING FOR THE STORAGE: {view.trouble} ", style="bold white on red"))
+        texts.append(Text(f" {view.trouble} ", style="bold white on red"))
     if view.failed:
         error = f"  last error: {view.last_error}" if view.last_error else ""
         texts.append(Text.assemble((f"{view.failed} failed", "bold red"), error))

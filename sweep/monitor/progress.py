@@ -134,7 +134,7 @@ class Progress:
         running:
             Returns the running trials; it is called only when they are to be shown.
         trouble:
-            Why results cannot be stored; None if they can.
+            What work waits for, and why; None if it goes on.
         """
         now = time.monotonic()
         if now - self._refreshed_time < _REFRESH_INTERVAL_S:

@@ -39,7 +39,7 @@ class View:
     note:
         What the driver is waiting for.
     trouble:
-        Why results cannot be stored or read.
+        What work waits for, if it does, and why.
     estimates:
         Texts that say where the critical line is and how well the boundary is known, most important first.
     ranges:
@@ -127,7 +127,7 @@ def line_of(view: View, width: int | None = None) -> str:
     if view.rate:
         parts += [speed(view.rate), f"ETA {view.eta}"]
     if view.trouble:
-        parts.insert(0, f"WAITING FOR THE STORAGE: {view.trouble}")
+        parts.insert(0, view.trouble)
     elif view.note and not view.running:
         parts.insert(0, f"{view.note} ...")
     text = "  ".join([*parts, *view.estimates])

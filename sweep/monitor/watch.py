@@ -14,7 +14,7 @@ from sweep.monitor.view import View, line_of, view_of
 from sweep.results.loading import load
 from sweep.results.status import is_accurate_enough
 from sweep.spec.design import budget
-from sweep.storage.heartbeat import STALE_AFTER_S, Sign, read_sign
+from sweep.storage.heartbeat import STALE_AFTER_S, WAITING_FOR_STORAGE, Sign, read_sign
 from sweep.storage.lock import is_running
 
 # The interval between readings is at least so many seconds, and so many times the duration of one reading.
@@ -87,7 +87,7 @@ class Watcher:
             self._read_parts()
             self._read_sign()
         except StoreError as error:
-            self._trouble = str(error)
+            self._trouble = f"{WAITING_FOR_STORAGE}: {error}"
         self._estimator.update()
         if self._behind:
             return 0.0

@@ -18,6 +18,7 @@ from sweep.storage.sweep_files import SweepFiles
 from sweep.text import printable
 
 LIVE_FILE = "live.json"
+WAITING_FOR_STORAGE = "WAITING FOR THE STORAGE"  # begins the `trouble` of a `Sign` where results cannot be stored
 STALE_AFTER_S = 40.0  # seconds after which a sign of life is too old to be shown
 _DISK_INTERVAL_S, _UPLOAD_INTERVAL_S = 3.0, 10.0
 _MAX_FILE_BYTES, _MAX_GROUPS, _MAX_CHARACTERS = 2**18, 1000, 500
@@ -50,7 +51,7 @@ class Sign:
     note:
         What the driver is waiting for, if anything.
     trouble:
-        Why results cannot be stored, if they cannot.
+        What work waits for, if it does, and why: the storage, or memory.
     time:
         Seconds since 1970, by the driver's clock.
     driver:

@@ -26,8 +26,9 @@ def test_fewer_trials_and_pauses_after_kills(clock, caplog):
     state = MemoryPressure()
     assert state.allows(100)
     state.note_kill(3, "not enough memory on a: 9 of 10 GiB used")
-    assert not state.allows(0)
+    assert not state.allows(0) and state.trouble == "WAITING FOR MEMORY: not enough memory on a: 9 of 10 GiB used"
     clock.now += 1
+    assert state.trouble is None
     assert state.allows(2) and not state.allows(3)
     assert "not enough memory on a: 9 of 10 GiB used; in 1 s the sweep goes on with at most 3 trials" in caplog.text
     state.note_kill(0, "again")

