@@ -74,9 +74,9 @@ def answer_of_child(name: str, arguments: Sequence[str], on_timeout: str, advice
     running_children.add(process)
     try:
         out, err = _answer(process)
-    except subprocess.TimeoutExpired as error:
-        if error.timeout > CHECK_TIMEOUT_S:
-            return Check(name, WARNING, f"{on_timeout}, but it goes on: the machine is busy", "try again later")
+    except _StillComputing:
+        return Check(name, WARNING, f"{on_timeout}, but it goes on: the machine is busy", "try again later")
+    except subprocess.TimeoutExpired:
         return Check(name, FAULT, on_timeout, advice)
     finally:
         kill_children(process)
@@ -89,23 +89,31 @@ def answer_of_child(name: str, arguments: Sequence[str], on_timeout: str, advice
         return Check(name, FAULT, f"crashed: {last_line[:300]}", advice)
 
 
+class _StillComputing(Exception):
+    """A check has not ended in time, but makes progress."""
+
+
 def _answer(process: "subprocess.Popen[str]") -> tuple[str, str]:
     """Return what a child writes to standard output and error until it ends.
 
     Raises
     ------
     subprocess.TimeoutExpired
-        It has not ended in time; the error's ``timeout`` is the time that it had.
+        It has not ended in time, and hangs.
+    _StillComputing
+        It has not ended in time, and still makes progress.
     """
-    started, spent = time.monotonic(), 0.0
+    started, spent, step = time.monotonic(), 0.0, min(_STEP_S, CHECK_TIMEOUT_S)
     while True:
         try:
-            return process.communicate(timeout=_STEP_S)
+            return process.communicate(timeout=step)
         except subprocess.TimeoutExpired:
             elapsed, earlier, spent = time.monotonic() - started, spent, _processor_time(process.pid)
             is_computing = abs(spent - earlier) >= _MIN_PROGRESS_S
-            if elapsed + _STEP_S > (BUSY_CHECK_TIMEOUT_S if is_computing else CHECK_TIMEOUT_S):
-                raise subprocess.TimeoutExpired(process.args, elapsed) from None
+            if is_computing and elapsed + step > BUSY_CHECK_TIMEOUT_S:
+                raise _StillComputing from None
+            if not is_computing and elapsed + step > CHECK_TIMEOUT_S:
+                raise
 
 
 def _processor_time(process: int) -> float:

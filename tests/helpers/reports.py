@@ -14,7 +14,7 @@ SHALLOW = SweepSpec(points=12, depth=(2, 4), images=64, probe_steps=3)  # recons
 
 def spec_of(fixed, **more):
     """Return the spec of a sweep with these axes fixed, of one point if all are."""
-    return SweepSpec(points=1 if len(fixed) == 3 else 30, **fixed, **more)
+    return SweepSpec(**{"points": 1 if len(fixed) == 3 else 30, **fixed, **more})
 
 
 def trained_sweep(path, **options):

@@ -19,6 +19,7 @@ from click.testing import CliRunner
 from sweep.cli.main import main
 from sweep.doctor import answers, checks, doctor
 from sweep.doctor.answers import FAULT, OK, WARNING, Check
+from sweep.execution.private_ray import MAX_FOLDER_BYTES
 
 pytestmark = pytest.mark.usefixtures("nothing_of_the_users")
 
@@ -38,7 +39,7 @@ def fake(folder, monkeypatch, **modules):
 
 def test_a_machine_that_is_well(patient, tmp_path, monkeypatch):
     with tempfile.TemporaryDirectory(dir="/tmp") as place:
-        longest = Path(place, "x" * (checks._MAX_FOLDER_BYTES - len(place) - 1))
+        longest = Path(place, "x" * (MAX_FOLDER_BYTES - len(place) - 1))
         longest.mkdir()
         monkeypatch.setenv("RAY_TMPDIR", str(longest))
         out = CliRunner().invoke(main, ["doctor", "--json"])
@@ -62,6 +63,13 @@ def hanging(monkeypatch, tmp_path):
     return pids
 
 
+@pytest.fixture
+def short_folder():
+    """A folder whose path is short enough for the sockets of Ray."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        yield Path(folder)
+
+
 def all_are_gone(pids):
     ended = [p.name for p in pids.iterdir()]
     assert ended and not any(Path(f"/proc/{pid}").exists() for pid in ended)
@@ -82,12 +90,11 @@ def test_whatever_hangs_is_ended(monkeypatch, hanging):
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_an_interruption_leaves_nothing_behind(monkeypatch, hanging, tmp_path, count):
+def test_an_interruption_leaves_nothing_behind(monkeypatch, hanging, short_folder, count):
     if count == 1:
         for name in ("torch", "gpu"):
             monkeypatch.setattr(doctor, f"check_{name}", partial(Check, name, OK, "there"))
-    place = tmp_path / "t"
-    place.mkdir()
+    place = short_folder
     monkeypatch.setenv("RAY_TMPDIR", str(place))
 
     def interrupt():
@@ -190,3 +197,14 @@ def test_storages(patient, tmp_path, monkeypatch):
         monkeypatch.setenv(name, "x")
     monkeypatch.setattr(answers, "CHECK_TIMEOUT_S", 4.0)
     assert checks.check_results("s3://bucket/x").verdict == FAULT
+
+
+def test_a_busy_machine_is_no_fault(monkeypatch):
+    """A check that is still computing when its time is up gets more of it; one that hangs does not."""
+    for name, seconds in (("CHECK_TIMEOUT_S", 1.0), ("BUSY_CHECK_TIMEOUT_S", 4.0), ("_STEP_S", 0.5)):
+        monkeypatch.setattr(answers, name, seconds)
+    for code, verdict in (("while True: pass", WARNING), ("import time; time.sleep(1000)", FAULT)):
+        monkeypatch.setattr(answers, "command", lambda *words, code=code: [sys.executable, "-c", code])
+        found = checks.check_torch()
+        assert found.verdict == verdict and "importing torch takes too long" in found.found
+        assert ("the machine is busy" in found.found) == (verdict == WARNING)
