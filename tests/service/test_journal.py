@@ -14,7 +14,7 @@ import pytest
 from optuna.storages import JournalStorage
 
 import sweep
-from sweep.errors import SpecError
+from sweep.errors import SpecError, UnavailableError
 from sweep.search.journal import JOURNAL
 from sweep.search.study import SweepStudy
 from sweep.spec.spec import SweepSpec
@@ -126,7 +126,7 @@ def test_a_server_that_goes_away_costs_nothing(server, tmp_path, caplog):
     assert "env:STUDY cannot be used any more" in record.getMessage() and PASSWORD not in caplog.text
     assert len({(r["sigma_w"], r["sigma_b"], r["depth"], r["seed"]) for r in rows}) == len(rows) == 54
     assert len(places(rows)) == 27 and (tmp_path / JOURNAL).exists()
-    with pytest.raises(SpecError, match="`study` 'env:STUDY' cannot be used: [A-Za-z]+Error$"):
+    with pytest.raises(UnavailableError, match="`study` 'env:STUDY' cannot be used: [A-Za-z]+Error$"):
         SweepStudy(spec, tmp_path, rows)
     server.start()
     assert SweepStudy(spec, tmp_path, rows).ask(4) == []
