@@ -82,7 +82,8 @@ def pickled_by_value() -> Iterator[None]:
         yield
     finally:
         for module in registered:
-            cloudpickle.unregister_pickle_by_value(module)
+            with suppress(ValueError):
+                cloudpickle.unregister_pickle_by_value(module)
 
 
 def _own_modules() -> list[ModuleType]:
@@ -91,11 +92,12 @@ def _own_modules() -> list[ModuleType]:
     installed = {os.path.realpath(path) for path in (*sysconfig.get_paths().values(), sys.prefix, sys.base_prefix)}
     own = []
     for name, module in list(sys.modules.items()):
-        path = getattr(module, "__file__", None)
-        if not path or name == "__main__" or name.partition(".")[0] in ("sweep", "probes"):
+        path = getattr(module, "__file__", None) or ""
+        if not path.endswith(".py") or name == "__main__" or name.partition(".")[0] in ("sweep", "probes"):
             continue
-        parents = {str(parent) for parent in Path(os.path.realpath(path)).parents}
-        if parents & folders and not parents & installed:
+        parents = Path(os.path.realpath(path)).parents
+        is_installed = any(str(p) in installed or p.name in ("site-packages", "dist-packages") for p in parents)
+        if not is_installed and any(str(p) in folders for p in parents):
             own.append(module)
     return own
 
