@@ -2,12 +2,14 @@
 
 import contextlib
 import logging
+import math
 import os
 import random
 import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -15,6 +17,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, TextIO
 
+_SWALLOWED_AFTER_S = 5.0  # an interruption that has not ended the work by then was swallowed by a library
 _RESTORED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP)
 
 
@@ -157,6 +160,28 @@ def _random_states() -> Iterator[tuple[Callable[[], Any], Callable[[Any], Any]]]
         yield torch.get_rng_state, torch.set_rng_state
 
 
+class _Interruption:
+    """The first signal that has raised KeyboardInterrupt since the outermost block of `terminated_is_interrupted`."""
+
+    blocks = 0  # that are open
+    time = math.inf
+
+
+def interrupt_again() -> None:
+    """Raise the KeyboardInterrupt of a signal once more if it has not ended the work.
+
+    Some libraries call back where every exception is ignored; a signal that comes just then would be lost.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        A signal came more than five seconds ago.
+    """
+    if time.monotonic() - _Interruption.time > _SWALLOWED_AFTER_S:
+        _Interruption.time = math.inf
+        raise KeyboardInterrupt
+
+
 @contextmanager
 def terminated_is_interrupted() -> Iterator[None]:
     """Raise KeyboardInterrupt in the main thread on SIGTERM, and on SIGHUP (the terminal was closed) unless ignored.
@@ -168,15 +193,20 @@ def terminated_is_interrupted() -> Iterator[None]:
         return
 
     def interrupt(signum: int, frame: Any) -> None:
+        _Interruption.time = min(_Interruption.time, time.monotonic())
         if signum == signal.SIGHUP:
             signal.signal(signum, signal.SIG_IGN)
         raise KeyboardInterrupt
 
+    if not _Interruption.blocks:
+        _Interruption.time = math.inf
+    _Interruption.blocks += 1
     hangs_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN  # if not, it was started by nohup
     old = {n: signal.signal(n, interrupt) for n in [signal.SIGTERM] + [signal.SIGHUP] * hangs_up}
     try:
         yield
     finally:
+        _Interruption.blocks -= 1
         for number, handler in old.items():
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, handler)

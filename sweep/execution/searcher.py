@@ -16,6 +16,7 @@ from sweep.execution.packing import Packer
 from sweep.execution.pressure import MemoryPressure
 from sweep.execution.ray_patches import Hosts, memory_shortage
 from sweep.execution.recorder import Recorder
+from sweep.processes import interrupt_again
 from sweep.search.planner import Planner
 from sweep.storage.heartbeat import WAITING_FOR_STORAGE, Running
 
@@ -128,7 +129,8 @@ class PackSearcher(PicklesAsNothing, Searcher):
         return suffices
 
     def refresh(self) -> None:
-        """Refresh the live view."""
+        """Refresh the live view; Tune calls this several times per second."""
+        interrupt_again()
         storage = self._recorder.trouble
         self._show(self.running, f"{WAITING_FOR_STORAGE}: {storage}" if storage else self._pressure.trouble)
 

@@ -1,5 +1,6 @@
 """What ends a process or is gone around it: signals, and the working directory."""
 
+import contextlib
 import io
 import os
 import signal
@@ -9,8 +10,9 @@ import threading
 import pytest
 from click.testing import CliRunner
 
+from sweep import processes
 from sweep.cli.main import main
-from sweep.processes import restores_process_state, terminated_is_interrupted
+from sweep.processes import interrupt_again, restores_process_state, terminated_is_interrupted
 
 
 @pytest.fixture
@@ -27,6 +29,17 @@ def test_a_signal_interrupts(number):
     with pytest.raises(KeyboardInterrupt), restores_process_state(), terminated_is_interrupted():
         signal.raise_signal(number)
     assert signal.getsignal(number) is before
+
+
+def test_a_signal_that_a_library_swallows_is_not_lost(monkeypatch):
+    with pytest.raises(KeyboardInterrupt), terminated_is_interrupted():
+        with contextlib.suppress(BaseException), terminated_is_interrupted():
+            signal.raise_signal(signal.SIGTERM)
+        interrupt_again()  # what was to end may still be ending
+        monkeypatch.setattr(processes, "_SWALLOWED_AFTER_S", 0.0)
+        interrupt_again()
+    with terminated_is_interrupted():  # of another sweep
+        interrupt_again()
 
 
 @pytest.mark.parametrize("handled", [signal.SIG_DFL], indirect=True)
