@@ -20,6 +20,7 @@ _MIN_PACK_TIME_S = 3.0  # the overhead of a trial is some tens of milliseconds
 _MIN_LEARNING_ROUNDS = 8  # packs that every device gets, in a search that learns
 CONTROL_RATE = 8.0  # trials per second that Tune's control loop sustains (`sweep bench --orchestration` measures it)
 _MAX_HELPER_TIME = 10.0  # for a point on a node without a GPU, where others have some; in pack times
+_WORKER_BYTES = 0.4 * 2**30  # of a worker that measures nothing, without the libraries that it shares with others
 _PAST_WEIGHT = 0.7  # of earlier packs, in the average of a device's speed
 
 
@@ -119,7 +120,7 @@ def fitting_pack(spec: Workload, images: "Images", capacity: Capacity) -> int:
         nodes = [n for n in capacity.nodes() if n.cores >= capacity.cpus]
         if nodes and not spec.is_here and not spec.concurrency:  # else larger nodes may be yet to come
             check_memory(spec, images, spec.pack or 1, max(n.memory for n in nodes), "the largest node")
-        capacity.set_trial_bytes(peak_bytes(settings, images, depth, spec.pack or 1, device, threads))
+        capacity.set_trial_bytes(_WORKER_BYTES + peak_bytes(settings, images, depth, spec.pack or 1, device, threads))
         available = _bytes_per_trial(spec, capacity)
     elif torch.cuda.is_available():
         available = torch.cuda.get_device_properties(0).total_memory * min(1.0, capacity.gpus)
