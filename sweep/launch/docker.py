@@ -1,9 +1,12 @@
 """Launcher for Docker on one machine: head, workers and driver as in ``cluster/docker/compose.yaml``."""
 
+import logging
+import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from sweep import limits
 from sweep.errors import SpecError
 from sweep.launch.documents import dump, read
 from sweep.launch.job import DATA, Job, script
@@ -29,6 +32,7 @@ def plan(job: Job, *, image: str, env: Sequence[str] = ()) -> Plan:
     """
     if job.gpus and job.nodes > 1:
         raise SpecError(f"`nodes` must be 1 with GPUs, since all containers would use the same ones, got {job.nodes}")
+    _warn_of_few_cores(job)
     (compose,) = read(template("docker/compose.yaml"))
     compose["name"] = job.name
     del compose["x-node"]  # the alias has been copied into every service
@@ -62,6 +66,17 @@ def plan(job: Job, *, image: str, env: Sequence[str] = ()) -> Plan:
         fetch=f"mkdir -p {out} && {compose_command} cp driver:{job.container_directory}/. {out}",
         stop=f"{compose_command} down",
     )
+
+
+def _warn_of_few_cores(job: Job) -> None:
+    """Log a warning if the workers ask for more cores than this machine has, unless Docker runs on another one."""
+    wanted, cores = job.nodes * job.cpus, limits.cores()
+    if wanted > cores and not (os.environ.get("DOCKER_HOST") or os.environ.get("DOCKER_CONTEXT")):
+        logging.getLogger(__name__).warning(
+            "--nodes %d with --cpus %d asks for %d cores, of which this machine has %d: Docker may refuse it, and "
+            "workers that share cores are slower",
+            *(job.nodes, job.cpus, wanted, cores),
+        )
 
 
 def _escaped(text: str) -> str:

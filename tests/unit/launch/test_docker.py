@@ -72,3 +72,15 @@ def test_keys_are_in_no_file(monkeypatch):
     services = yaml.safe_load(next(iter(planned.files.values())))["services"]
     assert [n for n, s in services.items() if "A_KEY" in s["environment"]] == ["driver"]
     assert services["driver"]["environment"]["A_KEY"] is None  # Compose takes it from its own environment
+
+
+def test_more_cores_than_this_machine_has_are_told_of(monkeypatch, caplog):
+    monkeypatch.delenv("DOCKER_CONTEXT", raising=False)
+    monkeypatch.setattr("sweep.limits.cores", lambda: 6)
+    monkeypatch.setenv("DOCKER_HOST", "ssh://elsewhere")
+    plan(Job("first", "out", (), nodes=3, cpus=3, gpus=0), image="r/x:1")
+    monkeypatch.delenv("DOCKER_HOST")
+    plan(JOB, image="r/x:1")
+    assert not caplog.records
+    plan(Job("first", "out", (), nodes=3, cpus=3, gpus=0), image="r/x:1")
+    assert "--nodes 3 with --cpus 3 asks for 9 cores, of which this machine has 6" in caplog.text
