@@ -71,7 +71,7 @@ def test_the_command_measures_the_same_point_again(make_sweep, monkeypatch, opti
     [(64, 3, {}), (1, 0, {}), (1, 1, {}), (0, 0, {}), (9, 0, {}), *((30, 2, f) for f in FIXED[1:])],
 )
 def test_it_opens_without_a_word(make_sweep, chromium, count, failed, fixed):
-    more = {"points": 64} if len(fixed) < 3 else {"replicas": 30}
+    more = {"replicas": 30} if len(fixed) == 3 else {} if fixed else {"points": 64}
     opened = Page(chromium, write_report(make_sweep(spec_of(fixed, **more), count=count, failed=failed)))
     opened.through()
     assert opened.js("[...document.querySelectorAll('main h2')].map(n => n.textContent)") == [
@@ -79,7 +79,7 @@ def test_it_opens_without_a_word(make_sweep, chromium, count, failed, fixed):
         *("Prediction against truth", "Search history", "Cost", "Failures"),
     ]
     chips = opened.find("#chips").text.split("\n")  # a number, what it counts, a number, ...
-    total = 64 if len(fixed) < 3 else 30
+    total = 30 if fixed else 64
     assert chips[:2] == [str(count - failed), f"of {total} points measured"]
     assert dict(zip(chips[1::2], chips[::2], strict=True)).get("failed", "0") == str(failed)
     opened.close()
