@@ -22,11 +22,19 @@ EXIT_CODES = {
 }
 
 
+_NAMED = re.compile(r"\A`([a-z_]+)`(?= )")  # the option that an error names; a variable is in capital letters
+
+
+def _flag(named: re.Match[str]) -> str:
+    """Return how an option is written on the command line."""
+    return f"--{named[1].replace('_', '-')}"
+
+
 def usage_error(error: SpecError) -> click.UsageError:
     """Return the usage error (exit code 2) for bad input, which names the argument as on the command line."""
     text = str(error)
-    if named := re.match(r"`(\w+)` (.*)", text, re.DOTALL):
-        text = f"Invalid value for '--{named[1].replace('_', '-')}': {named[2]}"
+    if named := _NAMED.match(text):
+        text = f"Invalid value for '{_flag(named)}':{text[named.end() :]}"
     return click.UsageError(text, click.get_current_context(silent=True))
 
 
@@ -36,7 +44,7 @@ class Unavailable(click.ClickException):
     exit_code = 3
 
     def __init__(self, error: UnavailableError) -> None:
-        super().__init__(re.sub(r"^`(\w+)`", lambda found: f"--{found[1].replace('_', '-')}", str(error)))
+        super().__init__(_NAMED.sub(_flag, str(error)))
 
 
 quiet_option = click.option("--quiet", is_flag=True, help="Print neither progress nor summary.")

@@ -117,8 +117,6 @@ def _try_cluster(address: str) -> dict[str, str]:
         ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
     except Exception as error:
         text = str(error)
-        if "auto" == address and isinstance(error, ConnectionError):
-            return _result(FAULT, "no Ray cluster runs on this machine", "ray start --head, or see cluster/README.md")
         return _result(FAULT, f"{address} cannot be joined: {text}", _VERSIONS if "ersion" in text else TOKENS)
     nodes = live_nodes()
     ray.shutdown()

@@ -91,17 +91,15 @@ def connected_ray(spec: Workload, images: "Images", verbose: bool = False) -> It
         yield Capacity(spec, lambda: [n._replace(memory=memory) for n in live_nodes()] if is_private else live_nodes())
 
 
-@contextlib.contextmanager
-def _private_ray(spec: Workload, images: "Images", verbose: bool) -> Iterator[None]:
+def _private_ray(spec: Workload, images: "Images", verbose: bool) -> contextlib.AbstractContextManager[None]:
     protect_token(make=True)
     bytes_of_images = sum(t.numel() * t.element_size() for t in (images.train, images.test))
-    with private_ray(
+    return private_ray(
         num_cpus=max(cores(), math.ceil((spec.concurrency or 1) * spec.cpus_per_trial)),
         object_store_memory=_OBJECT_STORE_BYTES + 2 * bytes_of_images,
         include_dashboard=False,
         **_options(verbose),
-    ):
-        yield
+    )
 
 
 @contextlib.contextmanager

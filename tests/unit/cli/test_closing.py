@@ -6,6 +6,8 @@ import pytest
 from click.testing import CliRunner
 
 from sweep.cli.main import main
+from sweep.cli.shared import Unavailable, usage_error
+from sweep.errors import SpecError, UnavailableError
 
 ARGUMENTS = ["run", "--points", "8", "--depth", "3", "6", "--dataset", "digits", "--probe", "direct"]
 
@@ -39,3 +41,13 @@ def test_json_needs_no_picture(run, monkeypatch):
     done = run("--json", "--quiet")
     assert done.exit_code == 0 and json.loads(done.stdout)["done"] == 8
     assert done.stderr.count("\n") == 1
+
+
+def test_an_error_names_an_option_as_it_is_written_and_a_variable_as_it_is_called():
+    for error, text in (
+        (UnavailableError("`data_dir` 'x' is away"), "--data-dir 'x' is away"),
+        (UnavailableError("`RAY_ADDRESS` 'x' cannot be joined"), "`RAY_ADDRESS` 'x' cannot be joined"),
+    ):
+        assert Unavailable(error).message == text
+    assert usage_error(SpecError("`data_dir` must be y")).message == "Invalid value for '--data-dir': must be y"
+    assert usage_error(SpecError("`RAY_ADDRESS` must be y")).message == "`RAY_ADDRESS` must be y"
