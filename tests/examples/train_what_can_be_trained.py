@@ -46,7 +46,7 @@ def main(folder: Path) -> dict[str, float]:
     for name, sigma_w in {"critical line": critical, "torch's default": TORCH_DEFAULT}.items():
         torch.manual_seed(0)
         model = network(sigma_w, images.pixels, images.classes)
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.02)
         for _ in range(30):  # epochs
             for batch in torch.randperm(len(images.train)).split(64):
                 optimizer.zero_grad()
