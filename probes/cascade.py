@@ -105,6 +105,14 @@ class Cascade:
         """Return the reconstructions of the chosen images from every layer, ``[layers, images, pixels]``."""
         return chained(self.decoders, self.activations)
 
+    def losses(self) -> list[float]:
+        """Return the loss of each decoder by itself on the chosen images: its mean squared error, by layer."""
+        inputs = [self._inputs[self._reconstructed], *self.activations]
+        return [
+            float((decoder.apply(y) - x).double().square().mean())
+            for decoder, x, y in zip(self.decoders, inputs, self.activations, strict=False)
+        ]
+
     def favourites(self) -> torch.Tensor:
         """Return the favourite image of each class, ``[classes, pixels]``: its one-hot output, decoded.
 

@@ -7,7 +7,25 @@ import math
 from dataclasses import dataclass
 
 MIN_HORIZON = 0.5  # layers; a shorter horizon counts as this one
-HORIZONS = ("direct_horizon", "cascade_horizon")  # the statistics that are horizons, in layers
+# The statistics that are horizons, in layers, and the profile that falls below its threshold there.
+HORIZONS = {
+    "direct_horizon": "direct_retained",
+    "cascade_horizon": "cascade_retained",
+    "cascade_correlation_horizon": "cascade_correlation",
+}
+# The statistics that a margin may be computed from, and the one that it is computed from by default, by probe.
+STATISTICS = (
+    "direct_horizon",
+    "direct_retained",
+    "cascade_correlation_horizon",
+    "cascade_horizon",
+    "cascade_retained",
+)
+DEFAULT_STATISTICS = {
+    "both": "direct_horizon",
+    "direct": "direct_horizon",
+    "cascade": "cascade_correlation_horizon",
+}
 
 
 @dataclass(frozen=True)
@@ -19,10 +37,10 @@ class Definition:
     version:
         Version of the formula. Version 1 is log(horizon / (share * depth)) for a horizon, and score - threshold for a
         score.
-    direct_share, cascade_share:
-        Share of its depth that the horizon of a trainable network reaches, for each probe.
-    direct_horizon, direct_retained, cascade_horizon, cascade_retained:
-        Threshold of each statistic: retained information below which a signal counts as lost.
+    direct_share, cascade_share, correlation_share:
+        Share of its depth that the horizon of a trainable network reaches, for each horizon.
+    direct_horizon, direct_retained, cascade_horizon, cascade_retained, cascade_correlation_horizon:
+        Threshold of each statistic: value of its profile below which a signal counts as lost.
     """
 
     version: int
@@ -32,13 +50,20 @@ class Definition:
     direct_retained: float
     cascade_horizon: float
     cascade_retained: float
+    # Of statistics that came later: definitions that were stored before mean these.
+    correlation_share: float = 0.6
+    cascade_correlation_horizon: float = 0.03
 
     def share(self, statistic: str) -> float:
         """Return the share of its depth that a trainable network's horizon reaches, for one of `HORIZONS`."""
-        return {"direct_horizon": self.direct_share, "cascade_horizon": self.cascade_share}[statistic]
+        return {
+            "direct_horizon": self.direct_share,
+            "cascade_horizon": self.cascade_share,
+            "cascade_correlation_horizon": self.correlation_share,
+        }[statistic]
 
     def threshold(self, statistic: str) -> float:
-        """Return the threshold of a statistic: the retained information below which a signal counts as lost."""
+        """Return the threshold of a statistic: the value of its profile below which a signal counts as lost."""
         return float(getattr(self, statistic))
 
     def margin(self, statistic: str, horizon: float, depth: float) -> float:

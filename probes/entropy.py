@@ -1,4 +1,4 @@
-"""Entropies of reconstructions, and the cutoff and the horizon of their curves over the layers.
+"""Entropies and correlations of reconstructions, and the cutoff and the horizon of their curves over the layers.
 
 ========  =============================================================  ==========================
 symbol    meaning                                                        shape
@@ -13,9 +13,16 @@ sd        standard deviation over images of each pixel of
           ``r / (sum of r over pixels)``                                 ``[..., pixels]``
 H         differential entropy of a Gaussian with this sd,
           ``ln(sd) + ln(2 pi e) / 2``, averaged over pixels              ``[...]``
+dx, dr    x and r, each minus its mean over the images                   as x and r
+rho^2     squared correlation ``(sum dx dr)^2 / (sum dx^2 sum dr^2)``,
+          sums over images and pixels; 0 where the correlation is
+          negative                                                       ``[...]``
 ========  =============================================================  ==========================
 
-All entropies are in nats and computed in float64.
+All entropies are in nats, and everything is computed in float64. KL compares distributions: it is large where a
+reconstruction is right about what sets an image apart but weak, as those of chained decoders are. rho^2 asks only for
+what sets images apart, at whatever strength: it is 0 for the mean image, and for anything else that does not depend on
+the image.
 
 References
 ----------
@@ -78,6 +85,27 @@ def differential_entropy(reconstructions: torch.Tensor) -> torch.Tensor:
     r = r / torch.where(total.abs() < 1e-30, 1e-30, total)
     deviation = r.std(-2).clamp_min(1e-30)
     return deviation.log().mean(-1) + math.log(2 * math.pi * math.e) / 2
+
+
+def squared_correlation(images: torch.Tensor, reconstructions: torch.Tensor) -> torch.Tensor:
+    """Return the squared correlation rho^2 of images and reconstructions, both centred over the images.
+
+    Parameters
+    ----------
+    images:
+        Images x, ``[images, pixels]``.
+    reconstructions:
+        Reconstructions r, ``[..., images, pixels]``.
+
+    Returns
+    -------
+    torch.Tensor
+        Squared correlations ``[...]`` in float64, between 0 and 1; 0 where all reconstructions are the same.
+    """
+    dx, dr = (t.double() - t.double().mean(-2, keepdim=True) for t in (images, reconstructions))
+    product = (dx * dr).sum((-2, -1)).clamp_min(0)
+    scale = dx.square().sum() * dr.square().sum((-2, -1))
+    return (product.square() / scale.clamp_min(torch.finfo(scale.dtype).tiny)).clamp_max(1)
 
 
 def cutoff(curve: np.ndarray, rtol: float = 0.005, atol: float = 1e-8) -> int:

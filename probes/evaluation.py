@@ -8,6 +8,7 @@ import torch
 
 from probes import entropy
 from probes.cascade import Cascade
+from probes.definition import HORIZONS
 from probes.direct import Profile
 from probes.meanfield import applies_to, mean_field
 from probes.networks import Network
@@ -108,17 +109,20 @@ class Evaluator:
     def _add_cascade(self, cascade: Cascade, values: Values, profiles: Profiles) -> None:
         """Add the statistics of a trained cascade to the values and profiles.
 
-        From the layer on in which the network diverged, the mean training image counts as the reconstruction, and the
-        differential entropy stays at its last value.
+        From the layer on in which the network diverged, the mean training image counts as the reconstruction, the
+        differential entropy stays at its last value, and there is no loss of a decoder.
         """
         depth, decoded = cascade.network.point.depth, len(cascade.decoders)
         relative = np.full((depth, len(self._targets)), self._mean_image_entropy)
         differential = np.full(depth, -math.inf)
+        correlation, loss = np.zeros(depth), np.full(depth, math.nan)
         if decoded:
             r = cascade.reconstructions()
+            loss[:decoded] = cascade.losses()
             for layer in range(decoded):  # one at a time, because they are large in float64
                 relative[layer] = entropy.relative_entropy(self._targets, r[layer]).cpu().numpy()
                 differential[layer] = float(entropy.differential_entropy(r[layer]))
+                correlation[layer] = float(entropy.squared_correlation(self._targets, r[layer]))
         else:
             identical = torch.ones(2, 1, dtype=torch.float64, device="cpu")
             differential[0] = float(entropy.differential_entropy(identical))
@@ -127,12 +131,15 @@ class Evaluator:
         retained = 1 - curve / self._mean_image_entropy
         profiles["cascade_relative_entropy"] = curve
         profiles["cascade_retained"] = retained
+        profiles["cascade_correlation"] = correlation
         profiles["differential_entropy"] = differential
-        for name in ("cascade_relative_entropy", "cascade_retained", "differential_entropy"):
+        profiles["cascade_loss"] = loss
+        for name in ("cascade_relative_entropy", "cascade_retained", "cascade_correlation", "differential_entropy"):
             values[name] = float(profiles[name][-1])
-        values["cascade_horizon"], values["cascade_horizon_censored"] = entropy.horizon(
-            range(1, depth + 1), retained.tolist(), self._settings.threshold_of("cascade_horizon")
-        )
+        for name in ("cascade_horizon", "cascade_correlation_horizon"):
+            values[name], values[f"{name}_censored"] = entropy.horizon(
+                range(1, depth + 1), profiles[HORIZONS[name]].tolist(), self._settings.threshold_of(name)
+            )
         # The published code leaves out its narrower last layer, and divides the curve of each image by its last value.
         kept = relative[: depth - 1] if self._settings.architecture == "published" and depth > 1 else relative
         normalised = kept / np.maximum(kept[-1], 1e-300)

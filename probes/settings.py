@@ -4,13 +4,12 @@ import math
 from dataclasses import dataclass, field
 
 from probes.decoders import PRECISIONS
-from probes.definition import CURRENT_DEFINITION, Definition
+from probes.definition import CURRENT_DEFINITION, DEFAULT_STATISTICS, STATISTICS, Definition
 from probes.layers import ACTIVATIONS
 from probes.networks import ARCHITECTURES
 from probes.training.settings import TrainingSettings
 
 PROBES = ("both", "cascade", "direct")
-STATISTICS = ("direct_horizon", "direct_retained", "cascade_horizon", "cascade_retained")
 TRAIN = ("none", "boundary", "all")
 
 MIN_STEPS = 300  # Adam steps of the cascade, unless `probe_steps` is given
@@ -33,11 +32,11 @@ class ProbeSettings:
     probe:
         ``cascade``, ``direct`` or ``both``.
     statistic:
-        The statistic that the margin is computed from, one of `STATISTICS`. Empty means ``direct_horizon``, or
-        ``cascade_horizon`` if ``probe`` is ``cascade``.
+        The statistic that the margin is computed from, one of `STATISTICS`. Empty means the probe's, see
+        `DEFAULT_STATISTICS`.
     threshold:
-        Retained information below which a signal counts as lost, between 0 and 1; None means the threshold of the
-        ``definition``.
+        Retained information, or squared correlation, below which a signal counts as lost, between 0 and 1; None means
+        the threshold of the ``definition``.
     penalty:
         Ridge penalty of the direct probe: a noise floor, in units of activation variance.
     architecture, width, widths:
@@ -98,8 +97,7 @@ class ProbeSettings:
             if getattr(self, name) not in allowed:
                 raise ValueError(f"`{name}` must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
         if not self.statistic:
-            chosen = "cascade_horizon" if self.probe == "cascade" else "direct_horizon"
-            object.__setattr__(self, "statistic", chosen)
+            object.__setattr__(self, "statistic", DEFAULT_STATISTICS[self.probe])
         allowed = tuple(s for s in STATISTICS if self.probe in ("both", s.partition("_")[0]))
         if self.statistic not in allowed:
             raise ValueError(

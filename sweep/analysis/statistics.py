@@ -48,10 +48,13 @@ def _above_threshold(name: str) -> Callable[[pd.DataFrame, Measuring], pd.Series
 STATISTICS: dict[str, Statistic] = {
     "direct_horizon": Statistic("log(horizon / (share depth))", _horizon_margin("direct_horizon")),
     "direct_retained": Statistic("retained information - threshold", _above_threshold("direct_retained")),
+    "cascade_correlation_horizon": Statistic(
+        "log(horizon / (share depth))", _horizon_margin("cascade_correlation_horizon")
+    ),
     "cascade_horizon": Statistic("log(horizon / depth)", _horizon_margin("cascade_horizon")),
     "cascade_retained": Statistic("retained information - threshold", _above_threshold("cascade_retained")),
     "cascade_cutoff": Statistic(
-        "published: log((cutoff + 1) / depth)", lambda p, s: _log_ratio_to_depth(p["cascade_cutoff"] + 1, p)
+        "published: log((cutoff + 1) / depth)", lambda p, s: _log_ratio_to_depth(p["cascade_cutoff"] + 1, p), False
     ),
     "differential_entropy": Statistic("published: at the last layer", lambda p, s: p["differential_entropy"], False),
     "xi_c": Statistic("mean field: log(6 xi_c / depth)", lambda p, s: _log_ratio_to_depth(6 * p["xi_c"], p)),

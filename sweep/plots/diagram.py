@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from probes.definition import HORIZONS
 from sweep.model.estimate import NORMAL_90, PhaseModel, theory_line
 from sweep.plots.marks import draw_points, draw_surface
 from sweep.plots.planes import STEPS, axis_range, phase, regular_grid
@@ -158,13 +159,13 @@ def draw_theory(axes: Axes, spec: Experiment) -> None:
 def _draw_replicas(axes: Axes, results: Results) -> None:
     """Draw the profiles of the replicas of a sweep whose axes are all fixed."""
     profiles = results.profiles
-    for name, style in (("direct_retained", "-"), ("cascade_retained", "--")):
+    for name, style in zip(HORIZONS.values(), ("-", ":", "--"), strict=True):
         for i, (_, rows) in enumerate(profiles.groupby("seed")):
             rows = rows[rows[name].notna()]  # only some layers are decoded
             if len(rows):
                 colour, label = COLOURS(0.1 if style == "-" else 0.6), name if i == 0 else None
                 axes.plot(rows["layer"], rows[name], style, color=colour, lw=1.5, label=label)
     axes.axhline(0, color="0.5", lw=0.8)
-    axes.set(xlabel="layer", ylabel="retained information (1 perfect, 0 the mean image)")
+    axes.set(xlabel="layer", ylabel="1 perfect reconstruction, 0 the mean image")
     if axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize=8, frameon=False)

@@ -70,22 +70,17 @@ def depth_figure(results: Results, sigma_b: float | None, depth: int | None, wid
 
 
 def profiles_figure(results: Results, sigma_b: float | None, depth: int | None, width: float) -> Figure:
-    """Draw the retained information after each layer, for some of the networks."""
-    points = results.points[results.points["status"] == "ok"]
-    value = next((n for n in ("direct_retained", "cascade_retained") if points[n].notna().any()), None)
-    if str(results.spec.statistic).startswith("cascade") and points["cascade_retained"].notna().any():
-        value = "cascade_retained"
-    _require(value, results, "profiles", "measured profiles")
-    rows = results.profiles_at(points=_some_points_near(results, points, sigma_b, depth), columns=[str(value)])
+    """Draw how much of the image is left after each layer, for some of the networks."""
+    points, statistic = results.points[results.points["status"] == "ok"], results.spec.statistic
+    measured = [n for n, value in HORIZONS.items() if points[value].notna().any()]
+    _require(measured, results, "profiles", "measured profiles")
+    horizon = next((n for n in measured if statistic in (n, HORIZONS[n])), measured[0])
+    value = HORIZONS[horizon]
+    rows = results.profiles_at(points=_some_points_near(results, points, sigma_b, depth), columns=[value])
     figure, ax = _single_panel(width)
-    plots.profiles(rows, value=str(value), threshold=_horizon_threshold(results, str(value)), ax=ax)
+    plots.profiles(rows, value=value, threshold=results.spec.threshold_of(horizon), ax=ax)
     ax.legend(loc="upper right")
     return figure
-
-
-def _horizon_threshold(results: Results, value: str) -> float:
-    """Return the threshold of retained information that defines the horizon of a profile."""
-    return results.spec.threshold_of(value.replace("retained", "horizon"))
 
 
 def _some_points_near(results: Results, points: pd.DataFrame, sigma_b: float | None, depth: int | None) -> pd.DataFrame:

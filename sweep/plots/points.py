@@ -38,7 +38,7 @@ def depth(
     points:
         The table of a sweep. If it has more than 2000 networks with a horizon, 2000 of them are drawn.
     statistic:
-        The column of the horizon, in layers: ``direct_horizon`` or ``cascade_horizon``.
+        The column of the horizon, in layers: one of `probes.definition.HORIZONS`.
     boundary:
         The table of the sweep. If given, colour is sigma_w over the critical sigma_w; else it is sigma_w itself.
     share:

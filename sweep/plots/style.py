@@ -21,6 +21,7 @@ LABELS = {
 VALUE_LABELS = {
     "direct_retained": "retained information (direct)",
     "cascade_retained": "retained information (cascade)",
+    "cascade_correlation": "squared correlation (cascade)",
     "cascade_relative_entropy": "relative entropy (nats)",
     "differential_entropy": "differential entropy (nats)",
 }

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from probes.definition import HORIZONS
 from probes.meanfield import applies_to
 from sweep.model.estimate import NORMAL_90, PhaseModel, theory_line
 from sweep.model.margin import MIN_POINTS, MarginModel
 from sweep.results.results import Results
-from sweep.spec.columns import COLUMNS, KINDS, POINT
+from sweep.spec.columns import COLUMNS, KINDS, LIST_PREFIX, POINT
 from sweep.spec.options import AXES
 from sweep.text import finite, printable
 
@@ -66,7 +67,7 @@ def column_data(points: pd.DataFrame) -> dict[str, list[Any]]:
 
 def profile_data(results: Results, shown: pd.DataFrame) -> dict[str, list[Any]]:
     """Return the profile of each point shown, by the profile's name; None for a point without one."""
-    names = [n for n in KINDS if n.startswith("profile_") and n.endswith("_retained")]
+    names = [LIST_PREFIX["profiles"] + n for n in HORIZONS.values()]
     table = results.store.read(names).rows
     if not table.num_rows:
         return {}
@@ -76,7 +77,7 @@ def profile_data(results: Results, shown: pd.DataFrame) -> dict[str, list[Any]]:
     for name in (n for n in names if n in table.column_names):
         curves = [_curve(table[name][i].as_py() if i >= 0 else None) for i in rows]
         if any(curves):
-            profiles[name.removeprefix("profile_")] = curves
+            profiles[name.removeprefix(LIST_PREFIX["profiles"])] = curves
     return profiles
 
 

@@ -46,6 +46,11 @@ _PROFILES = {
     "differential_entropy": Column(
         "differential entropy of the reconstructions over images, mean over pixels", unit="nat"
     ),
+    "cascade_correlation": Column(
+        "squared correlation of images and reconstructions, both centred over 100 images: 1 is perfect, 0 is the mean "
+        "image"
+    ),
+    "cascade_loss": Column("mean squared error of the layer's own decoder on 100 images that it did not learn from"),
 }
 _CURVES = {
     "lr": Column("learning rate"),
@@ -53,19 +58,25 @@ _CURVES = {
     "accuracy": Column("test accuracy after the epoch"),
     "loss": Column("mean training loss of the epoch", unit="nat"),
 }
+
+
+def _last_value(profile: str) -> Column:
+    column = _PROFILES[profile]
+    return Column(f"{column.meaning}; after the last layer", column.kind, column.unit)
+
+
+# In the order of the tables, whose new columns come last: programs may count them.
 _TABLES: dict[str, dict[str, Column]] = {
     "points": {
         **_POINT,
         "status": Column("ok, diverged (activations left the finite range) or failed (see error)", "text"),
         "error": Column("reason why the point failed, otherwise empty", "text"),
-        "margin": Column(
-            "log(horizon / half the depth), cascade: log(horizon / depth), or score - threshold; at least 0: trainable"
-        ),
+        "margin": Column("log(horizon / (share x depth)), or score - threshold; at least 0: trainable"),
         "margin_censored": Column("whether the margin is only a lower bound", "boolean"),
-        **{
-            name: Column(f"{column.meaning}; after the last layer", column.kind, column.unit)
-            for name, column in _PROFILES.items()
-        },
+        "direct_retained": _last_value("direct_retained"),
+        "cascade_relative_entropy": _last_value("cascade_relative_entropy"),
+        "cascade_retained": _last_value("cascade_retained"),
+        "differential_entropy": _last_value("differential_entropy"),
         "direct_horizon": Column(
             "layer where direct_retained falls below its threshold (followed to 3 x depth)", unit="layers"
         ),
@@ -102,6 +113,13 @@ _TABLES: dict[str, dict[str, Column]] = {
         "train_images": Column("number of training images per epoch", "integer"),
         "train_flops": Column("floating point operations of training, estimated", unit="flop"),
         "train_seconds": Column("time of training; that of a pack is shared out by depth and epochs", unit="s"),
+        "cascade_correlation": _last_value("cascade_correlation"),
+        "cascade_correlation_horizon": Column(
+            "layer where cascade_correlation falls below its threshold", unit="layers"
+        ),
+        "cascade_correlation_horizon_censored": Column(
+            "whether cascade_correlation_horizon lies beyond the last layer, and is only a lower bound", "boolean"
+        ),
     },
     "profiles": {**_POINT, "layer": Column("layer, 1 to depth", "count", "layers"), **_PROFILES},
     "truth": {**_POINT, **_CURVES},

@@ -4,11 +4,11 @@ A `SweepSpec` is all parts in one, so that it may be given wherever one of them 
 """
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from probes.definition import CURRENT_DEFINITION, Definition
+from probes.definition import CURRENT_DEFINITION, DEFAULT_STATISTICS, STATISTICS, Definition
 from sweep.errors import SpecError
 from sweep.spec.kinds import Address, Choice, Duration, Flag, Interval, Numbers, Range, Text
 from sweep.spec.options import AUTO, AXES, NONE, Part, option
@@ -165,15 +165,17 @@ class Probing(Part):
     probe: str = option("both", Choice(("both", "cascade", "direct")), "Probes to measure.", measured=True)
     statistic: str = option(
         None,
-        Choice(("direct_horizon", "direct_retained", "cascade_horizon", "cascade_retained")),
-        "Statistic that drives the search; default: direct_horizon, or cascade_horizon with --probe cascade.",
+        Choice(STATISTICS),
+        "Statistic that drives the search; default: direct_horizon, or cascade_correlation_horizon with --probe "
+        "cascade.",
         measured=True,
     )
     threshold: float | None = option(
         None,
         Range(0.001, 0.999, whole=False),
-        "Retained information below which a signal counts as lost; default: 0.15 (direct_horizon), 0.02 "
-        "(direct_retained), 0.05 (cascade).",
+        "Retained information, or squared correlation, below which a signal counts as lost; default: "
+        + ", ".join(f"{CURRENT_DEFINITION.threshold(s):g} ({s})" for s in STATISTICS)
+        + ".",
         measured=True,
     )
     penalty: float = option(
@@ -210,7 +212,7 @@ class Probing(Part):
     definition: Definition = CURRENT_DEFINITION  # of the margin
 
     def _resolve(self) -> None:
-        self._default("statistic", "cascade_horizon" if self.probe == "cascade" else "direct_horizon", by=self.probe)
+        self._default("statistic", DEFAULT_STATISTICS.get(self.probe, STATISTICS[0]), by=self.probe)
         object.__setattr__(self, "definition", _definition(self.definition))
 
     def _refuse(self) -> None:
@@ -225,7 +227,7 @@ class Probing(Part):
         return self.statistic.endswith("_horizon")
 
     def threshold_of(self, statistic: str) -> float:
-        """Return the retained information below which a statistic counts a signal as lost."""
+        """Return the value of its profile below which a statistic counts a signal as lost."""
         return self.definition.threshold(statistic) if self.threshold is None else self.threshold
 
 
@@ -233,7 +235,8 @@ def _definition(data: Any) -> Definition:
     """Return the definition of a margin, which a file has as a table."""
     if isinstance(data, Definition):
         return data
-    if not isinstance(data, dict) or set(data) != {f.name for f in fields(Definition)}:
+    names = {f.name: f.default is MISSING for f in fields(Definition)}  # and whether all definitions have it
+    if not isinstance(data, dict) or not {n for n, needed in names.items() if needed} <= set(data) <= set(names):
         raise SpecError("`definition` must be a definition of the margin that is known here")
     version = VERSION.check("definition", data["version"])
     return Definition(version, **{n: SHARE.check(f"definition of {n}", v) for n, v in data.items() if n != "version"})

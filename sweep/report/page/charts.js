@@ -159,6 +159,8 @@ function swatch({ line, fill, mark, dash, edge, opacity, colour }) {
 // Plotly reads texts as markup.
 const escaped = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 
+const spaced = (name) => name.replace(/_/g, " ");
+
 // What is shown when the pointer is on a point
 function hoverText(i) {
   const get = (name) => (points[name] ? points[name][i] : null);
@@ -167,12 +169,12 @@ function hoverText(i) {
   const lines = [`σ<sub>w</sub> ${w}, σ<sub>b</sub> ${b}, depth ${get("depth")}, seed ${get("seed")}`];
   if (get("status") !== "ok") lines.push(`<b>${escaped(get("status"))}</b>`);
   lines.push(...((get("error") || "").slice(0, 180).match(/.{1,60}/g) || []).map(escaped));
-  for (const name of known("direct_horizon", "cascade_horizon", "margin")) {
+  for (const name of known("direct_horizon", "cascade_correlation_horizon", "cascade_horizon", "margin")) {
     const atLeast = get(`${name}_censored`) ? "at least " : "";
-    lines.push(`${name.replace("_", " ")} ${atLeast}${number(get(name))}`);
+    lines.push(`${spaced(name)} ${atLeast}${number(get(name))}`);
   }
-  for (const name of known("direct_retained", "cascade_retained"))
-    lines.push(`${name.replace("_", " ")} ${number(get(name))}`);
+  for (const name of known("direct_retained", "cascade_correlation", "cascade_retained"))
+    lines.push(`${spaced(name)} ${number(get(name))}`);
   if (known("accuracy").length)
     lines.push(
       `accuracy ${number(get("accuracy"))}, ${get("trainable") ? "trained successfully" : "did not train"}`,

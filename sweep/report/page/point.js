@@ -2,7 +2,8 @@
 
 const PROFILES = [
   ["direct_retained", "direct probe", "blue", "direct_horizon", "solid"],
-  ["cascade_retained", "cascade", "orange", "cascade_horizon", "dash"],
+  ["cascade_correlation", "cascade, by correlation", "orange", "cascade_correlation_horizon", "dash"],
+  ["cascade_retained", "cascade, by relative entropy", "orange", "cascade_horizon", "dot"],
 ].filter(([name]) => data.profiles[name]);
 const hasProfile = (i) => PROFILES.some(([name]) => data.profiles[name][i]);
 const profiled = indices.filter(hasProfile);
@@ -151,7 +152,7 @@ function nearest(k) {
 function profileLegend() {
   const items = PROFILES.map(([, label, colour, , dash]) => [
     label,
-    { line: ink(colour), dash: dash === "dash" ? "5 3" : null },
+    { line: ink(colour), dash: { dash: "5 3", dot: "1 3" }[dash] },
   ]);
   return legend([...items, ["threshold of the horizon", { line: ink("quiet"), dash: "2 2" }]]);
 }

@@ -111,16 +111,17 @@ const theoryLine = (c) => ({
 
 function horizonSection() {
   const node = section("horizon", "Horizon against depth");
-  const known = ["direct_horizon", "cascade_horizon"].filter(
-    (n) => points[n] && points[n].some((v) => v !== null),
-  );
+  const known = Object.keys(data.thresholds).filter((n) => points[n] && points[n].some((v) => v !== null));
   if (!known.length) {
     node.append(paragraph("No horizon has been measured."));
     return;
   }
   const name = known.includes(data.statistic) ? data.statistic : known[0];
   const needed = data.needs[name];
-  const lost = `less than ${number(data.thresholds[name])} of the image's information is retained`;
+  const threshold = number(data.thresholds[name]);
+  const lost = name.includes("correlation")
+    ? `the squared correlation of images and their reconstructions is below ${threshold}`
+    : `less than ${threshold} of the image's information is retained`;
   const depth = needed === 1 ? "its depth" : `${needed} times its depth`;
   const [chart, plotNode] = figure("reach", [
     ["predicted trainable", { mark: "circle", colour: ink("blue") }],
@@ -130,7 +131,7 @@ function horizonSection() {
   ]);
   node.append(
     paragraph(
-      `The layer after which ${lost} (${name.replace("_", " ")}), over the depth of the network. On or above the line a network is predicted trainable: its horizon is at least ${depth}.`,
+      `The layer after which ${lost} (${spaced(name)}), over the depth of the network. On or above the line a network is predicted trainable: its horizon is at least ${depth}.`,
     ),
     chart,
   );

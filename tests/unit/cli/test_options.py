@@ -86,7 +86,7 @@ def test_every_option_is_one_of_run():
 
 def test_defaults_that_depend_on_others_are_worked_out_anew():
     spec = replace(SweepSpec(), probe="cascade", widths=(9, 8, 7))
-    assert (spec.statistic, spec.depth) == ("cascade_horizon", (3, 3))
+    assert (spec.statistic, spec.depth) == ("cascade_correlation_horizon", (3, 3))
     assert replace(spec, probe="both", widths=None) == SweepSpec()
     given = SweepSpec(statistic="direct_retained", depth=(5, 60))
     assert replace(given, points=9).statistic == "direct_retained"

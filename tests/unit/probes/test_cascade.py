@@ -44,6 +44,9 @@ def test_every_architecture_is_reconstructed(digits, name):
     assert r.shape == (4, 10, 64) and cascade.favourites().shape == (10, 64)
     error, ignorance = (float((x - digits.test[:10]).square().mean()) for x in (r[0], digits.train.mean(0)))
     assert error < 0.5 * ignorance  # the first layer lets the image through
+    losses = cascade.losses()
+    assert len(losses) == 4 and losses[0] == pytest.approx(error, rel=1e-4)
+    assert all(0 < loss < 0.5 * float(y.var()) for loss, y in zip(losses[1:], cascade.activations, strict=False))
 
 
 @pytest.mark.parametrize("activation", ["relu", "arctan"])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from probes.entropy import cutoff, differential_entropy, horizon, relative_entropy
+from probes.entropy import cutoff, differential_entropy, horizon, relative_entropy, squared_correlation
 from probes.seeds import generator
 
 
@@ -18,6 +18,25 @@ def test_relative_entropy_agrees_with_the_sum_written_out():
     x, r = torch.tensor([[0.0, 1.0, 3.0]]), torch.tensor([[0.5, 0.7, 0.9]])
     p, q = np.array([1e-12, 1, 3]) / 4, np.array([1e-12, 0.2, 0.4]) / 0.6
     assert float(relative_entropy(x, r)[0]) == pytest.approx(float((p * np.log(p / q)).sum()), abs=1e-6)
+
+
+def test_squared_correlation_asks_for_what_sets_images_apart_at_any_strength():
+    x = torch.rand(50, 30, generator=generator(0, "test"))
+    offset = torch.rand(30, generator=generator(1, "test"))
+    r = torch.stack([x, 1e-6 * x.double() + offset, offset - x, offset.expand_as(x)])
+    np.testing.assert_allclose(squared_correlation(x, r), [1, 1, 0, 0], atol=1e-9)
+
+
+def test_squared_correlation_agrees_with_numpy():
+    x, r = (torch.rand(40, 7, generator=generator(seed, "test"), dtype=torch.float64) for seed in (0, 1))
+    r = r + 0.4 * x
+    expected = np.corrcoef((x - x.mean(0)).ravel(), (r - r.mean(0)).ravel())[0, 1] ** 2
+    assert float(squared_correlation(x, r)) == pytest.approx(expected) and 0.05 < expected < 0.5
+
+
+def test_squared_correlation_of_unrelated_images_is_as_small_as_their_number_is_large():
+    x, r = (torch.rand(100, 64, generator=generator(seed, "test")) for seed in (0, 1))
+    assert float(squared_correlation(x, r)) < 0.003
 
 
 def test_differential_entropy_of_gaussian_pixels():

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from probes import Point, Prober, ProbeSettings, TrainingSettings, direct, load_images, measure, prober
+from probes.definition import CURRENT_DEFINITION
 from probes.settings import UNCERTAIN_MARGINS
 
 STATISTICS = (
@@ -115,7 +116,11 @@ def test_divergence_is_a_measurement(digits, probe):
     (m,) = measure([Point(20.0, 0.5, 40)], digits, settings)
     assert m.status == "diverged"
     assert math.isfinite(m.values["margin"])
+    losses = m.profiles.pop("cascade_loss", None)
     assert all(np.isfinite(v[[0, -1]]).all() for v in m.profiles.values())
+    if probe != "direct":
+        assert math.isfinite(losses[0]) and math.isnan(losses[-1])  # where there is no decoder there is no loss
+        assert m.profiles["cascade_correlation"][-1] == 0 and m.values["cascade_correlation_horizon"] < 20
     if probe != "cascade":
         assert m.profiles["direct_retained"][-1] == 0 and m.profiles["direct_retained"][0] > 0.5
         assert m.values["direct_horizon"] < 20
@@ -130,8 +135,11 @@ def test_the_horizon_of_a_network_that_diverges_does_not_depend_on_the_depth_ask
 
 
 def test_a_cascade_that_survives_its_whole_depth_predicts_trainable(digits):
-    (m,) = measure([Point(1.3, 0.1, 3)], digits, ProbeSettings("cascade"))
+    (m,) = measure([Point(1.3, 0.1, 3)], digits, ProbeSettings("cascade", statistic="cascade_horizon"))
     assert m.values["cascade_horizon_censored"] and m.values["margin"] == 0  # 0 or more: trainable
+    (m,) = measure([Point(1.3, 0.1, 3)], digits, ProbeSettings("cascade"))
+    assert m.values["cascade_correlation_horizon_censored"]
+    assert m.values["margin"] == pytest.approx(-math.log(CURRENT_DEFINITION.correlation_share))
 
 
 def test_a_point_that_raises_spares_the_others(digits, monkeypatch):

@@ -45,6 +45,15 @@ def test_a_sweep_that_says_nothing_means_what_the_first_ones_did():
     )
 
 
+def test_a_definition_of_before_a_statistic_means_the_first_one_of_it():
+    stored = json.loads(SweepSpec(definition=OTHER).as_json())["definition"]
+    later = ("correlation_share", "cascade_correlation_horizon")
+    assert read(definition={n: v for n, v in stored.items() if n not in later}) == SweepSpec(definition=OTHER)
+    for known in ({n: v for n, v in stored.items() if n != "direct_share"}, {**stored, "unknown": 1}):
+        with pytest.raises(SpecError, match="`definition` must be"):
+            read(definition=known)
+
+
 def test_rows_of_two_definitions_are_never_mixed():
     assert SweepSpec(definition=OTHER).digest != SweepSpec(definition=ORIGINAL_DEFINITION).digest
     assert SweepSpec(definition=ORIGINAL_DEFINITION).digest == "34548bb03f2680ff"  # of all sweeps of before
