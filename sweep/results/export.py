@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from sweep.errors import SpecError
-from sweep.spec.columns import COLUMNS, DTYPES, SWEEP, described
+from sweep.spec.columns import COLUMNS, DTYPES, LATER, SWEEP, described
 from sweep.spec.kinds import expanded
 from sweep.spec.options import TABLES
 
@@ -113,17 +113,24 @@ def read_table(path: str | Path, table: str | None = None, kind: str | None = No
         raise SpecError(f"`path` {str(path)!r} cannot be read: {' '.join(str(error).split())[:200]}") from None
     names = [str(n) for n in frame.columns if n != SWEEP]
     if table is None:
-        table = next((t for t in TABLES if list(COLUMNS[t]) == names), None)
+        table = next((t for t in TABLES if _are_columns(names, t)), None)
     elif not names:
-        frame = pd.DataFrame(columns=list(COLUMNS[table]))
-    if table is None or list(COLUMNS[table]) != [n for n in frame.columns if n != SWEEP]:
+        names = list(COLUMNS[table])
+        frame = pd.DataFrame(columns=names)
+    if table is None or not _are_columns(names, table):
         raise SpecError(f"`path` {str(path)!r} must hold the table {table or 'of a sweep'}, got other columns")
+    frame = frame.assign(**{n: None for n in COLUMNS[table] if n not in names})
     try:
         return described(pd.DataFrame({n: _typed(frame[n]) for n in frame}), table)
     except (ValueError, TypeError) as error:
         raise SpecError(
             f"`path` {str(path)!r} has values that the table {table} cannot hold: {str(error)[:200]}"
         ) from None
+
+
+def _are_columns(names: list[str], table: str) -> bool:
+    """Return whether these are the columns of a table, which may be one of before some of them."""
+    return names == [n for n in COLUMNS[table] if n in names or n not in LATER]
 
 
 def _typed(column: pd.Series) -> pd.Series:

@@ -1,6 +1,6 @@
 """The columns of every table, with their names, meanings, types and units."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -21,11 +21,14 @@ class Column:
         ``boolean`` or ``text`` (NA where it was not measured).
     unit:
         The unit, which is empty for a pure number.
+    is_later:
+        Whether tables were written before there was this column.
     """
 
     meaning: str
     kind: str = "number"
     unit: str = ""
+    is_later: bool = False
 
 
 _POINT = {
@@ -48,9 +51,12 @@ _PROFILES = {
     ),
     "cascade_correlation": Column(
         "squared correlation of images and reconstructions, both centred over 100 images: 1 is perfect, 0 is the mean "
-        "image"
+        "image",
+        is_later=True,
     ),
-    "cascade_loss": Column("mean squared error of the layer's own decoder on 100 images that it did not learn from"),
+    "cascade_loss": Column(
+        "mean squared error of the layer's own decoder on 100 images that it did not learn from", is_later=True
+    ),
 }
 _CURVES = {
     "lr": Column("learning rate"),
@@ -62,7 +68,7 @@ _CURVES = {
 
 def _last_value(profile: str) -> Column:
     column = _PROFILES[profile]
-    return Column(f"{column.meaning}; after the last layer", column.kind, column.unit)
+    return replace(column, meaning=f"{column.meaning}; after the last layer")
 
 
 # In the order of the tables, whose new columns come last: programs may count them.
@@ -115,10 +121,12 @@ _TABLES: dict[str, dict[str, Column]] = {
         "train_seconds": Column("time of training; that of a pack is shared out by depth and epochs", unit="s"),
         "cascade_correlation": _last_value("cascade_correlation"),
         "cascade_correlation_horizon": Column(
-            "layer where cascade_correlation falls below its threshold", unit="layers"
+            "layer where cascade_correlation falls below its threshold", unit="layers", is_later=True
         ),
         "cascade_correlation_horizon_censored": Column(
-            "whether cascade_correlation_horizon lies beyond the last layer, and is only a lower bound", "boolean"
+            "whether cascade_correlation_horizon lies beyond the last layer, and is only a lower bound",
+            "boolean",
+            is_later=True,
         ),
     },
     "profiles": {**_POINT, "layer": Column("layer, 1 to depth", "count", "layers"), **_PROFILES},
@@ -150,6 +158,7 @@ POINT, PROFILES, CURVES = ({name: c.meaning for name, c in part.items()} for par
 # Of the columns of all tables; a number that was not measured is NaN, what else was not measured is pandas' NA.
 DTYPES = {**{name: _DTYPES[column.kind] for name, column in _ALL_COLUMNS}, SWEEP: _DTYPES["text"]}
 UNITS = {name: column.unit for name, column in _ALL_COLUMNS if column.unit}  # of the columns that have one
+LATER = {name for name, column in _ALL_COLUMNS if column.is_later}  # columns that tables of before lack
 KINDS = {  # of the columns of a part file
     **{name: "integer" if column.kind == "count" else column.kind for name, column in _TABLES["points"].items()},
     **{LIST_PREFIX["profiles"] + name: "numbers" for name in _PROFILES},

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import sweep
 from sweep.errors import SpecError
 from sweep.results.export import read_table, write_table
-from sweep.spec.columns import COLUMNS, DTYPES, described
+from sweep.spec.columns import COLUMNS, DTYPES, LATER, described
 from sweep.spec.options import TABLES
 
 KINDS = ("csv", "parquet", "json")
@@ -69,6 +69,18 @@ def test_any_values_are_read_again(data, table, rows, kind, tmp_path):
     same(again, frame)
     for name in frame.select_dtypes("float64"):
         assert np.array_equal(np.signbit(again[name]), np.signbit(frame[name])) or frame[name].isna().any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_table_of_before_some_columns(make_sweep, tmp_path, kind):
+    frame = make_sweep(count=3).points
+    write_table(frame.drop(columns=[n for n in frame if n in LATER]), kind, str(tmp_path / "x"))
+    again = read_table(tmp_path / "x", kind=kind)
+    same(again, frame)
+    assert LATER & set(again) and again[list(LATER & set(again))].isna().all(axis=None)
+    write_table(frame.drop(columns="xi_c"), kind, str(tmp_path / "x"))
+    with pytest.raises(SpecError, match="other columns"):
+        read_table(tmp_path / "x", kind=kind)
 
 
 def test_json_is_what_others_can_read(make_sweep, tmp_path):
