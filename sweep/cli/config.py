@@ -10,6 +10,7 @@ import click
 from sweep.cli.numbers import Numbers
 from sweep.errors import SpecError
 from sweep.spec.kinds import expanded
+from sweep.spec.options import AXES
 from sweep.spec.parts import PRESETS
 
 _MAX_CONFIG_BYTES = 2**15  # the time to read a key of many parts grows with the square of their number
@@ -89,7 +90,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 def preset_option(command: F) -> F:
     """Add the option ``--preset NAME`` to a command."""
     presets = {
-        name: " ".join(f"--{k.replace('_', '-')} {_as_text(v)}" for k, v in p.items()) for name, p in PRESETS.items()
+        name: " ".join(f"--{k.replace('_', '-')} {_as_text(k, v)}" for k, v in preset.items())
+        for name, preset in PRESETS.items()
     }
     return click.option(
         "--preset",
@@ -102,8 +104,11 @@ def preset_option(command: F) -> F:
     )(command)
 
 
-def _as_text(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+def _as_text(name: str, value: Any) -> str:
+    """Return the value of an option as it is written on the command line."""
+    if not isinstance(value, tuple):
+        return str(value)
+    return (" " if name in AXES else ",").join(map(str, value))
 
 
 def config_option(command: F) -> F:

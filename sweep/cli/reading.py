@@ -114,7 +114,7 @@ def results_command(
     "--sigma-b",
     type=Number(SIGMA_B),
     default=None,
-    help="sigma_b of profiles, reconstructions and paper; default: the middle of the range (profiles: all).",
+    help="sigma_b of profiles, reconstructions, paper and cascade; default: the middle of the range (profiles: all).",
 )
 @click.option(
     "--depth",
@@ -142,6 +142,7 @@ def plot_command(
     truth            accuracy after training, with the predicted and the trained boundary
     roc              how well each statistic tells trained networks from the others
     history          how the boundary's expected error fell with the number of points
+    cascade          entropies and correlation of the cascade over (sigma_w^2, layer), with cutoff and mean field
     paper            the paper's picture: over (sigma_w^2, depth) at one sigma_b, with mean field's depth scales
 
     \b

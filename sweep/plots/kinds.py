@@ -43,6 +43,7 @@ KINDS = {
     "history": Kind(figures.history_figure),
     "roc": Kind(figures.roc_figure),
     "paper": Kind(figures.paper_figure, ("sigma_b",)),
+    "cascade": Kind(figures.cascade_figure, ("sigma_b",), width=10.0),
 }
 assert tuple(KINDS) == FIGURES  # the command line takes them from there, to load no matplotlib
 

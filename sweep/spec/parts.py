@@ -36,7 +36,18 @@ PRESETS: dict[str, dict[str, Any]] = {
         "epochs": 200,
         "train_images": 60_000,
         "level": 0.4,
-    }
+    },
+    # One deep network holds all shallower ones: a row of networks draws the paper's pictures of the cascade.
+    "paper-probe": {
+        "probe": "cascade",
+        "dataset": "mnist",
+        "images": 60_000,
+        "search": "grid",
+        "points": 40,
+        "sigma_w": (0.7, 2.0),
+        "sigma_b": (0.2236, 0.2236),
+        "depth": (100, 100),
+    },
 }
 _DEFAULT_DEPTH = (5, 60)  # unless there are widths to count
 # Versions of what a sweep writes down, that are known here.

@@ -22,6 +22,7 @@ from sweep.plots import difference, gallery, planes, style
 from sweep.plots import points as points_module
 from sweep.plots import trained as trained_module
 from sweep.plots.kinds import figure
+from sweep.plots.layers import layers
 from sweep.plots.style import styled
 from sweep.results.loading import load
 from sweep.spec.columns import COLUMNS
@@ -85,6 +86,21 @@ def profile_rows():
     return pd.DataFrame(rows, columns=["sigma_w", "sigma_b", "depth", "seed", "layer", "direct_retained"])
 
 
+def cascades():
+    """Rows of `profiles` and of `points` of networks of three depths, some of them trained."""
+    w, d = np.linspace(0.7, 2, 12), np.tile([30, 40, 25], 4)
+    reach = true_horizon(w, 0.3) / 2
+    networks = pd.DataFrame({"sigma_w": w, "sigma_b": 0.3, "depth": d, "seed": range(12)})
+    rows = networks.loc[networks.index.repeat(d)]
+    rows["layer"] = rows.groupby("seed").cumcount() + 1
+    rows["cascade_correlation"] = np.exp(-rows["layer"] / reach[rows["seed"]])
+    trained = pd.Series([True, False, pd.NA] * 4, dtype="boolean")
+    networks = networks.assign(
+        trainable=trained, cascade_correlation_horizon=np.minimum(reach, d), cascade_cutoff=np.minimum(reach, d) // 2
+    )
+    return rows, networks.assign(xi_c=3 / np.abs(w - 1.4))
+
+
 def tiles():
     y, x = np.mgrid[-1:1:12j, -1:1:10j]
     return np.array(
@@ -121,6 +137,7 @@ DRAWN = {
     "depth": by_ax(lambda ax: points_module.depth(points()[2:], boundary=boundary([60]), ax=ax)),
     "band": by_ax(lambda ax: points_module.band(boundary(range(5, 40)), ax=ax)),
     "profiles": by_ax(lambda ax: points_module.profiles(profile_rows(), threshold=0.15, ax=ax)),
+    "layers": by_ax(lambda ax: layers(*cascades(), value="cascade_correlation", ax=ax)),
     "reconstructions": by_ax(
         lambda ax: gallery.reconstructions(tiles(), ["one", "two"], ["image", "1", "2", "3"], ax=ax)
     ),
@@ -164,7 +181,9 @@ def test_pictures_are_as_they_were(name):
     assert apart(pixels(name), stored) <= 0.003
 
 
-@pytest.mark.parametrize("name", ["phase", "depth", "band", "profiles", "roc", "paper", "boundaries", "history"])
+@pytest.mark.parametrize(
+    "name", ["phase", "depth", "band", "profiles", "roc", "paper", "boundaries", "history", "layers"]
+)
 def test_a_missing_line_would_be_seen(name):
     def rob(figure):
         lines = [line for line in figure.axes[0].lines if np.isfinite(line.get_xydata()).sum() > 3]
@@ -187,6 +206,9 @@ def trained(tmp_path_factory):
             m = made_up(Point(w, b, int(rng.integers(spec.depth[0], spec.depth[1] + 1)), i))
             good = m.values["margin"] + rng.normal(0, 0.2) > 0
             m.values.update({"accuracy": 0.9 if good else 0.2, "chance": 0.1})
+            fall = np.exp(-np.arange(1, m.point.depth + 1) / 10)
+            m.profiles.update(cascade_relative_entropy=1 - fall, cascade_correlation=fall)
+            m.values.update(cascade_relative_entropy=0.9, cascade_correlation=0.1, cascade_cutoff=3 + i % 5)
             rows.append(row(m, finished=float(i)))
         results.store.write(rows)
         return load(path)
@@ -227,6 +249,7 @@ def test_options_that_say_something(trained):
         ("phase", {"depth": 9}),
         ("profiles", {"depth": 9, "sigma_b": 0.3}),
         ("paper", {"sigma_b": 0.3}),
+        ("cascade", {"sigma_b": 0.6}),
     ):
         assert figure(results, kind, **keys).axes
     assert len(figure(results, "truth", depth=20).axes) == 2 and len(figure(results, "truth").axes) == 5
@@ -259,7 +282,7 @@ def test_truth_without_trainings(make_sweep, kind):
     [
         ({"sigma_b": (0.3, 0.3)}, set()),
         ({"depth": (20, 20)}, {"paper"}),
-        ({"sigma_w": (1.2, 1.2)}, {"truth", "paper"}),
+        ({"sigma_w": (1.2, 1.2)}, {"truth", "paper", "cascade"}),
         ({"architecture": "resnet"}, set()),
     ],
 )

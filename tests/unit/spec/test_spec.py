@@ -46,6 +46,8 @@ def test_what_the_probes_know_and_what_the_spec_allows_agree():
 def test_presets_are_options_that_are_allowed():
     spec = SweepSpec(**PRESETS["paper"])
     assert (spec.optimizer, spec.lr, spec.batch, spec.epochs, spec.level) == ("sgd", (0.001,), 64, 200, 0.4)
+    spec = SweepSpec(**PRESETS["paper-probe"])
+    assert (spec.statistic, spec.free_axes, spec.images) == ("cascade_correlation_horizon", ["sigma_w"], 60_000)
 
 
 @pytest.mark.parametrize(

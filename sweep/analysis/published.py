@@ -1,0 +1,52 @@
+"""The published reading of the cascade: its cutoff, and mean field's depth scale that it is said to follow.
+
+References
+----------
+Thurn, Jefferson, Erdmenger, arXiv:2406.12916: the cutoff of the relative entropy is near 6 xi_c.
+"""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+_DEPTHS = (10, 80)  # layers: 6 xi_c where it can be compared; the cutoff of shorter ones is a matter of one layer
+_MIN_NETWORKS = 4
+
+
+@dataclass(frozen=True)
+class CutoffAgreement:
+    """How well the published cutoff agrees with 6 xi_c.
+
+    Attributes
+    ----------
+    networks:
+        Number of networks that are compared: those whose 6 xi_c is from 10 to 80 layers, and within their depth.
+    rank_correlation:
+        Spearman's rank correlation of the cutoff and 6 xi_c over these networks.
+    ratio:
+        Median of their cutoff, counted in layers, over 6 xi_c.
+    """
+
+    networks: int
+    rank_correlation: float
+    ratio: float
+
+    def __str__(self) -> str:
+        low, high = _DEPTHS
+        return (
+            f"cutoff and 6 xi_c: rank correlation {self.rank_correlation:.2f}, median ratio {self.ratio:.2f} "
+            f"({self.networks} networks with 6 xi_c from {low} to {high} layers)"
+        )
+
+
+def cutoff_agreement(points: pd.DataFrame) -> CutoffAgreement | None:
+    """Return how well cutoff and 6 xi_c agree over the rows of the table ``points``; None with too few of them."""
+    from scipy.stats import spearmanr
+
+    theory = 6 * points["xi_c"]
+    low, high = _DEPTHS
+    compared = points["cascade_cutoff"].notna() & theory.between(low, high) & (theory <= points["depth"])
+    cutoff, theory = points.loc[compared, "cascade_cutoff"].astype(float) + 1, theory[compared]
+    if len(cutoff) < _MIN_NETWORKS or cutoff.nunique() == 1:
+        return None
+    return CutoffAgreement(len(cutoff), float(spearmanr(cutoff, theory).statistic), float((cutoff / theory).median()))
