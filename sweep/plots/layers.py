@@ -1,7 +1,5 @@
 """Profiles of many networks as colour over (sigma_w^2, layer), as in the paper."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from matplotlib import rcParams
