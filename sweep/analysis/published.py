@@ -9,8 +9,19 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from sweep.spec.parts import Space
+
+CASCADE_PROFILES = ("cascade_relative_entropy", "differential_entropy", "cascade_correlation")
 _DEPTHS = (10, 80)  # layers: 6 xi_c where it can be compared; the cutoff of shorter ones is a matter of one layer
 _MIN_NETWORKS = 4
+_NEAR = 0.05  # share of the range of sigma_b within which networks count as being at one sigma_b
+
+
+def cascades_at(points: pd.DataFrame, spec: Space, sigma_b: float) -> pd.DataFrame:
+    """Return the rows of ``points`` that have a cascade near one sigma_b, the deepest for each sigma_w, in order."""
+    near = (points["sigma_b"] - sigma_b).abs() <= _NEAR * (spec.sigma_b[1] - spec.sigma_b[0])
+    deepest = points[near & points["cascade_cutoff"].notna()].sort_values("depth", ascending=False, kind="stable")
+    return deepest.drop_duplicates("sigma_w").sort_values("sigma_w", ignore_index=True)
 
 
 @dataclass(frozen=True)

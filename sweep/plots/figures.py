@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from probes.definition import HORIZONS
 from sweep import plots
-from sweep.analysis.published import cutoff_agreement
+from sweep.analysis.published import CASCADE_PROFILES, cascades_at, cutoff_agreement
 from sweep.analysis.statistics import STATISTICS, score
 from sweep.analysis.surface import MIN_POINTS, Surface, truth_surface
 from sweep.errors import SpecError
@@ -24,8 +24,6 @@ from sweep.results.results import Results
 from sweep.spec.options import AXES
 
 _MAX_PROFILES = 24
-_NEAR = 0.05  # share of the range of sigma_b within which networks count as being at one sigma_b
-_CASCADE_PROFILES = ("cascade_relative_entropy", "differential_entropy", "cascade_correlation")
 
 
 def _require(present: Any, results: Results, kind: str, what: str) -> None:
@@ -193,19 +191,17 @@ def paper_figure(results: Results, sigma_b: float | None, depth: int | None, wid
 
 def cascade_figure(results: Results, sigma_b: float | None, depth: int | None, width: float) -> Figure:
     """Draw what the cascade measured over (sigma_w^2, layer) at one sigma_b, as in the paper."""
-    spec, points = results.spec, results.points[results.points["cascade_cutoff"].notna()]
     b, _ = _chosen_place(results, sigma_b, None)
-    at_b = (points["sigma_b"] - b).abs() <= _NEAR * (spec.sigma_b[1] - spec.sigma_b[0])
-    deepest = points[at_b].sort_values("depth", ascending=False).drop_duplicates("sigma_w")
-    _require(len(deepest) > 1, results, "cascade", f"cascades of several sigma_w near sigma_b {b:.3g}")
-    values = [v for v in _CASCADE_PROFILES if deepest[v].notna().any()]
-    rows = results.profiles_at(points=deepest, columns=values)
+    networks = cascades_at(results.points, results.spec, b)
+    _require(len(networks) > 1, results, "cascade", f"cascades of several sigma_w near sigma_b {b:.3g}")
+    values = [v for v in CASCADE_PROFILES if networks[v].notna().any()]
+    rows = results.profiles_at(points=networks, columns=values)
     figure = Figure(figsize=(width, 0.36 * width), layout="constrained")
     panels = figure.subplots(1, len(values), sharey=True, squeeze=False)[0]
     for value, ax in zip(values, panels, strict=True):
-        plots.layers(rows, deepest, value=value, ax=ax)
+        plots.layers(rows, networks, value=value, ax=ax)
         ax.label_outer()
-    if agreement := cutoff_agreement(points):
+    if agreement := cutoff_agreement(results.points):
         figure.suptitle(str(agreement), fontsize=8)
     legend(figure, panels[-1])
     return figure

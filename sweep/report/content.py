@@ -10,6 +10,7 @@ import pandas as pd
 
 from probes.definition import HORIZONS
 from sweep.model.margin import MarginModel
+from sweep.report.cascade import cascade_data
 from sweep.report.cost import MAX_TABLE_ROWS, cost_data
 from sweep.report.data import (
     column_data,
@@ -68,6 +69,7 @@ def content(results: Results, reconstructions: int | None = 0) -> dict[str, Any]
         "phase": phase_data(results),
         "line": line_data(results),
         "critical": critical_data(results),
+        "cascade": cascade_data(results),
         "truth": truth_data(results),
         "history": history_data(results),
         "cost": cost_data(results),

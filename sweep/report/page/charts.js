@@ -73,10 +73,10 @@ function drawWhenNear() {
 }
 
 // A figure with its title, chart, legend and caption; and the node that the chart is drawn in
-function figure(id, items, { title, caption, kind = "plot middle" } = {}) {
+function figure(id, items, { title, caption, kind = "plot middle", overDiagram = false } = {}) {
   const node = el("div", { class: kind, id });
   const captionNode = caption && el("figcaption", {}, rich(caption));
-  return [el("figure", {}, title && heading(title), node, legend(items), captionNode), node];
+  return [el("figure", {}, title && heading(title), node, legend(items, overDiagram), captionNode), node];
 }
 
 // Plotly's layout with the axes x and y, in the colours c

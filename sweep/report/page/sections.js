@@ -169,6 +169,46 @@ function horizonChart(c, name, needed) {
   ];
 }
 
+const CASCADE = {
+  cascade_relative_entropy: "relative entropy of image and reconstruction (nats)",
+  differential_entropy: "differential entropy of the reconstructions (nats)",
+  cascade_correlation: "correlation of image and reconstruction",
+};
+
+// What the cascade measured, over σ_w² and the layer, as in the paper
+function cascadeSection() {
+  const cascade = data.cascade;
+  if (!cascade) return;
+  const node = section("cascade", "Reconstructions by the cascade");
+  const { variance, layers, values, cutoff, theory: depths, horizon } = cascade;
+  const text = `From each layer on, the image is reconstructed. Networks near σ_b ${number(cascade.sigma_b, 3)}, in order of σ_w². The published cutoff is the last layer whose relative entropy still differs from the final one.`;
+  const agreement = cascade.agreement && ` By all points, ${cascade.agreement.replace(/xi_c/g, "ξ_c")}.`;
+  node.append(paragraph(text + (agreement || "")));
+  for (const [name, z] of Object.entries(values)) {
+    const read = name === "cascade_correlation";
+    const [chart, plotNode] = figure(
+      `layers-${name}`,
+      [
+        ["published cutoff", { line: WHITE }],
+        depths.some((v) => v !== null) ? ["mean field, 6 ξ_c", { line: RED, dash: "5 3" }] : null,
+        read ? ["horizon of the correlation", { line: BLACK }] : null,
+      ],
+      { title: CASCADE[name], overDiagram: true },
+    );
+    node.append(chart);
+    const known = z.flat().filter((v) => v !== null);
+    const range = read ? [0, 1] : [lowest(known), highest(known)];
+    const shown = read ? z.map((row) => row.map((v) => (v === null ? null : Math.sqrt(v)))) : z;
+    plot(plotNode, CASCADE[name], (c) => {
+      const traces = [{ ...heat(c, variance, layers, shown, range, ""), zsmooth: false }];
+      traces.push(path(variance, cutoff, WHITE, 2.2), path(variance, depths, RED, 2.2, DASHED));
+      if (read) traces.push(path(variance, horizon, "rgba(255,255,255,0.55)", 5), path(variance, horizon, BLACK, 2.2));
+      const across = { title: "σ<sub>w</sub>²" };
+      return [traces, layout(c, across, { title: "layer", range: [0.5, layers.at(-1) + 0.5] })];
+    });
+  }
+}
+
 function truthSection() {
   const truth = data.truth;
   const node = section("truth", "Prediction against truth");
@@ -388,6 +428,7 @@ summarySection();
 phaseSection();
 criticalSection();
 horizonSection();
+cascadeSection();
 truthSection();
 historySection();
 costSection();

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 from matplotlib.image import imread
 
+from probes import Point
 from sweep.cli.main import main
 from sweep.measuring.reconstruct import Painter, spread
 from sweep.plots import gallery
@@ -22,9 +23,9 @@ from sweep.report.pictures import reconstruction_data
 from sweep.report.sentence import sentence
 from sweep.report.truth import truth_data
 from sweep.results.loading import load
-from sweep.spec.rows import point_of
+from sweep.spec.rows import point_of, row
 from sweep.spec.spec import SweepSpec
-from tests.helpers.landscape import FIXED, made_up_sweep
+from tests.helpers.landscape import FIXED, made_up, made_up_sweep
 from tests.helpers.reports import HOSTILE, SHALLOW, spec_of, trained_sweep
 
 
@@ -50,6 +51,28 @@ def test_any_sweep_has_a_report(make_sweep, fixed, count, failed):
     assert data["sentence"].endswith((".", "!"))
     assert (data["phase"] is not None) == (count - failed >= 10 and len(fixed) < 2)
     assert (data["line"] is not None) == (count - failed >= 10 and len(fixed) == 2)
+
+
+def test_the_cascade_over_layers_is_that_of_the_table(make_sweep):
+    results = make_sweep(SweepSpec(points=6, sigma_b=(0.3, 0.3)), count=0)
+    assert content(results)["cascade"] is None
+    measured = {}
+    for seed, (w, depth) in enumerate([(2.0, 30), (0.8, 20), (1.4, 150)]):
+        m = made_up(Point(w, 0.3, depth, seed))
+        measured[w] = np.linspace(0.9, 0.1, depth)
+        m.profiles["cascade_correlation"] = measured[w]
+        m.values.update(cascade_correlation=0.1, cascade_cutoff=seed, cascade_correlation_horizon=7.0 + seed)
+        results.store.write([row(m)])
+    data = content(load(results.path))["cascade"]
+    json.dumps(data, allow_nan=False)
+    assert data["variance"] == [0.64, 1.96, 4.0] and list(data["values"]) == ["cascade_correlation"]
+    assert data["cutoff"] == [2, 3, 1] and data["horizon"] == [8, 9, 7] and len(data["layers"]) == 100
+    table = np.array(data["values"]["cascade_correlation"], dtype=float)
+    for column, w in enumerate((0.8, 1.4, 2.0)):
+        layers = np.array(data["layers"])
+        within = layers <= len(measured[w])
+        np.testing.assert_allclose(table[within, column], measured[w][layers[within] - 1], rtol=1e-3)
+        assert np.isnan(table[~within, column]).all()
 
 
 def test_the_sentence_says_what_the_tables_say(make_sweep, full):
