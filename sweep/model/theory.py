@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from probes.meanfield import critical_sigma_w, mean_field
+from probes.critical import critical_sigma_w
+from probes.meanfield import mean_field
 from sweep.errors import SpecError
 from sweep.spec.experiment import Experiment
 from sweep.text import finite

@@ -6,7 +6,8 @@ import pytest
 from scipy import integrate
 
 from probes.kernels import KERNELS, Kernel
-from probes.meanfield import critical_sigma_w, mean_field
+from probes.critical import critical_sigma_w
+from probes.meanfield import mean_field
 
 
 def table(path):
