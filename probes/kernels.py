@@ -12,14 +12,14 @@ u1, u2             normal variables of variance q and correlation c:
 second moment      ``E[phi(sqrt(q) z)^2]``                                        covariance at c = 1
 slope              ``E[phi'(sqrt(q) z)^2]``                                       slope covariance at c = 1
 curvature          ``E[phi''(sqrt(q) z) phi(sqrt(q) z)]``                         0 for relu
-covariance         ``E[phi(u1) phi(u2)]``                                         erf: Williams; relu: Cho, Saul, n = 1;
-                                                                                  leaky_relu, identity, sin
-slope covariance   ``E[phi'(u1) phi'(u2)]``                                       relu: Cho, Saul, n = 0; leaky_relu, ...
+covariance         ``E[phi(u1) phi(u2)]``                                         erf: Williams; relu: Cho, Saul, n = 1
+slope covariance   ``E[phi'(u1) phi'(u2)]``                                       relu: Cho, Saul, n = 0
 =================  =============================================================  ===================================
 
 All symbols are scalars in double precision. Where there is no closed form, averages are composite Gauss-Legendre sums
 over [-9, 9]. Those of tanh and arctan have an edge between panels at 0. They are exact to 1e-9 in chi_1 at sigma_w = 3,
-where Gauss-Hermite sums of fixed order are wrong by 2e-4. Those of other activations are sums of `probes.quadrature`.
+where Gauss-Hermite sums of fixed order are wrong by 2e-4. Those of leaky_relu, identity and sin follow from those of
+relu and of exponentials. Those of other activations are sums of `probes.quadrature`.
 
 References
 ----------
@@ -227,7 +227,7 @@ class QuadratureKernel(Kernel):
     """The kernel of any activation: torch gives phi and, by autograd, phi'.
 
     Averages are those of `probes.quadrature`, whose panels end at the kinks. There is no phi'', which has delta
-    functions where phi' jumps: Stein's lemma, applied to phi phi', makes phi'^2 + phi'' phi a product of z and phi phi'.
+    functions where phi' jumps: by Stein's lemma, E[phi'^2 + phi'' phi] is E[z phi phi'] / sqrt(q).
     """
 
     grows_evenly = False
@@ -246,8 +246,10 @@ class QuadratureKernel(Kernel):
     def _values(self, x: np.ndarray, *, derivative: bool) -> np.ndarray:
         import torch
 
+        from probes.threads import one_thread, plain_modes
+
         phi = self._activation.phi
-        with torch.inference_mode(False), torch.set_grad_enabled(derivative):
+        with plain_modes(), one_thread(), torch.set_grad_enabled(derivative):
             u = torch.from_numpy(np.ascontiguousarray(x)).requires_grad_(derivative)
             out = torch.autograd.grad(phi(u).sum(), u)[0] if derivative else phi(u)
         return out.numpy()

@@ -155,8 +155,8 @@ def mean_field(sigma_w: float, sigma_b: float, activation: str = "tanh") -> Mean
     Notes
     -----
     Where the variance has no finite fixed point (relu with sigma_w^2 >= 2 and a bias), q_star is infinite, and chi_1 is
-    its limit. The correlation of two inputs then tends to 1 algebraically (or stays as it is, if phi is linear for large
-    numbers): c_star is 1 and xi_c is infinite.
+    its limit. The correlation of two inputs then tends to 1 algebraically (or stays as it is, if phi is linear for
+    large numbers): c_star is 1 and xi_c is infinite.
 
     Where there are several fixed points of the variance (tanhshrink, gelu), q_star is the one that a variance of 1 in
     the first layer tends to.
@@ -217,8 +217,8 @@ def _correlation(kernel: Kernel, q: float, chi_1: float, sigma_w: float, sigma_b
     def gap(c: float) -> float:
         return (sigma_w**2 * kernel.covariance(q, c) + sigma_b**2) / q - c
 
-    # Just above chi_1 = 1 the root is close to 1, where the gap is of the order of the distance squared. The distance is
-    # of the order of chi_1 - 1, or of its square if phi' jumps.
+    # Just above chi_1 = 1 the root is close to 1, where the gap is of the order of the distance squared. The distance
+    # is of the order of chi_1 - 1, or of its square if phi' jumps.
     distance = min(0.1, (chi_1 - 1) / 100)
     while gap(1 - distance) >= 0:
         distance /= 8

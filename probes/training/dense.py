@@ -13,8 +13,8 @@ p           probabilities of the classes: softmax of a linear read-out of     ``
 
 The loss is the mean cross entropy over the batch. The chain rule gives ``d_{l-1} = e_l W_l^T``; the gradients are
 ``h_{l-1}^T e_l`` by W_l and the sum of e_l over the batch by b_l. So plain SGD needs no memory for gradients: it
-updates the weights of a layer as soon as d of the layer before is computed. phi' is a formula for a few activations; for
-the others autograd computes it from z, which costs less than a tenth of a step.
+updates the weights of a layer as soon as d of the layer before is computed. There is a formula for phi' of a few
+activations; for the others autograd gives e_l from z_l and d_l.
 """
 
 import math
