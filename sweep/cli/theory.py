@@ -34,7 +34,7 @@ def theory_command(sigma_b: tuple[float, float], sigma_w: float | None, activati
 
 
 def _text(rows: list[dict[str, float | None]]) -> str:
-    """Return a table with a header; infinite values are ``inf``, and where there is no critical sigma_w it is ``none``."""
+    """Return a table with a header; infinite values are ``inf``, a critical sigma_w that is nowhere is ``none``."""
 
     def text(name: str, value: float | None) -> str:
         if value is None:

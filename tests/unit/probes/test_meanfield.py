@@ -118,7 +118,8 @@ def test_every_activation_has_fixed_points_at_every_place(activation):
             if 1e-6 < q < math.inf:
                 assert sigma_w**2 * kernel.second_moment(q) + sigma_b**2 == pytest.approx(q, rel=1e-9)
             if c < 1:
-                assert (sigma_w**2 * kernel.covariance(q, c) + sigma_b**2) / q == pytest.approx(c, abs=1e-9 if q < 10 else 1e-5)
+                after = (sigma_w**2 * kernel.covariance(q, c) + sigma_b**2) / q
+                assert after == pytest.approx(c, abs=1e-9 if q < 10 else 1e-5)
                 assert theory.chi_1 > 1
 
 
