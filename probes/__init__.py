@@ -23,8 +23,9 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from probes.critical import critical_sigma_w
     from probes.datasets import Images, images_of, load_images
-    from probes.meanfield import MeanField, critical_sigma_w, mean_field
+    from probes.meanfield import MeanField, mean_field
     from probes.point import Measurement, Point
     from probes.prober import Prober, measure
     from probes.settings import ProbeSettings
@@ -38,7 +39,7 @@ _MODULES = {
     "ProbeSettings": "settings",
     "Prober": "prober",
     "measure": "prober",
-    "critical_sigma_w": "meanfield",
+    "critical_sigma_w": "critical",
     "TrainingSettings": "training.settings",
     "images_of": "datasets",
     "load_images": "datasets",

@@ -35,19 +35,14 @@ import torch
 from torch.nn.functional import conv2d, pad
 
 from probes import products
+from probes.activations import DECLARED
 from probes.point import Point
 from probes.seeds import DRAWN, generator
 
 Phi = Callable[[torch.Tensor], torch.Tensor]
 Parameters = list[torch.Tensor]  # weight and bias of a layer; those of both convolutions of a residual block
 
-ACTIVATIONS: dict[str, Phi] = {
-    "tanh": torch.tanh,
-    "relu": torch.relu,
-    "erf": torch.erf,
-    "arctan": torch.atan,
-}
-BOUNDED = ("tanh", "erf")  # activations whose values lie between -1 and 1
+ACTIVATIONS: dict[str, Phi] = {name: activation.phi for name, activation in DECLARED.items()}
 KERNEL_SIZE = 3  # height and width of the kernel of a convolution
 
 

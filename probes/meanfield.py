@@ -30,13 +30,11 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
-import numpy as np
-
-from probes.kernels import KERNELS, Kernel, ReluKernel
+from probes.kernels import KERNELS, Kernel
 
 _WITHOUT_THEORY = ("resnet",)  # skip connections need another theory
+LARGEST_Q = 1e12  # a larger variance counts as growing without limit
 
 
 def applies_to(architecture: str) -> bool:
@@ -72,7 +70,8 @@ class MeanField:
     xi_q: float
 
 
-def _kernel(activation: str) -> Kernel:
+def kernel_of(activation: str) -> Kernel:
+    """Return the kernel of an activation; raises ValueError if there is none of that name."""
     try:
         return KERNELS[activation]
     except KeyError:
@@ -86,8 +85,12 @@ def _depth_scale(multiplier: float) -> float:
     return math.inf if multiplier == 1 else abs(1 / math.log(multiplier))
 
 
-def _fixed_point(kernel: Kernel, sigma_w: float, sigma_b: float) -> float:
+def fixed_point(kernel: Kernel, sigma_w: float, sigma_b: float) -> float:
     """Return q_star: 0 where signals vanish, infinity where they grow without limit."""
+    if not kernel.grows_evenly:
+        return _limit(kernel, sigma_w, sigma_b)
+    if kernel.homogeneous and sigma_b > 0 and sigma_w**2 * kernel.slope(1.0) >= 1:
+        return math.inf  # where a small bias would be lost in the rounding of q
 
     def gap(q: float) -> float:
         return sigma_w**2 * kernel.second_moment(q) + sigma_b**2 - q
@@ -98,9 +101,32 @@ def _fixed_point(kernel: Kernel, sigma_w: float, sigma_b: float) -> float:
     high = 1.0
     while gap(high) > 0:
         high *= 2
-        if high > 1e12:
+        if high > LARGEST_Q:
             return math.inf
-    return _root(gap, low, high)
+    return root(gap, low, high)
+
+
+def _limit(kernel: Kernel, sigma_w: float, sigma_b: float) -> float:
+    """Return the limit of the variance from layer to layer if it is 1 in the first one.
+
+    V increases with q. So the limit is the next fixed point above 1 if V(1) > 1, and the next one below 1 otherwise.
+    """
+
+    def gap(q: float) -> float:
+        return (sigma_w**2 * kernel.second_moment(q) - q) + sigma_b**2
+
+    q = 1.0
+    if gap(q) > 0:
+        while gap(q) > 0:
+            q *= 2
+            if q > LARGEST_Q:
+                return math.inf
+        return root(gap, q / 2, q)
+    while gap(q) <= 0:
+        if q == 0:
+            return 0.0
+        q = q / 2 if q > 1e-12 else 0.0
+    return root(gap, q, max(2 * q, 2e-12))
 
 
 @lru_cache(maxsize=65536)
@@ -114,7 +140,7 @@ def mean_field(sigma_w: float, sigma_b: float, activation: str = "tanh") -> Mean
     sigma_b:
         Standard deviation of the biases; not negative.
     activation:
-        ``tanh``, ``relu``, ``erf`` or ``arctan``.
+        One of `probes.activations.NAMES`.
 
     Returns
     -------
@@ -128,17 +154,24 @@ def mean_field(sigma_w: float, sigma_b: float, activation: str = "tanh") -> Mean
 
     Notes
     -----
-    Where the variance has no finite fixed point (relu with sigma_w^2 >= 2 and a bias), q_star is infinite. The
-    correlation of two inputs then tends to 1 algebraically: c_star is 1 and xi_c is infinite.
+    Where the variance has no finite fixed point (relu with sigma_w^2 >= 2 and a bias), q_star is infinite, and chi_1 is
+    its limit. The correlation of two inputs then tends to 1 algebraically (or stays as it is, if phi is linear for
+    large numbers): c_star is 1 and xi_c is infinite.
+
+    Where there are several fixed points of the variance (tanhshrink, gelu), q_star is the one that a variance of 1 in
+    the first layer tends to.
+
+    With any activation the map of c is a power series without negative coefficients. So it is convex from 0 to 1, and
+    has a fixed point below 1, the stable one, if and only if chi_1 is above 1.
     """
     if not (math.isfinite(sigma_w) and sigma_w > 0):
         raise ValueError(f"`sigma_w` must be positive and finite, got {sigma_w}")
     if not (math.isfinite(sigma_b) and sigma_b >= 0):
         raise ValueError(f"`sigma_b` must be finite and not negative, got {sigma_b}")
-    kernel = _kernel(activation)
-    q = _fixed_point(kernel, sigma_w, sigma_b)
+    kernel = kernel_of(activation)
+    q = fixed_point(kernel, sigma_w, sigma_b)
     if math.isinf(q):
-        chi = sigma_w**2 * kernel.slope(1.0)  # only relu gets here, and its slope is the same at every q
+        chi = sigma_w**2 * kernel.slope(LARGEST_Q**2)
         return MeanField(sigma_w, sigma_b, q, chi, 1.0, math.inf, _depth_scale(chi))
     chi_1 = sigma_w**2 * kernel.slope(q)
     c_star = _correlation(kernel, q, chi_1, sigma_w, sigma_b)
@@ -148,7 +181,7 @@ def mean_field(sigma_w: float, sigma_b: float, activation: str = "tanh") -> Mean
     return MeanField(sigma_w, sigma_b, q, chi_1, c_star, _depth_scale(chi_c), xi_q)
 
 
-def _root(f: Callable[[float], float], low: float, high: float) -> float:
+def root(f: Callable[[float], float], low: float, high: float) -> float:
     """Return a root of f between two ends where f has opposite signs, to double precision.
 
     Chandrupatla's method (1997): inverse quadratic interpolation where it is safe, bisection elsewhere.
@@ -168,8 +201,8 @@ def _root(f: Callable[[float], float], low: float, high: float) -> float:
         limit = (4e-16 * abs(best) + 1e-15) / abs(b - c)
         if smallest == 0 or limit > 0.5:
             return best
-        xi, phi = (a - b) / (c - b), (fa - fb) / (fc - fb)
-        if phi**2 < xi and (1 - phi) ** 2 < 1 - xi:
+        xi, phi = (a - b) / (c - b), (fa - fb) / ((fc - fb) or math.inf)  # bisection where f is rounding alone
+        if fc != fb and phi**2 < xi and (1 - phi) ** 2 < 1 - xi:
             t = fa / (fb - fa) * fc / (fb - fc) + (c - a) / (b - a) * fa / (fc - fa) * fb / (fc - fb)
         else:
             t = 0.5
@@ -184,58 +217,14 @@ def _correlation(kernel: Kernel, q: float, chi_1: float, sigma_w: float, sigma_b
     def gap(c: float) -> float:
         return (sigma_w**2 * kernel.covariance(q, c) + sigma_b**2) / q - c
 
-    # Just above chi_1 = 1 the root is close to 1, where the gap is of the order of the distance squared.
-    high = 1.0 - min(0.1, (chi_1 - 1) / 100)
-    if gap(high) >= 0:
-        return 1.0
+    # Just above chi_1 = 1 the root is close to 1, where the gap is of the order of the distance squared. The distance
+    # is of the order of chi_1 - 1, or of its square if phi' jumps.
+    distance = min(0.1, (chi_1 - 1) / 100)
+    while gap(1 - distance) >= 0:
+        distance /= 8
+        if not kernel.kinks or distance < 1e-12:
+            return 1.0
+    high = 1 - distance
     if gap(0.0) <= 0:  # with an odd activation and no bias, uncorrelated inputs stay uncorrelated
         return 0.0
-    return _root(gap, 0.0, high)
-
-
-def _critical(sigma_b: float, activation: str) -> float:
-    """Return the critical sigma_w at one sigma_b."""
-    kernel = _kernel(activation)
-    if not (math.isfinite(sigma_b) and sigma_b >= 0):
-        raise ValueError(f"`sigma_b` must be finite and not negative, got {sigma_b}")
-    if isinstance(kernel, ReluKernel):
-        return math.sqrt(2.0)  # chi_1 = sigma_w^2 / 2 whatever the variance
-
-    # On the critical line sigma_w^2 = 1 / E[phi'^2], so q = V(q) gives sigma_b as a function of q alone.
-    def gap(q: float) -> float:
-        return q - kernel.second_moment(q) / kernel.slope(q) - sigma_b**2
-
-    if sigma_b == 0:
-        return 1 / math.sqrt(kernel.slope(0.0))
-    high = 1.0
-    while gap(high) < 0:
-        high *= 2
-        if high > 1e12:
-            raise ValueError(
-                f"`sigma_b` must have a critical sigma_w with {activation}, got {sigma_b}, where there is none"
-            )
-    return 1 / math.sqrt(kernel.slope(_root(gap, 0.0, high)))
-
-
-def critical_sigma_w(sigma_b: Any, activation: str = "tanh") -> Any:
-    """Return the critical sigma_w, where chi_1 = 1.
-
-    Parameters
-    ----------
-    sigma_b:
-        Standard deviation of the biases, a number or an array of any shape; not negative.
-    activation:
-        ``tanh``, ``relu``, ``erf`` or ``arctan``.
-
-    Returns
-    -------
-    float or numpy.ndarray
-        The critical sigma_w of each ``sigma_b``, of the same shape.
-
-    Raises
-    ------
-    ValueError
-        A ``sigma_b`` is negative, not finite or without a critical sigma_w, or ``activation`` is unknown.
-    """
-    values = np.vectorize(lambda b: _critical(float(b), activation), otypes=[float])(sigma_b)
-    return float(values) if np.ndim(sigma_b) == 0 else values
+    return root(gap, 0.0, high)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import torch
 
-from probes.layers import ACTIVATIONS, BOUNDED, Conv, Dense, Layer, Parameters, Residual
+from probes.activations import DECLARED
+from probes.layers import ACTIVATIONS, Conv, Dense, Layer, Parameters, Residual
 from probes.point import Point, reach
 
 ARCHITECTURES = ("mlp", "published", "shrinking", "conv", "resnet")
@@ -154,7 +155,7 @@ class Network:
         architecture.layer(point.depth, point.depth)
         self.point, self.architecture = point, architecture
         self._phi = ACTIVATIONS[activation]
-        self.bounded = activation in BOUNDED  # whether hidden activations lie between -1 and 1
+        self.bounded = DECLARED[activation].bounded  # whether hidden activations lie between -1 and 1
         self._device = device
         self._trained = trained
 

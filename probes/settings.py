@@ -42,7 +42,7 @@ class ProbeSettings:
     architecture, width, widths:
         Layers of the networks, see `Architecture`.
     activation:
-        ``tanh``, ``relu``, ``erf`` or ``arctan``.
+        One of `probes.activations.NAMES`.
     images:
         Number of training images that the probes learn from, at most; fewer if the data set has fewer.
     decoded_layers:

@@ -45,6 +45,17 @@ def plain_modes() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with the calling thread alone: small arrays are not worth more, and a fork may have no others."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def safe_in_forks(compute: Callable[P, T]) -> Callable[P, T]:
     """Let a function compute in a new thread where this process is a fork of another, or it might wait for ever.
 

@@ -1,4 +1,4 @@
-"""Stacks of dense networks, whose gradients are computed by formulas.
+"""Stacks of dense networks, whose gradients are computed layer by layer.
 
 ==========  ================================================================  ==========================
 symbol      meaning                                                           shape
@@ -13,7 +13,8 @@ p           probabilities of the classes: softmax of a linear read-out of     ``
 
 The loss is the mean cross entropy over the batch. The chain rule gives ``d_{l-1} = e_l W_l^T``; the gradients are
 ``h_{l-1}^T e_l`` by W_l and the sum of e_l over the batch by b_l. So plain SGD needs no memory for gradients: it
-updates the weights of a layer as soon as d of the layer before is computed.
+updates the weights of a layer as soon as d of the layer before is computed. There is a formula for phi' of a few
+activations; for the others autograd gives e_l from z_l and d_l.
 """
 
 import math
@@ -32,7 +33,7 @@ from probes.training.stack import Stack
 
 
 class DenseStack(Stack):
-    """A stack of dense networks, whose gradients are computed by formulas."""
+    """A stack of dense networks, whose gradients are computed layer by layer."""
 
     def losses(self, x: torch.Tensor, y: torch.Tensor, descent: Descent) -> torch.Tensor:
         """Return the loss of each network on a batch, see `Stack.losses`."""
@@ -52,7 +53,7 @@ class DenseStack(Stack):
         # its last h in its row until the loop arrives at its last layer.
         d = torch.bmm(d_logits, weight.mT)
         descent.use_product(READOUT, last, d_logits)
-        derivative = _DERIVATIVES[self.activation]
+        derivative = derivative_of(self.activation)
         for number in reversed(self.layers):
             weight = self.parameters[number][0]
             e = derivative(d[: len(weight)], h[number], pre_activations[number - 1])
@@ -82,10 +83,27 @@ class DenseStack(Stack):
         return torch.stack([h[run.point.depth - 1][i] for i, run in enumerate(self.runs)])
 
 
-# The gradient by z, d phi'(z), from the gradient d by h, from h and from z.
-_DERIVATIVES: dict[str, Callable[[torch.Tensor, torch.Tensor, Any], torch.Tensor]] = {
+# The gradient by z, d phi'(z), from the gradient d by h, from h and from z. It must not be d itself, whose memory the
+# gradient of the layer before takes.
+Derivative = Callable[[torch.Tensor, torch.Tensor, Any], torch.Tensor]
+
+_FORMULAS: dict[str, Derivative] = {
     "tanh": lambda d, h, z: torch_private.tanh_backward(d, h),
     "relu": lambda d, h, z: torch_private.relu_backward(d, h),
     "erf": lambda d, h, z: d * (2 / math.sqrt(math.pi)) * torch.exp(-z.square()),
     "arctan": lambda d, h, z: d / (1 + z.square()),
+    "identity": lambda d, h, z: d.clone(),
 }
+
+
+def derivative_of(activation: str) -> Derivative:
+    """Return the function that gives the gradient before an activation: by a formula, or else by autograd."""
+    phi = ACTIVATIONS[activation]
+
+    def by_autograd(d: torch.Tensor, h: torch.Tensor, z: Any) -> torch.Tensor:
+        with torch.enable_grad():
+            inputs = z.detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(phi(inputs), inputs, d)
+        return gradient
+
+    return _FORMULAS.get(activation, by_autograd)

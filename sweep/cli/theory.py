@@ -34,7 +34,13 @@ def theory_command(sigma_b: tuple[float, float], sigma_w: float | None, activati
 
 
 def _text(rows: list[dict[str, float | None]]) -> str:
-    """Return a table with a header; infinite values are ``inf``."""
+    """Return a table with a header; infinite values are ``inf``, a critical sigma_w that is nowhere is ``none``."""
+
+    def text(name: str, value: float | None) -> str:
+        if value is None:
+            return "none" if name == "critical_sigma_w" else "inf"
+        return format(value, ".6g")
+
     lines = ["  ".join(f"{name:>16}" for name in rows[0])]
-    lines += ["  ".join(f"{'inf' if v is None else format(v, '.6g'):>16}" for v in r.values()) for r in rows]
+    lines += ["  ".join(f"{text(name, v):>16}" for name, v in r.items()) for r in rows]
     return "\n".join(lines)

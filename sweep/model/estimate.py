@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from probes.meanfield import applies_to, critical_sigma_w
+from probes.critical import critical_sigma_w
+from probes.meanfield import applies_to
 from sweep.model.crossings import outer_crossings
 from sweep.model.margin import MIN_POINTS, SearchModel
 from sweep.spec.columns import COLUMNS

@@ -5,20 +5,21 @@ from typing import Any
 
 import numpy as np
 
-from probes.meanfield import critical_sigma_w, mean_field
+from probes.critical import critical_sigma_w
+from probes.meanfield import mean_field
 from sweep.errors import SpecError
 from sweep.spec.experiment import Experiment
 from sweep.text import finite
 
 _ROW_COUNT = 20  # values of sigma_b in a range
 _GRID_SIZE = 25  # values of each axis at which the depth scale is computed; it is interpolated in between
-_MAX_XI = 1000.0  # layers; the depth scale diverges on the critical line
+_MIN_XI, _MAX_XI = 1e-3, 1000.0  # layers; the depth scale diverges on the critical line, and is 0 where chi_1 is 0
 
 
 def critical_line_rows(
     sigma_b: tuple[float, float], sigma_w: float | None, activation: str
 ) -> list[dict[str, float | None]]:
-    """Return one row for each of up to 20 values of sigma_b, with the critical sigma_w.
+    """Return one row for each of up to 20 values of sigma_b, with the critical sigma_w; None where there is none.
 
     Parameters
     ----------
@@ -41,7 +42,7 @@ def critical_line_rows(
     for b in [low] if low == high else np.linspace(low, high, _ROW_COUNT):
         row: dict[str, float | None] = {
             "sigma_b": float(b),
-            "critical_sigma_w": critical_sigma_w(float(b), activation),
+            "critical_sigma_w": finite(critical_sigma_w(float(b), activation)),
         }
         if sigma_w is not None:
             theory = mean_field(sigma_w, float(b), activation)
@@ -60,7 +61,8 @@ def depth_scale(spec: Experiment) -> Callable[[Any, Any], np.ndarray]:
         for ends in (spec.sigma_w, spec.sigma_b)
     ]
     # 1 / xi_c is smooth but for a kink on the critical line, where it is 0.
-    rate = np.array([[1 / mean_field(float(w), float(b), spec.activation).xi_c for b in sides[1]] for w in sides[0]])
+    xi = [[mean_field(float(w), float(b), spec.activation).xi_c for b in sides[1]] for w in sides[0]]
+    rate = 1 / np.maximum(xi, _MIN_XI)
     interpolate = RegularGridInterpolator(sides, rate)
 
     def scale(sigma_w: Any, sigma_b: Any) -> np.ndarray:

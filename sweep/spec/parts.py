@@ -8,6 +8,7 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from probes.activations import NAMES
 from probes.definition import CURRENT_DEFINITION, DEFAULT_STATISTICS, STATISTICS, Definition
 from sweep.errors import SpecError
 from sweep.spec.kinds import Address, Choice, Duration, Flag, Interval, Numbers, Range, Text
@@ -24,7 +25,7 @@ CONCURRENCY = Range(1, 10_000)
 RESIZE = Range(2, 512)
 SHARE = Range(0, 1, whole=False, above=True)
 VERSION = Range(1, 1_000_000)
-ACTIVATION = Choice(("tanh", "relu", "erf", "arctan"))
+ACTIVATION = Choice(NAMES)
 STUDY_FROM = "env:"  # NAME: where the study's URL stands
 # Protocols by name: options that a sweep begins with.
 PRESETS: dict[str, dict[str, Any]] = {

@@ -460,6 +460,8 @@ def test_theory():
     text = invoke("theory", "--sigma-b", 0, 1, "--activation", "relu").stdout
     assert "1.41421" in text
     assert invoke("theory", "--sigma-b", 0, 1, "--activation", "relu", "--sigma-w", 3).stdout.count("inf") > 5
+    assert "1.09" in invoke("theory", "--sigma-b", 0.05, 0.05, "--activation", "sin").stdout
+    refuses(invoke("theory", "--sigma-b", 0, 1, "--activation", "swish"))
     refuses(invoke("theory", "--sigma-b", 1, 0))
     refuses(invoke("theory", "--sigma-b", "nan", 1))
     refuses(invoke("theory", "--sigma-b", 0, 1, "--sigma-w", 0))

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from probes.activations import NAMES
 from sweep.levelset.domain import Domain
 from sweep.model import theory
 from sweep.model.margin import MarginModel, TruthModel
@@ -153,3 +154,17 @@ def test_nothing_told():
     margin.tell([])
     truth.retell([])
     assert len(truth.level_set.ask(3)) == 3
+
+
+@pytest.mark.parametrize("activation", NAMES)
+def test_the_depth_scale_of_every_activation_is_a_positive_number(activation, monkeypatch):
+    """Also where chi_1 is 0 or the variance grows without limit."""
+    monkeypatch.setattr(theory, "_GRID_SIZE", 4)
+    spec = SweepSpec(sigma_w=(0.3, 3.0), sigma_b=(0.0, 1.0), activation=activation, prior="theory")
+    scale = theory.depth_scale(spec)(np.linspace(0.3, 3.0, 7)[:, None], np.linspace(0, 1, 5))
+    assert np.isfinite(scale).all() and scale.min() > 0 and scale.max() <= 1000
+
+
+def test_a_critical_line_that_is_not_there_has_no_value(monkeypatch):
+    monkeypatch.setattr(theory, "critical_sigma_w", lambda sigma_b, activation: float("nan"))
+    assert theory.critical_line_rows((0.1, 0.1), None, "gelu") == [{"sigma_b": 0.1, "critical_sigma_w": None}]

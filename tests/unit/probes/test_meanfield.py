@@ -1,12 +1,15 @@
 import csv
 import math
+import re
 
 import numpy as np
 import pytest
 from scipy import integrate
 
+from probes.activations import NAMES
+from probes.critical import critical_sigma_w
 from probes.kernels import KERNELS, Kernel
-from probes.meanfield import critical_sigma_w, mean_field
+from probes.meanfield import mean_field
 
 
 def table(path):
@@ -85,5 +88,69 @@ def test_refuses_what_is_out_of_range(bad):
 
 
 def test_refuses_an_unknown_activation():
-    with pytest.raises(ValueError, match="`activation` must be one of tanh, relu, erf, arctan, got 'swish'"):
+    message = f"`activation` must be one of {', '.join(NAMES)}, got 'swish'"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         critical_sigma_w(0.1, "swish")
+
+
+def test_identity_adds_variances():
+    theory = mean_field(0.8, 0.3, "identity")
+    assert theory.q_star == pytest.approx(0.09 / (1 - 0.64)) and theory.chi_1 == pytest.approx(0.64)
+    assert math.isinf(mean_field(1.0, 1e-4, "identity").q_star)
+    assert (critical_sigma_w(0.3, "identity"), mean_field(1.0, 0.0, "identity").q_star) == (1.0, 0.0)
+
+
+def test_leaky_relu_is_critical_where_its_slopes_say():
+    critical = math.sqrt(2 / (1 + 0.01**2))
+    np.testing.assert_allclose(critical_sigma_w([0.0, 0.5], "leaky_relu"), critical)
+    assert mean_field(1.2, 0.3, "leaky_relu").q_star == pytest.approx(0.09 / (1 - (1.2 / critical) ** 2))
+
+
+@pytest.mark.parametrize("activation", NAMES)
+def test_every_activation_has_fixed_points_at_every_place(activation):
+    kernel = KERNELS[activation]
+    for sigma_w in (0.05, 0.9, 1.45, 2.5, 20.0):
+        for sigma_b in (0.0, 0.05, 1.0):
+            theory = mean_field(sigma_w, sigma_b, activation)
+            values = (theory.q_star, theory.chi_1, theory.c_star, theory.xi_c, theory.xi_q)
+            assert not any(map(math.isnan, values)) and math.isfinite(theory.chi_1) and min(values) >= 0
+            q, c = theory.q_star, theory.c_star
+            if 1e-6 < q < math.inf:
+                assert sigma_w**2 * kernel.second_moment(q) + sigma_b**2 == pytest.approx(q, rel=1e-9)
+            if c < 1:
+                after = (sigma_w**2 * kernel.covariance(q, c) + sigma_b**2) / q
+                assert after == pytest.approx(c, abs=1e-9 if q < 10 else 1e-5)
+                assert theory.chi_1 > 1
+
+
+@pytest.mark.parametrize("activation", NAMES)
+@pytest.mark.parametrize("sigma_b", [0.0, 0.3])
+def test_chi_1_passes_1_at_the_critical_sigma_w(activation, sigma_b):
+    critical = critical_sigma_w(sigma_b, activation)
+    below, above = (mean_field(critical * factor, sigma_b, activation).chi_1 for factor in (1 - 1e-6, 1 + 1e-6))
+    assert below < 1 and above > 1 - 1e-9  # with softsign and no bias it rises with a higher power of the distance
+
+
+def test_where_the_variance_jumps_chi_1_jumps_over_1():
+    critical = critical_sigma_w(0.3, "gelu")
+    below, above = (mean_field(critical * factor, 0.3, "gelu") for factor in (1 - 1e-6, 1 + 1e-6))
+    assert below.q_star < 1 and math.isinf(above.q_star)
+    assert below.chi_1 < 0.95 and above.chi_1 == pytest.approx(critical**2 / 2, rel=1e-5)
+    critical = critical_sigma_w(1.0, "gelu")  # with more bias it does not jump
+    assert mean_field(critical, 1.0, "gelu").chi_1 == pytest.approx(1, abs=1e-9)
+
+
+def test_the_limit_of_the_variance_is_the_one_that_iteration_finds():
+    for activation, sigma_w, sigma_b in (("gelu", 1.4, 0.3), ("tanhshrink", 2.0, 0.5), ("selu", 1.1, 0.7)):
+        q = 1.0
+        for _ in range(2000):
+            q = sigma_w**2 * KERNELS[activation].second_moment(q) + sigma_b**2
+        assert mean_field(sigma_w, sigma_b, activation).q_star == pytest.approx(q, rel=1e-8)
+
+
+def test_correlations_with_a_kink_near_the_critical_line():
+    """With hardtanh, whose slope jumps, the distance of c_star from 1 is quadratic in chi_1 - 1."""
+    critical = critical_sigma_w(0.5, "hardtanh")
+    near, nearer = (mean_field(critical * (1 + d), 0.5, "hardtanh") for d in (2e-2, 1e-2))
+    ratio = (near.chi_1 - 1) / (nearer.chi_1 - 1)
+    assert (1 - near.c_star) / (1 - nearer.c_star) == pytest.approx(ratio**2, rel=0.1)

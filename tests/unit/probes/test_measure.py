@@ -287,7 +287,7 @@ def test_colour_images(tmp_path):
         ({"probe": "direct", "statistic": "cascade_horizon"}, "`statistic` must be one of direct_horizon"),
         ({"threshold": 1.0}, "`threshold`"),
         ({"penalty": 0.0}, "`penalty`"),
-        ({"activation": "gelu"}, "`activation`"),
+        ({"activation": "swish"}, "`activation`"),
     ],
 )
 def test_settings_refuse_what_is_not_allowed(bad, says):

@@ -38,7 +38,8 @@ def test_networks_train_exactly_as_they_would_alone(digits, name, optimizer):
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @pytest.mark.parametrize("name", ["mlp", "shrinking", "conv"])
 def test_agrees_with_a_plain_torch_loop(digits, name, optimizer, activation):
-    point, images, lr = Point(1.3, 0.1, 3, 4), 150, 0.02
+    # With small weights softshrink passes next to nothing on, and Adam enlarges the rounding of tiny gradients.
+    point, images, lr = Point(3.0 if activation == "softshrink" else 1.3, 0.1, 3, 4), 150, 0.02
     architecture = Architecture(name, (8, 8), 10, 6 if name == "conv" else 20)
     network = Network(point, architecture, activation)
     parameters = {n: [p.requires_grad_() for p in network.parameters(n)] for n in (1, 2, 3, 0)}
