@@ -1,11 +1,12 @@
 """Writing tables as CSV, Parquet or JSON, to a file or to standard output, and reading them again."""
 
+import csv
 import io
 import json
 import math
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -50,7 +51,7 @@ def write_table(frame: pd.DataFrame, kind: str | None, output: str | None) -> No
         records = [dict(zip(frame.columns, values, strict=True)) for values in zip(*columns, strict=True)]
         buffer.write(json.dumps(records, allow_nan=False).encode() + b"\n")
     else:
-        buffer.write(frame.to_csv(index=False, lineterminator="\n").encode())
+        buffer.write(frame.to_csv(index=False, lineterminator="\n", quoting=_csv_quoting(frame)).encode())
     if target is None:
         _write_to_standard_output(buffer.getvalue())
         return
@@ -126,6 +127,15 @@ def read_table(path: str | Path, table: str | None = None, kind: str | None = No
         raise SpecError(
             f"`path` {str(path)!r} has values that the table {table} cannot hold: {str(error)[:200]}"
         ) from None
+
+
+def _csv_quoting(frame: pd.DataFrame) -> Literal[0, 2]:
+    """Return which cells of a CSV file are quoted: those that must be, and with a lone carriage return all texts.
+
+    Before Python 3.13, `csv` leaves a carriage return unquoted, which readers take for the end of a line.
+    """
+    texts = (frame[n] for n in frame if DTYPES[str(n)] == "str")
+    return csv.QUOTE_NONNUMERIC if any(t.str.contains("\r", regex=False).any() for t in texts) else csv.QUOTE_MINIMAL
 
 
 def _are_columns(names: list[str], table: str) -> bool:

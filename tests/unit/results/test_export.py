@@ -71,6 +71,13 @@ def test_any_values_are_read_again(data, table, rows, kind, tmp_path):
         assert np.array_equal(np.signbit(again[name]), np.signbit(frame[name])) or frame[name].isna().any()
 
 
+def test_a_carriage_return_ends_no_line(make_sweep, tmp_path):
+    frame = make_sweep(count=2, failed=1).points
+    frame["error"] = ["a\rb, c", "\r"]
+    write_table(frame, "csv", str(tmp_path / "x"))
+    same(read_table(tmp_path / "x", kind="csv"), frame)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_table_of_before_some_columns(make_sweep, tmp_path, kind):
     frame = make_sweep(count=3).points
