@@ -7,14 +7,21 @@ from typing import Any, TypeVar
 
 import click
 
-from sweep.cli.numbers import Numbers
+from sweep.cli.numbers import Number, Numbers
 from sweep.errors import SpecError
 from sweep.spec.kinds import expanded
 from sweep.spec.options import AXES
-from sweep.spec.parts import PRESETS
+from sweep.spec.parts import PRESETS, SEQUENCE, Search
 
 _MAX_CONFIG_BYTES = 2**15  # the time to read a key of many parts grows with the square of their number
 _MAX_VALUE_CHARACTERS = 4096  # the limit of a path
+
+
+class _Key(click.Option):
+    """A key of configuration files that is no option of the command line."""
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        """Leave the command line as it is."""
 
 
 def _read_config(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
@@ -109,6 +116,14 @@ def _as_text(name: str, value: Any) -> str:
     if not isinstance(value, tuple):
         return str(value)
     return (" " if name in AXES else ",").join(map(str, value))
+
+
+def sequence_key(command: F) -> F:
+    """Let configuration files of a command say which sequence of points is meant, if it is not the current one."""
+    meaning = "Version of the sequence of points."
+    return click.option(
+        "--sequence", cls=_Key, type=Number(SEQUENCE), default=Search.sequence, hidden=True, help=meaning
+    )(command)
 
 
 def config_option(command: F) -> F:

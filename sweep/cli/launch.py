@@ -176,6 +176,8 @@ def parse_job(arguments: Sequence[str], name: str, nodes: int, cpus: int, gpus: 
     spec = SweepSpec(**{k: v for k, v in given.params.items() if k in SweepSpec.__dataclass_fields__})
     if spec.address is not None:
         raise SpecError(f"`address` must be left out, the job sets it; got {spec.address!r}")
+    if _is_given(given, "sequence"):  # a job's command has no words for it
+        raise SpecError("`sequence` must be left out in a job")
     if "@" in (spec.storage or "").partition("://")[2].partition("/")[0]:
         raise SpecError("`storage` must hold no keys, which the job's files would show; see cluster/README.md")
     values = {k: v for k, v in given.params.items() if _is_given(given, k) and k not in _SET_BY_JOB}

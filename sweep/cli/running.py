@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from sweep.cli.config import config_option, preset_option
+from sweep.cli.config import config_option, preset_option, sequence_key
 from sweep.cli.numbers import Number
 from sweep.cli.options import Sectioned, spec_options
 from sweep.cli.shared import (
@@ -39,6 +39,7 @@ T = TypeVar("T")
 @log_option
 @preset_option
 @config_option
+@sequence_key
 @click.option(
     "--dry-run", is_flag=True, help="Show what would run, where, and how long it would take, without running it."
 )

@@ -45,10 +45,19 @@ def places(spec: Design) -> Iterator[Place]:
         yield w + u_w * (w_end - w), b + u_b * (b_end - b), depth
 
 
+class _OwnChild(np.random.SeedSequence):
+    """A seed sequence that is its own child: a generator that SciPy spawns from it draws what the generator would."""
+
+    def spawn(self, n_children: int) -> "list[_OwnChild]":
+        """Return the sequence itself, as often as children are asked for."""
+        return [self] * n_children
+
+
 def _units(spec: Design) -> Iterator[list[float]]:
     """Yield points of the unit cube, which are 0 on fixed axes."""
     free = [axis in spec.free_axes for axis in AXES]
-    random = np.random.default_rng(spec.seed)
+    # Sequence 0 is Optuna's: Sobol points scrambled by the generator itself instead of a child of it.
+    random = np.random.default_rng(spec.seed if spec.sequence else _OwnChild(spec.seed))
     engine = None
     if spec.search == "sobol" and any(free):
         from scipy.stats.qmc import Sobol

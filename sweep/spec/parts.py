@@ -25,6 +25,7 @@ CONCURRENCY = Range(1, 10_000)
 RESIZE = Range(2, 512)
 SHARE = Range(0, 1, whole=False, above=True)
 VERSION = Range(1, 1_000_000)
+SEQUENCE = Range(0, 1_000_000)
 ACTIVATION = Choice(NAMES)
 STUDY_FROM = "env:"  # NAME: where the study's URL stands
 # Protocols by name: options that a sweep begins with.
@@ -52,7 +53,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 _DEFAULT_DEPTH = (5, 60)  # unless there are widths to count
 # Versions of what a sweep writes down, that are known here.
-_DEFINITIONS, _SEQUENCES = (1,), (1,)
+_DEFINITIONS, _SEQUENCES = (1,), (0, 1)
 _NOT_KNOWN = (
     "the sweep's definition of {} is of version {}, which is not known here: install a newer version of this tool"
 )
@@ -291,8 +292,10 @@ class Search(Part):
     sequence: int = 1  # version of the places and seeds of `sweep.spec.design`
 
     def _refuse(self) -> None:
-        if VERSION.check("sequence", self.sequence) not in _SEQUENCES:
+        if SEQUENCE.check("sequence", self.sequence) not in _SEQUENCES:
             raise SpecError(_NOT_KNOWN.format("the points", self.sequence))
+        if self.sequence == 0 and self.search != "sobol":
+            raise SpecError(f"`search` must be sobol with sequence 0, got {self.search!r}")
         if self.first_points is None:
             object.__setattr__(self, "first_points", self.points)
         POINTS.check("first_points", self.first_points)

@@ -12,7 +12,6 @@ from functools import partial
 
 import click
 import numpy as np
-import pandas as pd
 
 from sweep.analysis.skill import bootstrap_auc
 from sweep.analysis.statistics import STATISTICS, score
@@ -20,8 +19,10 @@ from sweep.cli.main import main
 from sweep.cli.options import SpecOption
 from sweep.cli.shared import EXIT_CODES
 from sweep.spec.columns import COLUMNS, UNITS
+from sweep.spec.options import AXES
 from sweep.spec.spec import SweepSpec
 from tests.helpers import DOCUMENTS, ROOT
+from tests.study.sets import FILES, STUDIES, trained
 
 _TABLE = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 _DRAWS = 1000
@@ -33,15 +34,6 @@ _USAGES = {
     "compare": "sweep compare DIR --truth DIR2",
     "probe": "sweep probe --sigma-w 1.3 --sigma-b 0.2 --depth 30",
     "theory": "sweep theory --sigma-b 0.05 1",
-}
-# The studies in `tests/study`, by file: networks that were probed and trained.
-STUDIES = {
-    "mnist": "MNIST",
-    "digits": "digits",
-    "cifar": "grey CIFAR-10",
-    "narrow": "MNIST, width 32",
-    "shrinking": "MNIST, shrinking",
-    "conv": "digits, conv",
 }
 
 
@@ -100,15 +92,14 @@ def skill(*studies: str, statistics: Collection[str] = STATISTICS) -> str:
     """Return how well statistics tell which networks of a study train: AUC with its interval."""
     spec, cells = SweepSpec(), {}
     for study in studies:
-        points = pd.read_csv(ROOT / "tests" / "study" / f"{study}.csv")
-        accuracy = points["accuracy"].to_numpy()
-        trained = accuracy > (accuracy.min() + accuracy.max()) / 2  # the worst are at chance
+        points = STUDIES[study].read()
+        outcomes = trained(points).to_numpy()
         draws = np.random.default_rng(0).multinomial(len(points), np.full(len(points), 1 / len(points)), _DRAWS)
-        cells[study, "points"] = f"{len(points)} ({trained.sum()} trained)"
+        cells[study, "points"] = f"{len(points)} ({outcomes.sum()} trained)"
         for name in statistics:
             if name in points:
                 whole = np.ones((1, len(points)))
-                areas = bootstrap_auc(score(name, points, spec), trained, np.concatenate([whole, draws]))
+                areas = bootstrap_auc(score(name, points, spec), outcomes, np.concatenate([whole, draws]))
                 low, high = np.nanquantile(areas[1:], (0.05, 0.95))
                 cells[study, name] = f"{areas[0]:.3f} [{low:.3f}, {high:.3f}]"
     names = {name: f"`{name}`" for name in STATISTICS} | {
@@ -117,7 +108,19 @@ def skill(*studies: str, statistics: Collection[str] = STATISTICS) -> str:
         "chi_1": "mean field: depth × abs(χ<sub>1</sub> - 1)",
     }
     rows = ((names[name], *(cells.get((study, name), "") for study in studies)) for name in ("points", *statistics))
-    return markdown(("statistic", *(STUDIES[study] for study in studies)), rows)
+    return markdown(("statistic", *(STUDIES[study].title for study in studies)), rows)
+
+
+def sets() -> str:
+    """Return the sets of the study that have a file."""
+    rows = []
+    for study in map(STUDIES.__getitem__, FILES):
+        spec, points = study.spec, study.read()
+        ranges = (" to ".join(dict.fromkeys(f"{v:g}" for v in getattr(spec, axis))) for axis in AXES)
+        share = f"{trained(points).mean():.0%}".replace("%", " %")
+        rows.append((f"`{study.name}`", study.title, study.purpose, *ranges, str(len(points)), share))
+    head = ("set", "data and networks", "for", "σ<sub>w</sub>", "σ<sub>b</sub>", "depth", "networks", "trained")
+    return markdown(head, rows)
 
 
 def benchmarks() -> str:
@@ -147,6 +150,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "skill": partial(skill, "mnist", "digits", "cifar"),
     "skill in short": partial(skill, "mnist", "digits", "cifar", statistics=SHORT),
     "skill elsewhere": partial(skill, "narrow", "shrinking", "conv"),
+    "sets": sets,
     "benchmarks": benchmarks,
     "exit codes": exit_codes,
 }

@@ -475,6 +475,15 @@ def test_config_is_overridden_by_the_command_line(tmp_path):
     assert json.loads(invoke(*base, "--probe-steps", 5).stdout)["probe_steps"] == 5
 
 
+def test_the_sequence_of_points_is_a_key_of_configurations_alone(tmp_path):
+    (tmp_path / "old.toml").write_text("sequence = 0\nsearch = 'sobol'\n")
+    run = main.commands["run"]
+    for arguments, sequence in ((["--config", str(tmp_path / "old.toml")], 0), ([], 1)):
+        assert run.make_context("run", arguments).params["sequence"] == sequence
+    assert "--sequence" in refuses(invoke("run", "--sequence", 0)) and "sequence" not in invoke("run", "--help").stdout
+    assert "'--sequence'" in refuses(invoke("launch", "slurm", "--", "--config", tmp_path / "old.toml"))
+
+
 def commands(group=main, path=()):
     """Every command and group by its words, such as ``launch docker``."""
     for name, command in sorted(group.commands.items()):

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sweep.errors import SpecError
 from sweep.spec.design import grid_axes, grid_size, places, seeds
 from sweep.spec.options import AXES
 from sweep.spec.spec import SweepSpec
@@ -74,3 +75,26 @@ def test_fixed_axes_stay_fixed():
     spec = SweepSpec(search="sobol", sigma_w=(1.3, 1.3), depth=(10, 10))
     some = list(islice(places(spec), 32))
     assert {(w, d) for w, _, d in some} == {(1.3, 10)} and len({b for _, b, _ in some}) == 32
+
+
+@pytest.mark.filterwarnings("ignore:QMCSampler is experimental")
+def test_the_oldest_sequence_is_that_of_optuna():
+    import optuna
+
+    class OfAllAxes(optuna.samplers.QMCSampler):
+        def infer_relative_search_space(self, study, trial):
+            return distributions
+
+    floats, ints = optuna.distributions.FloatDistribution, optuna.distributions.IntDistribution
+    spec = SweepSpec(search="sobol", seed=5, sequence=0)
+    distributions = {"sigma_w": floats(*spec.sigma_w), "sigma_b": floats(*spec.sigma_b), "depth": ints(*spec.depth)}
+    study = optuna.create_study(sampler=OfAllAxes(qmc_type="sobol", scramble=True, seed=5))
+    theirs = [study.ask(distributions).params for _ in range(40)]
+    assert list(islice(places(spec), 40)) == [tuple(params[axis] for axis in AXES) for params in theirs]
+    assert next(places(replace(spec, sequence=1))) != next(places(spec))
+
+
+@pytest.mark.parametrize("search", ["boundary", "grid", "random", "tpe"])
+def test_the_oldest_sequence_is_of_sobol_points(search):
+    with pytest.raises(SpecError, match="`search` must be sobol with sequence 0"):
+        SweepSpec(search=search, sequence=0)

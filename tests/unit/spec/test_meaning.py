@@ -101,6 +101,7 @@ def made_up_points():
         ),
         ({"definition": {**ORIGINAL_DEFINITION.__dict__, "version": "x"}}, "`definition` must be a whole number"),
         ({"fingerprint": "x"}, "`fingerprint` must be 32 hexadecimal digits"),
+        ({"sequence": -1}, "`sequence` must be a whole number from 0"),
         ({"sequence": [1]}, "`sequence` must be a whole number"),
     ],
 )

@@ -1,0 +1,58 @@
+"""The sets of the study: networks that are measured again give what the files say."""
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from probes.prober import Prober
+from sweep.measuring.settings import probe_settings, sweep_images
+from sweep.spec.spec import SweepSpec
+from tests.study.make import POINT, located
+from tests.study.sets import FILES, STUDIES, point_of
+
+
+@pytest.fixture
+def measure(request):
+    """Return a function that measures rows of a set; it skips the test where the data are not on this machine."""
+
+    def measure(study, rows, **changes):
+        is_elsewhere = study.spec.dataset != "digits"
+        folder = request.getfixturevalue("shared") / "data" if is_elsewhere else Path("data")
+        images = _images(SweepSpec(dataset=study.spec.dataset, resize=study.spec.resize), folder)
+        settings = replace(probe_settings(study.spec), probe="direct", **changes)
+        return Prober(images, settings).measure([point_of(row) for row in rows.itertuples()])
+
+    return measure
+
+
+@cache
+def _images(spec, folder):
+    return sweep_images(located(spec, folder))
+
+
+def assert_same(rows, measurements):
+    """Assert that measurements agree with rows within 1e-3; of numbers above 1, such as horizons, relative to them."""
+    for row, found in zip(rows.itertuples(), measurements, strict=True):
+        compared = [column for column in rows if column in found.values and column not in POINT]
+        assert {"direct_horizon", "direct_retained"} <= {*compared}
+        for column in compared:
+            assert found.values[column] == pytest.approx(getattr(row, column), rel=1e-3, abs=1e-3), (column, row)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_probes_of_three_points_give_what_the_file_says(name, measure):
+    study = STUDIES[name]
+    rows = study.read().sort_values("depth")
+    rows = rows.iloc[[0, len(rows) // 4, len(rows) // 2]]
+    assert_same(rows, measure(study, rows, train="none"))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_network_that_is_trained_again_comes_to_the_accuracy_of_the_file(name, measure):
+    study = STUDIES[name]
+    rows = study.read().sort_values("depth").iloc[:1]
+    (found,) = measurements = measure(study, rows)
+    assert "accuracy" in found.values
+    assert_same(rows, measurements)

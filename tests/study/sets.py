@@ -1,0 +1,77 @@
+"""The sets of the study: their declarations in `sets.toml`, and the files with what was measured of them."""
+
+import tomllib
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from probes.point import Point
+from sweep.spec.design import places, seeds
+from sweep.spec.spec import SweepSpec
+
+_FOLDER = Path(__file__).parent
+PURPOSES = {"selection": "selection", "evaluation": "."}  # with the folder of their files
+
+
+@dataclass(frozen=True)
+class Study:
+    """A set of networks that were probed and trained.
+
+    Attributes
+    ----------
+    name:
+        The name of its file.
+    title:
+        Its title in tables.
+    purpose:
+        ``selection``: constants and defaults are chosen by it; ``evaluation``: what was chosen is judged by it.
+    options:
+        Those options of `sweep run` in which it differs from other sets.
+    """
+
+    name: str
+    title: str
+    purpose: str
+    options: dict[str, Any]
+
+    @property
+    def spec(self) -> SweepSpec:
+        """The specification of the sweep that measures the set."""
+        return SweepSpec(search="sobol", train="all", **self.options)
+
+    @property
+    def file(self) -> Path:
+        """The file with what was measured."""
+        return _FOLDER / PURPOSES[self.purpose] / f"{self.name}.csv"
+
+    @property
+    def points(self) -> list[Point]:
+        """The points of the set."""
+        spec = self.spec
+        of_places = islice(enumerate(places(spec)), spec.points)
+        return [Point(*place, seed) for number, place in of_places for seed in seeds(spec, number)]
+
+    def read(self) -> pd.DataFrame:
+        """Return what was measured, sorted by place; places have all their bits."""
+        return pd.read_csv(self.file, converters=dict.fromkeys(("sigma_w", "sigma_b"), float))
+
+
+def trained(table: pd.DataFrame) -> pd.Series:
+    """Return which networks of a set came half way from the worst accuracy, which is chance, to the best."""
+    accuracy: pd.Series = table["accuracy"]
+    return accuracy > (accuracy.min() + accuracy.max()) / 2
+
+
+STUDIES = {
+    name: Study(name, declared.pop("title"), declared.pop("purpose"), declared)
+    for name, declared in tomllib.loads((_FOLDER / "sets.toml").read_text()).items()
+}
+FILES = [name for name, study in STUDIES.items() if study.file.exists()]
+
+
+def point_of(row: Any) -> Point:
+    """Return the point of a row of a file."""
+    return Point(row.sigma_w, row.sigma_b, row.depth, row.seed)
