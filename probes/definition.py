@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 MIN_HORIZON = 0.5  # layers; a shorter horizon counts as this one
 HORIZONS = ("direct_horizon", "cascade_horizon")  # the statistics that are horizons, in layers
+GRADIENTS = ("gradient_norm", "gradient_ratio")  # those that are logarithms of gradients
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Definition:
         Share of its depth that the horizon of a trainable network reaches, for each probe.
     direct_horizon, direct_retained, cascade_horizon, cascade_retained:
         Threshold of each statistic: retained information below which a signal counts as lost.
+    gradient_norm, gradient_ratio:
+        Threshold of each statistic: how far its logarithm may be from 0, on either side.
     """
 
     version: int
@@ -32,13 +35,19 @@ class Definition:
     direct_retained: float
     cascade_horizon: float
     cascade_retained: float
+    # Definitions that were stored without these two mean these values, which must never change.
+    gradient_norm: float = 4.5
+    gradient_ratio: float = 5.0
 
     def share(self, statistic: str) -> float:
         """Return the share of its depth that a trainable network's horizon reaches, for one of `HORIZONS`."""
         return {"direct_horizon": self.direct_share, "cascade_horizon": self.cascade_share}[statistic]
 
     def threshold(self, statistic: str) -> float:
-        """Return the threshold of a statistic: the retained information below which a signal counts as lost."""
+        """Return the threshold of a statistic: the retained information below which a signal counts as lost.
+
+        For one of `GRADIENTS`, it is the absolute value of the logarithm above which a gradient counts as lost.
+        """
         return float(getattr(self, statistic))
 
     def margin(self, statistic: str, horizon: float, depth: float) -> float:
@@ -54,6 +63,14 @@ class Definition:
             Number of hidden layers.
         """
         return math.log(max(horizon, MIN_HORIZON) / (self.share(statistic) * depth))
+
+    @staticmethod
+    def gradient_margin(logarithm: float, threshold: float) -> float:
+        """Return the margin of one of `GRADIENTS`, log((1 + threshold) / (1 + abs(logarithm))): positive if trainable.
+
+        The logarithm of a gradient is proportional to the depth, and so its margin falls like that of a horizon.
+        """
+        return math.log1p(threshold) - math.log1p(abs(logarithm))
 
 
 # The definition of sweeps that were stored without one; it must never change. The thresholds of the direct probe come

@@ -75,6 +75,8 @@ def profiles_figure(results: Results, sigma_b: float | None, depth: int | None, 
     value = next((n for n in ("direct_retained", "cascade_retained") if points[n].notna().any()), None)
     if str(results.spec.statistic).startswith("cascade") and points["cascade_retained"].notna().any():
         value = "cascade_retained"
+    if str(results.spec.statistic).startswith("gradient") and points["gradient_norm"].notna().any():
+        value = "gradient_norm"
     _require(value, results, "profiles", "measured profiles")
     rows = results.profiles_at(points=_some_points_near(results, points, sigma_b, depth), columns=[str(value)])
     figure, ax = _single_panel(width)
@@ -83,8 +85,10 @@ def profiles_figure(results: Results, sigma_b: float | None, depth: int | None, 
     return figure
 
 
-def _horizon_threshold(results: Results, value: str) -> float:
-    """Return the threshold of retained information that defines the horizon of a profile."""
+def _horizon_threshold(results: Results, value: str) -> float | None:
+    """Return the threshold of retained information that defines the horizon of a profile; None if it has none."""
+    if not value.endswith("_retained"):
+        return None
     return results.spec.threshold_of(value.replace("retained", "horizon"))
 
 

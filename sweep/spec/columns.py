@@ -46,6 +46,9 @@ _PROFILES = {
     "differential_entropy": Column(
         "differential entropy of the reconstructions over images, mean over pixels", unit="nat"
     ),
+    "gradient_norm": Column(
+        "log of the norm of the gradient by the layer's weights, for a random target, relative to that of the images"
+    ),
 }
 _CURVES = {
     "lr": Column("learning rate"),
@@ -59,7 +62,8 @@ _TABLES: dict[str, dict[str, Column]] = {
         "status": Column("ok, diverged (activations left the finite range) or failed (see error)", "text"),
         "error": Column("reason why the point failed, otherwise empty", "text"),
         "margin": Column(
-            "log(horizon / half the depth), cascade: log(horizon / depth), or score - threshold; at least 0: trainable"
+            "log(horizon / half the depth), cascade: log(horizon / depth), score - threshold, or log((1 + threshold) / "
+            "(1 + abs(gradient's log))); at least 0: trainable"
         ),
         "margin_censored": Column("whether the margin is only a lower bound", "boolean"),
         **{
@@ -82,13 +86,17 @@ _TABLES: dict[str, dict[str, Column]] = {
             "integer",
             "layers",
         ),
+        "gradient_norm": Column(f"{_PROFILES['gradient_norm'].meaning}; of the first layer"),
+        "gradient_ratio": Column("log of the back-propagated signal at the images over that at the last layer"),
         "chi_1": Column("mean field's slope of the correlation map at 1 (not for resnet)"),
         "xi_c": Column("mean field's depth scale of correlations (not for resnet)", unit="layers"),
         "probe_steps": Column("number of Adam steps of the cascade", "integer"),
         "direct_seconds": Column("time of the direct probe", unit="s"),
         "cascade_seconds": Column("time of the cascade; that of a pack is shared out by depth", unit="s"),
+        "gradient_seconds": Column("time of the gradients", unit="s"),
         "direct_flops": Column("floating point operations of the direct probe, estimated", unit="flop"),
         "cascade_flops": Column("floating point operations of the cascade, estimated", unit="flop"),
+        "gradient_flops": Column("floating point operations of the gradients, estimated", unit="flop"),
         "pack": Column("number of points measured together in one trial", "integer"),
         "pack_halved": Column("number of times that the pack was halved for lack of device memory", "integer"),
         "device": Column("torch device that measured the point", "text"),

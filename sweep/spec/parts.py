@@ -4,11 +4,11 @@ A `SweepSpec` is all parts in one, so that it may be given wherever one of them 
 """
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from probes.definition import CURRENT_DEFINITION, Definition
+from probes.definition import CURRENT_DEFINITION, GRADIENTS, Definition
 from sweep.errors import SpecError
 from sweep.spec.kinds import Address, Choice, Duration, Flag, Interval, Numbers, Range, Text
 from sweep.spec.options import AUTO, AXES, NONE, Part, option
@@ -23,6 +23,7 @@ POINTS = Range(1, 1_000_000)
 CONCURRENCY = Range(1, 10_000)
 RESIZE = Range(2, 512)
 SHARE = Range(0, 1, whole=False, above=True)
+RETAINED, LOGARITHM = Range(0.001, 0.999, whole=False), Range(0.001, 999, whole=False)  # thresholds
 VERSION = Range(1, 1_000_000)
 ACTIVATION = Choice(("tanh", "relu", "erf", "arctan"))
 STUDY_FROM = "env:"  # NAME: where the study's URL stands
@@ -165,15 +166,16 @@ class Probing(Part):
     probe: str = option("both", Choice(("both", "cascade", "direct")), "Probes to measure.", measured=True)
     statistic: str = option(
         None,
-        Choice(("direct_horizon", "direct_retained", "cascade_horizon", "cascade_retained")),
+        Choice(("direct_horizon", "direct_retained", "cascade_horizon", "cascade_retained", *GRADIENTS)),
         "Statistic that drives the search; default: direct_horizon, or cascade_horizon with --probe cascade.",
         measured=True,
     )
     threshold: float | None = option(
         None,
-        Range(0.001, 0.999, whole=False),
+        LOGARITHM,
         "Retained information below which a signal counts as lost; default: 0.15 (direct_horizon), 0.02 "
-        "(direct_retained), 0.05 (cascade).",
+        "(direct_retained), 0.05 (cascade). For gradients: how far their log may be from 0; default: "
+        f"{CURRENT_DEFINITION.gradient_norm:g} (gradient_norm), {CURRENT_DEFINITION.gradient_ratio:g} (gradient_ratio).",
         measured=True,
     )
     penalty: float = option(
@@ -216,7 +218,9 @@ class Probing(Part):
     def _refuse(self) -> None:
         if self.definition.version not in _DEFINITIONS:
             raise SpecError(_NOT_KNOWN.format("the margin", self.definition.version))
-        if self.probe not in ("both", self.statistic.partition("_")[0]):
+        if self.threshold is not None:
+            (LOGARITHM if self.statistic in GRADIENTS else RETAINED).check("threshold", self.threshold)
+        if self.statistic not in GRADIENTS and self.probe not in ("both", self.statistic.partition("_")[0]):
             raise SpecError(f"`statistic` must be one that probe {self.probe!r} measures, got {self.statistic!r}")
 
     @property
@@ -225,18 +229,24 @@ class Probing(Part):
         return self.statistic.endswith("_horizon")
 
     def threshold_of(self, statistic: str) -> float:
-        """Return the retained information below which a statistic counts a signal as lost."""
-        return self.definition.threshold(statistic) if self.threshold is None else self.threshold
+        """Return the threshold of a statistic; the option is that of all statistics of the same kind."""
+        if self.threshold is None or (statistic in GRADIENTS) != (self.statistic in GRADIENTS):
+            return self.definition.threshold(statistic)
+        return self.threshold
 
 
 def _definition(data: Any) -> Definition:
     """Return the definition of a margin, which a file has as a table."""
     if isinstance(data, Definition):
         return data
-    if not isinstance(data, dict) or set(data) != {f.name for f in fields(Definition)}:
+    # A sweep may have been stored when there were fewer fields; those that came later have defaults.
+    needed = {f.name for f in fields(Definition) if f.default is MISSING}
+    if not isinstance(data, dict) or not needed <= set(data) <= {f.name for f in fields(Definition)}:
         raise SpecError("`definition` must be a definition of the margin that is known here")
     version = VERSION.check("definition", data["version"])
-    return Definition(version, **{n: SHARE.check(f"definition of {n}", v) for n, v in data.items() if n != "version"})
+    kinds = dict.fromkeys(GRADIENTS, LOGARITHM)
+    given = {n: kinds.get(n, SHARE).check(f"definition of {n}", v) for n, v in data.items() if n != "version"}
+    return Definition(version, **given)
 
 
 @dataclass(frozen=True, kw_only=True)

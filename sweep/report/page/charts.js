@@ -171,7 +171,7 @@ function hoverText(i) {
     const atLeast = get(`${name}_censored`) ? "at least " : "";
     lines.push(`${name.replace("_", " ")} ${atLeast}${number(get(name))}`);
   }
-  for (const name of known("direct_retained", "cascade_retained"))
+  for (const name of known("direct_retained", "cascade_retained", "gradient_norm", "gradient_ratio"))
     lines.push(`${name.replace("_", " ")} ${number(get(name))}`);
   if (known("accuracy").length)
     lines.push(
