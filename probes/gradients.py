@@ -83,7 +83,7 @@ def image_bytes(architecture: Architecture, activation: str, depth: int) -> int:
     padded inputs, too.
     """
     tensors = {"conv": 4, "resnet": 8}.get(architecture.name, 1 if activation == "tanh" else 2)
-    return tensors * _FLOAT_BYTES * sum(architecture.layer(l, depth).outputs for l in range(1, depth + 1))
+    return tensors * _FLOAT_BYTES * sum(architecture.layer(n, depth).outputs for n in range(1, depth + 1))
 
 
 def image_count(architecture: Architecture, activation: str, depth: int) -> int:

@@ -80,8 +80,10 @@ def profiles_figure(results: Results, sigma_b: float | None, depth: int | None, 
     _require(value, results, "profiles", "measured profiles")
     rows = results.profiles_at(points=_some_points_near(results, points, sigma_b, depth), columns=[str(value)])
     figure, ax = _single_panel(width)
-    plots.profiles(rows, value=str(value), threshold=_horizon_threshold(results, str(value)), ax=ax)
-    ax.legend(loc="upper right")
+    threshold = _horizon_threshold(results, str(value))
+    plots.profiles(rows, value=str(value), threshold=threshold, ax=ax)
+    if threshold is not None:
+        ax.legend(loc="upper right")
     return figure
 
 

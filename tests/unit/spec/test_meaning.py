@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from probes.definition import CURRENT_DEFINITION, ORIGINAL_DEFINITION, Definition
+from probes.definition import CURRENT_DEFINITION, GRADIENTS, ORIGINAL_DEFINITION, Definition
 from sweep.errors import SpecError
 from sweep.measuring.settings import probe_settings
 from sweep.model.estimate import PhaseModel
@@ -43,6 +43,13 @@ def test_a_sweep_that_says_nothing_means_what_the_first_ones_did():
         0.5,
         0.15,
     )
+
+
+def test_a_definition_without_the_thresholds_that_came_later_means_their_first_values():
+    stored = {k: v for k, v in ORIGINAL_DEFINITION.__dict__.items() if k not in GRADIENTS}
+    assert read(definition=stored).definition == ORIGINAL_DEFINITION
+    assert read(definition=stored | {"gradient_norm": 9.5}).definition.threshold("gradient_norm") == 9.5
+    assert read(definition={**OTHER.__dict__}).digest == SweepSpec(definition=OTHER).digest == "f91d0dc138672673"
 
 
 def test_rows_of_two_definitions_are_never_mixed():
@@ -91,6 +98,11 @@ def made_up_points():
             "`definition of direct_share` must be a number above 0",
         ),
         ({"definition": {**ORIGINAL_DEFINITION.__dict__, "version": "x"}}, "`definition` must be a whole number"),
+        (
+            {"definition": {**ORIGINAL_DEFINITION.__dict__, "gradient_ratio": -1}},
+            "`definition of gradient_ratio` must be a number from 0.001 to 999",
+        ),
+        ({"definition": {**ORIGINAL_DEFINITION.__dict__, "colour": 1}}, "`definition` must be a definition"),
         ({"fingerprint": "x"}, "`fingerprint` must be 32 hexadecimal digits"),
         ({"sequence": [1]}, "`sequence` must be a whole number"),
     ],
