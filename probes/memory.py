@@ -10,7 +10,8 @@ w          outputs of the widest hidden layer                              numbe
 
 Every phase of a measurement (gradients, direct probe, training of the decoders, reconstruction, training of the
 networks) has a moment at which it holds most tensors; the estimate is that of the phase which needs most. The terms
-follow the code of `gradients`, `direct`, `decoders`, `cascade` and `training`; a test compares them with measured peaks.
+follow the code of `gradients`, `direct`, `decoders`, `cascade` and `training`; a test compares them with measured
+peaks.
 """
 
 import math
