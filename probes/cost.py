@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from probes.datasets import Images
 from probes.decoders import BATCH
+from probes.gradients import image_count
 from probes.layers import Layer
 from probes.networks import Architecture
 from probes.settings import HELD_OUT_IMAGES, MIN_STEPS, ProbeSettings
@@ -26,18 +27,21 @@ class Cost:
     ----------
     direct, cascade:
         Cost of each probe; 0 if it is not asked for.
+    gradients:
+        Cost of the gradients, which are always measured.
     epoch:
         Cost of one epoch of training with one learning rate, the test after it included.
     """
 
     direct: float
     cascade: float
+    gradients: float
     epoch: float
 
     @property
     def probes(self) -> float:
-        """The cost of all probes together."""
-        return self.direct + self.cascade
+        """The cost of all probes and the gradients together."""
+        return self.direct + self.cascade + self.gradients
 
 
 def cost(settings: ProbeSettings, images: Images, depth: int) -> Cost:
@@ -60,12 +64,13 @@ def cost(settings: ProbeSettings, images: Images, depth: int) -> Cost:
         # A decoder has as many weights as its layer. Each step takes two products: the reconstruction, and the gradient
         # by the weights. (The decoder of a residual block has half as many: its cost is overestimated.)
         cascade = sum(forward) * (n + held_out) + 2 * steps * BATCH * sum(forward)
+    shown = min(n, image_count(architecture, settings.activation, depth))
     train_images = min(settings.training.images, len(images.train))
     readout = _forward(architecture.readout(depth))
     # The forward pass, the gradient by the weights and that by the inputs, which the first layer does not need.
     training = train_images * (3 * (sum(forward) + readout) - forward[0])
     testing = min(TEST_IMAGES, len(images.test)) * (sum(forward) + readout)
-    return Cost(direct, cascade, training + testing)
+    return Cost(direct, cascade, 3 * shown * sum(forward), training + testing)
 
 
 def _forward(layer: Layer) -> float:

@@ -13,6 +13,7 @@ HORIZONS = {
     "cascade_horizon": "cascade_retained",
     "cascade_correlation_horizon": "cascade_correlation",
 }
+GRADIENTS = ("gradient_norm", "gradient_ratio")  # the statistics that are logarithms of gradients
 # The statistics that a margin may be computed from, and the one that it is computed from by default, by probe.
 STATISTICS = (
     "direct_horizon",
@@ -20,6 +21,7 @@ STATISTICS = (
     "cascade_correlation_horizon",
     "cascade_horizon",
     "cascade_retained",
+    *GRADIENTS,
 )
 DEFAULT_STATISTICS = {
     "both": "direct_horizon",
@@ -41,6 +43,8 @@ class Definition:
         Share of its depth that the horizon of a trainable network reaches, for each horizon.
     direct_horizon, direct_retained, cascade_horizon, cascade_retained, cascade_correlation_horizon:
         Threshold of each statistic: value of its profile below which a signal counts as lost.
+    gradient_norm, gradient_ratio:
+        Threshold of each statistic: how far its logarithm may be from 0, on either side.
     """
 
     version: int
@@ -50,9 +54,11 @@ class Definition:
     direct_retained: float
     cascade_horizon: float
     cascade_retained: float
-    # Of statistics that came later: definitions that were stored before mean these.
+    # Of statistics that came later. Definitions that were stored before mean these values, which must never change.
     correlation_share: float = 0.6
     cascade_correlation_horizon: float = 0.03
+    gradient_norm: float = 4.5
+    gradient_ratio: float = 5.0
 
     def share(self, statistic: str) -> float:
         """Return the share of its depth that a trainable network's horizon reaches, for one of `HORIZONS`."""
@@ -63,7 +69,10 @@ class Definition:
         }[statistic]
 
     def threshold(self, statistic: str) -> float:
-        """Return the threshold of a statistic: the value of its profile below which a signal counts as lost."""
+        """Return the threshold of a statistic: the value of its profile below which a signal counts as lost.
+
+        For one of `GRADIENTS`, it is the absolute value of the logarithm above which a gradient counts as lost.
+        """
         return float(getattr(self, statistic))
 
     def margin(self, statistic: str, horizon: float, depth: float) -> float:
@@ -79,6 +88,14 @@ class Definition:
             Number of hidden layers.
         """
         return math.log(max(horizon, MIN_HORIZON) / (self.share(statistic) * depth))
+
+    @staticmethod
+    def gradient_margin(logarithm: float, threshold: float) -> float:
+        """Return the margin of one of `GRADIENTS`, log((1 + threshold) / (1 + abs(logarithm))): positive if trainable.
+
+        The logarithm of a gradient is proportional to the depth, and so its margin falls like that of a horizon.
+        """
+        return math.log1p(threshold) - math.log1p(abs(logarithm))
 
 
 # The definition of sweeps that were stored without one; it must never change. The thresholds of the direct probe come

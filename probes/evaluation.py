@@ -10,6 +10,7 @@ from probes import entropy
 from probes.cascade import Cascade
 from probes.definition import HORIZONS
 from probes.direct import Profile
+from probes.gradients import Gradients
 from probes.meanfield import applies_to, mean_field
 from probes.networks import Network
 from probes.point import Measurement
@@ -27,6 +28,8 @@ class Observation:
     ----------
     network:
         Network that is measured.
+    gradients, gradient_seconds:
+        Gradients of the network, and the time that they took.
     profile:
         Result of the direct probe; None unless it has run.
     seconds:
@@ -36,6 +39,8 @@ class Observation:
     """
 
     network: Network
+    gradients: Gradients
+    gradient_seconds: float
     profile: Profile | None = None
     seconds: float = 0.0
     cascade: Cascade | None = None
@@ -43,7 +48,8 @@ class Observation:
     @property
     def diverged(self) -> bool:
         """Whether the activations of a layer up to the depth are not finite or too large."""
-        ended = [r.diverged_at for r in (self.profile, self.cascade) if r is not None and r.diverged_at is not None]
+        results = (self.gradients, self.profile, self.cascade)
+        ended = [r.diverged_at for r in results if r is not None and r.diverged_at is not None]
         return bool(ended) and min(ended) <= self.network.point.depth
 
 
@@ -81,6 +87,8 @@ class Evaluator:
         if applies_to(self._settings.architecture):
             theory = mean_field(point.sigma_w, point.sigma_b, self._settings.activation)
             values["chi_1"], values["xi_c"] = theory.chi_1, theory.xi_c
+        profiles["gradient_norm"] = observed.gradients.profile
+        values["gradient_norm"], values["gradient_ratio"] = observed.gradients.norm, observed.gradients.ratio
         if observed.profile is not None:
             curve = observed.profile.curve(point.depth)
             profiles["direct_retained"] = np.array(curve)
@@ -102,9 +110,13 @@ class Evaluator:
         if settings.by_horizon:
             values["margin"] = settings.definition.margin(settings.statistic, statistic, depth)
             values["margin_censored"] = values[settings.statistic + "_censored"]
-        else:
-            values["margin"] = statistic - settings.threshold_of(settings.statistic)
-            values["margin_censored"] = False
+            return
+        threshold = settings.threshold_of(settings.statistic)
+        by_gradient = settings.by_gradient
+        values["margin"] = (
+            settings.definition.gradient_margin(statistic, threshold) if by_gradient else statistic - threshold
+        )
+        values["margin_censored"] = False
 
     def _add_cascade(self, cascade: Cascade, values: Values, profiles: Profiles) -> None:
         """Add the statistics of a trained cascade to the values and profiles.

@@ -8,9 +8,10 @@ m          held-out images of the probes                                   image
 w          outputs of the widest hidden layer                              numbers
 =========  ==============================================================  ==============
 
-Every phase of a measurement (direct probe, training of the decoders, reconstruction, training of the networks) has a
-moment at which it holds most tensors; the estimate is that of the phase which needs most. The terms follow the code of
-`direct`, `decoders`, `cascade` and `training`; a test compares them with measured peaks.
+Every phase of a measurement (gradients, direct probe, training of the decoders, reconstruction, training of the
+networks) has a moment at which it holds most tensors; the estimate is that of the phase which needs most. The terms
+follow the code of `gradients`, `direct`, `decoders`, `cascade` and `training`; a test compares them with measured
+peaks.
 """
 
 import math
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 
 from probes.datasets import Images
 from probes.decoders import BATCH, stack_limit
+from probes.gradients import KEPT_BYTES, image_bytes, image_count
 from probes.layers import Layer
 from probes.networks import Architecture
 from probes.settings import CASCADE_IMAGES, HELD_OUT_IMAGES, ProbeSettings
@@ -41,6 +43,8 @@ class _Sizes:
     layers: list[Layer]
     activations: int  # bytes of the activations of one layer
     weights: int  # bytes of the weights of the largest layer
+    kept: int  # bytes of the weights that the gradients and the direct probe keep
+    gradients: int  # bytes of the activations that are kept for the backward pass
     forward: int  # bytes of all activations that exist while a layer is computed
 
 
@@ -58,6 +62,9 @@ def _sizes(settings: ProbeSettings, images: Images, depth: int) -> _Sizes:
         layers,
         activations,
         weights=_FLOAT_BYTES * max(map(_weight_count, layers)),
+        kept=min(KEPT_BYTES, _FLOAT_BYTES * sum(map(_weight_count, layers))),
+        gradients=min(n, image_count(architecture, settings.activation, depth))
+        * image_bytes(architecture, settings.activation, depth),
         forward=int(
             _LIVE_TENSORS.get(settings.architecture, 2 if settings.activation == "tanh" else 3.5) * activations
         ),
@@ -91,7 +98,7 @@ def peak_bytes(
         Number of torch's threads.
     """
     sizes = _sizes(settings, images, depth)
-    phases = [0]
+    phases = [sizes.kept + sizes.gradients + 2 * sizes.weights]
     if settings.probe != "cascade":
         phases.append(_direct(sizes))
     if settings.probe != "direct":
@@ -108,7 +115,7 @@ def _direct(s: _Sizes) -> int:
     inverting = _FLOAT_BYTES * (s.n + s.m) * s.w + (2 * _FLOAT_BYTES + 3 * _DOUBLE_BYTES) * side * side
     inputs = _FLOAT_BYTES * (s.n + s.m) * s.pixels
     # The activations of one more layer are kept: from there the search for the horizon walks on.
-    return inputs + s.forward + s.activations + s.weights + max(centring, inverting)
+    return inputs + s.kept + s.forward + s.activations + s.weights + max(centring, inverting)
 
 
 def _cascade(s: _Sizes, pack: int, device: str, threads: int) -> int:

@@ -127,7 +127,7 @@ class Architecture:
 
 
 class Network:
-    """One random network, whose parameters are drawn layer by layer each time they are needed.
+    """One random network, whose parameters are drawn layer by layer each time they are needed, unless it keeps them.
 
     Parameters
     ----------
@@ -137,6 +137,15 @@ class Network:
         Device on which the network is applied.
     trained:
         Parameters by layer number (0 is the read-out) to use instead of random ones.
+
+    Attributes
+    ----------
+    point, architecture:
+        As given.
+    phi:
+        Activation of the hidden layers.
+    bounded:
+        Whether hidden activations lie between -1 and 1.
 
     Raises
     ------
@@ -154,17 +163,29 @@ class Network:
     ) -> None:
         architecture.layer(point.depth, point.depth)
         self.point, self.architecture = point, architecture
-        self._phi = ACTIVATIONS[activation]
-        self.bounded = DECLARED[activation].bounded  # whether hidden activations lie between -1 and 1
+        self.phi = ACTIVATIONS[activation]
+        self.bounded = DECLARED[activation].bounded
         self._device = device
         self._trained = trained
+        self._kept: dict[int, Parameters] = {}
+        self._room = 0  # bytes of parameters that may still be kept
+
+    def keep(self, limit: int) -> None:
+        """Keep the parameters of the hidden layers up to the depth, once drawn, up to ``limit`` bytes; 0 frees them."""
+        self._kept, self._room = {}, limit
 
     def parameters(self, number: int) -> Parameters:
         """Return the parameters of hidden layer ``number``, or of the read-out (0), on the device."""
         if self._trained is not None:
             return self._trained[number]
-        layer = self.layer(number)
-        return [p.to(self._device) for p in layer.draw(self.point, number)]
+        if number in self._kept:
+            return self._kept[number]
+        parameters = [p.to(self._device) for p in self.layer(number).draw(self.point, number)]
+        size = sum(p.nbytes for p in parameters)
+        if size <= self._room and number <= self.point.depth:
+            self._kept[number] = parameters
+            self._room -= size
+        return parameters
 
     def layer(self, number: int) -> Layer:
         """Return hidden layer ``number``, or the read-out (0)."""
@@ -195,10 +216,14 @@ class Network:
         difference in rounding.
         """
         for number in range(start + 1, (until or self.architecture.reach(self.point.depth)) + 1):
-            x = self.layer(number).apply(x, self.parameters(number), self._phi)
-            if not self.bounded and not bool(x.abs().amax() <= LARGEST_ACTIVATION):  # ends at a NaN, too
+            x = self.layer(number).apply(x, self.parameters(number), self.phi)
+            if self.diverges(x):
                 return
             yield number, x
+
+    def diverges(self, x: torch.Tensor) -> bool:
+        """Return whether activations are not finite or exceed `LARGEST_ACTIVATION`."""
+        return not self.bounded and not bool(x.abs().amax() <= LARGEST_ACTIVATION)  # true of a NaN, too
 
     def classify(self, x: torch.Tensor) -> torch.Tensor:
         """Return the tanh of the read-out, as in the paper, for outputs of the last hidden layer.

@@ -13,6 +13,7 @@ from probes.decoders import BATCH, Decoder, train_decoders
 from probes.direct import DirectProbe
 from probes.evaluation import Evaluator, Observation
 from probes.failure import Failure
+from probes.gradients import KEPT_BYTES, gradients, image_count
 from probes.networks import Architecture, Network
 from probes.point import Measurement, Point
 from probes.seeds import derive
@@ -177,20 +178,16 @@ class Prober:
     @plain_modes()
     def _probe(self, points: Sequence[Point]) -> list[Measurement]:
         started = time.perf_counter()
-        observed = [Observation(self.network(p)) for p in points]
         with torch.no_grad():
-            if self.settings.probe != "cascade":
-                for o in observed:
-                    direct_started = time.perf_counter()
-                    o.profile = self._direct.profile(o.network)
-                    o.seconds = time.perf_counter() - direct_started
+            observed = [self._observe(p) for p in points]
             if self.settings.probe != "direct":
                 train_decoders(self._prepare(observed), steps=self.steps, precision=self.settings.precision)
             measured = [self._evaluator.measurement(o) for o in observed]
-        seconds = time.perf_counter() - started - sum(o.seconds for o in observed)
+        seconds = time.perf_counter() - started - sum(o.seconds + o.gradient_seconds for o in observed)
         layers = sum(p.depth for p in points)
         for m, o in zip(measured, observed, strict=True):
             needed = cost(self.settings, self.images, m.point.depth)
+            m.values["gradient_seconds"], m.values["gradient_flops"] = o.gradient_seconds, needed.gradients
             if o.profile is not None:
                 m.values["direct_seconds"], m.values["direct_flops"] = o.seconds, needed.direct
             if o.cascade is not None:
@@ -199,6 +196,19 @@ class Prober:
                 m.values["cascade_flops"] = needed.cascade
             m.values["pack"], m.values["pack_halved"] = len(points), 0
         return measured
+
+    def _observe(self, point: Point) -> Observation:
+        """Measure the gradients of a network and, if it is asked for, its direct profile, with weights drawn once."""
+        network, started = self.network(point), time.perf_counter()
+        network.keep(KEPT_BYTES)
+        count = min(self._count, image_count(self.architecture, self.settings.activation, point.depth))
+        observed = Observation(network, gradients(network, self._inputs[:count]), time.perf_counter() - started)
+        if self.settings.probe != "cascade":
+            started = time.perf_counter()
+            observed.profile = self._direct.profile(network)
+            observed.seconds = time.perf_counter() - started
+        network.keep(0)
+        return observed
 
     def _prepare(self, observed: Sequence[Observation]) -> Iterator[Decoder]:
         for o in observed:
@@ -211,7 +221,8 @@ class Prober:
     def _worth_training(self, m: Measurement, doubtful: bool) -> bool:
         if self.settings.train != "boundary" or m.status == "failed":
             return self.settings.train == "all" and m.status != "failed"
-        low, high = UNCERTAIN_MARGINS if self.settings.by_horizon else UNCERTAIN_SCORES
+        by_logarithm = self.settings.by_horizon or self.settings.by_gradient
+        low, high = UNCERTAIN_MARGINS if by_logarithm else UNCERTAIN_SCORES
         anchor = derive(m.point.seed, f"anchor {m.point}") % POINTS_PER_ANCHOR == 0
         return doubtful or anchor or low < m.values["margin"] < high
 

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field
 
 from probes.decoders import PRECISIONS
-from probes.definition import CURRENT_DEFINITION, DEFAULT_STATISTICS, STATISTICS, Definition
+from probes.definition import CURRENT_DEFINITION, DEFAULT_STATISTICS, GRADIENTS, STATISTICS, Definition
 from probes.layers import ACTIVATIONS
 from probes.networks import ARCHITECTURES
 from probes.training.settings import TrainingSettings
@@ -18,7 +18,8 @@ CONVOLUTION_CERTAINTY = 0.02  # default for convolutions: their layers are so la
 INITIAL_IMAGES = 512  # that the direct probe begins with where it may stop before it has used all
 CASCADE_IMAGES = 100  # test images that the cascade reconstructs, as in the paper
 # With `train="boundary"` the points with these margins are trained; the README of this package has the evidence.
-UNCERTAIN_MARGINS = (-0.3, 0.5)  # of a horizon
+UNCERTAIN_MARGINS = (-0.3, 0.5)  # of a horizon or a gradient
+MAX_GRADIENT_THRESHOLD = 1000.0
 UNCERTAIN_SCORES = (-0.05, 0.1)  # of a retained information, minus its threshold
 POINTS_PER_ANCHOR = 32  # one in so many of the other points is trained as well
 
@@ -32,11 +33,11 @@ class ProbeSettings:
     probe:
         ``cascade``, ``direct`` or ``both``.
     statistic:
-        The statistic that the margin is computed from, one of `STATISTICS`. Empty means the probe's, see
-        `DEFAULT_STATISTICS`.
+        The statistic that the margin is computed from, one of `STATISTICS`; gradients are measured whatever ``probe``
+        is. Empty means the probe's, see `DEFAULT_STATISTICS`.
     threshold:
-        Retained information, or squared correlation, below which a signal counts as lost, between 0 and 1; None means
-        the threshold of the ``definition``.
+        Retained information, or squared correlation, below which a signal counts as lost, between 0 and 1; for
+        gradients, how far their logarithm may be from 0. None means the threshold of the ``definition``.
     penalty:
         Ridge penalty of the direct probe: a noise floor, in units of activation variance.
     architecture, width, widths:
@@ -98,23 +99,31 @@ class ProbeSettings:
                 raise ValueError(f"`{name}` must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
         if not self.statistic:
             object.__setattr__(self, "statistic", DEFAULT_STATISTICS[self.probe])
-        allowed = tuple(s for s in STATISTICS if self.probe in ("both", s.partition("_")[0]))
+        allowed = tuple(s for s in STATISTICS if s in GRADIENTS or self.probe in ("both", s.partition("_")[0]))
         if self.statistic not in allowed:
             raise ValueError(
                 f"`statistic` must be one of {', '.join(allowed)} with probe {self.probe!r}, got {self.statistic!r}"
             )
-        if self.threshold is not None and not 0 < self.threshold < 1:
-            raise ValueError(f"`threshold` must be between 0 and 1, got {self.threshold}")
+        limit = MAX_GRADIENT_THRESHOLD if self.by_gradient else 1
+        if self.threshold is not None and not 0 < self.threshold < limit:
+            raise ValueError(f"`threshold` must be between 0 and {limit:g}, got {self.threshold}")
         if not (math.isfinite(self.penalty) and self.penalty > 0):
             raise ValueError(f"`penalty` must be positive, got {self.penalty}")
         if self.certainty is not None and not 0 < self.certainty < 1:
             raise ValueError(f"`certainty` must be between 0 and 1, got {self.certainty}")
 
     def threshold_of(self, statistic: str) -> float:
-        """Return the threshold of retained information for one of `STATISTICS`."""
-        return self.definition.threshold(statistic) if self.threshold is None else self.threshold
+        """Return the threshold of one of `STATISTICS`; ``threshold`` is that of all of the same kind."""
+        if self.threshold is None or (statistic in GRADIENTS) != self.by_gradient:
+            return self.definition.threshold(statistic)
+        return self.threshold
 
     @property
     def by_horizon(self) -> bool:
         """Whether the margin is computed from a horizon, rather than from a score and its threshold."""
         return self.statistic.endswith("_horizon")
+
+    @property
+    def by_gradient(self) -> bool:
+        """Whether the margin is computed from a gradient."""
+        return self.statistic in GRADIENTS

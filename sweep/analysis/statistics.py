@@ -45,6 +45,12 @@ def _above_threshold(name: str) -> Callable[[pd.DataFrame, Measuring], pd.Series
     return lambda points, spec: points[name] - spec.threshold_of(name)
 
 
+def _gradient_margin(name: str) -> Callable[[pd.DataFrame, Measuring], pd.Series]:
+    return lambda points, spec: (
+        math.log1p(spec.threshold_of(name)) - points[name].abs().map(math.log1p, na_action="ignore")
+    )
+
+
 STATISTICS: dict[str, Statistic] = {
     "direct_horizon": Statistic("log(horizon / (share depth))", _horizon_margin("direct_horizon")),
     "direct_retained": Statistic("retained information - threshold", _above_threshold("direct_retained")),
@@ -56,6 +62,8 @@ STATISTICS: dict[str, Statistic] = {
     "cascade_cutoff": Statistic(
         "published: log((cutoff + 1) / depth)", lambda p, s: _log_ratio_to_depth(p["cascade_cutoff"] + 1, p), False
     ),
+    "gradient_norm": Statistic("log((1 + threshold) / (1 + |log norm|))", _gradient_margin("gradient_norm")),
+    "gradient_ratio": Statistic("log((1 + threshold) / (1 + |log ratio|))", _gradient_margin("gradient_ratio")),
     "differential_entropy": Statistic("published: at the last layer", lambda p, s: p["differential_entropy"], False),
     "xi_c": Statistic("mean field: log(6 xi_c / depth)", lambda p, s: _log_ratio_to_depth(6 * p["xi_c"], p)),
     "chi_1": Statistic("mean field: 1 - depth |chi_1 - 1|", lambda p, s: 1 - p["depth"] * (p["chi_1"] - 1).abs()),

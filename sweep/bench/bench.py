@@ -11,7 +11,7 @@ import torch
 from probes import Images
 from sweep.bench.figure import Figure
 from sweep.bench.memory import memory
-from sweep.bench.probes import cascade, direct, gpu, pack, training
+from sweep.bench.probes import cascade, direct, gpu, gradients, pack, training
 
 
 def machine() -> str:
@@ -44,6 +44,7 @@ def scale(images: Images) -> Iterator[Figure]:
 SECTIONS: dict[str, Callable[[Images], Iterator[Figure]]] = {
     "cascade": cascade,
     "direct": direct,
+    "gradients": gradients,
     "pack": pack,
     "training": training,
     "memory": memory,

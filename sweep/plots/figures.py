@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from probes.definition import HORIZONS
+from probes.definition import GRADIENTS, HORIZONS
 from sweep import plots
 from sweep.analysis.published import CASCADE_PROFILES, cascades_at, cutoff_agreement
 from sweep.analysis.statistics import STATISTICS, score
@@ -71,16 +71,20 @@ def depth_figure(results: Results, sigma_b: float | None, depth: int | None, wid
 
 
 def profiles_figure(results: Results, sigma_b: float | None, depth: int | None, width: float) -> Figure:
-    """Draw how much of the image is left after each layer, for some of the networks."""
-    points, statistic = results.points[results.points["status"] == "ok"], results.spec.statistic
+    """Draw how much is left after each layer, of the image or of a gradient, for some of the networks."""
+    points, statistic = results.points[results.points["status"] == "ok"], str(results.spec.statistic)
     measured = [n for n, value in HORIZONS.items() if points[value].notna().any()]
-    _require(measured, results, "profiles", "measured profiles")
-    horizon = next((n for n in measured if statistic in (n, HORIZONS[n])), measured[0])
-    value = HORIZONS[horizon]
+    by_gradient = statistic in GRADIENTS and points["gradient_norm"].notna().any()
+    _require(measured or by_gradient, results, "profiles", "measured profiles")
+    value, threshold = "gradient_norm", None
+    if not by_gradient:
+        horizon = next((n for n in measured if statistic in (n, HORIZONS[n])), measured[0])
+        value, threshold = HORIZONS[horizon], results.spec.threshold_of(horizon)
     rows = results.profiles_at(points=_some_points_near(results, points, sigma_b, depth), columns=[value])
     figure, ax = _single_panel(width)
-    plots.profiles(rows, value=value, threshold=results.spec.threshold_of(horizon), ax=ax)
-    ax.legend(loc="upper right")
+    plots.profiles(rows, value=value, threshold=threshold, ax=ax)
+    if threshold is not None:
+        ax.legend(loc="upper right")
     return figure
 
 

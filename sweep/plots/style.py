@@ -24,6 +24,7 @@ VALUE_LABELS = {
     "cascade_correlation": "squared correlation (cascade)",
     "cascade_relative_entropy": "relative entropy (nats)",
     "differential_entropy": "differential entropy (nats)",
+    "gradient_norm": "log of the gradient's norm",
 }
 LINE_STYLES = ("-", (0, (6, 2)), (0, (1, 1.2)), (0, (6, 2, 1, 2)))
 # From dark to light in grey too, and readable with every common colour vision deficiency.

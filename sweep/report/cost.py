@@ -16,7 +16,7 @@ from sweep.spec.experiment import Measuring
 from sweep.text import duration
 
 MAX_TABLE_ROWS = 50  # of a table whose length depends on the sweep
-_LABELS = {"direct": "direct", "cascade": "cascade", "train": "training"}
+_LABELS = {"direct": "direct", "cascade": "cascade", "gradient": "gradients", "train": "training"}
 
 
 def cost_data(results: Results) -> dict[str, Any]:
@@ -99,6 +99,6 @@ def _estimated(spec: Measuring, points: pd.DataFrame) -> tuple[float, float] | N
     depths, counts = np.unique(points["depth"].to_numpy(), return_counts=True)
     epochs = settings.training.max_epochs(images) * len(spec.lr)
     flops = float(sum(n * epochs * cost(settings, images, int(d)).epoch for d, n in zip(depths, counts, strict=True)))
-    probes = [_sums(points, name) for name in ("direct", "cascade")]
+    probes = [_sums(points, name) for name in ("direct", "cascade", "gradient")]
     speed = sum(f for _, f in probes) / max(sum(s for s, _ in probes), 1e-9)
     return flops / speed if speed else math.nan, flops

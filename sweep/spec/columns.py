@@ -57,6 +57,10 @@ _PROFILES = {
     "cascade_loss": Column(
         "mean squared error of the layer's own decoder on 100 images that it did not learn from", is_later=True
     ),
+    "gradient_norm": Column(
+        "log of the norm of the gradient by the layer's weights, for a random target, relative to that of the images",
+        is_later=True,
+    ),
 }
 _CURVES = {
     "lr": Column("learning rate"),
@@ -77,7 +81,10 @@ _TABLES: dict[str, dict[str, Column]] = {
         **_POINT,
         "status": Column("ok, diverged (activations left the finite range) or failed (see error)", "text"),
         "error": Column("reason why the point failed, otherwise empty", "text"),
-        "margin": Column("log(horizon / (share x depth)), or score - threshold; at least 0: trainable"),
+        "margin": Column(
+            "log(horizon / (share x depth)), score - threshold, or log((1 + threshold) / (1 + abs(gradient's log))); "
+            "at least 0: trainable"
+        ),
         "margin_censored": Column("whether the margin is only a lower bound", "boolean"),
         "direct_retained": _last_value("direct_retained"),
         "cascade_relative_entropy": _last_value("cascade_relative_entropy"),
@@ -128,6 +135,12 @@ _TABLES: dict[str, dict[str, Column]] = {
             "boolean",
             is_later=True,
         ),
+        "gradient_norm": Column(f"{_PROFILES['gradient_norm'].meaning}; of the first layer", is_later=True),
+        "gradient_ratio": Column(
+            "log of the back-propagated signal at the images over that at the last layer", is_later=True
+        ),
+        "gradient_seconds": Column("time of the gradients", unit="s", is_later=True),
+        "gradient_flops": Column("floating point operations of the gradients, estimated", unit="flop", is_later=True),
     },
     "profiles": {**_POINT, "layer": Column("layer, 1 to depth", "count", "layers"), **_PROFILES},
     "truth": {**_POINT, **_CURVES},

@@ -42,7 +42,8 @@ class Measuring(Training, Probing, Network, Data):
         defining.pop("dataset", None)
         defining |= {"data": self.fingerprint} if self.fingerprint else {"dataset": Path(self.dataset).name}
         if self.definition != ORIGINAL_DEFINITION:
-            defining["definition"] = asdict(self.definition)
+            known = {f.name: f.default for f in fields(self.definition)}
+            defining["definition"] = {k: v for k, v in asdict(self.definition).items() if v != known[k]}
         return hashlib.blake2b(json.dumps(defining, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 

@@ -154,7 +154,7 @@ def local(spec: Any) -> list[str]:
 
 # Choices of commands, here so that the command line need not import what draws, writes or measures.
 AXES = ("sigma_w", "sigma_b", "depth")
-BENCHMARKS = ("cascade", "direct", "pack", "training", "memory", "gpu", "orchestration", "scale")
+BENCHMARKS = ("cascade", "direct", "gradients", "pack", "training", "memory", "gpu", "orchestration", "scale")
 FIGURES = ("phase", "depth", "profiles", "reconstructions", "truth", "history", "roc", "paper", "cascade")
 TABLES = ("points", "profiles", "truth", "boundary")
 TRACKERS = ("tensorboard", "mlflow", "wandb")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from probes.activations import NAMES
-from probes.definition import CURRENT_DEFINITION, DEFAULT_STATISTICS, STATISTICS, Definition
+from probes.definition import CURRENT_DEFINITION, DEFAULT_STATISTICS, GRADIENTS, STATISTICS, Definition
 from sweep.errors import SpecError
 from sweep.spec.kinds import Address, Choice, Duration, Flag, Interval, Numbers, Range, Text
 from sweep.spec.options import AUTO, AXES, NONE, Part, option
@@ -24,6 +24,7 @@ POINTS = Range(1, 1_000_000)
 CONCURRENCY = Range(1, 10_000)
 RESIZE = Range(2, 512)
 SHARE = Range(0, 1, whole=False, above=True)
+RETAINED, LOGARITHM = Range(0.001, 0.999, whole=False), Range(0.001, 999, whole=False)  # thresholds
 VERSION = Range(1, 1_000_000)
 SEQUENCE = Range(0, 1_000_000)
 ACTIVATION = Choice(NAMES)
@@ -185,8 +186,9 @@ class Probing(Part):
     )
     threshold: float | None = option(
         None,
-        Range(0.001, 0.999, whole=False),
-        "Retained information, or squared correlation, below which a signal counts as lost; default: "
+        LOGARITHM,
+        "Retained information, or squared correlation, below which a signal counts as lost, or how far the logarithm "
+        "of a gradient may be from 0; default: "
         + ", ".join(f"{CURRENT_DEFINITION.threshold(s):g} ({s})" for s in STATISTICS)
         + ".",
         measured=True,
@@ -231,7 +233,9 @@ class Probing(Part):
     def _refuse(self) -> None:
         if self.definition.version not in _DEFINITIONS:
             raise SpecError(_NOT_KNOWN.format("the margin", self.definition.version))
-        if self.probe not in ("both", self.statistic.partition("_")[0]):
+        if self.threshold is not None:
+            (LOGARITHM if self.statistic in GRADIENTS else RETAINED).check("threshold", self.threshold)
+        if self.statistic not in GRADIENTS and self.probe not in ("both", self.statistic.partition("_")[0]):
             raise SpecError(f"`statistic` must be one that probe {self.probe!r} measures, got {self.statistic!r}")
 
     @property
@@ -240,8 +244,10 @@ class Probing(Part):
         return self.statistic.endswith("_horizon")
 
     def threshold_of(self, statistic: str) -> float:
-        """Return the value of its profile below which a statistic counts a signal as lost."""
-        return self.definition.threshold(statistic) if self.threshold is None else self.threshold
+        """Return the threshold of a statistic; the option is that of all statistics of the same kind."""
+        if self.threshold is None or (statistic in GRADIENTS) != (self.statistic in GRADIENTS):
+            return self.definition.threshold(statistic)
+        return self.threshold
 
 
 def _definition(data: Any) -> Definition:
@@ -252,7 +258,9 @@ def _definition(data: Any) -> Definition:
     if not isinstance(data, dict) or not {n for n, needed in names.items() if needed} <= set(data) <= set(names):
         raise SpecError("`definition` must be a definition of the margin that is known here")
     version = VERSION.check("definition", data["version"])
-    return Definition(version, **{n: SHARE.check(f"definition of {n}", v) for n, v in data.items() if n != "version"})
+    kinds = dict.fromkeys(GRADIENTS, LOGARITHM)
+    given = {n: kinds.get(n, SHARE).check(f"definition of {n}", v) for n, v in data.items() if n != "version"}
+    return Definition(version, **given)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,6 +49,17 @@ def test_a_point_measures_the_same(architecture):
         np.testing.assert_allclose(a.profiles["cascade_retained"], b.profiles["cascade_retained"], atol=1e-2)
 
 
+@pytest.mark.parametrize("activation", ["tanh", "relu", "arctan"])
+@pytest.mark.parametrize("architecture", ["mlp", "shrinking", "conv", "resnet"])
+def test_gradients_are_the_same(architecture, activation):
+    images = load_images("digits")
+    settings = ProbeSettings("direct", architecture=architecture, activation=activation, images=300)
+    points = [Point(w, 0.2, d, d) for w, d in ((0.7, 12), (1.3, 20), (2.0, 6))]
+    for a, b in zip(*(measure(points, images, settings, device=d) for d in ("cpu", "cuda")), strict=True):
+        np.testing.assert_allclose(a.profiles["gradient_norm"], b.profiles["gradient_norm"], atol=1e-2)
+        assert a.values["gradient_ratio"] == pytest.approx(b.values["gradient_ratio"], abs=1e-2)
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @pytest.mark.parametrize("name", ["mlp", "shrinking", "conv", "resnet"])
 def test_a_pack_trains_the_same(name, optimizer):

@@ -173,8 +173,8 @@ function hoverText(i) {
     const atLeast = get(`${name}_censored`) ? "at least " : "";
     lines.push(`${spaced(name)} ${atLeast}${number(get(name))}`);
   }
-  for (const name of known("direct_retained", "cascade_correlation", "cascade_retained"))
-    lines.push(`${spaced(name)} ${number(get(name))}`);
+  const others = ["direct_retained", "cascade_correlation", "cascade_retained", "gradient_norm", "gradient_ratio"];
+  for (const name of known(...others)) lines.push(`${spaced(name)} ${number(get(name))}`);
   if (known("accuracy").length)
     lines.push(
       `accuracy ${number(get("accuracy"))}, ${get("trainable") ? "trained successfully" : "did not train"}`,

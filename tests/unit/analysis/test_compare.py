@@ -42,6 +42,7 @@ def trained_sweep(path, spec=SPEC, count=100, seed=0, train=lambda m: True):
         m = made_up(Point(float(w), float(b), int(d), seed * 1000 + i))
         good = true_horizon(w, b) > 0.8 * int(d)
         m.values.update({"direct_seconds": 0.5, "direct_flops": 1e9, "xi_c": 100.0, "chi_1": w / true_critical(b)})
+        m.values.update({"gradient_norm": 5 * math.log(w / true_critical(b)), "gradient_ratio": float(rng.normal())})
         m.values.update({"differential_entropy": float(rng.normal()), "cascade_cutoff": int(d) - 1})
         if train(m):
             m.values.update({"accuracy": float(noise.uniform(0.8, 0.9) if good else noise.uniform(0.1, 0.15))})

@@ -43,6 +43,11 @@ def test_the_direct_section_finds_the_same_horizon(small):
     )  # so few held-out images: the profile crosses its threshold twice
 
 
+def test_the_gradients_section_compares_with_the_products_alone(small):
+    limit, at_hand, ratio, *_ = probes.gradients(small)
+    assert ratio.value == pytest.approx(at_hand.value / limit.value) and ratio.bar == 1.5 and not ratio.at_least
+
+
 def test_no_gpu_no_figures(small, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert list(probes.gpu(small)) == []

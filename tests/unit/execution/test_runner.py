@@ -309,6 +309,30 @@ def test_the_boundary_of_the_truth_is_searched(without_ray, tmp_path):
     assert len(doubted - near) >= 8 and 0.2 < trained["trainable"].mean() < 0.9
 
 
+@pytest.mark.parametrize("probe", ["direct", "cascade"])
+def test_a_sweep_by_gradients(without_ray, tmp_path, probe):
+    """Gradients are measured with any probe, and their margin is searched for."""
+    options = ["--probe", probe, "--statistic", "gradient_norm", "--threshold", 3, "--points", 12, "--images", 100]
+    done = command("run", "--out", tmp_path / "sweep", *options, "--depth", 4, 20, "--probe-steps", 1)
+    assert done.exit_code == 0, done.output
+    results = sweep.load(tmp_path / "sweep")
+    expected = np.log(4 / (1 + results.points["gradient_norm"].abs()))
+    np.testing.assert_allclose(results.points["margin"], expected)
+    assert not results.points["margin_censored"].any() and results.points["gradient_ratio"].notna().all()
+    first = results.profiles[results.profiles["layer"] == 1]["gradient_norm"]
+    np.testing.assert_allclose(sorted(first), sorted(results.points["gradient_norm"]))
+    assert len(results.boundary) and results.phase.has_estimates
+
+
+@pytest.mark.parametrize(
+    ("statistic", "threshold", "says"),
+    [("gradient_ratio", "-1", "from 0.001 to 999"), ("direct_horizon", "3", "from 0.001 to 0.999, got 3")],
+)
+def test_a_threshold_of_another_kind_is_refused(without_ray, tmp_path, statistic, threshold, says):
+    done = command("run", "--out", tmp_path / "sweep", "--statistic", statistic, "--threshold", threshold)
+    assert done.exit_code == 2 and says in done.stderr and not (tmp_path / "sweep").exists()
+
+
 def test_a_sweep_that_trains(without_ray, tmp_path):
     """A sweep that really trains a few small networks."""
     options = ["--probe", "direct", "--points", 12, "--train", "boundary", "--depth", 4, 20, "--sigma-b", 0.1, 0.1]

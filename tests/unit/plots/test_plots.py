@@ -3,10 +3,15 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PathCollection
 
+from probes import Point
 from sweep.plots.diagram import phase_diagram, save_phase_diagram
+from sweep.plots.figures import profiles_figure
 from sweep.plots.saving import save
+from sweep.plots.style import VALUE_LABELS
+from sweep.results.loading import load
+from sweep.spec.rows import row
 from sweep.spec.spec import SweepSpec
-from tests.helpers.landscape import FIXED
+from tests.helpers.landscape import FIXED, made_up
 
 
 def labels(figure):
@@ -66,6 +71,20 @@ def test_a_score_instead_of_a_horizon(make_sweep):
     figure = phase_diagram(results)
     assert figure.axes[1].get_ylabel() == "margin at depth 40"
     assert np.isfinite(figure.axes[0].collections[0].get_array()).all()
+
+
+def test_profiles_are_those_of_the_statistic(make_sweep):
+    rows = []
+    for i, w in enumerate((0.8, 1.2, 2.0)):
+        m = made_up(Point(w, 0.3, 20, i))
+        m.values.update(gradient_norm=w, gradient_ratio=w)
+        m.profiles["gradient_norm"] = np.linspace(w, 0, 20)
+        rows.append(row(m))
+    results = make_sweep(SweepSpec(statistic="gradient_norm"), count=0)
+    results.store.write(rows)
+    ax = profiles_figure(load(results.path), None, None, 5.0).axes[0]
+    assert ax.get_ylabel() == VALUE_LABELS["gradient_norm"]
+    assert sorted(line.get_ydata()[0] for line in ax.lines) == [0.8, 1.2, 2.0]  # and no threshold
 
 
 def test_an_architecture_without_a_theory_is_drawn_without_it(make_sweep):

@@ -11,6 +11,7 @@ def test_by_hand(digits):
     readout = 2 * 20 * 10
     assert point_cost.direct == 0
     assert point_cost.cascade == forward * (1437 + 360) + 2 * 7 * 64 * forward
+    assert point_cost.gradients == 3 * forward * 256
     assert point_cost.epoch == 100 * (3 * (forward + readout) - 2 * 64 * 20) + 360 * (forward + readout)
 
 
@@ -23,4 +24,5 @@ def test_a_convolution_has_a_product_at_every_position(digits):
 def test_deeper_is_dearer(digits, architecture):
     shallow, deep = (cost(ProbeSettings(architecture=architecture), digits, d) for d in (4, 8))
     assert deep.direct > shallow.direct > 0 and deep.cascade > shallow.cascade > 0 and deep.epoch > shallow.epoch
-    assert deep.probes == deep.direct + deep.cascade
+    assert deep.gradients > shallow.gradients > 0
+    assert deep.probes == deep.direct + deep.cascade + deep.gradients

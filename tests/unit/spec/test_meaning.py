@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from probes.definition import CURRENT_DEFINITION, ORIGINAL_DEFINITION, Definition
+from probes.definition import CURRENT_DEFINITION, GRADIENTS, ORIGINAL_DEFINITION, Definition
 from sweep.errors import SpecError
 from sweep.measuring.settings import probe_settings
 from sweep.model.estimate import PhaseModel
@@ -47,11 +47,13 @@ def test_a_sweep_that_says_nothing_means_what_the_first_ones_did():
 
 def test_a_definition_of_before_a_statistic_means_the_first_one_of_it():
     stored = json.loads(SweepSpec(definition=OTHER).as_json())["definition"]
-    later = ("correlation_share", "cascade_correlation_horizon")
+    later = ("correlation_share", "cascade_correlation_horizon", *GRADIENTS)
     assert read(definition={n: v for n, v in stored.items() if n not in later}) == SweepSpec(definition=OTHER)
     for known in ({n: v for n, v in stored.items() if n != "direct_share"}, {**stored, "unknown": 1}):
         with pytest.raises(SpecError, match="`definition` must be"):
             read(definition=known)
+    assert read(definition=stored | {"gradient_norm": 9.5}).definition.threshold("gradient_norm") == 9.5
+    assert read(definition=stored).digest == SweepSpec(definition=OTHER).digest == "f91d0dc138672673"
 
 
 def test_rows_of_two_definitions_are_never_mixed():
@@ -100,6 +102,11 @@ def made_up_points():
             "`definition of direct_share` must be a number above 0",
         ),
         ({"definition": {**ORIGINAL_DEFINITION.__dict__, "version": "x"}}, "`definition` must be a whole number"),
+        (
+            {"definition": {**ORIGINAL_DEFINITION.__dict__, "gradient_ratio": -1}},
+            "`definition of gradient_ratio` must be a number from 0.001 to 999",
+        ),
+        ({"definition": {**ORIGINAL_DEFINITION.__dict__, "colour": 1}}, "`definition` must be a definition"),
         ({"fingerprint": "x"}, "`fingerprint` must be 32 hexadecimal digits"),
         ({"sequence": -1}, "`sequence` must be a whole number from 0"),
         ({"sequence": [1]}, "`sequence` must be a whole number"),
