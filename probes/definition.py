@@ -36,8 +36,8 @@ class Definition:
     cascade_horizon: float
     cascade_retained: float
     # Definitions that were stored without these two mean these values, which must never change.
-    gradient_norm: float = 4.5
-    gradient_ratio: float = 5.0
+    gradient_norm: float = 4.0
+    gradient_ratio: float = 4.25
 
     def share(self, statistic: str) -> float:
         """Return the share of its depth that a trainable network's horizon reaches, for one of `HORIZONS`."""

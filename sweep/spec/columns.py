@@ -69,6 +69,7 @@ _TABLES: dict[str, dict[str, Column]] = {
         **{
             name: Column(f"{column.meaning}; after the last layer", column.kind, column.unit)
             for name, column in _PROFILES.items()
+            if name != "gradient_norm"  # of which the first layer counts
         },
         "direct_horizon": Column(
             "layer where direct_retained falls below its threshold (followed to 3 x depth)", unit="layers"
@@ -86,17 +87,13 @@ _TABLES: dict[str, dict[str, Column]] = {
             "integer",
             "layers",
         ),
-        "gradient_norm": Column(f"{_PROFILES['gradient_norm'].meaning}; of the first layer"),
-        "gradient_ratio": Column("log of the back-propagated signal at the images over that at the last layer"),
         "chi_1": Column("mean field's slope of the correlation map at 1 (not for resnet)"),
         "xi_c": Column("mean field's depth scale of correlations (not for resnet)", unit="layers"),
         "probe_steps": Column("number of Adam steps of the cascade", "integer"),
         "direct_seconds": Column("time of the direct probe", unit="s"),
         "cascade_seconds": Column("time of the cascade; that of a pack is shared out by depth", unit="s"),
-        "gradient_seconds": Column("time of the gradients", unit="s"),
         "direct_flops": Column("floating point operations of the direct probe, estimated", unit="flop"),
         "cascade_flops": Column("floating point operations of the cascade, estimated", unit="flop"),
-        "gradient_flops": Column("floating point operations of the gradients, estimated", unit="flop"),
         "pack": Column("number of points measured together in one trial", "integer"),
         "pack_halved": Column("number of times that the pack was halved for lack of device memory", "integer"),
         "device": Column("torch device that measured the point", "text"),
@@ -110,6 +107,10 @@ _TABLES: dict[str, dict[str, Column]] = {
         "train_images": Column("number of training images per epoch", "integer"),
         "train_flops": Column("floating point operations of training, estimated", unit="flop"),
         "train_seconds": Column("time of training; that of a pack is shared out by depth and epochs", unit="s"),
+        "gradient_norm": Column(f"{_PROFILES['gradient_norm'].meaning}; of the first layer"),
+        "gradient_ratio": Column("log of the back-propagated signal at the images over that at the last layer"),
+        "gradient_seconds": Column("time of the gradients", unit="s"),
+        "gradient_flops": Column("floating point operations of the gradients, estimated", unit="flop"),
     },
     "profiles": {**_POINT, "layer": Column("layer, 1 to depth", "count", "layers"), **_PROFILES},
     "truth": {**_POINT, **_CURVES},

@@ -175,7 +175,7 @@ class Probing(Part):
         LOGARITHM,
         "Retained information below which a signal counts as lost; default: 0.15 (direct_horizon), 0.02 "
         "(direct_retained), 0.05 (cascade). For gradients: how far their log may be from 0; default: "
-        f"{CURRENT_DEFINITION.gradient_norm:g}.",
+        f"{CURRENT_DEFINITION.gradient_norm:g} (gradient_norm), {CURRENT_DEFINITION.gradient_ratio:g} (ratio).",
         measured=True,
     )
     penalty: float = option(
