@@ -57,8 +57,8 @@ class Definition:
     # Of statistics that came later. Definitions that were stored before mean these values, which must never change.
     correlation_share: float = 0.6
     cascade_correlation_horizon: float = 0.03
-    gradient_norm: float = 4.5
-    gradient_ratio: float = 5.0
+    gradient_norm: float = 4.0
+    gradient_ratio: float = 4.25
 
     def share(self, statistic: str) -> float:
         """Return the share of its depth that a trainable network's horizon reaches, for one of `HORIZONS`."""

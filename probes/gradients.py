@@ -44,7 +44,7 @@ from probes.seeds import DRAWN, generator
 
 DIVERGED = math.log(LARGEST_ACTIVATION)  # log of a gradient where the network diverges: it has grown like the signal
 _MAX_IMAGES, _MIN_IMAGES = 256, 16
-_MAX_BYTES = 2**28  # of the activations that are kept for the backward pass, unless the fewest images take more
+_MAX_BYTES = 2**26  # of the activations that are kept for the backward pass, unless the fewest images take more
 KEPT_BYTES = 2**28  # of weights that are kept between the passes; the weights of deeper layers are drawn twice
 _SAFE_NORMS = (1e-12, 1e18)  # between these, squares that vanish in single precision do not matter
 _SMALLEST = torch.finfo(torch.float32).tiny
@@ -118,7 +118,8 @@ def gradients(network: Network, images: torch.Tensor) -> Gradients:
         norms_by_weights.append(_norm(by_weights))
         norms.append(_norm(d))
     # All in one transfer from a GPU.
-    logs = torch.stack([torch.as_tensor(n, dtype=torch.float64) for n in (*norms, *norms_by_weights, _norm(images))])
+    every = (*norms, *norms_by_weights, _norm(images))
+    logs = torch.stack([torch.as_tensor(n, dtype=torch.float64, device=x.device) for n in every])
     log_d, log_by_weights, (log_images,) = np.split(logs.log().cpu().numpy(), [reached + 1, 2 * reached + 1])
     log_d = log_d.cumsum()
     fan_in = _fan_in(network.layer(1))

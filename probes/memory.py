@@ -98,14 +98,16 @@ def peak_bytes(
         Number of torch's threads.
     """
     sizes = _sizes(settings, images, depth)
-    phases = [sizes.kept + sizes.gradients + 2 * sizes.weights]
+    phases = [sizes.kept + (0 if device == "cpu" else sizes.gradients) + 2 * sizes.weights]
     if settings.probe != "cascade":
         phases.append(_direct(sizes))
     if settings.probe != "direct":
         phases.append(_cascade(sizes, pack, device, threads))
     if settings.train != "none":
         phases.append(_training(sizes, settings, len(images.test), pack, device, threads))
-    return _LIBRARY_BYTES + _FLOAT_BYTES * (sizes.n + sizes.m) * sizes.pixels + max(phases)
+    # What the gradients have freed are holes in the heap, into which larger tensors do not fit.
+    holes = sizes.gradients if device == "cpu" else 0
+    return _LIBRARY_BYTES + _FLOAT_BYTES * (sizes.n + sizes.m) * sizes.pixels + holes + max(phases)
 
 
 def _direct(s: _Sizes) -> int:
