@@ -34,13 +34,17 @@ def located(spec: SweepSpec, data: Path) -> SweepSpec:
     return replace(spec, dataset=dataset, data_dir=str(data))
 
 
-def points_of(spec: SweepSpec, directory: Path, **resources: Any) -> pd.DataFrame:
-    """Return the points of a sweep, which is begun or finished if it is not."""
+def results_of(spec: SweepSpec, directory: Path, **resources: Any) -> sweep.Results:
+    """Return the results of a sweep, which is begun or finished if it is not."""
     if not (directory / "spec.json").exists():
-        results = sweep.run(replace(spec, **resources), directory, quiet=False)
-    elif len((results := sweep.load(directory)).points) < spec.points:
-        results = sweep.resume(directory, quiet=False, **resources)
-    return results.points[results.points["seed"] < spec.seed + spec.points]
+        return sweep.run(replace(spec, **resources), directory, quiet=False)
+    results = sweep.load(directory)
+    return results if len(results.points) >= spec.points else sweep.resume(directory, quiet=False, **resources)
+
+
+def curves(truth: pd.DataFrame) -> pd.DataFrame:
+    """Return the training curves of a set in the form of its file."""
+    return truth[["seed", "epoch", "accuracy", "loss"]].astype({"accuracy": "float32", "loss": "float32"})
 
 
 def measured(points: pd.DataFrame) -> pd.DataFrame:
@@ -84,10 +88,14 @@ def main(name: str, out: Path | None, probe: str | None, data_dir: Path, concurr
     spec = located(study.spec, data_dir)
     if probe is not None:
         spec = replace(spec, probe=probe, train="none")
-    table = measured(points_of(spec, out or Path("runs") / name, concurrency=concurrency))
+    results = results_of(spec, out or Path("runs") / name, concurrency=concurrency)
+    points, truth = (t[t["seed"] < spec.seed + spec.points] for t in (results.points, results.truth))
+    table = measured(points)
+    study.file.parent.mkdir(exist_ok=True)
     if probe is not None:
         table = renewed(study.read(), table)
-    study.file.parent.mkdir(exist_ok=True)
+    elif study.purpose == "selection":  # rules for ending trainings early are chosen by them
+        curves(truth).to_parquet(study.curves_file, index=False, compression="zstd")
     write_table(arranged(table), "csv", str(study.file))
     click.echo(f"{len(table)} networks in {study.file}")
 

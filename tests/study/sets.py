@@ -48,6 +48,11 @@ class Study:
         return _FOLDER / PURPOSES[self.purpose] / f"{self.name}.csv"
 
     @property
+    def curves_file(self) -> Path:
+        """The file with the training curves, of sets for selection."""
+        return self.file.with_suffix(".parquet")
+
+    @property
     def points(self) -> list[Point]:
         """The points of the set."""
         spec = self.spec
