@@ -104,7 +104,7 @@ def read_table(path: str | Path, table: str | None = None, kind: str | None = No
         if kind == "parquet":
             frame = pd.read_parquet(data)
         elif kind == "json":
-            frame = pd.DataFrame(json.load(data))
+            frame = pd.DataFrame(json.load(data), dtype=object)  # whole numbers beside null would become floats
         else:
             # As text, since pandas would take the text "NA" for a missing value.
             frame = pd.read_csv(data, dtype=str, keep_default_na=False, na_filter=False)

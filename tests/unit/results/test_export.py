@@ -71,6 +71,14 @@ def test_any_values_are_read_again(data, table, rows, kind, tmp_path):
         assert np.array_equal(np.signbit(again[name]), np.signbit(frame[name])) or frame[name].isna().any()
 
 
+def test_large_whole_numbers_beside_missing_ones(make_sweep, tmp_path):
+    frame = make_sweep(count=2).points
+    frame["direct_images"] = pd.array([2**53 + 1, None], dtype="Int64")
+    for kind in KINDS:
+        write_table(frame, kind, str(tmp_path / "x"))
+        same(read_table(tmp_path / "x", kind=kind), frame)
+
+
 def test_a_carriage_return_ends_no_line(make_sweep, tmp_path):
     frame = make_sweep(count=2, failed=1).points
     frame["error"] = ["a\rb, c", "\r"]
