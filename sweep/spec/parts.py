@@ -227,7 +227,8 @@ class Probing(Part):
     definition: Definition = CURRENT_DEFINITION  # of the margin
 
     def _resolve(self) -> None:
-        self._default("statistic", DEFAULT_STATISTICS.get(self.probe, STATISTICS[0]), by=self.probe)
+        chosen = [s for probe, s in DEFAULT_STATISTICS.items() if probe == self.probe]  # none: it is refused later
+        self._default("statistic", (chosen or STATISTICS)[0], by=self.probe)
         object.__setattr__(self, "definition", _definition(self.definition))
 
     def _refuse(self) -> None:
