@@ -16,7 +16,7 @@ import sweep
 from probes import load_images
 from sweep import plots
 
-DEPTH, SIGMA_B, WIDTH = 40, 0.1, 64
+DEPTH, SIGMA_B, WIDTH, EPOCHS = 40, 0.1, 64, 30
 TORCH_DEFAULT = 3**-0.5  # sigma_w of torch.nn.Linear: uniform within 1 / sqrt(fan_in)
 BOX = {"facecolor": "white", "boxstyle": "round"}
 
@@ -47,12 +47,14 @@ def main(folder: Path) -> dict[str, float]:
         torch.manual_seed(0)
         model = network(sigma_w, images.pixels, images.classes)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.02)
-        for _ in range(30):  # epochs
+        rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, EPOCHS)
+        for _ in range(EPOCHS):
             for batch in torch.randperm(len(images.train)).split(64):
                 optimizer.zero_grad()
                 loss = torch.nn.functional.cross_entropy(model(images.train[batch]), images.train_labels[batch])
                 loss.backward()
                 optimizer.step()
+            rate.step()
         correct = model(images.test).argmax(1) == images.test_labels
         accuracies[name] = correct.float().mean().item()
         print(f"{name}: sigma_w = {sigma_w:.2f}, {DEPTH} layers, test accuracy {accuracies[name]:.2f}")
