@@ -30,6 +30,16 @@ DEFAULT_STATISTICS = {
 }
 
 
+def statistics_of(probe: str) -> tuple[str, ...]:
+    """Return the statistics that are measured with a probe; gradients are with any."""
+    return tuple(s for s in STATISTICS if s in GRADIENTS or probe in ("both", s.partition("_")[0]))
+
+
+def is_threshold_of(chosen: str, statistic: str) -> bool:
+    """Return whether a threshold that was given for the chosen statistic is one of another, too: of the same kind."""
+    return (chosen in GRADIENTS) == (statistic in GRADIENTS)
+
+
 @dataclass(frozen=True)
 class Definition:
     """The definition of the margin, stored with every sweep so that new defaults move no old boundary.

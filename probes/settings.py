@@ -4,7 +4,14 @@ import math
 from dataclasses import dataclass, field
 
 from probes.decoders import PRECISIONS
-from probes.definition import CURRENT_DEFINITION, DEFAULT_STATISTICS, GRADIENTS, STATISTICS, Definition
+from probes.definition import (
+    CURRENT_DEFINITION,
+    DEFAULT_STATISTICS,
+    GRADIENTS,
+    Definition,
+    is_threshold_of,
+    statistics_of,
+)
 from probes.layers import ACTIVATIONS
 from probes.networks import ARCHITECTURES
 from probes.training.settings import TrainingSettings
@@ -99,7 +106,7 @@ class ProbeSettings:
                 raise ValueError(f"`{name}` must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
         if not self.statistic:
             object.__setattr__(self, "statistic", DEFAULT_STATISTICS[self.probe])
-        allowed = tuple(s for s in STATISTICS if s in GRADIENTS or self.probe in ("both", s.partition("_")[0]))
+        allowed = statistics_of(self.probe)
         if self.statistic not in allowed:
             raise ValueError(
                 f"`statistic` must be one of {', '.join(allowed)} with probe {self.probe!r}, got {self.statistic!r}"
@@ -114,7 +121,7 @@ class ProbeSettings:
 
     def threshold_of(self, statistic: str) -> float:
         """Return the threshold of one of `STATISTICS`; ``threshold`` is that of all of the same kind."""
-        if self.threshold is None or (statistic in GRADIENTS) != self.by_gradient:
+        if self.threshold is None or not is_threshold_of(self.statistic, statistic):
             return self.definition.threshold(statistic)
         return self.threshold
 

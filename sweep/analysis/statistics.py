@@ -46,8 +46,8 @@ def _above_threshold(name: str) -> Callable[[pd.DataFrame, Measuring], pd.Series
 
 
 def _gradient_margin(name: str) -> Callable[[pd.DataFrame, Measuring], pd.Series]:
-    return lambda points, spec: (
-        math.log1p(spec.threshold_of(name)) - points[name].abs().map(math.log1p, na_action="ignore")
+    return lambda points, spec: points[name].map(
+        lambda value: spec.definition.gradient_margin(value, spec.threshold_of(name)), na_action="ignore"
     )
 
 

@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from probes.activations import NAMES
-from probes.definition import CURRENT_DEFINITION, DEFAULT_STATISTICS, GRADIENTS, STATISTICS, Definition
+from probes.definition import (
+    CURRENT_DEFINITION,
+    DEFAULT_STATISTICS,
+    GRADIENTS,
+    STATISTICS,
+    Definition,
+    is_threshold_of,
+    statistics_of,
+)
 from sweep.errors import SpecError
 from sweep.spec.kinds import Address, Choice, Duration, Flag, Interval, Numbers, Range, Text
 from sweep.spec.options import AUTO, AXES, NONE, Part, option
@@ -236,7 +244,7 @@ class Probing(Part):
             raise SpecError(_NOT_KNOWN.format("the margin", self.definition.version))
         if self.threshold is not None:
             (LOGARITHM if self.statistic in GRADIENTS else RETAINED).check("threshold", self.threshold)
-        if self.statistic not in GRADIENTS and self.probe not in ("both", self.statistic.partition("_")[0]):
+        if self.statistic not in statistics_of(self.probe):
             raise SpecError(f"`statistic` must be one that probe {self.probe!r} measures, got {self.statistic!r}")
 
     @property
@@ -246,7 +254,7 @@ class Probing(Part):
 
     def threshold_of(self, statistic: str) -> float:
         """Return the threshold of a statistic; the option is that of all statistics of the same kind."""
-        if self.threshold is None or (statistic in GRADIENTS) != (self.statistic in GRADIENTS):
+        if self.threshold is None or not is_threshold_of(self.statistic, statistic):
             return self.definition.threshold(statistic)
         return self.threshold
 

@@ -12,7 +12,8 @@ from probes.layers import ACTIVATIONS
 from probes.layout import LAYOUTS
 from probes.networks import ARCHITECTURES
 from probes.point import MAX_DEPTH, MAX_SIGMA
-from probes.settings import PROBES, STATISTICS, TRAIN, ProbeSettings
+from probes.definition import STATISTICS
+from probes.settings import PROBES, TRAIN, ProbeSettings
 from probes.training.settings import OPTIMIZERS, TrainingSettings
 from sweep.errors import SpecError
 from sweep.measuring.settings import probe_settings
