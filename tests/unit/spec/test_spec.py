@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probes.decoders import PRECISIONS
+from probes.definition import STATISTICS
 from probes.kernels import KERNELS
 from probes.layers import ACTIVATIONS
 from probes.layout import LAYOUTS
 from probes.networks import ARCHITECTURES
 from probes.point import MAX_DEPTH, MAX_SIGMA
-from probes.definition import STATISTICS
 from probes.settings import PROBES, TRAIN, ProbeSettings
 from probes.training.settings import OPTIMIZERS, TrainingSettings
 from sweep.errors import SpecError
