@@ -4,7 +4,7 @@ This module imports no numpy: every spec needs it, and the command line's help h
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 MIN_HORIZON = 0.5  # layers; a shorter horizon counts as this one
 # The statistics that are horizons, in layers, and the profile that falls below its threshold there.
@@ -13,9 +13,14 @@ HORIZONS = {
     "cascade_horizon": "cascade_retained",
     "cascade_correlation_horizon": "cascade_correlation",
 }
-GRADIENTS = ("gradient_norm", "gradient_ratio")  # the statistics that are logarithms of gradients
+LOGARITHMS = ("gradient_norm", "gradient_ratio")  # the statistics that are logarithms of gradients
+GRADIENTS = ("gradient_horizon", *LOGARITHMS)  # the statistics that are read from gradients
+TRAINABLE_DEPTH = "trainable_depth"
+# The statistics that are numbers of layers: their margin is that of a horizon.
+DEPTHS = (TRAINABLE_DEPTH, *HORIZONS, "gradient_horizon")
 # The statistics that a margin may be computed from, and the one that it is computed from by default, by probe.
 STATISTICS = (
+    TRAINABLE_DEPTH,
     "direct_horizon",
     "direct_retained",
     "cascade_correlation_horizon",
@@ -24,15 +29,16 @@ STATISTICS = (
     *GRADIENTS,
 )
 DEFAULT_STATISTICS = {
-    "both": "direct_horizon",
-    "direct": "direct_horizon",
+    "both": TRAINABLE_DEPTH,
+    "direct": TRAINABLE_DEPTH,
     "cascade": "cascade_correlation_horizon",
 }
 
 
 def statistics_of(probe: str) -> tuple[str, ...]:
     """Return the statistics that are measured with a probe; gradients are with any."""
-    return tuple(s for s in STATISTICS if s in GRADIENTS or probe in ("both", s.partition("_")[0]))
+    own = {TRAINABLE_DEPTH: "direct"}
+    return tuple(s for s in STATISTICS if s in GRADIENTS or probe in ("both", own.get(s, s.partition("_")[0])))
 
 
 def is_threshold_of(chosen: str, statistic: str) -> bool:
@@ -47,13 +53,13 @@ class Definition:
     Attributes
     ----------
     version:
-        Version of the formula. Version 1 is log(horizon / (share * depth)) for a horizon, and score - threshold for a
-        score.
+        Version of the formulas. The margin is log(horizon / (share * depth)) for a horizon, and score - threshold for a
+        score. Since version 2, the threshold of the direct horizon is relative to the best layer.
     direct_share, cascade_share, correlation_share:
         Share of its depth that the horizon of a trainable network reaches, for each horizon.
     direct_horizon, direct_retained, cascade_horizon, cascade_retained, cascade_correlation_horizon:
         Threshold of each statistic: value of its profile below which a signal counts as lost.
-    gradient_norm, gradient_ratio:
+    gradient_norm, gradient_ratio, gradient_horizon:
         Threshold of each statistic: how far its logarithm may be from 0, on either side.
     """
 
@@ -69,21 +75,38 @@ class Definition:
     cascade_correlation_horizon: float = 0.03
     gradient_norm: float = 4.0
     gradient_ratio: float = 4.25
+    gradient_horizon: float = 5.0
+
+    @property
+    def relative(self) -> bool:
+        """Whether the threshold of the direct horizon is relative to the retained information of the best layer."""
+        return self.version >= 2
 
     def share(self, statistic: str) -> float:
-        """Return the share of its depth that a trainable network's horizon reaches, for one of `HORIZONS`."""
+        """Return the share of its depth that the horizon of a trainable network reaches, for one of `DEPTHS`."""
         return {
+            TRAINABLE_DEPTH: 1.0,
             "direct_horizon": self.direct_share,
             "cascade_horizon": self.cascade_share,
             "cascade_correlation_horizon": self.correlation_share,
+            "gradient_horizon": 1.0,
         }[statistic]
 
     def threshold(self, statistic: str) -> float:
         """Return the threshold of a statistic: the value of its profile below which a signal counts as lost.
 
-        For one of `GRADIENTS`, it is the absolute value of the logarithm above which a gradient counts as lost.
+        For one of `GRADIENTS`, it is the absolute value of the logarithm above which a gradient counts as lost. The
+        trainable depth is read from the direct horizon, whose threshold this is.
         """
-        return float(getattr(self, statistic))
+        return float(getattr(self, "direct_horizon" if statistic == TRAINABLE_DEPTH else statistic))
+
+    def trainable_depth(self, direct_horizon: float, gradient_horizon: float) -> float:
+        """Return how deep a trainable network may be, in layers: where both horizons together are used up.
+
+        It is the depth D at which ``(share D / direct_horizon)^2 + (D / gradient_horizon)^2 = 1``: no greater than
+        what either horizon allows, and less where both are short.
+        """
+        return 1 / math.hypot(self.direct_share / direct_horizon, 1 / gradient_horizon)
 
     def margin(self, statistic: str, horizon: float, depth: float) -> float:
         """Return the margin of a horizon, log(horizon / (share * depth)): positive if predicted trainable.
@@ -91,7 +114,7 @@ class Definition:
         Parameters
         ----------
         statistic:
-            One of `HORIZONS`.
+            One of `DEPTHS`.
         horizon:
             Horizon in layers; at least `MIN_HORIZON` is counted.
         depth:
@@ -101,7 +124,7 @@ class Definition:
 
     @staticmethod
     def gradient_margin(logarithm: float, threshold: float) -> float:
-        """Return the margin of one of `GRADIENTS`, log((1 + threshold) / (1 + abs(logarithm))): positive if trainable.
+        """Return the margin of one of `LOGARITHMS`, log((1 + threshold) / (1 + abs(logarithm))): positive if trainable.
 
         The logarithm of a gradient is proportional to the depth, and so its margin falls like that of a horizon.
         """
@@ -120,4 +143,4 @@ ORIGINAL_DEFINITION = Definition(
     cascade_horizon=0.05,
     cascade_retained=0.05,
 )
-CURRENT_DEFINITION = ORIGINAL_DEFINITION  # the definition of new sweeps
+CURRENT_DEFINITION = replace(ORIGINAL_DEFINITION, version=2, direct_horizon=0.1)  # the definition of new sweeps

@@ -41,6 +41,7 @@ _RATIO_BEYOND_DEPTH = 1.2  # from one decoded layer to the next, beyond the dept
 _HORIZON_TOLERANCE = 0.01  # relative width of the interval in which the horizon is interpolated
 _MAX_FLOAT32_CONDITION = 1e5  # condition number up to which a matrix is factorised in float32
 _EXPECTED_BISECTIONS = 4  # layers decoded to find the horizon
+_MIN_BEST = 0.1  # retained information of the best layer, at least: less is hardly told from nothing
 
 
 class DirectDecoder:
@@ -156,7 +157,15 @@ class Profile:
         return [0.0 if layer >= diverged else self.retained.get(layer, math.nan) for layer in range(1, depth + 1)]
 
 
-def follow(network: Network, decoder: DirectDecoder, inputs: torch.Tensor, *, layers: int, threshold: float) -> Profile:
+def follow(
+    network: Network,
+    decoder: DirectDecoder,
+    inputs: torch.Tensor,
+    *,
+    layers: int,
+    threshold: float,
+    relative: bool = False,
+) -> Profile:
     """Walk through a network until its horizon is known and its depth is reached.
 
     Parameters
@@ -172,6 +181,8 @@ def follow(network: Network, decoder: DirectDecoder, inputs: torch.Tensor, *, la
         has no more layers than this, all are decoded.
     threshold:
         Retained information at the horizon.
+    relative:
+        Whether the threshold is a share of the retained information of the best layer before, see `_MIN_BEST`.
 
     Returns
     -------
@@ -189,11 +200,15 @@ def follow(network: Network, decoder: DirectDecoder, inputs: torch.Tensor, *, la
     decoded = (0, inputs)  # number and activations of the last layer that was decoded
     planned = _planned(depth, network.architecture.reach(depth), layers)
     target, last, lost = next(planned), 0, False
+    share, best = threshold, _MIN_BEST
     for number, x in network.walk(inputs):
         last = number
         if number < target:
             continue
         value = profile.retained[number] = decoder.retained(x)
+        if relative and not lost:
+            best = max(best, value)
+            threshold = share * best
         if value < threshold and not lost:
             lost = True
             _bisect(network, decoder, profile, decoded, number, threshold)
@@ -298,6 +313,7 @@ class DirectProbe:
             inputs,
             layers=settings.decoded_layers,
             threshold=settings.threshold_of("direct_horizon"),
+            relative=settings.definition.relative,
         )
         profile.images = count
         return profile

@@ -8,7 +8,7 @@ import torch
 
 from probes import entropy
 from probes.cascade import Cascade
-from probes.definition import HORIZONS
+from probes.definition import HORIZONS, MIN_HORIZON, TRAINABLE_DEPTH
 from probes.direct import Profile
 from probes.gradients import Gradients
 from probes.meanfield import applies_to, mean_field
@@ -89,6 +89,8 @@ class Evaluator:
             values["chi_1"], values["xi_c"] = theory.chi_1, theory.xi_c
         profiles["gradient_norm"] = observed.gradients.profile
         values["gradient_norm"], values["gradient_ratio"] = observed.gradients.norm, observed.gradients.ratio
+        horizon, censored = observed.gradients.horizon(self._settings.threshold_of("gradient_horizon"))
+        values["gradient_horizon"], values["gradient_horizon_censored"] = horizon, censored
         if observed.profile is not None:
             curve = observed.profile.curve(point.depth)
             profiles["direct_retained"] = np.array(curve)
@@ -96,6 +98,9 @@ class Evaluator:
             values["direct_horizon"] = observed.profile.horizon
             values["direct_horizon_censored"] = observed.profile.censored
             values["direct_images"] = observed.profile.images
+            definition = self._settings.definition
+            values[TRAINABLE_DEPTH] = definition.trainable_depth(max(observed.profile.horizon, MIN_HORIZON), horizon)
+            values[f"{TRAINABLE_DEPTH}_censored"] = censored and observed.profile.censored
         if observed.cascade is not None:
             self._add_cascade(observed.cascade, values, profiles)
         self._add_margin(point.depth, values)

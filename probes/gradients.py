@@ -17,11 +17,19 @@ profile        ``log(\|G_l\| / r)``, with the Frobenius norm; for a residual
                block, that of both convolutions together                         ``[L]``
 gradient_norm  the profile's first value, that of layer 1                        scalar
 ratio          ``log(delta_0 / delta_L)``                                        scalar
+whole          norm of the gradient by all weights of the network of the first   ``[L]``
+               l layers: ``log(sqrt(sum of (\|G_k\| / r)^2, k = 1..l))``,
+               less ``log(\|d_l\| / \|d_L\|)``
+change         ``max(whole, log(delta_l / delta_0))``                            ``[L]``
 =============  ================================================================  =======================
 
 Near the critical line both numbers are near 0. In the ordered phase the gradient vanishes on its way, in the chaotic
 one it explodes. Since the targets of different images are independent, the mean of ``\|G_l\|^2`` over them is the mean
 over the images of the squared gradient of one image, however many images there are: so ``f / sqrt(n)``.
+
+Training fails where the gradient by all weights together has exploded, or where that by the first layers has vanished:
+so the change is the larger of the two. The first l layers are a network of their own, whose target is d_l: gradients
+cannot tell its directions from random ones.
 
 A gradient may shrink or grow beyond the range of float32. So d is divided by its norm at every layer, and the
 logarithms of the norms are added up. A norm of exactly 0 counts as the smallest normal number of float32. Where
@@ -39,6 +47,7 @@ import torch
 from probes import torch_private
 from probes.layers import Dense, Layer, Parameters, Phi
 from probes.networks import LARGEST_ACTIVATION, Architecture, Network
+from probes.point import REACH
 from probes.products import affine, matmul
 from probes.seeds import DRAWN, generator
 
@@ -66,6 +75,8 @@ class Gradients:
         That of the first layer.
     ratio:
         Logarithm of the ratio of the gradients by the images and by the outputs of the last layer.
+    change:
+        How much the gradients of the network of the first 1, 2, ... layers vanish or explode, ``[depth]``.
     diverged_at:
         First layer whose activations are not finite or too large; None if there is none.
     """
@@ -73,7 +84,24 @@ class Gradients:
     profile: np.ndarray
     norm: float
     ratio: float
+    change: np.ndarray
     diverged_at: int | None
+
+    def horizon(self, threshold: float) -> tuple[float, bool]:
+        """Return the depth at which gradients change by a threshold, in layers, and whether it is censored.
+
+        Between layers it is interpolated. Beyond the depth the change is assumed to go on as in the second half of the
+        network, for up to `REACH` times the depth; a horizon beyond that is censored.
+        """
+        depth, half = len(self.change), len(self.change) // 2
+        before = np.concatenate([[0.0], self.change])  # from layer 0 on
+        beyond = np.flatnonzero(before > threshold)
+        if beyond.size:
+            layer = int(beyond[0]) - 1
+            return layer + (threshold - before[layer]) / (before[layer + 1] - before[layer]), False
+        slope = (before[-1] - before[half]) / (depth - half)
+        horizon = depth + (threshold - before[-1]) / slope if slope > 0 else math.inf
+        return min(horizon, REACH * depth), horizon > REACH * depth
 
 
 def image_bytes(architecture: Architecture, activation: str, depth: int) -> int:
@@ -120,17 +148,21 @@ def gradients(network: Network, images: torch.Tensor) -> Gradients:
     # All in one transfer from a GPU.
     every = (*norms, *norms_by_weights, _norm(images))
     logs = torch.stack([torch.as_tensor(n, dtype=torch.float64, device=x.device) for n in every])
-    log_d, log_by_weights, (log_images,) = np.split(logs.log().cpu().numpy(), [reached + 1, 2 * reached + 1])
-    log_d = log_d.cumsum()
+    steps_back, log_by_weights, (log_images,) = np.split(logs.log().cpu().numpy(), [reached + 1, 2 * reached + 1])
+    log_d = steps_back.cumsum()[::-1]  # from the images on
     fan_in = _fan_in(network.layer(1))
     log_seen = log_images + 0.5 * math.log(fan_in / images.numel())  # log r
     profile = np.full(depth, DIVERGED)
-    profile[:reached] = (log_d[:-1] + log_by_weights)[::-1] - 0.5 * math.log(len(images)) - log_seen
-    norm = float(profile[0])
-    ratio = float(log_d[-1] - log_d[0] + 0.5 * math.log(x.shape[1] / images.shape[1]))
+    profile[:reached] = log_d[1:] + log_by_weights[::-1] - 0.5 * math.log(len(images)) - log_seen
+    widths = np.array([images.shape[1], *(network.layer(n).outputs for n in range(1, reached + 1))])
+    log_delta = log_d - 0.5 * np.log(widths)
+    norm, ratio = float(profile[0]), float(log_delta[0] - log_delta[-1])
+    whole = np.logaddexp.accumulate(2 * profile[:reached]) / 2 - (log_d[1:] - log_d[-1])
+    change = np.full(depth, DIVERGED)
+    change[:reached] = np.maximum(whole, log_delta[1:] - log_delta[0])
     if reached == depth:
-        return Gradients(profile, norm, ratio, None)
-    return Gradients(profile, max(norm, DIVERGED), max(ratio, DIVERGED), reached + 1)
+        return Gradients(profile, norm, ratio, change, None)
+    return Gradients(profile, max(norm, DIVERGED), max(ratio, DIVERGED), change, reached + 1)
 
 
 def _norm(x: torch.Tensor) -> torch.Tensor | float:

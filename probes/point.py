@@ -9,7 +9,7 @@ import numpy as np
 MAX_SIGMA = 20.0  # far beyond every phase boundary; quadrature and float32 stay accurate up to here
 MAX_DEPTH = 2000
 MAX_SEED = 2**53 - 1  # the largest that JSON, double precision and all dataframes hold exactly
-REACH = 3  # multiple of its depth to which the direct probe follows a network in search of its horizon
+REACH = 3  # multiple of its depth to which a network is followed in search of its horizons
 _NESTED = ("mlp", "conv", "resnet")  # architectures in which a deeper network contains the shallower one
 
 

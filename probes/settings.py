@@ -7,7 +7,9 @@ from probes.decoders import PRECISIONS
 from probes.definition import (
     CURRENT_DEFINITION,
     DEFAULT_STATISTICS,
+    DEPTHS,
     GRADIENTS,
+    LOGARITHMS,
     Definition,
     is_threshold_of,
     statistics_of,
@@ -111,7 +113,7 @@ class ProbeSettings:
             raise ValueError(
                 f"`statistic` must be one of {', '.join(allowed)} with probe {self.probe!r}, got {self.statistic!r}"
             )
-        limit = MAX_GRADIENT_THRESHOLD if self.by_gradient else 1
+        limit = MAX_GRADIENT_THRESHOLD if self.statistic in GRADIENTS else 1
         if self.threshold is not None and not 0 < self.threshold < limit:
             raise ValueError(f"`threshold` must be between 0 and {limit:g}, got {self.threshold}")
         if not (math.isfinite(self.penalty) and self.penalty > 0):
@@ -128,9 +130,9 @@ class ProbeSettings:
     @property
     def by_horizon(self) -> bool:
         """Whether the margin is computed from a horizon, rather than from a score and its threshold."""
-        return self.statistic.endswith("_horizon")
+        return self.statistic in DEPTHS
 
     @property
     def by_gradient(self) -> bool:
-        """Whether the margin is computed from a gradient."""
-        return self.statistic in GRADIENTS
+        """Whether the margin is computed from the logarithm of a gradient."""
+        return self.statistic in LOGARITHMS

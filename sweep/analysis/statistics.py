@@ -52,6 +52,7 @@ def _gradient_margin(name: str) -> Callable[[pd.DataFrame, Measuring], pd.Series
 
 
 STATISTICS: dict[str, Statistic] = {
+    "trainable_depth": Statistic("log(trainable depth / depth)", _horizon_margin("trainable_depth")),
     "direct_horizon": Statistic("log(horizon / (share depth))", _horizon_margin("direct_horizon")),
     "direct_retained": Statistic("retained information - threshold", _above_threshold("direct_retained")),
     "cascade_correlation_horizon": Statistic(
@@ -62,6 +63,7 @@ STATISTICS: dict[str, Statistic] = {
     "cascade_cutoff": Statistic(
         "published: log((cutoff + 1) / depth)", lambda p, s: _log_ratio_to_depth(p["cascade_cutoff"] + 1, p), False
     ),
+    "gradient_horizon": Statistic("log(horizon / depth)", _horizon_margin("gradient_horizon")),
     "gradient_norm": Statistic("log((1 + threshold) / (1 + |log norm|))", _gradient_margin("gradient_norm")),
     "gradient_ratio": Statistic("log((1 + threshold) / (1 + |log ratio|))", _gradient_margin("gradient_ratio")),
     "differential_entropy": Statistic("published: at the last layer", lambda p, s: p["differential_entropy"], False),

@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from probes.point import nested, reach
+from probes.definition import TRAINABLE_DEPTH
+from probes.point import REACH, nested, reach
 from sweep.levelset.domain import Axis
 from sweep.levelset.level_set import LevelSet
 from sweep.model.level import level_of
@@ -77,7 +78,12 @@ class MarginModel:
     def max_visible(self, depth: int) -> float:
         """Return the modelled value at the longest horizon that a probe of a depth can see."""
         spec = self.spec
-        followed = reach(spec.architecture, depth, spec.widths) if spec.statistic == "direct_horizon" else depth
+        direct, gradient = float(reach(spec.architecture, depth, spec.widths)), float(REACH * depth)
+        followed = {
+            TRAINABLE_DEPTH: spec.definition.trainable_depth(direct, gradient),
+            "direct_horizon": direct,
+            "gradient_horizon": gradient,
+        }.get(spec.statistic, depth)
         return float(spec.definition.margin(spec.statistic, followed, depth) + self.shift(depth))
 
     def at(self, **axes: Any) -> np.ndarray:

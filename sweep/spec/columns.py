@@ -141,6 +141,20 @@ _TABLES: dict[str, dict[str, Column]] = {
         ),
         "gradient_seconds": Column("time of the gradients", unit="s", is_later=True),
         "gradient_flops": Column("floating point operations of the gradients, estimated", unit="flop", is_later=True),
+        "gradient_horizon": Column(
+            "depth at which gradients vanish or explode by more than the threshold", unit="layers", is_later=True
+        ),
+        "gradient_horizon_censored": Column(
+            "whether gradient_horizon lies beyond 3 x depth, and is only a lower bound", "boolean", is_later=True
+        ),
+        "trainable_depth": Column(
+            "depth up to which such networks are predicted trainable, by direct_horizon and gradient_horizon together",
+            unit="layers",
+            is_later=True,
+        ),
+        "trainable_depth_censored": Column(
+            "whether both horizons are censored, and trainable_depth is only a lower bound", "boolean", is_later=True
+        ),
     },
     "profiles": {**_POINT, "layer": Column("layer, 1 to depth", "count", "layers"), **_PROFILES},
     "truth": {**_POINT, **_CURVES},

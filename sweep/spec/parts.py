@@ -12,8 +12,10 @@ from probes.activations import NAMES
 from probes.definition import (
     CURRENT_DEFINITION,
     DEFAULT_STATISTICS,
+    DEPTHS,
     GRADIENTS,
     STATISTICS,
+    TRAINABLE_DEPTH,
     Definition,
     is_threshold_of,
     statistics_of,
@@ -62,7 +64,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 _DEFAULT_DEPTH = (5, 60)  # unless there are widths to count
 # Versions of what a sweep writes down, that are known here.
-_DEFINITIONS, _SEQUENCES = (1,), (0, 1)
+_DEFINITIONS, _SEQUENCES = (1, 2), (0, 1)
 _NOT_KNOWN = (
     "the sweep's definition of {} is of version {}, which is not known here: install a newer version of this tool"
 )
@@ -188,7 +190,7 @@ class Probing(Part):
     statistic: str = option(
         None,
         Choice(STATISTICS),
-        "Statistic that drives the search; default: direct_horizon, or cascade_correlation_horizon with --probe "
+        "Statistic that drives the search; default: trainable_depth, or cascade_correlation_horizon with --probe "
         "cascade.",
         measured=True,
     )
@@ -197,7 +199,7 @@ class Probing(Part):
         LOGARITHM,
         "Retained information, or squared correlation, below which a signal counts as lost, or how far the logarithm "
         "of a gradient may be from 0; default: "
-        + ", ".join(f"{CURRENT_DEFINITION.threshold(s):g} ({s})" for s in STATISTICS)
+        + ", ".join(f"{CURRENT_DEFINITION.threshold(s):g} ({s})" for s in STATISTICS if s != TRAINABLE_DEPTH)
         + ".",
         measured=True,
     )
@@ -250,7 +252,7 @@ class Probing(Part):
     @property
     def by_horizon(self) -> bool:
         """Whether the margin is that of a horizon, rather than a score minus its threshold."""
-        return self.statistic.endswith("_horizon")
+        return self.statistic in DEPTHS
 
     def threshold_of(self, statistic: str) -> float:
         """Return the threshold of a statistic; the option is that of all statistics of the same kind."""

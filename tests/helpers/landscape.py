@@ -39,6 +39,8 @@ def made_up(point, cap=np.inf, status="ok"):
         "direct_retained": 0.3,
         "direct_horizon": CURRENT_DEFINITION.share("direct_horizon") * horizon,
         "direct_horizon_censored": censored,
+        "trainable_depth": horizon,
+        "trainable_depth_censored": censored,
         "margin": float(np.log(horizon / point.depth)),
         "margin_censored": censored,
         "chi_1": 1.0,

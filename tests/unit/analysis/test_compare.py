@@ -43,6 +43,7 @@ def trained_sweep(path, spec=SPEC, count=100, seed=0, train=lambda m: True):
         good = true_horizon(w, b) > 0.8 * int(d)
         m.values.update({"direct_seconds": 0.5, "direct_flops": 1e9, "xi_c": 100.0, "chi_1": w / true_critical(b)})
         m.values.update({"gradient_norm": 5 * math.log(w / true_critical(b)), "gradient_ratio": float(rng.normal())})
+        m.values.update({"gradient_horizon": float(rng.uniform(1, 9)), "gradient_horizon_censored": False})
         m.values.update({"differential_entropy": float(rng.normal()), "cascade_cutoff": int(d) - 1})
         if train(m):
             m.values.update({"accuracy": float(noise.uniform(0.8, 0.9) if good else noise.uniform(0.1, 0.15))})
@@ -225,8 +226,8 @@ def test_sweeps_of_different_networks_are_not_compared(make_trained, keys):
 
 def test_json_has_every_number_and_no_infinity(compared):
     printed = json.loads(compared.as_json())
-    assert printed["default"] == "direct_horizon" and printed["points"] == 100
-    statistic = printed["statistics"]["direct_horizon"]
+    assert printed["default"] == "trainable_depth" and printed["points"] == 100
+    statistic = printed["statistics"]["trainable_depth"]
     for name in ("auc", "auc_5", "auc_95", "auc_hard", "accuracy", "accuracy_best", "iou", "distance", "brier"):
         assert 0 <= statistic[name] <= 1
     assert sum(b["points"] for b in statistic["reliability"]) == 100
@@ -251,7 +252,7 @@ def test_pictures(make_trained, fixed, panels, theory):
         assert sum("mean field" in t for t in ax.get_legend_handles_labels()[1]) == theory
     marks = [c for ax in figure.axes for c in ax.collections if isinstance(c, PathCollection)]
     assert sum(len(c.get_offsets()) for c in marks) == 40
-    assert "AUC of direct_horizon" in figure.get_suptitle()
+    assert "AUC of trainable_depth" in figure.get_suptitle()
 
 
 def test_a_picture_where_sigma_w_is_fixed(make_trained):
@@ -264,7 +265,7 @@ def test_a_picture_of_one_axis(make_trained):
     comparison = compare(make_trained(replace(SPEC, points=30, sigma_b=(0.2, 0.2), depth=(36, 36)), 40))
     above, below = comparison_figure(comparison).axes
     assert [len(ax.lines[0].get_xdata()) for ax in (above, below)] == [40, 40]
-    assert below.get_ylabel() == "score of direct_horizon" and len(above.lines) == len(below.lines) == 3
+    assert below.get_ylabel() == "score of trainable_depth" and len(above.lines) == len(below.lines) == 3
 
 
 def test_surfaces_follow_what_they_are_told():

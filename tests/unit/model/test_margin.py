@@ -65,9 +65,15 @@ def test_one_deep_probe_informs_every_depth():
 
 
 def test_what_a_probe_sees():
-    assert MarginModel(SweepSpec()).max_visible(20) == pytest.approx(np.log(60))
+    direct = {"statistic": "direct_horizon"}
+    assert MarginModel(SweepSpec(**direct)).max_visible(20) == pytest.approx(np.log(60))
     assert MarginModel(SweepSpec(probe="cascade")).max_visible(20) == pytest.approx(np.log(20))
-    assert MarginModel(SweepSpec(widths=(30,) * 24, depth=(4, 24))).max_visible(20) == pytest.approx(np.log(24))
+    assert MarginModel(SweepSpec(widths=(30,) * 24, depth=(4, 24), **direct)).max_visible(20) == pytest.approx(
+        np.log(24)
+    )
+    assert MarginModel(SweepSpec(statistic="gradient_horizon")).max_visible(20) == pytest.approx(np.log(60))
+    both = 1 / np.hypot(0.5 / 60, 1 / 60)  # both horizons are as long as can be seen
+    assert MarginModel(SweepSpec()).max_visible(20) == pytest.approx(np.log(both))
 
 
 RANGES = {"sigma_w": (0.8, 2.0), "sigma_b": (0.1, 0.8), "depth": (20, 20)}

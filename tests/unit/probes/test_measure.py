@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from probes import Point, Prober, ProbeSettings, TrainingSettings, direct, load_images, measure, prober
-from probes.definition import CURRENT_DEFINITION
+from probes.definition import CURRENT_DEFINITION, ORIGINAL_DEFINITION
 from probes.settings import UNCERTAIN_MARGINS
 
 STATISTICS = (
@@ -99,8 +99,23 @@ def test_the_horizon_is_largest_near_the_critical_line(digits):
 def test_margin_and_censoring(digits):
     deep, shallow = measure([Point(1.7, 0.1, 40), Point(1.7, 0.1, 3)], digits, ProbeSettings("direct"))
     assert not deep.values["margin_censored"]
-    assert deep.values["margin"] == pytest.approx(math.log(deep.values["direct_horizon"] / 20))
-    assert shallow.values["margin_censored"] and shallow.values["margin"] == pytest.approx(math.log(6))
+    horizons = deep.values["direct_horizon"], deep.values["gradient_horizon"]
+    depth = deep.values["trainable_depth"]
+    assert (depth / horizons[0] / 2) ** 2 + (depth / horizons[1]) ** 2 == pytest.approx(1)
+    assert deep.values["margin"] == pytest.approx(math.log(depth / 40))
+    assert shallow.values["margin_censored"] and shallow.values["margin"] == pytest.approx(math.log(6 / 5**0.5))
+
+
+def test_an_older_definition_gives_the_margin_of_before(digits):
+    point = Point(1.7, 0.1, 40)
+    for definition, threshold in ((ORIGINAL_DEFINITION, 0.15), (CURRENT_DEFINITION, 0.1)):
+        settings = ProbeSettings("direct", "direct_horizon", definition=definition, decoded_layers=40, width=20)
+        (m,) = measure([point], digits, settings)
+        assert m.values["margin"] == pytest.approx(math.log(m.values["direct_horizon"] / 20))
+        retained = m.profiles["direct_retained"]
+        limit = threshold * (retained.max() if definition is CURRENT_DEFINITION else 1)
+        below = int((retained < limit).argmax()) + 1  # the first layer, counted from 1
+        assert retained.max() < 0.9 and below - 1 < m.values["direct_horizon"] <= below
 
 
 def test_a_shallow_probe_sees_the_horizon_of_the_deep_one(digits):
@@ -284,7 +299,7 @@ def test_colour_images(tmp_path):
     ("bad", "says"),
     [
         ({"probe": "x"}, "`probe` must be one of both, cascade, direct, got 'x'"),
-        ({"probe": "direct", "statistic": "cascade_horizon"}, "`statistic` must be one of direct_horizon"),
+        ({"probe": "direct", "statistic": "cascade_horizon"}, "`statistic` must be one of trainable_depth, direct_horizon"),
         ({"threshold": 1.0}, "`threshold`"),
         ({"penalty": 0.0}, "`penalty`"),
         ({"activation": "swish"}, "`activation`"),
