@@ -41,6 +41,11 @@ def statistics_of(probe: str) -> tuple[str, ...]:
     return tuple(s for s in STATISTICS if s in GRADIENTS or probe in ("both", own.get(s, s.partition("_")[0])))
 
 
+def depth_name(statistic: str) -> str:
+    """Return what one of `DEPTHS` is called in pictures: trainable depth or horizon."""
+    return "trainable depth" if statistic == TRAINABLE_DEPTH else "horizon"
+
+
 def is_threshold_of(chosen: str, statistic: str) -> bool:
     """Return whether a threshold that was given for the chosen statistic is one of another, too: of the same kind."""
     return (chosen in GRADIENTS) == (statistic in GRADIENTS)

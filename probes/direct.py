@@ -41,7 +41,7 @@ _RATIO_BEYOND_DEPTH = 1.2  # from one decoded layer to the next, beyond the dept
 _HORIZON_TOLERANCE = 0.01  # relative width of the interval in which the horizon is interpolated
 _MAX_FLOAT32_CONDITION = 1e5  # condition number up to which a matrix is factorised in float32
 _EXPECTED_BISECTIONS = 4  # layers decoded to find the horizon
-_MIN_BEST = 0.1  # retained information of the best layer, at least: less is hardly told from nothing
+MIN_BEST = 0.1  # retained information of the best layer, at least: less is hardly told from nothing
 
 
 class DirectDecoder:
@@ -182,7 +182,7 @@ def follow(
     threshold:
         Retained information at the horizon.
     relative:
-        Whether the threshold is a share of the retained information of the best layer before, see `_MIN_BEST`.
+        Whether the threshold is a share of the retained information of the best layer before, see `MIN_BEST`.
 
     Returns
     -------
@@ -200,7 +200,7 @@ def follow(
     decoded = (0, inputs)  # number and activations of the last layer that was decoded
     planned = _planned(depth, network.architecture.reach(depth), layers)
     target, last, lost = next(planned), 0, False
-    share, best = threshold, _MIN_BEST
+    share, best = threshold, MIN_BEST
     for number, x in network.walk(inputs):
         last = number
         if number < target:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from probes.definition import HORIZONS
+from probes.definition import HORIZONS, depth_name
 from sweep.model.estimate import NORMAL_90, PhaseModel, theory_line
 from sweep.plots.marks import draw_points, draw_surface
 from sweep.plots.planes import STEPS, axis_range, phase, regular_grid
@@ -105,6 +105,7 @@ def _margin_surface(results: Results, depth: int) -> pd.DataFrame:
     surface.attrs["label"] = f"margin at depth {depth}"
     if spec.by_horizon:
         surface["horizon"] = depth * spec.definition.share(spec.statistic) * np.exp(surface["margin"])
+        surface.attrs["label"] = f"{depth_name(spec.statistic)} (layers)"
     return surface
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from probes.definition import GRADIENTS, HORIZONS
+from probes.definition import DEPTHS, GRADIENTS, HORIZONS
 from sweep import plots
 from sweep.analysis.published import CASCADE_PROFILES, cascades_at, cutoff_agreement
 from sweep.analysis.statistics import STATISTICS, score
@@ -51,10 +51,10 @@ def phase_figure(results: Results, sigma_b: float | None, depth: int | None, wid
 
 
 def depth_figure(results: Results, sigma_b: float | None, depth: int | None, width: float) -> Figure:
-    """Draw the horizons against depth and, if the depth varies, how the trainable band narrows with it."""
+    """Draw trainable depths, or horizons, against depth and, if it varies, how the trainable band narrows with it."""
     points = results.points
-    wanted = dict.fromkeys([str(results.spec.statistic), *HORIZONS])
-    names = [n for n in wanted if n in HORIZONS and points[n].notna().any()]
+    wanted = dict.fromkeys([str(results.spec.statistic), *DEPTHS])
+    names = [n for n in wanted if n in DEPTHS and points[n].notna().any()]
     _require(names, results, "depth", "measured horizons")
     figure = Figure(figsize=(width, 0.45 * width), layout="constrained")
     has_band = len(results.boundary) > 0 and results.spec.depth[0] < results.spec.depth[1]

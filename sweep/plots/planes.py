@@ -65,7 +65,8 @@ def _draw_margin(ax: Axes, surface: pd.DataFrame) -> None:
     if "horizon" in surface:
         shown = grid["horizon"].to_numpy()
         low, high = max(0.5, float(shown.min())), float(shown.max())
-        draw_surface(ax, x, y, shown, LogNorm(low, max(high, low * 1.1)), "horizon (layers)")
+        label = surface.attrs.get("label", "horizon (layers)")
+        draw_surface(ax, x, y, shown, LogNorm(low, max(high, low * 1.1)), label)
     else:
         shown = grid["margin"].to_numpy()
         limit = float(np.abs(shown).max()) or 1.0

@@ -8,7 +8,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from probes.definition import CURRENT_DEFINITION
+from probes.definition import CURRENT_DEFINITION, depth_name
 from sweep.plots.marks import subsample
 from sweep.plots.style import (
     DASHED,
@@ -26,19 +26,19 @@ from sweep.spec.columns import POINT
 def depth(
     points: pd.DataFrame,
     *,
-    statistic: str = "direct_horizon",
+    statistic: str = "trainable_depth",
     boundary: pd.DataFrame | None = None,
     share: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the horizon of each network against its depth, with the line above which it is predicted trainable.
+    """Draw the trainable depth of each network, or a horizon, against its depth, with the line that it has to reach.
 
     Parameters
     ----------
     points:
         The table of a sweep. If it has more than 2000 networks with a horizon, 2000 of them are drawn.
     statistic:
-        The column of the horizon, in layers: one of `probes.definition.HORIZONS`.
+        The column with it, in layers: one of `probes.definition.DEPTHS`.
     boundary:
         The table of the sweep. If given, colour is sigma_w over the critical sigma_w; else it is sigma_w itself.
     share:
@@ -83,7 +83,7 @@ def depth(
         lw=1.4,
         label="needed: " + ("the depth" if share == 1 else f"{share:g} depth"),
     )
-    ax.set(xlabel=LABELS["depth"], ylabel="horizon (layers)", yscale="log")
+    ax.set(xlabel=LABELS["depth"], ylabel=f"{depth_name(statistic)} (layers)", yscale="log")
     ax.set_ylim(top=2 * ax.get_ylim()[1])  # room for a legend
     use_plain_ticks(ax.yaxis)
     return ax

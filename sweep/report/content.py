@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from probes.definition import HORIZONS
+from probes.definition import DEPTHS, HORIZONS, depth_name
 from sweep.model.margin import MarginModel
 from sweep.report.cascade import cascade_data
 from sweep.report.cost import MAX_TABLE_ROWS, cost_data
@@ -23,7 +23,7 @@ from sweep.report.data import (
     sampled_points,
 )
 from sweep.report.pictures import reconstruction_data
-from sweep.report.sentence import sentence
+from sweep.report.sentence import optimum, sentence
 from sweep.report.truth import truth_data
 from sweep.results.results import Results
 from sweep.results.status import status
@@ -112,9 +112,12 @@ def _predictions(spec: Experiment) -> dict[str, Any]:
         "free": spec.free_axes,
         "statistic": spec.statistic,
         "needed": spec.definition.share(spec.statistic) if spec.by_horizon else None,
-        "needs": {n: spec.definition.share(n) for n in HORIZONS},
+        "needs": {n: spec.definition.share(n) for n in DEPTHS},
+        "optimum": optimum(spec),
+        "names": {n: depth_name(n) for n in DEPTHS},
+        "relative": spec.definition.relative,
         "through_depth": bool(spec.free_axes) and MarginModel(spec).through_depth,
-        "thresholds": {n: spec.threshold_of(n) for n in HORIZONS},
+        "thresholds": {n: spec.threshold_of(n) for n in (*HORIZONS, "gradient_horizon")},
     }
 
 

@@ -5,8 +5,10 @@ import math
 import numpy as np
 import pandas as pd
 
+from probes.definition import TRAINABLE_DEPTH
 from sweep.model.estimate import theory_line
 from sweep.results.results import Results
+from sweep.spec.parts import Probing
 
 
 def sentence(results: Results) -> str:
@@ -27,6 +29,13 @@ def sentence(results: Results) -> str:
     return f"{trainable} of {measured} measured networks are predicted trainable; {why}."
 
 
+def optimum(spec: Probing) -> str:
+    """Return a clause that says what the critical line is where."""
+    if spec.statistic == TRAINABLE_DEPTH:
+        return "trainable networks may be deepest"
+    return "information travels deepest" if spec.by_horizon else "the score is largest"
+
+
 def _boundary_sentence(results: Results) -> str:
     """Return a sentence that says where the critical line is and which of the deepest networks are trainable.
 
@@ -38,11 +47,11 @@ def _boundary_sentence(results: Results) -> str:
     row = line.iloc[middle]
     band = results.boundary[results.boundary["depth"] == spec.depth[1]].iloc[middle]
     (theory,) = theory_line(spec, np.array([row["sigma_b"]]))
-    optimum = "information travels deepest" if spec.by_horizon else "the score is largest"
     theory_text = f"; mean field theory says {theory:.2f}" if math.isfinite(theory) else ""
+    interval = f"90 % interval {row['lower']:.2f} to {row['upper']:.2f}"
     return (
-        f"At σ_b = {row['sigma_b']:.2f} {optimum} at σ_w = {row['sigma_w']:.2f} (90 % interval {row['lower']:.2f} to "
-        f"{row['upper']:.2f}{theory_text}), and {_band_clause(band)}."
+        f"At σ_b = {row['sigma_b']:.2f} {optimum(spec)} at σ_w = {row['sigma_w']:.2f} ({interval}{theory_text}), "
+        f"and {_band_clause(band)}."
     )
 
 

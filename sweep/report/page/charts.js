@@ -169,7 +169,7 @@ function hoverText(i) {
   const lines = [`σ<sub>w</sub> ${w}, σ<sub>b</sub> ${b}, depth ${get("depth")}, seed ${get("seed")}`];
   if (get("status") !== "ok") lines.push(`<b>${escaped(get("status"))}</b>`);
   lines.push(...((get("error") || "").slice(0, 180).match(/.{1,60}/g) || []).map(escaped));
-  for (const name of known("direct_horizon", "cascade_correlation_horizon", "cascade_horizon", "margin")) {
+  for (const name of known(...Object.keys(data.needs), "margin")) {
     const atLeast = get(`${name}_censored`) ? "at least " : "";
     lines.push(`${spaced(name)} ${atLeast}${number(get(name))}`);
   }

@@ -142,7 +142,7 @@ function planeView() {
   function field(c, i) {
     const d = through ? 0 : i;
     const [label, ticks] = byHorizon
-      ? ["horizon (layers)", ticksOf(10 ** range[0], 10 ** range[1])]
+      ? [`${data.names[data.statistic]} (layers)`, ticksOf(10 ** range[0], 10 ** range[1])]
       : ["margin", null];
     return [
       heat(c, phase.sigma_w, phase.sigma_b, colourValues(d, range[0]), range, label, ticks),

@@ -55,10 +55,9 @@ function criticalSection() {
     node.append(paragraph(free.has("sigma_w") ? "Too few points for a critical line." : fixed));
     return;
   }
-  const optimum = byHorizon ? "information travels deepest" : "the score is largest";
   const meanDistance = data.critical.apart;
   const sentences = [
-    `The σ_w at which ${optimum}, as measured and by mean field theory of infinite width.`,
+    `The σ_w at which ${data.optimum}, as measured and by mean field theory of infinite width.`,
     meanDistance === null ? "" : ` On average they differ by ${number(meanDistance, 2)}.`,
     theory ? "" : " There is no such theory for this architecture.",
   ];
@@ -111,31 +110,40 @@ const theoryLine = (c) => ({
 
 function horizonSection() {
   const node = section("horizon", "Horizon against depth");
-  const known = Object.keys(data.thresholds).filter((n) => points[n] && points[n].some((v) => v !== null));
+  const known = Object.keys(data.needs).filter((n) => points[n] && points[n].some((v) => v !== null));
   if (!known.length) {
     node.append(paragraph("No horizon has been measured."));
     return;
   }
   const name = known.includes(data.statistic) ? data.statistic : known[0];
   const needed = data.needs[name];
-  const threshold = number(data.thresholds[name]);
-  const lost = name.includes("correlation")
-    ? `the squared correlation of images and their reconstructions is below ${threshold}`
-    : `less than ${threshold} of the image's information is retained`;
   const depth = needed === 1 ? "its depth" : `${needed} times its depth`;
+  const word = data.names[name];
   const [chart, plotNode] = figure("reach", [
     ["predicted trainable", { mark: "circle", colour: ink("blue") }],
     ["predicted untrainable", { mark: "circle", colour: ink("orange") }],
-    ["lower limit: the horizon is beyond what was probed", { mark: "triangle", colour: ink("blue") }],
-    [`horizon = ${needed === 1 ? "depth" : `${needed} × depth`}`, { line: ink("quiet"), dash: "5 3" }],
+    [`lower limit: the ${word} is beyond what was probed`, { mark: "triangle", colour: ink("blue") }],
+    [`${word} = ${needed === 1 ? "depth" : `${needed} × depth`}`, { line: ink("quiet"), dash: "5 3" }],
   ]);
   node.append(
     paragraph(
-      `The layer after which ${lost} (${spaced(name)}), over the depth of the network. On or above the line a network is predicted trainable: its horizon is at least ${depth}.`,
+      `${meaningOf(name)} (${spaced(name)}), over the depth of the network. On or above the line a network is predicted trainable: its ${word} is at least ${depth}.`,
     ),
     chart,
   );
   plot(plotNode, "Horizon over depth", (c) => horizonChart(c, name, needed));
+}
+
+// What a number of layers is that networks are predicted by
+function meaningOf(name) {
+  const threshold = number(data.thresholds[name]);
+  if (name === "trainable_depth")
+    return "The depth up to which such networks are predicted trainable, by how far images are passed on and gradients back";
+  if (name === "gradient_horizon") return `The depth at which gradients vanish or explode by a factor of e^${threshold}`;
+  if (name.includes("correlation"))
+    return `The layer after which the squared correlation of images and their reconstructions is below ${threshold}`;
+  const best = data.relative && name === "direct_horizon" ? ", relative to the best layer" : "";
+  return `The layer after which less than ${threshold} of the image's information is retained${best}`;
 }
 
 function horizonChart(c, name, needed) {
@@ -165,7 +173,7 @@ function horizonChart(c, name, needed) {
   const ticks = ticksOf(lowest([...values, y[0]]) / 1.5, highest([...values, needed * last]) * 1.5);
   return [
     [path(x, y, c.quiet, 2, DASHED), dots],
-    layout(c, { title: NAMES.depth }, { title: "horizon (layers)", type: "log", ...ticked(ticks) }),
+    layout(c, { title: NAMES.depth }, { title: `${data.names[name]} (layers)`, type: "log", ...ticked(ticks) }),
   ];
 }
 

@@ -22,7 +22,7 @@ def test_the_phase_diagram_says_what_is_in_it(make_sweep):
     figure = phase_diagram(make_sweep())
     axes, bar = figure.axes
     assert r"$\sigma_w$" in axes.get_xlabel() and r"$\sigma_b$" in axes.get_ylabel()
-    assert bar.get_ylabel() == "horizon (layers)"
+    assert bar.get_ylabel() == "trainable depth (layers)"
     assert "64 points" in axes.get_title(loc="left")
     shown = labels(figure)
     assert {"boundary, depth 5", "its 90 % interval", "critical line, measured"} <= set(shown)

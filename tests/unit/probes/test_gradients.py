@@ -6,7 +6,7 @@ import torch
 
 from probes import Point, ProbeSettings, measure
 from probes.definition import CURRENT_DEFINITION
-from probes.gradients import DIVERGED, gradients, image_count
+from probes.gradients import DIVERGED, Gradients, gradients, image_count
 from probes.layers import ACTIVATIONS
 from probes.networks import Architecture, Network
 from probes.seeds import generator
@@ -167,3 +167,40 @@ def test_a_threshold_that_no_gradient_has_is_refused(threshold):
         ProbeSettings(statistic="gradient_norm", threshold=threshold)
     with pytest.raises(ValueError, match="`threshold` must be between 0 and 1, got 2"):
         ProbeSettings(threshold=2.0)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+@pytest.mark.parametrize("sigma_w", [1.0, 1.4, 2.2])
+def test_the_first_layers_say_how_a_shallower_network_changes_gradients(activation, sigma_w):
+    """Of a wide network, since the shallower one has a random target of its own."""
+    deep, shallow = (
+        gradients(network(point=Point(sigma_w, 0.2, depth, 3), activation=activation, width=200), images())
+        for depth in (24, 12)
+    )
+    assert deep.change[11] == pytest.approx(shallow.change[-1], abs=0.35)
+    whole = math.log(math.sqrt(np.exp(2 * deep.profile).sum()))
+    assert deep.change[-1] == pytest.approx(max(whole, -deep.ratio))
+
+
+def test_the_horizon_is_where_gradients_have_changed_by_the_threshold():
+    def found(*change):
+        return Gradients(np.zeros(len(change)), 0.0, 0.0, np.array(change, dtype=float), None)
+
+    assert found(1, 2, 4, 8).horizon(3) == (2.5, False)
+    assert found(4, 8).horizon(3) == (0.75, False)
+    assert found(9, 0, 9).horizon(3) == (pytest.approx(1 / 3), False)  # the first one counts
+    assert found(0, 1, 2, 3).horizon(5) == (6.0, False)  # growth goes on
+    assert found(0, 0, 1, 2).horizon(10) == (12.0, False)
+    assert found(0, 0, 1, 2).horizon(10.1) == (12.0, True)  # within three times the depth
+    assert found(3, 2, 1, 0.5).horizon(5) == (12.0, True) == found(0, 0, 0, 0).horizon(5)
+    assert found(2).horizon(5) == (2.5, False)
+    assert found(1, 2, DIVERGED, DIVERGED).horizon(5)[0] < 3
+
+
+@pytest.mark.parametrize("sigma_w", [0.5, 3.0])
+def test_the_horizon_does_not_depend_on_the_depth_of_the_probe(sigma_w):
+    horizons = [
+        gradients(network(point=Point(sigma_w, 0.2, d), width=100), images()).horizon(5)[0] for d in (8, 20, 40)
+    ]
+    assert horizons == pytest.approx([horizons[-1]] * 3, rel=0.25)
+    assert horizons[-1] < 15

@@ -299,7 +299,10 @@ def test_colour_images(tmp_path):
     ("bad", "says"),
     [
         ({"probe": "x"}, "`probe` must be one of both, cascade, direct, got 'x'"),
-        ({"probe": "direct", "statistic": "cascade_horizon"}, "`statistic` must be one of trainable_depth, direct_horizon"),
+        (
+            {"probe": "direct", "statistic": "cascade_horizon"},
+            "`statistic` must be one of trainable_depth, direct",
+        ),
         ({"threshold": 1.0}, "`threshold`"),
         ({"penalty": 0.0}, "`penalty`"),
         ({"activation": "swish"}, "`activation`"),

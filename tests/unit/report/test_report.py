@@ -79,7 +79,9 @@ def test_the_sentence_says_what_the_tables_say(make_sweep, full):
     results, data = full
     middle = results.boundary.query("depth == 60").iloc[10]
     text = data["sentence"]
-    assert f"At σ_b = {middle['sigma_b']:.2f} information travels deepest at σ_w = {middle['critical']:.2f}" in text
+    assert (
+        f"At σ_b = {middle['sigma_b']:.2f} trainable networks may be deepest at σ_w = {middle['critical']:.2f}" in text
+    )
     assert f"mean field theory says {middle['theory']:.2f}" in text
     assert sentence(make_sweep(count=0, folder="none")) == "Nothing has been measured yet."
     assert "None of the 3 points" in sentence(make_sweep(count=3, failed=3, folder="failed"))
