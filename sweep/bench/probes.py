@@ -11,13 +11,15 @@ import torch
 from probes import Images, Point, ProbeSettings, load_images
 from probes.cascade import Cascade
 from probes.decoders import BATCH, Decoder, train_decoders
+from probes.direct import DirectProbe
 from probes.gradients import KEPT_BYTES, image_count
 from probes.gradients import gradients as gradients_of
 from probes.networks import Architecture, Network
 from probes.plain import PlainCascade, train_plainly
 from probes.prober import Prober
-from probes.products import affine, matmul, stacked_affine, stacked_matmul
+from probes.products import affine, gram, matmul, stacked_affine, stacked_matmul
 from probes.seeds import generator
+from probes.settings import HELD_OUT_IMAGES
 from probes.training import train_pack
 from probes.training.settings import TEST_IMAGES, TrainingSettings
 from sweep.bench.figure import Figure, default_device, timed, timed_in_turns
@@ -117,7 +119,7 @@ def _effect_of_bfloat16(images: Images, depth: int, device: str) -> Iterator[Fig
 
 @torch.no_grad()
 def direct(images: Images) -> Iterator[Figure]:
-    """Yield the times of the direct probe of 60 layers, and of one epoch of the plain cascade."""
+    """Yield the times of the direct probe of 60 layers, of its products, and of one epoch of the plain cascade."""
     depth, plain_steps, device = DIRECT_DEPTH, PLAIN_STEPS, default_device()
     loop = _plain_step(images, depth, plain_steps, device) * -(-EPOCH_IMAGES // BATCH)
     # With `width`, the probe would look for horizons in deeper networks, too; `widths` ends at the depth.
@@ -135,10 +137,51 @@ def direct(images: Images) -> Iterator[Figure]:
     image_count = int(min(len(images.train), ProbeSettings.images))
     yield Figure(f"plain cascade, 60,000 images once (extrapolated from {plain_steps} steps)", loop, "s")
     yield Figure(f"direct probe, {image_count} images, every layer decoded", every_seconds, "s")
-    yield Figure("  times faster than the plain cascade", loop / every_seconds, "x", 40.0)
+    yield Figure("  times faster than the plain cascade", loop / every_seconds, "x")
     yield Figure("direct probe, 16 layers decoded", few_seconds, "s")
-    yield Figure("  times faster than the plain cascade", loop / few_seconds, "x", 80.0)
+    yield Figure("  times faster than the plain cascade", loop / few_seconds, "x")
     yield Figure("  largest relative difference of the horizon", difference, "", 0.02, at_least=False)
+    yield from _direct_beside_its_limit(images, depth, device)
+
+
+def _direct_beside_its_limit(images: Images, depth: int, device: str) -> Iterator[Figure]:
+    """Yield the time of the direct probe of one network, with and without its gradients, and that of its products."""
+    settings = ProbeSettings("direct", widths=(WIDTH,) * depth)
+    prober = Prober(images, settings, device)
+    point = Point(1.5, SIGMA_B, depth)
+    network = Network(point, prober.architecture, settings.activation, device)
+    network.keep(2 * KEPT_BYTES)
+    count = min(settings.images, len(images.train))
+    x = torch.cat([images.train[:count], images.test[:HELD_OUT_IMAGES]]).to(device)
+    probe = DirectProbe(settings, x, learn_from=count)
+    decoded = sorted(probe.profile(network).retained)
+    seen = x[: image_count(prober.architecture, settings.activation, depth)]
+    pixels = x[:count].T.contiguous()
+
+    def products() -> None:
+        h = x
+        for number in range(1, depth + 1):
+            h = affine(h, *network.parameters(number), tanh=True)
+            if number in decoded:
+                learnt = h[:count].T.contiguous()
+                covariance = gram(learnt)
+                covariance.diagonal().add_(settings.penalty * count)
+                torch.linalg.cholesky_ex(covariance)
+                matmul(h[count:], matmul(learnt, pixels.T))
+
+    limit, alone, both = timed_in_turns(
+        products,
+        lambda: probe.profile(network),
+        lambda: (gradients_of(network, seen), probe.profile(network)),
+        device=device,
+    )
+    yield Figure(
+        f"the limit: products of {depth} layers; for {len(decoded)} of them three more and a Cholesky", limit, "s"
+    )
+    yield Figure("direct probe of the same network, weights at hand", alone, "s")
+    yield Figure("  in units of the limit", alone / limit, "x", 1.3, at_least=False)
+    yield Figure("direct probe and gradients, which the default statistic needs", both, "s")
+    yield Figure("  in units of the direct probe", both / alone, "x", 1.4, at_least=False)
 
 
 def _plain_step(images: Images, depth: int, steps: int, device: str) -> float:

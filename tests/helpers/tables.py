@@ -13,7 +13,7 @@ from functools import partial
 import click
 import numpy as np
 
-from sweep.analysis.skill import bootstrap_auc
+from sweep.analysis.skill import auc, best_threshold, bootstrap_auc
 from sweep.analysis.statistics import STATISTICS, score
 from sweep.cli.main import main
 from sweep.cli.options import SpecOption
@@ -22,11 +22,11 @@ from sweep.spec.columns import COLUMNS, UNITS
 from sweep.spec.options import AXES
 from sweep.spec.spec import SweepSpec
 from tests.helpers import DOCUMENTS, ROOT
-from tests.study.sets import FILES, STUDIES, trained
+from tests.study.sets import FILES, STUDIES, hard_half, trained
 
 _TABLE = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 _DRAWS = 1000
-SHORT = ("direct_horizon", "cascade_cutoff", "xi_c")  # the default, the published one, and theory
+SHORT = ("trainable_depth", "cascade_cutoff", "xi_c")  # the default, the published one, and theory
 # Commands that need more than their arguments.
 _USAGES = {
     "launch": "sweep launch LAUNCHER [options of the job] -- [options of sweep run]",
@@ -111,6 +111,27 @@ def skill(*studies: str, statistics: Collection[str] = STATISTICS) -> str:
     return markdown(("statistic", *(STUDIES[study].title for study in studies)), rows)
 
 
+def predictions(purpose: str) -> str:
+    """Return how well the default statistic tells which networks train, in each set of a purpose."""
+    spec, skills, rows = SweepSpec(), [], []
+    for study in (STUDIES[name] for name in FILES if STUDIES[name].purpose == purpose):
+        points = study.read()
+        outcomes, values = trained(points).to_numpy(), score(spec.statistic, points, spec)
+        hard = hard_half(study, points)
+        skill = [
+            auc(values, outcomes),
+            auc(values[hard], outcomes[hard]),
+            ((values >= 0) == outcomes).mean(),
+            best_threshold(values, outcomes)[1],
+        ]
+        if min(outcomes.sum(), (~outcomes).sum()) >= len(outcomes) / 10:
+            skills.append(skill)
+        rows.append((study.title, *skill))
+    rows += [("mean", *np.mean(skills, 0)), ("worst", *np.min(skills, 0))]
+    head = ("networks", "AUC", "hard half", "right at its own threshold", "at the best threshold")
+    return markdown(head, ((str(name), *(f"{value:.3f}" for value in values)) for name, *values in rows))
+
+
 def sets() -> str:
     """Return the sets of the study that have a file."""
     rows = []
@@ -150,6 +171,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "skill": partial(skill, "mnist", "digits", "cifar"),
     "skill in short": partial(skill, "mnist", "digits", "cifar", statistics=SHORT),
     "skill elsewhere": partial(skill, "narrow", "shrinking", "conv"),
+    "predictions, selection": partial(predictions, "selection"),
+    "predictions, evaluation": partial(predictions, "evaluation"),
     "sets": sets,
     "benchmarks": benchmarks,
     "exit codes": exit_codes,

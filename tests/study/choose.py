@@ -23,11 +23,10 @@ from probes.point import Point
 from probes.settings import HELD_OUT_IMAGES, ProbeSettings
 from probes.threads import plain_modes
 from sweep.analysis.skill import auc, best_threshold
-from sweep.analysis.surface import distance_to_boundary, truth_surface
 from sweep.measuring.settings import probe_settings, sweep_images
 from tests.helpers.tables import markdown
 from tests.study.make import DATA, located
-from tests.study.sets import FILES, STUDIES, Study, point_of, trained
+from tests.study.sets import FILES, STUDIES, Study, hard_half, point_of, trained
 
 PENALTIES = (0.01, 0.03, 0.1)
 LAYERS = 28  # that are decoded up to the depth
@@ -85,10 +84,9 @@ class Judged:
     """A set with its truth, by which a candidate is judged."""
 
     def __init__(self, study: Study, looked: list[Looked]) -> None:
-        points = study.read().assign(trainable=lambda t: trained(t), margin=0.0)
-        self.depth, self.outcome = points["depth"].to_numpy(float), points["trainable"].to_numpy(bool)
-        distance = distance_to_boundary(truth_surface(study.spec, points), points, study.spec)
-        self.hard = np.argsort(distance, kind="stable")[: len(points) // 2]
+        points = study.read()
+        self.depth, self.outcome = points["depth"].to_numpy(float), trained(points).to_numpy()
+        self.hard = hard_half(study, points)
         self._direct = {
             (t, p): np.array([horizon(network.retained[p], t) for network in looked])
             for t, p in product(THRESHOLDS, PENALTIES)

@@ -6,9 +6,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from probes.point import Point
+from sweep.analysis.surface import distance_to_boundary, truth_surface
 from sweep.spec.design import places, seeds
 from sweep.spec.spec import SweepSpec
 
@@ -68,6 +70,13 @@ def trained(table: pd.DataFrame) -> pd.Series:
     """Return which networks of a set came half way from the worst accuracy, which is chance, to the best."""
     accuracy: pd.Series = table["accuracy"]
     return accuracy > (accuracy.min() + accuracy.max()) / 2
+
+
+def hard_half(study: Study, table: pd.DataFrame) -> np.ndarray:
+    """Return the indices of the half of a set's networks that is nearest to the boundary by training."""
+    points = table.assign(trainable=trained(table), margin=0.0)
+    distance = distance_to_boundary(truth_surface(study.spec, points), points, study.spec)
+    return np.argsort(distance, kind="stable")[: len(points) // 2]
 
 
 STUDIES = {
