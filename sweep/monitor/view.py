@@ -103,7 +103,7 @@ def view_of(spec: Experiment, location: str, total: int, tally: Tally, estimator
         ranges={a: getattr(spec, a) for a in (across, up) if a},
         depths=spec.depth,
         outline=estimator.outline,
-        recent=tuple((getattr(p, across), getattr(p, up), p.margin >= 0) for p in recent),
+        recent=tuple((getattr(p, across), getattr(p, up), p.margin >= estimator.shift) for p in recent),
     )
 
 

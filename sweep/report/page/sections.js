@@ -122,12 +122,12 @@ function horizonSection() {
   const lost = name.includes("correlation")
     ? `the squared correlation of images and their reconstructions is below ${threshold}`
     : `less than ${threshold} of the image's information is retained`;
-  const depth = needed === 1 ? "its depth" : `${needed} times its depth`;
+  const depth = needed === 1 ? "its depth" : `${number(needed, 3)} times its depth`;
   const [chart, plotNode] = figure("reach", [
     ["predicted trainable", { mark: "circle", colour: ink("blue") }],
     ["predicted untrainable", { mark: "circle", colour: ink("orange") }],
     ["lower limit: the horizon is beyond what was probed", { mark: "triangle", colour: ink("blue") }],
-    [`horizon = ${needed === 1 ? "depth" : `${needed} × depth`}`, { line: ink("quiet"), dash: "5 3" }],
+    [`horizon = ${needed === 1 ? "depth" : `${number(needed, 3)} × depth`}`, { line: ink("quiet"), dash: "5 3" }],
   ]);
   node.append(
     paragraph(
