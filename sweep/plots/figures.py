@@ -12,10 +12,11 @@ from matplotlib.figure import Figure
 from probes.definition import GRADIENTS, HORIZONS
 from sweep import plots
 from sweep.analysis.published import CASCADE_PROFILES, cascades_at, cutoff_agreement
+from sweep.analysis.skill import calibrated_probability, reliability_bins
 from sweep.analysis.statistics import STATISTICS, score
 from sweep.analysis.surface import MIN_POINTS, Surface, truth_surface
 from sweep.errors import SpecError
-from sweep.model.calibration import calibrated_share
+from sweep.model.calibration import calibrated_share, default_calibration, prior_of
 from sweep.model.estimate import NORMAL_90
 from sweep.plots.comparison import few_depths, truth_over_depth, truth_planes, xi_c_over
 from sweep.plots.diagram import note_calibration, phase_diagram
@@ -172,6 +173,22 @@ def roc_figure(results: Results, sigma_b: float | None, depth: int | None, width
     figure, ax = _single_panel(width, 0.95)
     plots.roc(scores, trained["trainable"].to_numpy(bool), ax=ax)
     ax.legend(loc="lower right")
+    return figure
+
+
+def reliability_figure(results: Results, sigma_b: float | None, depth: int | None, width: float) -> Figure:
+    """Draw how often networks train over how often they are predicted to, before and after these trainings."""
+    spec, trained = results.spec, _trained(results, "reliability")
+    trained = trained[np.isfinite(trained["margin"])]
+    margin, outcome = trained["margin"].to_numpy(float), trained["trainable"].to_numpy(bool)
+    default = default_calibration(prior_of(spec.statistic, spec.calibration))
+    bins = {
+        "default calibration": reliability_bins(default.probability(margin), outcome),
+        "calibrated, cross-validated": reliability_bins(calibrated_probability(margin, outcome), outcome),
+    }
+    figure, ax = _single_panel(width, 0.95)
+    plots.reliability(bins, ax=ax)
+    ax.legend(loc="upper left")
     return figure
 
 
