@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MIN_TRAININGS = 4  # fewer say too little
+# By how much a margin exceeds its lower bound on average. Horizons that were followed to three times the depth exceed
+# the depth, where others are not followed further, by about 0.5 in the sets for selection.
+EXCESS = 0.5
 _TOLERANCE = 1e-8  # of the gradient of the logarithm of the posterior
 
 
@@ -86,10 +89,7 @@ class Calibration:
     deviation: float = 0.0
 
     def probability(self, margin: Any) -> np.ndarray:
-        """Return the probability that networks of some margins train; NaN for those without a margin.
-
-        If a margin is only a lower bound, so is the probability.
-        """
+        """Return the probability that networks of some margins train; NaN for those without a margin."""
         log_odds = self.slope * (np.asarray(margin, dtype=float) - self.shift)
         return np.asarray(1 / (1 + np.exp(-np.clip(log_odds, -700, 700))))
 
@@ -113,8 +113,7 @@ def fitted(prior: Prior, margin: np.ndarray, trained: np.ndarray) -> Calibration
     prior:
         How shift and slope vary between data and networks. It also keeps them finite where all outcomes are the same.
     margin:
-        ``[networks]``: those that are not finite are left out. One that is only a lower bound counts as that bound, as
-        it does where the probability is read.
+        ``[networks]``: those that are not finite are left out. For those that are only lower bounds see `expected`.
     trained:
         ``[networks]``: whether each of them was trained successfully.
 
@@ -158,7 +157,16 @@ def _moderated(slope: float, variance: float) -> float:
     return slope / math.sqrt(1 + math.pi / 8 * slope**2 * variance)
 
 
-def calibration_of(spec: Experiment, margin: Any, accuracy: Any, chance: Any) -> Calibration:
+def expected(margin: Any, censored: Any) -> np.ndarray:
+    """Return margins, and for those that are only lower bounds what is to be expected instead of the bound.
+
+    A trained network whose horizon was out of sight says little about where the boundary is, and the bound itself must
+    not come to lie below the boundary.
+    """
+    return np.asarray(margin, dtype=float) + EXCESS * np.asarray(censored, dtype=bool)
+
+
+def calibration_of(spec: Experiment, margin: Any, censored: Any, accuracy: Any, chance: Any) -> Calibration:
     """Return the calibration of a sweep: the one by its own trainings, or the default one if they are too few.
 
     Parameters
@@ -166,11 +174,12 @@ def calibration_of(spec: Experiment, margin: Any, accuracy: Any, chance: Any) ->
     spec:
         The sweep's specification. The boundary of a sweep that was stored before there were calibrations stays where
         the margin is 0.
-    margin, accuracy, chance:
-        ``[points]``: columns of its table ``points``, with NaN for what is not known.
+    margin, censored, accuracy, chance:
+        ``[points]``: the margins and whether each is only a lower bound, the accuracies and the chance levels, with NaN
+        for what is not known.
     """
     prior = prior_of(spec.statistic, spec.calibration)
-    margin, accuracy, chance = (np.asarray(v, dtype=float) for v in (margin, accuracy, chance))
+    margin, accuracy, chance = (np.asarray(v, dtype=float) for v in (expected(margin, censored), accuracy, chance))
     known = np.isfinite(margin) & np.isfinite(accuracy)
     if spec.train == "none" or spec.calibration == 0 or known.sum() < MIN_TRAININGS:
         return default_calibration(prior)

@@ -99,7 +99,9 @@ class PhaseModel:
         self._slices: dict[Any, np.ndarray] = {}
         # The estimates must not depend on the order in which points were measured.
         measured = measured.sort_values([*AXES, "seed"])
-        calibration = calibration_of(self.spec, *(measured.get(n, math.nan) for n in ("margin", "accuracy", "chance")))
+        accuracy, chance = (measured.get(name, math.nan) for name in ("accuracy", "chance"))
+        censored = measured["margin_censored"].astype(bool)
+        calibration = calibration_of(self.spec, measured["margin"], censored, accuracy, chance)
         if len(measured) > _MAX_POINTS:
             measured = measured.sample(_MAX_POINTS, random_state=self.spec.seed)
         columns = [*AXES, "margin", "margin_censored", "accuracy", "chance"]

@@ -25,7 +25,7 @@ import numpy as np
 from probes.point import nested, reach
 from sweep.levelset.domain import Axis
 from sweep.levelset.level_set import LevelSet
-from sweep.model.calibration import calibration_of, default_calibration, prior_of
+from sweep.model.calibration import calibration_of, default_calibration, expected, prior_of
 from sweep.model.level import level_of
 from sweep.model.theory import depth_scale
 from sweep.spec.experiment import Experiment
@@ -177,6 +177,7 @@ class TruthModel:
             np.array([r.get(name, np.nan) for r in rows], dtype=float) for name in ("accuracy", "chance", "margin")
         )
         trained = np.isfinite(accuracy)
+        margin = expected(margin, [bool(r.get("margin_censored")) for r in rows])
         outcome = np.where(margin >= self._margin.calibration.shift, 1.0, -1.0)
         if trained.any():
             level = self._margin.spec.level or level_of(accuracy, chance)
@@ -226,8 +227,11 @@ class SearchModel:
         self.margin.tell(rows)
         if self.truth:
             self._rows += rows
-            columns = [[r.get(name, np.nan) for r in self._rows] for name in ("margin", "accuracy", "chance")]
-            self.margin.calibration = calibration_of(self.margin.spec, *columns)
+            margin, accuracy, chance = (
+                [r.get(name, np.nan) for r in self._rows] for name in ("margin", "accuracy", "chance")
+            )
+            censored = [bool(r["margin_censored"]) for r in self._rows]
+            self.margin.calibration = calibration_of(self.margin.spec, margin, censored, accuracy, chance)
             self.truth.retell(self._rows)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from probes.definition import HORIZONS
-from sweep.model.calibration import Calibration, calibrated_share
+from sweep.model.calibration import EXCESS, Calibration, calibrated_share
 from sweep.model.margin import MarginModel
 from sweep.report.cascade import cascade_data
 from sweep.report.cost import MAX_TABLE_ROWS, cost_data
@@ -114,6 +114,7 @@ def _predictions(spec: Experiment, calibration: Calibration) -> dict[str, Any]:
         "free": spec.free_axes,
         "statistic": spec.statistic,
         "shift": calibration.shift,
+        "excess": EXCESS if calibration.networks else 0.0,
         "needed": needed,
         "needs": {n: needed if n == spec.statistic else spec.definition.share(n) for n in HORIZONS},
         "through_depth": bool(spec.free_axes) and MarginModel(spec).through_depth,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from sweep.errors import SpecError
-from sweep.model.calibration import Calibration, calibration_of, sentence
+from sweep.model.calibration import Calibration, calibration_of, expected, sentence
 from sweep.model.level import trained_level
 from sweep.results.profiles import read_profiles
 from sweep.results.unfolded import points_of, unfolded_lists
@@ -92,7 +92,7 @@ class Results:
     def points(self) -> pd.DataFrame:
         """The points, one row each."""
         points = self._stored[0]
-        points["p_trainable"] = self.calibration.probability(points["margin"])
+        points["p_trainable"] = self.calibration.probability(expected(points["margin"], _is_censored(points)))
         if self.spec.train != "none":
             level = self.spec.level or trained_level(points)
             points["trainable"] = (points["accuracy"] > level).astype("boolean").where(points["accuracy"].notna())
@@ -105,7 +105,8 @@ class Results:
         What can be trained depends on learning rate, optimiser and epochs, so that it is never that of another sweep.
         """
         points = self._stored[0]
-        return calibration_of(self.spec, points["margin"], points["accuracy"], points["chance"])
+        columns = points["margin"], _is_censored(points), points["accuracy"], points["chance"]
+        return calibration_of(self.spec, *columns)
 
     @property
     def calibration_sentence(self) -> str:
@@ -237,3 +238,7 @@ class Results:
         """Return a table by its name: points, profiles, truth or boundary."""
         frame: pd.DataFrame = getattr(self, name)
         return frame
+
+
+def _is_censored(points: pd.DataFrame) -> pd.Series:
+    return points["margin_censored"].fillna(False).astype(bool)

@@ -142,9 +142,7 @@ _TABLES: dict[str, dict[str, Column]] = {
         "gradient_seconds": Column("time of the gradients", unit="s", is_later=True),
         "gradient_flops": Column("floating point operations of the gradients, estimated", unit="flop", is_later=True),
         "p_trainable": Column(
-            "probability that the network trains, by its margin and the sweep's calibration; where margin_censored, at "
-            "least so much",
-            is_later=True,
+            "probability that the network trains, by its margin and the sweep's calibration", is_later=True
         ),
     },
     "profiles": {**_POINT, "layer": Column("layer, 1 to depth", "count", "layers"), **_PROFILES},

@@ -16,7 +16,7 @@ from probes.definition import STATISTICS as MARGINS
 from probes.settings import UNCERTAIN_MARGINS, UNCERTAIN_SCORES
 from sweep.analysis.skill import reliability_bins
 from sweep.analysis.statistics import score
-from sweep.model.calibration import Calibration, Prior, default_calibration, fitted, prior_of
+from sweep.model.calibration import Calibration, Prior, default_calibration, expected, fitted, prior_of
 from sweep.spec.spec import SweepSpec
 from tests.study.sets import FILES, STUDIES, trained
 
@@ -61,6 +61,7 @@ def outcomes(statistic: str, purpose: str) -> list[Outcomes]:
         table = study.read()
         if statistic in table and table[statistic].notna().all():
             margin = score(statistic, table, spec)
+            margin = expected(margin, table.get(f"{statistic}_censored", False))
             found.append(Outcomes(study.name, study.title, margin, trained(table).to_numpy(), window))
     return found
 

@@ -4,7 +4,8 @@ const phase = data.phase;
 const free = new Set(data.free);
 const through = data.through_depth; // a network contains all shallower ones: the margin is known at all depths
 const byHorizon = data.needed !== null;
-const aboveBoundary = (k) => points.margin[k] - data.shift; // the calibrated margin of a point
+// The calibrated margin of a point
+const aboveBoundary = (k) => points.margin[k] + (points.margin_censored?.[k] ? data.excess : 0) - data.shift;
 const marginText = data.shift ? `the margin less ${number(data.shift, 2)}` : "the margin"; // as a text
 const critical = data.critical.measured;
 const theory = data.critical.theory;

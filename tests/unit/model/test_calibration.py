@@ -13,6 +13,7 @@ from sweep.model.calibration import (
     Prior,
     calibration_of,
     default_calibration,
+    expected,
     fitted,
     prior_of,
     sentence,
@@ -75,6 +76,17 @@ def test_surprising_outcomes_leave_all_numbers_finite():
     assert np.isfinite(found.probability([1e9, -1e9])).all() and math.isnan(found.probability(math.nan))
 
 
+def test_networks_whose_horizon_is_out_of_sight_hardly_move_the_boundary():
+    """The cascade looks no further than the depth: all that train well have the margin log(1 / 0.6)."""
+    margin, trained = outcomes(0.4, 10.0, 400)
+    bound = math.log(1 / 0.6)
+    seen, censored = np.minimum(margin, bound), margin > bound
+    spec = SweepSpec(probe="cascade", train="all", level=0.5)
+    found = calibration_of(spec, seen, censored, np.where(trained, 0.9, 0.1), np.full(400, 0.1))
+    assert found.shift == pytest.approx(0.4, abs=0.08)
+    assert (found.probability(expected(seen, censored))[censored] > 0.9).all()
+
+
 def test_the_order_of_the_networks_does_not_matter():
     margin, trained = outcomes(0.3, 3.0, 50)
     order = np.random.default_rng(5).permutation(50)
@@ -89,16 +101,16 @@ def test_the_probability_grows_with_the_margin():
 def test_a_sweep_is_calibrated_by_its_own_trainings_only():
     margin, trained = outcomes(0.8, 4.0, 30)
     accuracy, chance = np.where(trained, 0.9, 0.1), np.full(30, 0.1)
-    default = calibration_of(SweepSpec(), margin, accuracy, chance)
+    default = calibration_of(SweepSpec(), margin, False, accuracy, chance)
     assert default == default_calibration(prior_of("direct_horizon"))  # it trains nothing
     for train in ("boundary", "all"):
-        assert calibration_of(SweepSpec(train=train), margin, accuracy, chance).networks == 30
+        assert calibration_of(SweepSpec(train=train), margin, False, accuracy, chance).networks == 30
     some = np.where(np.arange(30) < MIN_TRAININGS, accuracy, math.nan)
-    assert calibration_of(SweepSpec(train="all"), margin, some, chance).networks == MIN_TRAININGS
+    assert calibration_of(SweepSpec(train="all"), margin, False, some, chance).networks == MIN_TRAININGS
     few = np.where(np.arange(30) < MIN_TRAININGS - 1, accuracy, math.nan)
-    assert calibration_of(SweepSpec(train="all"), margin, few, chance) == default
+    assert calibration_of(SweepSpec(train="all"), margin, False, few, chance) == default
     # What counts as trained depends on the level.
-    assert calibration_of(SweepSpec(train="all", level=0.95), margin, accuracy, chance).shift > 1.2
+    assert calibration_of(SweepSpec(train="all", level=0.95), margin, False, accuracy, chance).shift > 1.2
 
 
 def test_a_sweep_of_before_calibrations_keeps_its_boundary():
@@ -107,7 +119,7 @@ def test_a_sweep_of_before_calibrations_keeps_its_boundary():
     stored = {k: v for k, v in json.loads(SweepSpec(train="all").as_json()).items() if k != "calibration"}
     spec = SweepSpec.from_json(json.dumps(stored), "spec.json")
     assert spec.calibration == 0 and SweepSpec.from_json(SweepSpec().as_json(), "spec.json").calibration == 1
-    assert calibration_of(spec, margin, accuracy, chance) == default_calibration(prior_of("direct_horizon"))
+    assert calibration_of(spec, margin, False, accuracy, chance) == default_calibration(prior_of("direct_horizon"))
     assert spec.digest == SweepSpec(train="all").digest  # nothing else was measured
 
 
