@@ -29,7 +29,7 @@ from sweep.analysis.skill import reliability_bins
 from sweep.analysis.statistics import STATISTICS, score
 from sweep.analysis.surface import MIN_POINTS, Surface, truth_surface
 from sweep.errors import SpecError
-from sweep.model.calibration import Calibration, default_calibration, prior_of
+from sweep.model.calibration import Calibration, default_calibration, expected, prior_of
 from sweep.results.results import Results
 from sweep.spec.columns import POINT
 from sweep.spec.experiment import Experiment
@@ -152,6 +152,7 @@ def compare(results: Results, truth: Results | None = None) -> Comparison:
         rows[name] = row | quality
     t, hard = judge.outcome, judge.hard
     score_of_default, calibration = scores[default].to_numpy(), results.calibration
+    censored = trained["margin_censored"].fillna(False).astype(bool)
     if calibration.networks:
         surfaces[default] = judge.surface_through(score_of_default - calibration.shift)
     by_default = default_calibration(prior_of(default, results.spec.calibration))
@@ -168,7 +169,7 @@ def compare(results: Results, truth: Results | None = None) -> Comparison:
     return Comparison(
         pd.DataFrame.from_dict(rows, orient="index"),
         reliability,
-        reliability_bins(by_default.probability(score_of_default), t),
+        reliability_bins(by_default.probability(expected(score_of_default, censored)), t),
         calibration,
         default,
         mean_cost(results, other),

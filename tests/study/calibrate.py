@@ -73,19 +73,20 @@ def prior_from(sets: Sequence[Outcomes], scale: float = 1.0) -> tuple[Prior, flo
     outcomes of all sets. ``scale`` is what margins are multiplied by on the way.
     """
     from scipy.optimize import minimize
-    from scipy.special import log_expit, logsumexp
+    from scipy.special import log_expit
 
-    likelihoods = []
+    likelihoods = []  # of each set, relative to the largest one
     for each in sets:
         log_odds = np.exp(_SLOPES)[:, None] * (scale * each.margin - _SHIFTS[..., None])
-        likelihoods.append(log_expit(np.where(each.trained, log_odds, -log_odds)).sum(-1))
+        logarithm = log_expit(np.where(each.trained, log_odds, -log_odds)).sum(-1)
+        likelihoods.append(np.exp(logarithm - logarithm.max()).ravel())
+    stacked = np.stack(likelihoods)
 
     def minus_log_posterior(at: np.ndarray, mean: float | None = None) -> float:
         shift, (deviation, slope_deviation) = at[3] if mean is None else mean, np.exp(at[:2])
-        density = -(((_SHIFTS - shift) / deviation) ** 2 + ((_SLOPES - at[2]) / slope_deviation) ** 2) / 2
-        density = density - logsumexp(density)
-        expected = (((at[:2] - _EXPECTED) / _FACTOR) ** 2).sum() / 2
-        return float(expected - sum(logsumexp(density + likelihood) for likelihood in likelihoods))
+        density = np.exp(-(((_SHIFTS - shift) / deviation) ** 2 + ((_SLOPES - at[2]) / slope_deviation) ** 2) / 2)
+        evidence = stacked @ density.ravel() / density.sum()
+        return float((((at[:2] - _EXPECTED) / _FACTOR) ** 2).sum() / 2 - np.log(np.maximum(evidence, 1e-300)).sum())
 
     start = np.array([*_EXPECTED, 1.5])
     options = {"xatol": 1e-4, "fatol": 1e-6, "maxiter": 5000, "maxfev": 5000}

@@ -51,6 +51,7 @@ def test_tables_and_texts_say_so(calibrated):
     assert summary["calibration"]["sentence"] == SENTENCE and summary["calibration"]["networks"] == 120
     assert SENTENCE in status_text(summary) and SENTENCE in table(calibrated, 1.0, None)
     assert SENTENCE in calibrated._repr_html_()
+    assert calibrated.to_xarray("boundary").attrs["calibration"] == SENTENCE
 
 
 def test_the_boundary_is_where_networks_train(calibrated):
