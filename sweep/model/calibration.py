@@ -60,8 +60,8 @@ class Prior:
 # selection do not have go by the one of the same kind.
 _PRIORS: dict[int, dict[str, Prior]] = {
     1: {
-        "direct_horizon": Prior(0.45, 3.8, 0.69),
-        "direct_retained": Prior(0.052, 30.0, 0.76),
+        "direct_horizon": Prior(0.47, 3.7, 0.7),
+        "direct_retained": Prior(0.052, 30, 0.76),
     }
 }
 _FIRST = min(_PRIORS)
