@@ -17,7 +17,7 @@ bootstrap over the points.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -25,9 +25,11 @@ import pandas as pd
 
 from sweep.analysis.cost import mean_cost
 from sweep.analysis.judge import Judge
+from sweep.analysis.skill import reliability_bins
 from sweep.analysis.statistics import STATISTICS, score
 from sweep.analysis.surface import MIN_POINTS, Surface, truth_surface
 from sweep.errors import SpecError
+from sweep.model.calibration import Calibration, default_calibration, expected, prior_of
 from sweep.results.results import Results
 from sweep.spec.columns import POINT
 from sweep.spec.experiment import Experiment
@@ -44,7 +46,12 @@ class Comparison:
         One row per statistic; the columns are described in `compare`.
     reliability:
         For each statistic, a list of bins of the calibrated probability of being trainable: the mean ``predicted``
-        probability, the ``observed`` share of trained networks and the number of ``points``.
+        probability, the ``observed`` share of trained networks and the number of ``points``. The probability is fitted
+        to these trainings, with cross-validation.
+    default_reliability:
+        The same for the default statistic and the default calibration, which knows nothing of these trainings.
+    calibration:
+        The calibration of the sweep with the probes.
     default:
         Name of the statistic that the margin of the sweep is made of.
     cost:
@@ -55,13 +62,16 @@ class Comparison:
         The numbers of points and of trained ones among them, the level of accuracy, the number of interpolated points
         and, if both sweeps were trained, the intersection over union of their true regions.
     truth, prediction, accuracy:
-        Surfaces of the truth, of the default statistic's score and of the accuracy, over the free axes of ``spec``.
+        Surfaces of the truth, of the default statistic's calibrated score and of the accuracy, over the free axes of
+        ``spec``.
     spec:
         The specification of the sweep that was trained.
     """
 
     table: pd.DataFrame
     reliability: dict[str, list[dict[str, float | None]]]
+    default_reliability: list[dict[str, float | None]]
+    calibration: Calibration
     default: str
     cost: dict[str, Any]
     points: pd.DataFrame
@@ -82,10 +92,10 @@ class Comparison:
         }
         for name, bins in self.reliability.items():
             statistics[name]["reliability"] = bins
+        statistics[self.default]["default_reliability"] = self.default_reliability
         cost = {what: {k: finite(v) for k, v in values.items()} for what, values in self.cost.items()}
-        return json.dumps(
-            {"default": self.default, "statistics": statistics, "cost": cost, **self.info}, allow_nan=False
-        )
+        parts = {"statistics": statistics, "cost": cost, "calibration": asdict(self.calibration)}
+        return json.dumps({"default": self.default, **parts, **self.info}, allow_nan=False)
 
 
 def compare(results: Results, truth: Results | None = None) -> Comparison:
@@ -110,6 +120,8 @@ def compare(results: Results, truth: Results | None = None) -> Comparison:
         - ``auc``, ``auc_hard``: the AUC over all points, and over the hard half;
         - ``auc_minus_xi_c``: the AUC less that of mean field's 6 xi_c / depth, if that is known;
         - ``accuracy``: the share of correct predictions at the default threshold;
+        - ``accuracy_calibrated``: the same at the threshold that was calibrated by these trainings, with
+          cross-validation;
         - ``accuracy_best``, ``threshold_best``: the same at the best threshold, and that threshold, as a score;
         - ``iou``: the intersection over union of the predicted region and the true one, on grids of 64 x 64 at a few
           depths;
@@ -136,9 +148,14 @@ def compare(results: Results, truth: Results | None = None) -> Comparison:
         row = judge.ranking(s) | judge.decision(s, natural)
         surfaces[name] = judge.surface_through(s if natural else s - row["threshold_best"])
         row |= judge.region(surfaces[name])
-        brier, reliability[name] = judge.calibration(s)
-        rows[name] = row | brier
+        quality, reliability[name] = judge.calibration(s)
+        rows[name] = row | quality
     t, hard = judge.outcome, judge.hard
+    score_of_default, calibration = scores[default].to_numpy(), results.calibration
+    censored = trained["margin_censored"].fillna(False).astype(bool)
+    if calibration.networks:
+        surfaces[default] = judge.surface_through(score_of_default - calibration.shift)
+    by_default = default_calibration(prior_of(default, results.spec.calibration))
     info: dict[str, Any] = {
         "points": len(t),
         "trainable": int(t.sum()),
@@ -152,6 +169,8 @@ def compare(results: Results, truth: Results | None = None) -> Comparison:
     return Comparison(
         pd.DataFrame.from_dict(rows, orient="index"),
         reliability,
+        reliability_bins(by_default.probability(expected(score_of_default, censored)), t),
+        calibration,
         default,
         mean_cost(results, other),
         pd.concat([trained, scores.add_prefix("score_")], axis=1),

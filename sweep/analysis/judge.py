@@ -118,11 +118,16 @@ class Judge:
         return float(finite_mean(iou(surface(self._places), self._true_values)))
 
     def calibration(self, score: np.ndarray) -> tuple[dict[str, float], list[dict[str, float | None]]]:
-        """Return the Brier score of the calibrated probability with its interval, and the bins of reliability."""
+        """Return how good the calibrated probability is, and its bins of reliability.
+
+        They are the share of correct predictions at the calibrated threshold, where it is one half, and its Brier score
+        with the interval.
+        """
         probability = calibrated_probability(score, self.outcome)
         squared_error = (probability - self.outcome) ** 2
-        brier = {
+        quality = {
+            "accuracy_calibrated": float(((probability >= 0.5) == self.outcome).mean()),
             "brier": float(squared_error.mean()),
             **quantile_interval("brier", self._counts @ squared_error / len(squared_error)),
         }
-        return brier, reliability_bins(probability, self.outcome)
+        return quality, reliability_bins(probability, self.outcome)

@@ -7,6 +7,7 @@ import pandas as pd
 
 from sweep.levelset.domain import Axis
 from sweep.levelset.level_set import LevelSet
+from sweep.model.calibration import predicted_trainable
 from sweep.model.crossings import outer_crossings
 from sweep.spec.experiment import Experiment
 from sweep.spec.parts import Space
@@ -59,7 +60,7 @@ def truth_surface(spec: Experiment, points: pd.DataFrame) -> Surface:
     If a sweep trains networks near the boundary only, the others count as they are predicted.
     """
     known = points["trainable"].notna()
-    sign = np.where(points["trainable"].fillna(points["margin"] >= 0).astype(bool), 1.0, -1.0)
+    sign = np.where(points["trainable"].fillna(predicted_trainable(points)).astype(bool), 1.0, -1.0)
     used = (known | ((spec.train == "boundary") & points["margin"].notna())).to_numpy()
     return Surface(spec, points[used], sign[used])
 

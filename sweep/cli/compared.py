@@ -23,7 +23,8 @@ def comparison_text(comparison: "Comparison") -> str:
         lines.append(f"{info['interpolated']} of them were not probed: their scores are interpolated")
     lines += [
         "",
-        f"{'':<22}{'AUC':>22}{'hard half':>22}{'accuracy':>10}{'best':>6}{'IoU':>19}{'distance':>10}{'Brier':>8}",
+        f"{'':<22}{'AUC':>22}{'hard half':>22}{'accuracy':>10}{'calibr.':>9}{'best':>6}{'IoU':>19}{'distance':>10}"
+        f"{'Brier':>8}",
     ]
     for name, row in table.to_dict("index").items():
         star = "*" if name == comparison.default else ""
@@ -31,16 +32,22 @@ def comparison_text(comparison: "Comparison") -> str:
             f"{_with_interval(row, 'auc'):>22}",
             f"{_with_interval(row, 'auc_hard'):>22}",
             f"{_number(row['accuracy'], 2):>10}",
+            f"{_number(row['accuracy_calibrated'], 2):>9}",
             f"{_number(row['accuracy_best'], 2):>6}",
             f"{_with_interval(row, 'iou', 2):>19}",
             f"{_number(row['distance'], 3):>10}",
             f"{_number(row['brier'], 3):>8}",
         ]
         lines.append(f"{str(name) + star:<22}" + "".join(cells))
-    lines += ["", "* drives the sweep; in brackets 5 % to 95 %; accuracy at the default threshold and at the best one"]
+    lines += [
+        "",
+        "* drives the sweep; in brackets 5 % to 95 %; accuracy at the default threshold, at the one calibrated by",
+        "these trainings (cross-validated), and at the best one",
+    ]
     if "auc_minus_xi_c" in table and comparison.default in table.index:
         difference = _with_interval(dict(table.loc[comparison.default]), "auc_minus_xi_c")
         lines.append(f"AUC of {comparison.default} less that of xi_c: {difference}")
+    lines += _reliability_lines(comparison)
     if "truth_iou" in info:
         ours, theirs = info["trained"]
         lines.append(
@@ -58,6 +65,19 @@ def comparison_text(comparison: "Comparison") -> str:
                 f"{c['paper_over_probe_seconds']:.3g} times"
             )
     return "\n".join(lines)
+
+
+def _reliability_lines(comparison: "Comparison") -> list[str]:
+    """Return a table of predicted probabilities and shares that trained, by the default calibration and a new one."""
+    rows = [
+        ("by default", comparison.default_reliability),
+        ("calibrated", comparison.reliability[comparison.default]),
+    ]
+    lines = ["", f"probability that a network trains, by {comparison.default}: predicted, observed (networks)"]
+    for name, bins in rows:
+        shown = [f"{b['predicted']:.2f} {b['observed']:.2f} ({b['points']})" for b in bins if b["points"]]
+        lines.append(f"{name:<12}" + "".join(f"{text:>18}" for text in shown))
+    return lines
 
 
 def difference_text(difference: "Difference") -> str:

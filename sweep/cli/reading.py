@@ -141,6 +141,7 @@ def plot_command(
     reconstructions  an image as three of the networks pass it on (measured anew, takes a while)
     truth            accuracy after training, with the predicted and the trained boundary
     roc              how well each statistic tells trained networks from the others
+    reliability      whether networks train as often as p_trainable says
     history          how the boundary's expected error fell with the number of points
     cascade          entropies and correlation of the cascade over (sigma_w^2, layer), with cutoff and mean field
     paper            the paper's picture: over (sigma_w^2, depth) at one sigma_b, with mean field's depth scales

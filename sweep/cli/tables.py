@@ -35,6 +35,8 @@ def status_text(summary: dict[str, Any]) -> str:
         lines.append(f"set aside before: {', '.join(summary['set_aside'])}")
     if summary["boundary_error"] is not None:
         lines.append(_error_text(summary))
+    if calibrated := summary["calibration"]["sentence"]:
+        lines.append(calibrated)
     if summary["critical_line"]:
         lines += ["critical line:", f"{'sigma_b':>9}{'sigma_w':>9}   90 % interval"]
         lines += [
@@ -73,8 +75,10 @@ def table(results: Results, seconds: float, picture: Path | None) -> str:
         agree = (points.loc[trained.index, "margin"] >= 0) == trained.astype(bool)
         lines.append(
             f"{len(trained)} trained, {int(trained.sum())} of them above the level of {results.level:.2f}; "
-            f"the probe was right about {int(agree.sum())} (more: sweep compare {results.files.location})"
+            f"uncalibrated, the probe was right about {int(agree.sum())} (more: sweep compare {results.files.location})"
         )
+    if calibrated := results.calibration_sentence:
+        lines.append(calibrated)
     lines += _boundary_lines(results)
     lines += ["", f"results   {results.files.location}", *([f"picture   {picture}"] if picture else [])]
     return "\n".join(lines)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sweep.measuring.settings import probe_settings, sweep_images
+from sweep.model.calibration import default_calibration, expected, prior_of
 from sweep.spec.experiment import Experiment
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def probe(
     Returns
     -------
     measurement
-        What was measured.
+        What was measured, and ``p_trainable`` by the default calibration.
     gallery
         The pictures; None if none are wanted, or if the point failed.
 
@@ -55,6 +56,10 @@ def probe(
     with steps("cascade", layers) as progress:
         prober = Prober(images, settings, progress=progress)
         (measurement,) = prober.measure([point])
+    if measurement.status != "failed":
+        margin = expected(measurement.values["margin"], measurement.values["margin_censored"])
+        calibration = default_calibration(prior_of(spec.statistic, spec.calibration))
+        measurement.values["p_trainable"] = float(calibration.probability(margin))
     if not pictures or measurement.status == "failed":
         return measurement, None
     with steps("training", settings.training.max_epochs(images)) as progress:

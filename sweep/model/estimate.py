@@ -1,8 +1,9 @@
 """Estimates of the boundary and the critical line, with intervals, from measured points.
 
 The model is that of the search (`margin.MarginModel`). Estimates are medians over functions drawn from its posterior;
-intervals run from their 5 % to their 95 % quantile. Mean field theory is given for comparison only, unless the sweep
-uses it as a prior.
+intervals run from their 5 % to their 95 % quantile. Margins are calibrated: they are positive where at least half of
+the networks train (`sweep.model.calibration`). Mean field theory is given for comparison only, unless the sweep uses it
+as a prior.
 """
 
 import math
@@ -16,6 +17,7 @@ import pandas as pd
 
 from probes.critical import critical_sigma_w
 from probes.meanfield import applies_to
+from sweep.model.calibration import Calibration, calibration_of
 from sweep.model.crossings import outer_crossings
 from sweep.model.margin import MIN_POINTS, SearchModel
 from sweep.spec.columns import COLUMNS
@@ -79,7 +81,7 @@ class PhaseModel:
     ----------
     free:
         Names of the free axes.
-    enough:
+    has_estimates:
         Whether there are a free axis and enough points (10 with a margin) for estimates. Otherwise tables are empty.
     """
 
@@ -97,11 +99,20 @@ class PhaseModel:
         self._slices: dict[Any, np.ndarray] = {}
         # The estimates must not depend on the order in which points were measured.
         measured = measured.sort_values([*AXES, "seed"])
+        accuracy, chance = (measured.get(name, math.nan) for name in ("accuracy", "chance"))
+        censored = measured["margin_censored"].astype(bool)
+        calibration = calibration_of(self.spec, measured["margin"], censored, accuracy, chance)
         if len(measured) > _MAX_POINTS:
             measured = measured.sample(_MAX_POINTS, random_state=self.spec.seed)
         columns = [*AXES, "margin", "margin_censored", "accuracy", "chance"]
         rows: list[Any] = measured.reindex(columns=columns).to_dict("records")
         self._search.tell(rows)
+        self._model.calibration = calibration  # by all points
+
+    @property
+    def calibration(self) -> Calibration:
+        """The calibration by the trainings among the points; there must be estimates."""
+        return self._model.calibration
 
     def margin(
         self, sigma_w: np.ndarray | float, sigma_b: np.ndarray | float, depth: np.ndarray | float
@@ -109,17 +120,23 @@ class PhaseModel:
         """Return the mean and standard deviation of the margin at points, ``[n]`` each."""
         at = self._model.at(sigma_w=sigma_w, sigma_b=sigma_b, depth=depth)
         mean, deviation = self._model.level_set.mean_and_deviation(at)
-        return mean - self._model.shift(depth), deviation
+        return self._model.above_boundary(mean, depth), np.hypot(deviation, self.calibration.deviation)
 
     def mean(self, sigma_w: np.ndarray | float, sigma_b: np.ndarray | float, depth: np.ndarray | float) -> np.ndarray:
         """Return the mean of the margin at points, ``[n]``, much faster than with the standard deviation."""
         at = self._model.at(sigma_w=sigma_w, sigma_b=sigma_b, depth=depth)
-        return self._model.level_set.mean(at) - self._model.shift(depth)
+        return np.asarray(self._model.above_boundary(self._model.level_set.mean(at), depth))
 
     def draws(self, sigma_w: np.ndarray, sigma_b: np.ndarray, depth: np.ndarray, count: int) -> np.ndarray:
         """Return ``[count, n]``: margins at n points, drawn jointly from the posterior."""
         at = self._model.at(sigma_w=sigma_w, sigma_b=sigma_b, depth=depth)
-        return self._model.level_set.sample(at, count) - self._model.shift(depth)
+        margins = self._model.above_boundary(self._model.level_set.sample(at, count), depth)
+        return np.asarray(margins + self._boundary_draws(count))
+
+    def _boundary_draws(self, count: int) -> np.ndarray:
+        """Return ``[count, 1]``: how far below the most probable calibration the boundary is, drawn at random."""
+        draws = np.random.default_rng(self.spec.seed).standard_normal((count, 1))
+        return self.calibration.deviation * draws
 
     @cached_property
     def expected_error(self) -> float:
@@ -152,7 +169,7 @@ class PhaseModel:
         if key not in self._slices:
             at = self._model.at(sigma_w=self.sigma_w, sigma_b=sigma_b, depth=depth)
             self._slices[key] = self._model.level_set.sample(at, _DRAW_COUNT)
-        return self._slices[key] - self._model.shift(depth)
+        return np.asarray(self._model.above_boundary(self._slices[key], depth))
 
     def critical_line(self, sigma_b: Sequence[float] | None = None) -> pd.DataFrame:
         """Return the critical line: the sigma_w where the horizon (or score) is largest, for each sigma_b.
@@ -179,7 +196,8 @@ class PhaseModel:
     def _highest(self, margins: np.ndarray) -> np.ndarray:
         """Return the sigma_w ``[n]`` where each row of margins ``[n, sigma_w]`` of the deepest networks is largest."""
         deepest = self.spec.depth[1]
-        cap = self._model.max_visible(deepest) - self._model.shift(deepest) if self.spec.by_horizon else math.inf
+        model = self._model
+        cap = model.above_boundary(model.max_visible(deepest), deepest) if self.spec.by_horizon else math.inf
         margins = np.minimum(margins, cap)
         top = margins >= margins.max(1, keepdims=True) - 1e-9
         return np.asarray((top * self.sigma_w).sum(1) / top.sum(1))
@@ -237,7 +255,7 @@ class PhaseModel:
         rows = []
         for depth in depths or self.depths:
             for b, c, t in zip(self.sigma_b, critical, theory, strict=True):
-                draws = self._draws(b, depth)
+                draws = self._draws(b, depth) + self._boundary_draws(_DRAW_COUNT)
                 ends = outer_crossings(self.sigma_w, draws)
                 ends[draws[:, [0, -1]] >= 0] = math.nan  # the band continues beyond the range
                 lower, upper = (_quantiles(end) for end in ends.T)

@@ -7,6 +7,7 @@ margin    ``log(horizon / (share depth))``, or a score minus its threshold      
 share     part of the depth that the horizon of a trainable network reaches              scalar
 shift     ``log(share depth)`` where one probe informs all depths, else 0                ``[n]``
 level     value of the modelled function, ``margin + shift``, where the margin is 0      ``[levels]``
+boundary  margin at which half of the networks train: 0, unless trainings moved it       scalar
 outcome   truth in [-1, 1]: -1 at chance, 0 at the level of accuracy, +1 at the best     ``[n]``
 ========  =============================================================================  ============
 
@@ -25,6 +26,7 @@ from probes.definition import TRAINABLE_DEPTH
 from probes.point import REACH, nested, reach
 from sweep.levelset.domain import Axis
 from sweep.levelset.level_set import LevelSet
+from sweep.model.calibration import calibration_of, default_calibration, expected, prior_of
 from sweep.model.level import level_of
 from sweep.model.theory import depth_scale
 from sweep.spec.experiment import Experiment
@@ -53,10 +55,13 @@ class MarginModel:
         Whether one probe informs all depths, so that log(horizon) is modelled.
     level_set:
         The model, over points ``[n, len(names)]``; its values are the margin plus `shift`.
+    calibration:
+        The calibration by which `above_boundary` goes; the default one until it is replaced.
     """
 
     def __init__(self, spec: Experiment) -> None:
         self.spec = spec
+        self.calibration = default_calibration(prior_of(spec.statistic, spec.calibration))
         without_depth = [a for a in spec.free_axes if a != "depth"]
         self.through_depth = spec.by_horizon and nested(spec.architecture) and bool(without_depth)
         self.names = sorted(without_depth if self.through_depth else spec.free_axes)
@@ -74,6 +79,10 @@ class MarginModel:
         if not self.through_depth:
             return 0.0 * depth
         return np.log(self.spec.definition.share(self.spec.statistic) * np.asarray(depth))
+
+    def above_boundary(self, values: Any, depth: Any) -> Any:
+        """Return how far modelled values at a depth are above the boundary, as margins: positive where trainable."""
+        return values - self.shift(depth) - self.calibration.shift
 
     def max_visible(self, depth: int) -> float:
         """Return the modelled value at the longest horizon that a probe of a depth can see."""
@@ -174,7 +183,8 @@ class TruthModel:
             np.array([r.get(name, np.nan) for r in rows], dtype=float) for name in ("accuracy", "chance", "margin")
         )
         trained = np.isfinite(accuracy)
-        outcome = np.where(margin >= 0, 1.0, -1.0)
+        margin = expected(margin, [bool(r.get("margin_censored")) for r in rows])
+        outcome = np.where(margin >= self._margin.calibration.shift, 1.0, -1.0)
         if trained.any():
             level = self._margin.spec.level or level_of(accuracy, chance)
             scale = np.where(accuracy < level, level - chance, np.nanmax(accuracy) - level)
@@ -189,7 +199,7 @@ class TruthModel:
         axes = {**fixed, **dict(zip(self.names, points.T, strict=True))}
         if not len(model.level_set):
             return np.zeros((len(points), 1))
-        mean = model.level_set.mean(model.at(**axes)) - model.shift(axes["depth"])
+        mean = model.above_boundary(model.level_set.mean(model.at(**axes)), axes["depth"])
         return np.tanh(mean / _UNDECIDED_MARGIN)[:, None]
 
 
@@ -223,6 +233,11 @@ class SearchModel:
         self.margin.tell(rows)
         if self.truth:
             self._rows += rows
+            margin, accuracy, chance = (
+                [r.get(name, np.nan) for r in self._rows] for name in ("margin", "accuracy", "chance")
+            )
+            censored = [bool(r["margin_censored"]) for r in self._rows]
+            self.margin.calibration = calibration_of(self.margin.spec, margin, censored, accuracy, chance)
             self.truth.retell(self._rows)
 
 

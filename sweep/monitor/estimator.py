@@ -32,6 +32,8 @@ class Estimator:
         Texts that say where the critical line is and how well the boundary is known, most important first.
     error:
         The expected error of the boundary, as a fraction of the range; NaN while unknown.
+    shift:
+        The margin at which the boundary is: 0, until trainings move it.
     """
 
     def __init__(self, spec: Experiment, tally: Tally) -> None:
@@ -41,6 +43,7 @@ class Estimator:
         self.outline: Outline | None = None
         self.estimates: list[str] = []
         self.error = math.nan
+        self.shift = 0.0
 
     def update(self) -> None:
         """Start an estimate in a thread if there are new points and the last estimate is old enough."""
@@ -75,6 +78,9 @@ class Estimator:
         phase = PhaseModel(self._spec, points)
         self.outline, self.error = phase.outline(), phase.expected_error
         self.estimates = self._texts(phase.critical_line([float(phase.sigma_b[len(phase.sigma_b) // 2])]))
+        if phase.has_estimates and phase.calibration.networks:
+            self.shift = phase.calibration.shift
+            self.estimates.append(f"calibrated by {phase.calibration.networks} trainings")
 
     def _texts(self, line: "pd.DataFrame") -> list[str]:
         """Return the texts that say where the critical line is and how well the boundary is known."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sweep.model.calibration import expected
 from sweep.monitor.estimator import Estimator
 from sweep.monitor.tally import Tally
 from sweep.spec.experiment import Experiment
@@ -87,6 +88,7 @@ def view_of(spec: Experiment, location: str, total: int, tally: Tally, estimator
     """
     across, up = (*spec.free_axes, "", "")[:2]
     recent = tally.measured[-_MAX_RECENT_POINTS:] if up else []
+    good = expected([p.margin for p in recent], [bool(p.margin_censored) for p in recent]) >= estimator.shift
     return View(
         location=printable(location),
         about=printable(f"{spec.dataset.rpartition('/')[2]} · {spec.architecture} {spec.activation} · {spec.search}"),
@@ -103,7 +105,7 @@ def view_of(spec: Experiment, location: str, total: int, tally: Tally, estimator
         ranges={a: getattr(spec, a) for a in (across, up) if a},
         depths=spec.depth,
         outline=estimator.outline,
-        recent=tuple((getattr(p, across), getattr(p, up), p.margin >= 0) for p in recent),
+        recent=tuple((getattr(p, across), getattr(p, up), g) for p, g in zip(recent, good.tolist(), strict=True)),
     )
 
 

@@ -9,7 +9,7 @@ from sweep.plots.gallery import reconstructions  # noqa: E402
 from sweep.plots.layers import layers  # noqa: E402
 from sweep.plots.planes import phase  # noqa: E402
 from sweep.plots.points import band, depth, history, profiles  # noqa: E402
-from sweep.plots.trained import paper, roc, truth  # noqa: E402
+from sweep.plots.trained import paper, reliability, roc, truth  # noqa: E402
 
 __all__ = [
     "band",
@@ -21,6 +21,7 @@ __all__ = [
     "phase",
     "profiles",
     "reconstructions",
+    "reliability",
     "roc",
     "truth",
 ]

@@ -133,7 +133,7 @@ def _comparison_line(comparison: "Comparison") -> Figure:
     above.axhline(comparison.info["level"], color="0.5", lw=0.8)
     above.set(ylabel=ACCURACY, ylim=(0, 1))
     below.plot(x, comparison.points[f"score_{comparison.default}"], "o", ms=4, color="black")
-    below.axhline(0, color="0.5", lw=0.8)
+    below.axhline(comparison.calibration.shift, color="0.5", lw=0.8)
     below.set(xlabel=LABELS[axis], ylabel=f"score of {comparison.default}")
     if axis == "sigma_w":
         for axes in (above, below):

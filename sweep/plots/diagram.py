@@ -10,7 +10,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from probes.definition import HORIZONS, depth_name
-from sweep.model.estimate import NORMAL_90, PhaseModel, theory_line
+from sweep.model.calibration import calibrated_share
+from sweep.model.estimate import NORMAL_90, theory_line
 from sweep.plots.marks import draw_points, draw_surface
 from sweep.plots.planes import STEPS, axis_range, phase, regular_grid
 from sweep.plots.saving import Picture
@@ -49,14 +50,15 @@ def phase_diagram(results: Results, *, title: bool = True, depth: int | None = N
     """
     figure = Figure(figsize=(width, 0.6 * width), layout="constrained")
     axes = figure.add_subplot()
-    points, phase = results.points, results.phase
+    phase = results.phase
     free = results.spec.free_axes
     if len(free) >= 2:
         _draw_plane(axes, results, depth)
         if phase.has_estimates:
+            note_calibration(axes, results)
             legend(figure, axes)
     elif free:
-        _draw_line(axes, points[points["status"] != "failed"], phase, free[0])
+        _draw_line(axes, results, free[0])
     else:
         _draw_replicas(axes, results)
     if len(free) and not phase.has_estimates:
@@ -68,7 +70,7 @@ def phase_diagram(results: Results, *, title: bool = True, depth: int | None = N
 
 
 def _title(results: Results) -> str:
-    """Return a title that says what was measured, by which statistic, and how many points there are."""
+    """Return a title that says what was measured, by which statistic and calibration, and how many points there are."""
     spec = results.spec
     failed = int((results.points["status"] == "failed").sum())
     name = without_mathtext(Path(spec.dataset).name)
@@ -79,7 +81,13 @@ def _title(results: Results) -> str:
         *fixed,
         f"{len(results.points)} points" + (f", {failed} failed" if failed else ""),
     ]
-    return " · ".join(parts)
+    return "\n".join([" · ".join(parts), *filter(None, [results.calibration_sentence])])
+
+
+def note_calibration(axes: Axes, results: Results) -> None:
+    """Add to the legend by how many trainings a sweep was calibrated, if it was."""
+    if networks := results.calibration.networks:
+        axes.plot([], [], " ", label=f"calibrated by {networks} trainings")
 
 
 def _draw_plane(axes: Axes, results: Results, depth: int | None) -> None:
@@ -104,7 +112,7 @@ def _margin_surface(results: Results, depth: int) -> pd.DataFrame:
     surface["margin"] = results.phase.mean(surface["sigma_w"].to_numpy(), surface["sigma_b"].to_numpy(), float(depth))
     surface.attrs["label"] = f"margin at depth {depth}"
     if spec.by_horizon:
-        surface["horizon"] = depth * spec.definition.share(spec.statistic) * np.exp(surface["margin"])
+        surface["horizon"] = depth * calibrated_share(spec, results.calibration) * np.exp(surface["margin"])
         surface.attrs["label"] = f"{depth_name(spec.statistic)} (layers)"
     return surface
 
@@ -129,9 +137,10 @@ def _draw_over_depth(axes: Axes, results: Results, x: str, y: str) -> None:
         draw_theory(axes, spec)
 
 
-def _draw_line(axes: Axes, measured: pd.DataFrame, phase: PhaseModel, x: str) -> None:
-    """Draw the margin along the only free axis: the measured points, and the model with its 90 % interval."""
-    spec = phase.spec
+def _draw_line(axes: Axes, results: Results, x: str) -> None:
+    """Draw the calibrated margin along the only free axis: measured points, and the model with its 90 % interval."""
+    spec, phase = results.spec, results.phase
+    measured = results.points[results.points["status"] != "failed"]
     axes.axhline(0, color="0.5", lw=0.8)
     if phase.has_estimates:
         grid = np.linspace(*axis_range(spec, x), 200)
@@ -142,7 +151,7 @@ def _draw_line(axes: Axes, measured: pd.DataFrame, phase: PhaseModel, x: str) ->
     censored = measured["margin_censored"].fillna(False).astype(bool)
     for part, marker, label in ((measured[~censored], "o", "measured"), (measured[censored], "^", "at least")):
         if len(part):
-            axes.plot(part[x], part["margin"], marker, ms=4, color="black", label=label)
+            axes.plot(part[x], part["margin"] - results.calibration.shift, marker, ms=4, color="black", label=label)
     if x == "sigma_w":
         draw_theory(axes, spec)
     axes.set(xlabel=LABELS[x], ylabel="margin (positive: predicted trainable)", xlim=getattr(spec, x))

@@ -12,12 +12,14 @@ from matplotlib.figure import Figure
 from probes.definition import DEPTHS, GRADIENTS, HORIZONS
 from sweep import plots
 from sweep.analysis.published import CASCADE_PROFILES, cascades_at, cutoff_agreement
+from sweep.analysis.skill import calibrated_probability, reliability_bins
 from sweep.analysis.statistics import STATISTICS, score
 from sweep.analysis.surface import MIN_POINTS, Surface, truth_surface
 from sweep.errors import SpecError
+from sweep.model.calibration import calibrated_share, default_calibration, expected, prior_of
 from sweep.model.estimate import NORMAL_90
 from sweep.plots.comparison import few_depths, truth_over_depth, truth_planes, xi_c_over
-from sweep.plots.diagram import phase_diagram
+from sweep.plots.diagram import note_calibration, phase_diagram
 from sweep.plots.planes import STEPS, regular_grid
 from sweep.plots.style import legend
 from sweep.results.results import Results
@@ -59,7 +61,8 @@ def depth_figure(results: Results, sigma_b: float | None, depth: int | None, wid
     figure = Figure(figsize=(width, 0.45 * width), layout="constrained")
     has_band = len(results.boundary) > 0 and results.spec.depth[0] < results.spec.depth[1]
     axes = figure.subplots(1, 2 if has_band else 1, squeeze=False)[0]
-    share = results.spec.definition.share(names[0])
+    spec, name = results.spec, names[0]
+    share = calibrated_share(spec, results.calibration) if name == spec.statistic else spec.definition.share(name)
     plots.depth(points, statistic=names[0], boundary=results.boundary, share=share, ax=axes[0])
     axes[0].legend(loc="upper left", ncols=2)
     if has_band:
@@ -142,12 +145,13 @@ def truth_figure(results: Results, sigma_b: float | None, depth: int | None, wid
     surfaces = {
         "accuracy": Surface(spec, trained, trained["accuracy"].to_numpy(float)),
         "truth": truth_surface(spec, results.points),
-        "prediction": Surface(spec, trained[scored], values[scored]),
+        "prediction": Surface(spec, trained[scored], values[scored] - results.calibration.shift),
     }
     if "sigma_b" in free:
         figure, panels = truth_planes(spec, trained, surfaces, [depth] if depth else few_depths(spec), width)
     else:
         figure, panels = truth_over_depth(spec, trained, surfaces, "sigma_w", width)
+    note_calibration(panels[0], results)
     legend(figure, panels[0])
     return figure
 
@@ -172,6 +176,23 @@ def roc_figure(results: Results, sigma_b: float | None, depth: int | None, width
     return figure
 
 
+def reliability_figure(results: Results, sigma_b: float | None, depth: int | None, width: float) -> Figure:
+    """Draw how often networks train over how often they are predicted to, before and after these trainings."""
+    spec, trained = results.spec, _trained(results, "reliability")
+    trained = trained[np.isfinite(trained["margin"])]
+    margin = expected(trained["margin"], trained["margin_censored"].astype(bool))
+    outcome = trained["trainable"].to_numpy(bool)
+    default = default_calibration(prior_of(spec.statistic, spec.calibration))
+    bins = {
+        "default calibration": reliability_bins(default.probability(margin), outcome),
+        "calibrated, cross-validated": reliability_bins(calibrated_probability(margin, outcome), outcome),
+    }
+    figure, ax = _single_panel(width, 0.95)
+    plots.reliability(bins, ax=ax)
+    ax.legend(loc="upper left")
+    return figure
+
+
 def paper_figure(results: Results, sigma_b: float | None, depth: int | None, width: float) -> Figure:
     """Draw accuracy, or else the margin, over (sigma_w^2, depth) at one sigma_b, as in the paper."""
     spec, phase = results.spec, results.phase
@@ -189,6 +210,7 @@ def paper_figure(results: Results, sigma_b: float | None, depth: int | None, wid
     fixed = spec.sigma_b[0] == spec.sigma_b[1]
     figure, ax = _single_panel(width, 0.78)
     plots.paper(surface, _trainable_depths(results, b), points if fixed else None, ax=ax)
+    note_calibration(ax, results)
     legend(figure, ax)
     return figure
 

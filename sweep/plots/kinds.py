@@ -42,6 +42,7 @@ KINDS = {
     "truth": Kind(figures.truth_figure, ("depth",), width=6.2),
     "history": Kind(figures.history_figure),
     "roc": Kind(figures.roc_figure),
+    "reliability": Kind(figures.reliability_figure),
     "paper": Kind(figures.paper_figure, ("sigma_b",)),
     "cascade": Kind(figures.cascade_figure, ("sigma_b",), width=10.0),
 }

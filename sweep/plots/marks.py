@@ -6,6 +6,7 @@ from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 
+from sweep.model.calibration import predicted_trainable
 from sweep.plots.style import RED
 
 
@@ -32,7 +33,7 @@ def draw_points(axes: Axes, points: pd.DataFrame, x: str, y: str, truth: bool = 
     """
     failed = points[points["status"] == "failed"]
     measured = points[points["trainable"].notna() if truth else points["status"] != "failed"]
-    good = measured["trainable"].astype(bool) if truth else measured["margin"] >= 0
+    good = measured["trainable"].astype(bool) if truth else predicted_trainable(measured)
     shown = subsample(measured)
     note = "" if len(shown) == len(measured) else f" ({len(shown):,} of {len(measured):,} shown)"
     yes, no = ("trained" + note, "not trained") if truth else ("trainable at its own depth" + note, "not trainable")

@@ -81,7 +81,7 @@ def depth(
         share * ends,
         color="black",
         lw=1.4,
-        label="needed: " + ("the depth" if share == 1 else f"{share:g} depth"),
+        label="needed: " + ("the depth" if share == 1 else f"{share:.3g} depth"),
     )
     ax.set(xlabel=LABELS["depth"], ylabel=f"{depth_name(statistic)} (layers)", yscale="log")
     ax.set_ylim(top=2 * ax.get_ylim()[1])  # room for a legend

@@ -1,5 +1,7 @@
 """Figures of trained networks: accuracy, ROC curves, and accuracy over depth as in the paper."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -82,6 +84,36 @@ def roc(scores: pd.DataFrame, truth: np.ndarray, *, ax: Axes | None = None) -> A
         ylim=(0, 1),
         aspect="equal",
     )
+    return ax
+
+
+def reliability(bins: Mapping[str, Sequence[Mapping[str, float | None]]], *, ax: Axes | None = None) -> Axes:
+    """Draw how often networks train over how often they were predicted to.
+
+    A probability whose marks are on the diagonal can be trusted.
+
+    Parameters
+    ----------
+    bins:
+        For each name in the legend, bins of a predicted probability: its mean (``predicted``), the share of networks
+        that trained (``observed``) and their number (``points``). The bars are the shares, plus and minus one standard
+        error; the larger a mark, the more networks.
+    ax:
+        The axes to draw on; by default, those of a new figure.
+    """
+    ax = axes_or_new(ax)
+    ax.plot([0, 1], [0, 1], color="0.7", lw=0.8)
+    for i, (name, rows) in enumerate(bins.items()):
+        known = [(r["predicted"], r["observed"], r["points"]) for r in rows if r["points"]]
+        predicted, observed, count = np.array(known, dtype=float).T
+        # Of a share as it would be with one more network of either outcome: no bar has the length 0.
+        share = (observed * count + 1) / (count + 2)
+        error = np.sqrt(share * (1 - share) / (count + 2))
+        colour, line = PALETTE[i % len(PALETTE)], LINE_STYLES[i % len(LINE_STYLES)]
+        ax.errorbar(predicted, observed, error, color=colour, ls=line, lw=1.3, capsize=2, label=name)
+        ax.scatter(predicted, observed, s=12 + 120 * count / count.sum(), color=colour, zorder=3, clip_on=False)
+    ax.set(xlabel="predicted probability", ylabel="share of networks that trained", xlim=(0, 1), ylim=(0, 1))
+    ax.set_aspect("equal")
     return ax
 
 

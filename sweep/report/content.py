@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from probes.definition import DEPTHS, HORIZONS, depth_name
+from sweep.model.calibration import EXCESS, Calibration, calibrated_share
 from sweep.model.margin import MarginModel
 from sweep.report.cascade import cascade_data
 from sweep.report.cost import MAX_TABLE_ROWS, cost_data
@@ -59,7 +60,7 @@ def content(results: Results, reconstructions: int | None = 0) -> dict[str, Any]
         "status": {k: state[k] for k in _STATUS_KEYS},
         "settings": _settings(spec),
         "versions": _versions(),
-        **_predictions(spec),
+        **_predictions(spec, results.calibration),
         "points": column_data(shown),
         "all_points": len(points),
         "meaning": COLUMNS["points"],
@@ -105,14 +106,17 @@ def _versions() -> list[list[str]]:
     return own + [list(pair) for pair in installed_versions(*_PACKAGES).items()]
 
 
-def _predictions(spec: Experiment) -> dict[str, Any]:
-    """Return the axes, and the statistic and thresholds by which a network is predicted trainable."""
+def _predictions(spec: Experiment, calibration: Calibration) -> dict[str, Any]:
+    """Return the axes, and the statistic, thresholds and shift by which a network is predicted trainable."""
+    needed = calibrated_share(spec, calibration) if spec.by_horizon else None
     return {
         "axes": {a: getattr(spec, a) for a in AXES},
         "free": spec.free_axes,
         "statistic": spec.statistic,
-        "needed": spec.definition.share(spec.statistic) if spec.by_horizon else None,
-        "needs": {n: spec.definition.share(n) for n in DEPTHS},
+        "shift": calibration.shift,
+        "excess": EXCESS if calibration.networks else 0.0,
+        "needed": needed,
+        "needs": {n: needed if n == spec.statistic else spec.definition.share(n) for n in DEPTHS},
         "optimum": optimum(spec),
         "names": {n: depth_name(n) for n in DEPTHS},
         "relative": spec.definition.relative,

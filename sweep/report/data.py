@@ -91,7 +91,7 @@ def _curve(profile: list[float] | None) -> list[list[Any]] | None:
 
 
 def phase_data(results: Results) -> dict[str, Any] | None:
-    """Return the margin on a grid and the boundary at each depth; None without two free axes or with too few points.
+    """Return the calibrated margin on a grid and the boundary at each depth; None without two free axes or an estimate.
 
     The margin is ``[depth, sigma_b, sigma_w]``. Where networks contain all shallower ones, it is given at the largest
     depth only, from which the page computes the others.
@@ -123,13 +123,17 @@ def phase_data(results: Results) -> dict[str, Any] | None:
 
 
 def line_data(results: Results) -> dict[str, Any] | None:
-    """Return the margin along the only free axis, with its 90 % interval; None with other axes or too few points."""
+    """Return the margin along the only free axis, with its 90 % interval; None with other axes or too few points.
+
+    It is that of the points, whose boundary is where it is the calibration's shift.
+    """
     spec, phase = results.spec, results.phase
     if not phase.has_estimates or len(phase.free) != 1:
         return None
     low, high = getattr(spec, phase.free[0])
     x = np.linspace(float(low), float(high), 121)
     mean, deviation = phase.margin(**{a: getattr(spec, a)[0] for a in AXES} | {phase.free[0]: x})
+    mean += phase.calibration.shift
     return {
         "x": numbers(x),
         "mean": numbers(mean),

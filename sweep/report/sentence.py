@@ -6,13 +6,19 @@ import numpy as np
 import pandas as pd
 
 from probes.definition import TRAINABLE_DEPTH
+from sweep.model.calibration import predicted_trainable
 from sweep.model.estimate import theory_line
 from sweep.results.results import Results
 from sweep.spec.parts import Probing
 
 
 def sentence(results: Results) -> str:
-    """Return a sentence that sums up the results of a sweep."""
+    """Return a sentence that sums up the results of a sweep, and one that says by what it was calibrated."""
+    calibrated = results.calibration_sentence
+    return _results_sentence(results) + (f" The margin is {calibrated}." if calibrated else "")
+
+
+def _results_sentence(results: Results) -> str:
     points, phase = results.points, results.phase
     measured = int(np.isfinite(points["margin"]).sum())
     if not len(points):
@@ -21,7 +27,7 @@ def sentence(results: Results) -> str:
         return f"None of the {len(points)} points could be measured."
     if phase.has_estimates and "sigma_w" in phase.free:
         return _boundary_sentence(results)
-    trainable = int((points["margin"] >= 0).sum())
+    trainable = int(predicted_trainable(points).sum())
     if not phase.free:
         why = "all axes are fixed, so there is no boundary"
     else:

@@ -36,6 +36,10 @@ def truth_data(results: Results) -> dict[str, Any] | None:
         "table": {
             str(name): {k: finite(float(v)) for k, v in row.items()} for name, row in table.to_dict("index").items()
         },
+        "reliability": {
+            "default calibration": comparison.default_reliability,
+            "calibrated, cross-validated": comparison.reliability[comparison.default],
+        },
         "meaning": {name: STATISTICS[name].meaning for name in map(str, table.index)},
         "roc": _roc_curves(above, {name: compared[f"score_{name}"].to_numpy(float) for name in table.index}),
         "score": numbers(compared[f"score_{comparison.default}"]),
@@ -48,6 +52,7 @@ def truth_data(results: Results) -> dict[str, Any] | None:
 def _sampled(results: Results, trained: pd.Series) -> Results:
     """Return the results with a random sample of the trained points and one of the others, of 500 points at most."""
     sample = Results(results.files, results.spec, results.store)
+    sample.calibration = results.calibration
     kinds = (results.points[trained], results.points[~trained])
     sample.points = pd.concat([k.sample(min(_MAX_TRAINED, len(k)), random_state=0) for k in kinds]).sort_index()
     return sample

@@ -41,7 +41,7 @@ def points_to_xarray(spec: Design, points: pd.DataFrame, profiles: pd.DataFrame)
 def boundary_to_xarray(spec: Design, boundary: pd.DataFrame) -> "xarray.Dataset":
     """Return the table ``boundary`` of a sweep as a Dataset over ``depth`` and ``sigma_b``.
 
-    Its attributes are as described in `points_to_xarray`.
+    Its attributes are as described in `points_to_xarray`. If trainings calibrated the sweep, ``calibration`` says so.
 
     Raises
     ------
@@ -53,7 +53,10 @@ def boundary_to_xarray(spec: Design, boundary: pd.DataFrame) -> "xarray.Dataset"
     shape = len(depths), len(sigma_b)
     data = {str(n): (("depth", "sigma_b"), full[n].to_numpy().reshape(shape)) for n in full}
     coordinates = {"depth": depths.astype(int), "sigma_b": sigma_b.astype(float)}
-    return _dataset(spec, data, coordinates, COLUMNS["boundary"])
+    dataset = _dataset(spec, data, coordinates, COLUMNS["boundary"])
+    if calibrated := boundary.attrs.get("calibration"):
+        dataset.attrs["calibration"] = calibrated
+    return dataset
 
 
 def _dataset(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from sweep.errors import SpecError
+from sweep.model.calibration import Calibration, calibration_of, expected, sentence
 from sweep.model.level import trained_level
 from sweep.results.profiles import read_profiles
 from sweep.results.unfolded import points_of, unfolded_lists
@@ -67,6 +68,8 @@ class Results:
             middle = line.iloc[len(line) // 2]
             sigma_w = f"{middle.sigma_w:.3g} ({middle.lower:.3g} to {middle.upper:.3g})"
             sentences.append(f"The critical line is at sigma_w {sigma_w} where sigma_b is {middle.sigma_b:.2g}.")
+        if calibrated := self.calibration_sentence:
+            sentences.append(f"The margin is {calibrated}.")
         text = "".join(f"<p>{html.escape(line)}</p>" for line in sentences)
         return f"{text}{self.points.head(_NOTEBOOK_ROWS)._repr_html_()}"  # type: ignore[operator]
 
@@ -89,10 +92,26 @@ class Results:
     def points(self) -> pd.DataFrame:
         """The points, one row each."""
         points = self._stored[0]
+        points["p_trainable"] = self.calibration.probability(expected(points["margin"], _is_censored(points)))
         if self.spec.train != "none":
             level = self.spec.level or trained_level(points)
             points["trainable"] = (points["accuracy"] > level).astype("boolean").where(points["accuracy"].notna())
         return points
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        """The calibration of the margin: by the sweep's own trainings or, if there are fewer than four, the default.
+
+        What can be trained depends on learning rate, optimiser and epochs, so that it is never that of another sweep.
+        """
+        points = self._stored[0]
+        columns = points["margin"], _is_censored(points), points["accuracy"], points["chance"]
+        return calibration_of(self.spec, *columns)
+
+    @property
+    def calibration_sentence(self) -> str:
+        """A sentence that says by what the margin was calibrated, and how; empty if it was not by trainings."""
+        return sentence(self.spec, self.calibration)
 
     @property
     def level(self) -> float:
@@ -143,10 +162,10 @@ class Results:
     def dataset(self) -> "ds.Dataset":
         """The results as a pyarrow dataset, for filtering and streaming what does not fit into memory.
 
-        It has one row per point, with the columns of ``points`` (except ``trainable``, which depends on all points),
-        each profile as a list ``profile_NAME`` and each training curve as a list ``epoch_NAME``. A point that was
-        measured twice may occur twice. While a sweep is running, its files are replaced by larger ones from time to
-        time: then get the dataset again.
+        It has one row per point, with the columns of ``points`` (except ``trainable`` and ``p_trainable``, which depend
+        on all points), each profile as a list ``profile_NAME`` and each training curve as a list ``epoch_NAME``. A
+        point that was measured twice may occur twice. While a sweep is running, its files are replaced by larger ones
+        from time to time: then get the dataset again.
         """
         return self.store.dataset()
 
@@ -189,8 +208,18 @@ class Results:
 
     @cached_property
     def boundary(self) -> pd.DataFrame:
-        """The boundary and the critical line at a few depths, one row per depth and sigma_b."""
-        return described(self.phase.boundary(), "boundary")
+        """The boundary and the critical line at a few depths, one row per depth and sigma_b.
+
+        The boundary is where half of the networks train, by the sweep's `calibration`; if that is one by trainings,
+        ``attrs["calibration"]`` says so.
+        """
+        return self._described_boundary(self.phase.boundary())
+
+    def _described_boundary(self, frame: pd.DataFrame) -> pd.DataFrame:
+        frame = described(frame, "boundary")
+        if calibrated := self.calibration_sentence:
+            frame.attrs["calibration"] = calibrated
+        return frame
 
     def boundary_at(self, depths: "Sequence[int]") -> pd.DataFrame:
         """Return the table `boundary` at other depths.
@@ -203,9 +232,13 @@ class Results:
         low, high = self.spec.depth
         if outside := [d for d in depths if not low <= d <= high]:
             raise SpecError(f"`depths` must be from {low} to {high}, those of the sweep, got {outside[0]}")
-        return described(self.phase.boundary(depths), "boundary")
+        return self._described_boundary(self.phase.boundary(depths))
 
     def table(self, name: str) -> pd.DataFrame:
         """Return a table by its name: points, profiles, truth or boundary."""
         frame: pd.DataFrame = getattr(self, name)
         return frame
+
+
+def _is_censored(points: pd.DataFrame) -> pd.Series:
+    return points["margin_censored"].fillna(False).astype(bool)

@@ -1,5 +1,6 @@
 """The status of a sweep: counts, the critical line so far, the last error, what is running."""
 
+from dataclasses import asdict
 from typing import Any
 
 from sweep.results.results import Results
@@ -10,9 +11,9 @@ def status(results: Results) -> dict[str, Any]:
     """Return the status of a sweep, running or not, as values that JSON can hold.
 
     It has the numbers of points (places times replicas), what is being measured on which node, the last error, files
-    that were left out or set aside, and the critical line so far with the expected error of the boundary. If parts of
-    another sweep were copied in, ``surplus`` is the number of points that the sweep does not ask for, and ``outside``
-    that of points outside of its ranges.
+    that were left out or set aside, the critical line so far with the expected error of the boundary, and the
+    calibration. If parts of another sweep were copied in, ``surplus`` is the number of points that the sweep does not
+    ask for, and ``outside`` that of points outside of its ranges.
     """
     from sweep.spec.design import budget, within
     from sweep.storage.heartbeat import read_sign
@@ -42,6 +43,7 @@ def status(results: Results) -> dict[str, Any]:
         "boundary_error": finite(results.phase.expected_error),
         "until_boundary_error": spec.until_boundary_error,
         "critical_line": results.phase.critical_line().to_dict("records"),
+        "calibration": {**asdict(results.calibration), "sentence": results.calibration_sentence},
     }
 
 

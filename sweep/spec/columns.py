@@ -155,6 +155,9 @@ _TABLES: dict[str, dict[str, Column]] = {
         "trainable_depth_censored": Column(
             "whether both horizons are censored, and trainable_depth is only a lower bound", "boolean", is_later=True
         ),
+        "p_trainable": Column(
+            "probability that the network trains, by its margin and the sweep's calibration", is_later=True
+        ),
     },
     "profiles": {**_POINT, "layer": Column("layer, 1 to depth", "count", "layers"), **_PROFILES},
     "truth": {**_POINT, **_CURVES},

@@ -155,6 +155,9 @@ def local(spec: Any) -> list[str]:
 # Choices of commands, here so that the command line need not import what draws, writes or measures.
 AXES = ("sigma_w", "sigma_b", "depth")
 BENCHMARKS = ("cascade", "direct", "gradients", "pack", "training", "memory", "gpu", "orchestration", "scale")
-FIGURES = ("phase", "depth", "profiles", "reconstructions", "truth", "history", "roc", "paper", "cascade")
+FIGURES = (
+    *("phase", "depth", "profiles", "reconstructions", "truth", "history"),
+    *("roc", "reliability", "paper", "cascade"),
+)
 TABLES = ("points", "profiles", "truth", "boundary")
 TRACKERS = ("tensorboard", "mlflow", "wandb")

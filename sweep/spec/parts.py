@@ -64,7 +64,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 _DEFAULT_DEPTH = (5, 60)  # unless there are widths to count
 # Versions of what a sweep writes down, that are known here.
-_DEFINITIONS, _SEQUENCES = (1, 2), (0, 1)
+_DEFINITIONS, _SEQUENCES, _CALIBRATIONS = (1, 2), (0, 1), (0, 1)
 _NOT_KNOWN = (
     "the sweep's definition of {} is of version {}, which is not known here: install a newer version of this tool"
 )
@@ -362,6 +362,11 @@ class Training(Part):
         "Number of epochs without progress after which training ends; default: never.",
         measured=True,
     )
+    calibration: int = 1  # version of the default in `sweep.model.calibration`; 0: before trainings moved the boundary
+
+    def _refuse(self) -> None:
+        if SEQUENCE.check("calibration", self.calibration) not in _CALIBRATIONS:
+            raise SpecError(_NOT_KNOWN.format("the calibration", self.calibration))
 
 
 @dataclass(frozen=True, kw_only=True)

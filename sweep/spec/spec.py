@@ -77,6 +77,7 @@ class SweepSpec(Storage, Workload):
         if unknown := set(data) - {f.name for f in fields(cls)}:
             raise SpecError(f"{name!r} holds what is no option: {', '.join(sorted(map(repr, unknown)))[:200]}")
         data.setdefault("definition", ORIGINAL_DEFINITION)
+        data.setdefault("calibration", 0)
         for key, by in follows.items() if isinstance(follows, dict) else ():
             if isinstance(data.get(key), str | list) and isinstance(by, str | int | None):
                 data[key] = resolved(data[key], by)

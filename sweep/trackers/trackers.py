@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from probes import Point
 
 _EPOCH_COLUMNS = ("epoch_lr", "epoch_epoch", "epoch_accuracy", "epoch_loss")
-_POINT_COLUMNS = [name for name in COLUMNS["points"] if name not in ("finished", "trainable")]
+_POINT_COLUMNS = [name for name in COLUMNS["points"] if name not in ("finished", "trainable", "p_trainable")]
 COLUMNS_LOGGED = (*_POINT_COLUMNS, *_EPOCH_COLUMNS)
 _MODULES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}
 _WANDB_LOG = "debug-core.log"  # in a run's folder: W&B's link to a log in the user's cache, which is never opened again

@@ -52,8 +52,11 @@ def made_up(point, cap=np.inf, status="ok"):
     return Measurement(point, status, "", values, {"direct_retained": profile})
 
 
-def made_up_sweep(path, spec=None, count=64, cap=np.inf, failed=0, rows_a_part=16):
-    """A sweep directory as a finished sweep leaves it, on the made-up landscape."""
+def made_up_sweep(path, spec=None, count=64, cap=np.inf, failed=0, rows_a_part=16, shift=None):
+    """A sweep directory as a finished sweep leaves it, on the made-up landscape.
+
+    With ``shift``, all networks were trained, with success where the margin exceeds it.
+    """
     from sweep.results.loading import load
     from sweep.spec.rows import row
     from sweep.spec.spec import SweepSpec
@@ -74,7 +77,8 @@ def made_up_sweep(path, spec=None, count=64, cap=np.inf, failed=0, rows_a_part=1
             i,
         )
         m = made_up(point, cap, "failed" if i < failed else "ok")
-        rows.append(row(m, pack=1, device="cpu", hostname="here", finished=1e9 + i))
+        truth = {} if shift is None else {"accuracy": 0.9 if m.values["margin"] > shift else 0.1, "chance": 0.1}
+        rows.append(row(m, pack=1, device="cpu", hostname="here", finished=1e9 + i, **truth))
     for i in range(0, count, rows_a_part):
         store.write(rows[i : i + rows_a_part])
     return load(path)

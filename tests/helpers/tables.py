@@ -13,19 +13,24 @@ from functools import partial
 import click
 import numpy as np
 
+from probes.definition import DEFAULT_STATISTICS
 from sweep.analysis.skill import auc, best_threshold, bootstrap_auc
 from sweep.analysis.statistics import STATISTICS, score
 from sweep.cli.main import main
 from sweep.cli.options import SpecOption
 from sweep.cli.shared import EXIT_CODES
+from sweep.model.calibration import prior_of
 from sweep.spec.columns import COLUMNS, UNITS
 from sweep.spec.options import AXES
 from sweep.spec.spec import SweepSpec
 from tests.helpers import DOCUMENTS, ROOT
-from tests.study.sets import FILES, STUDIES, hard_half, trained
+from tests.study.calibrate import accuracies, outcomes
+from tests.study.calibrate import reliability as reliability_of
+from tests.study.sets import FILES, PURPOSES, STUDIES, hard_half, trained
 
 _TABLE = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 _DRAWS = 1000
+_RECALIBRATED = ("trainable_depth", "gradient_ratio")  # beside the default
 SHORT = ("trainable_depth", "cascade_cutoff", "xi_c")  # the default, the published one, and theory
 # Commands that need more than their arguments.
 _USAGES = {
@@ -132,6 +137,37 @@ def predictions(purpose: str) -> str:
     return markdown(head, ((str(name), *(f"{value:.3f}" for value in values)) for name, *values in rows))
 
 
+def reliability() -> str:
+    """Return how often networks train over how often the default calibration says so, for both purposes of sets."""
+    statistic, cells = DEFAULT_STATISTICS["direct"], dict[str, list[str]]()
+    for purpose in PURPOSES:
+        judged = outcomes(statistic, purpose)
+        for i, row in enumerate(reliability_of(judged, [prior_of(statistic)] * len(judged))):
+            name = f"{i / 5:.1f} to {(i + 1) / 5:.1f}"
+            shown = [f"{row[k]:.2f}" if row["points"] else "" for k in ("predicted", "observed")]
+            cells.setdefault(name, []).extend([*shown, str(row["points"])])
+    head = ["probability", *(f"{name}, {p}" for p in PURPOSES for name in ("predicted", "trained", "networks"))]
+    return markdown(head, ([name, *row] for name, row in cells.items()))
+
+
+def recalibration() -> str:
+    """Return the accuracy on sets for evaluation before and after a calibration by 12 trainings."""
+    statistics = tuple(dict.fromkeys((DEFAULT_STATISTICS["direct"], *_RECALIBRATED)))
+    cells: dict[str, dict[str, np.ndarray]] = {}
+    for statistic in statistics:
+        for each in outcomes(statistic, "evaluation"):
+            found = np.array(list(accuracies(each, prior_of(statistic))))
+            cells.setdefault(each.name, {})[statistic] = found.mean(0)
+    rows = [
+        (f"`{name}`", *("" if s not in row else f"{row[s][i]:.3f}" for s in statistics for i in (0, 1)))
+        for name, row in cells.items()
+    ]
+    means = [np.mean([row[s] for row in cells.values() if s in row], axis=0) for s in statistics]
+    rows.append(("**mean**", *(f"**{mean[i]:.3f}**" for mean in means for i in (0, 1))))
+    head = ["set", *(f"`{statistic}`{when}" for statistic in statistics for when in ("", ", after 12"))]
+    return markdown(head, rows)
+
+
 def sets() -> str:
     """Return the sets of the study that have a file."""
     rows = []
@@ -173,6 +209,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "skill elsewhere": partial(skill, "narrow", "shrinking", "conv"),
     "predictions, selection": partial(predictions, "selection"),
     "predictions, evaluation": partial(predictions, "evaluation"),
+    "reliability": reliability,
+    "recalibration": recalibration,
     "sets": sets,
     "benchmarks": benchmarks,
     "exit codes": exit_codes,

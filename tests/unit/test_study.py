@@ -3,8 +3,12 @@
 `tests/service/test_study.py` measures some of them again.
 """
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
+from tests.study.calibrate import Outcomes, chosen, prior_from
 from tests.study.make import TRUTH, arranged
 from tests.study.sets import FILES, PURPOSES, STUDIES, point_of, trained
 
@@ -37,3 +41,34 @@ def test_every_network_was_probed_and_trained(name):
 def test_a_set_for_selection_has_enough_networks_of_both_outcomes(name):
     outcomes = trained(STUDIES[name].read())
     assert len(outcomes) >= 100 and 0.25 <= outcomes.mean() <= 0.75
+
+
+def made_up_outcomes(shift, slope, seed, count=100):
+    random = np.random.default_rng(seed)
+    margin = random.uniform(-2, 2, count)
+    trained_ones = random.uniform(size=count) < 1 / (1 + np.exp(-slope * (margin - shift)))
+    return Outcomes("x", "x", margin, trained_ones, (-0.3, 0.5))
+
+
+def test_the_prior_of_a_calibration_is_found_from_sets():
+    random = np.random.default_rng(0)
+    sets = [
+        made_up_outcomes(random.normal(0.0, 0.4), 4 * np.exp(random.normal(0, 0.4)), seed, 150) for seed in range(20)
+    ]
+    prior, mean = prior_from(sets)
+    assert prior.shift_deviation == pytest.approx(0.4, rel=0.3) and abs(mean) < 0.2
+    assert prior.slope == pytest.approx(4, rel=0.2) and prior.slope_deviation == pytest.approx(0.4, rel=0.5)
+    scaled, _ = prior_from([replace(each, margin=each.margin / 20) for each in sets], 20)
+    assert scaled.shift_deviation == pytest.approx(prior.shift_deviation / 20)
+    assert scaled.slope == pytest.approx(20 * prior.slope)
+
+
+def test_networks_to_train_are_uncertain_ones_and_an_anchor_on_either_side():
+    each = made_up_outcomes(0, 4, 0)
+    some = chosen(each, 3)
+    margin = each.margin[some]
+    assert len({*some}) == len(some) == 12 and margin[0] <= -0.3 and margin[1] >= 0.5
+    assert ((margin[2:] > -0.3) & (margin[2:] < 0.5)).all()
+    few = chosen(replace(each, margin=each.margin * 10), 3)  # hardly any is uncertain
+    assert len({*few}) == 12 and np.abs(10 * each.margin[few[2:]]).max() < 4
+    assert (chosen(each, 4) != some).any() and (chosen(each, 3) == some).all()

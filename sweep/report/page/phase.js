@@ -4,6 +4,9 @@ const phase = data.phase;
 const free = new Set(data.free);
 const through = data.through_depth; // a network contains all shallower ones: the margin is known at all depths
 const byHorizon = data.needed !== null;
+// The calibrated margin of a point
+const aboveBoundary = (k) => points.margin[k] + (points.margin_censored?.[k] ? data.excess : 0) - data.shift;
+const marginText = data.shift ? `the margin less ${number(data.shift, 2)}` : "the margin"; // as a text
 const critical = data.critical.measured;
 const theory = data.critical.theory;
 const hasLine = critical.sigma_b.length > 0;
@@ -125,7 +128,7 @@ function planeCaption(fixed) {
   if (!phase) return "Too few points for a boundary.";
   const white =
     through && fixed ? ` White marks are predicted trainable${fixed}, whatever their own depth.` : "";
-  if (!byHorizon) return `Colour: the margin; 0 or more means predicted trainable.${white}`;
+  if (!byHorizon) return `Colour: ${marginText}; 0 or more means predicted trainable.${white}`;
   const anyDepth =
     " It does not depend on the depth of a network, but whether a network can be trained does.";
   return `Colour: the number of layers that the image survives.${through ? anyDepth : ""}${white}`;
@@ -157,7 +160,7 @@ function planeView() {
     if (hasLine) traces.push(...criticalTraces(lower, sigma_w, upper, sigma_b));
     if (theory) traces.push(path(theory.sigma_w, theory.sigma_b, RED, 2.2, DASHED));
     const deeper = (k) => Math.log(points.depth[k] / depth);
-    const good = (k) => points.margin[k] + (through && phase ? deeper(k) : 0) >= 0;
+    const good = (k) => aboveBoundary(k) + (through && phase ? deeper(k) : 0) >= 0;
     const near = !through && depths.length > 1 ? (k) => Math.abs(deeper(k)) < 0.35 : null;
     return [
       [...traces, ...marks("sigma_w", "sigma_b", good, near)],
@@ -239,11 +242,11 @@ function depthsView() {
     if (x === "sigma_w" && (phase || !both)) traces.push(...verticals(j));
     const width = (data.axes.sigma_b[1] - data.axes.sigma_b[0]) / 10;
     const near = values.length > 1 ? (k) => Math.abs(points.sigma_b[k] - values[j]) <= width : null;
-    const good = (k) => points.margin[k] >= 0;
+    const good = (k) => aboveBoundary(k) >= 0;
     return [[...traces, ...marks(x, "depth", good, near)], layout(c, axisOf(x), axisOf("depth"))];
   }
   const caption = phase
-    ? "Colour: the margin; 0 or more means predicted trainable."
+    ? `Colour: ${marginText}; 0 or more means predicted trainable.`
     : "Too few points for a boundary.";
   const faint = values.length > 1 ? " Points at other σ_b are faint." : "";
   const zero = phase && !phase.boundary ? [["boundary", { line: WHITE }]] : [];
@@ -257,9 +260,10 @@ function depthsView() {
 function lineView(x) {
   const line = data.line;
   const hasTheory = x === "sigma_w" && theory;
+  const least = number(data.shift, 2);
   const caption = line
-    ? "0 or more means predicted trainable."
-    : "Too few points for a boundary. A margin of 0 or more means predicted trainable.";
+    ? `${least} or more means predicted trainable.`
+    : `Too few points for a boundary. A margin of ${least} or more means predicted trainable.`;
   const items = [
     line ? ["estimate and its 90 % interval", { line: "#64b5f0", fill: "#64b5f0" }] : null,
     hasTheory ? ["critical point of mean field theory, χ_1 = 1", { line: "#ff7b93", dash: "5 3" }] : null,
@@ -271,12 +275,12 @@ function lineView(x) {
       traces.push(band(line.low, line.high, line.x, "rgba(0,114,178,0.25)", true));
       traces.push(path(line.x, line.mean, c.blue, 2.4));
     }
-    traces.push(path(data.axes[x], [0, 0], c.quiet, 1));
+    traces.push(path(data.axes[x], [data.shift, data.shift], c.quiet, 1));
     if (hasTheory) {
       const at = theory.sigma_w[0];
       traces.push({ ...path([at, at], [0, 1], c.theory, 2, DASHED), yaxis: "y2" });
     }
-    traces.push(...marks(x, points.margin ? "margin" : "depth", (k) => points.margin[k] >= 0));
+    traces.push(...marks(x, points.margin ? "margin" : "depth", (k) => aboveBoundary(k) >= 0));
     const unit = { overlaying: "y", range: [0, 1], visible: false, fixedrange: true };
     const across = { title: NAMES[x], range: data.axes[x] };
     return [traces, layout(c, across, { title: "margin" }, { yaxis2: unit })];

@@ -117,13 +117,13 @@ function horizonSection() {
   }
   const name = known.includes(data.statistic) ? data.statistic : known[0];
   const needed = data.needs[name];
-  const depth = needed === 1 ? "its depth" : `${needed} times its depth`;
+  const depth = needed === 1 ? "its depth" : `${number(needed, 3)} times its depth`;
   const word = data.names[name];
   const [chart, plotNode] = figure("reach", [
     ["predicted trainable", { mark: "circle", colour: ink("blue") }],
     ["predicted untrainable", { mark: "circle", colour: ink("orange") }],
     [`lower limit: the ${word} is beyond what was probed`, { mark: "triangle", colour: ink("blue") }],
-    [`${word} = ${needed === 1 ? "depth" : `${needed} × depth`}`, { line: ink("quiet"), dash: "5 3" }],
+    [`${word} = ${needed === 1 ? "depth" : `${number(needed, 3)} × depth`}`, { line: ink("quiet"), dash: "5 3" }],
   ]);
   node.append(
     paragraph(
@@ -235,6 +235,7 @@ function truthSection() {
   else
     node.append(
       el("div", { class: "pair" }, scoresFigure(truth), rocFigure(truth)),
+      el("div", { class: "pair" }, reliabilityFigure(truth)),
       ...statisticsTable(truth),
     );
 }
@@ -249,14 +250,15 @@ function statisticsTable(truth) {
     interval(row, "auc"),
     interval(row, "auc_hard"),
     decimals(row.accuracy, 2),
+    decimals(row.accuracy_calibrated, 2),
     interval(row, "iou"),
     decimals(row.distance, 2),
     decimals(row.brier, 2),
   ]);
-  const titles = ["statistic", "AUC", "hard half", "accuracy", "IoU", "distance", "Brier"];
+  const titles = ["statistic", "AUC", "hard half", "accuracy", "calibrated", "IoU", "distance", "Brier"];
   const meaning =
-    "In brackets: the 90 % interval. Hard half: AUC of the points nearest to the true boundary. Accuracy: at the default threshold. IoU: intersection over union of the predicted and the true region. Distance: between the two boundaries, in σ_w.";
-  return [table(titles, rows, ["", ...Array(6).fill("number")]), remark(meaning)];
+    "In brackets: the 90 % interval. Hard half: AUC of the points nearest to the true boundary. Accuracy: at the default threshold. Calibrated: accuracy at the threshold by these trainings, with cross-validation. IoU: intersection over union of the predicted and the true region. Distance: between the two boundaries, in σ_w.";
+  return [table(titles, rows, ["", ...Array(7).fill("number")]), remark(meaning)];
 }
 
 function scoresFigure(truth) {
@@ -265,7 +267,7 @@ function scoresFigure(truth) {
     ["trained successfully", { mark: "circle", colour: ink("blue") }],
     ["did not train", { mark: "circle", colour: ink("orange") }],
   ];
-  const caption = `Accuracy over the score of ${name}: ${truth.meaning[name]}. To the right of 0 a network is predicted trainable; above the horizontal line it trained successfully.`;
+  const caption = `Accuracy over the score of ${name}: ${truth.meaning[name]}. To the right of ${number(data.shift, 2)} a network is predicted trainable; above the horizontal line it trained successfully.`;
   const [node, plotNode] = figure("scores", items, { title: "Accuracy over score", caption });
   plot(plotNode, "Accuracy over score", (c) => {
     const dots = {
@@ -283,7 +285,7 @@ function scoresFigure(truth) {
     };
     const x = [Math.min(0, lowest(truth.score)), Math.max(0, highest(truth.score))];
     const level = path(x, [truth.level, truth.level], c.quiet, 1.5, DASHED);
-    const zero = path([0, 0], [0, 1], c.quiet, 1.5, DASHED);
+    const zero = path([data.shift, data.shift], [0, 1], c.quiet, 1.5, DASHED);
     const up = { title: "accuracy after training", range: [0, 1.02] };
     return [[level, zero, dots], layout(c, { title: "score" }, up)];
   });
@@ -319,6 +321,35 @@ function rocFigure(truth) {
     const x = { title: "false positive rate", range: [-0.02, 1], tickformat: ".0%" };
     const y = { title: "true positive rate", range: [0, 1.02], tickformat: ".0%" };
     return [[chance, ...[...styles].reverse().map(curve)], layout(c, x, y)];
+  });
+  return node;
+}
+
+function reliabilityFigure(truth) {
+  const curves = Object.entries(truth.reliability).map(([name, bins], i) => ({
+    name,
+    bins: bins.filter((b) => b.points),
+    colour: ["orange", "blue"][i],
+  }));
+  const items = curves.map(({ name, colour }) => [name, { line: ink(colour) }]);
+  const caption = `How many networks trained, over the probability that was predicted by ${truth.default}: on the diagonal, it can be trusted. The default calibration knows nothing of these trainings.`;
+  const [node, plotNode] = figure("reliability", items, { title: "Reliability", caption });
+  plot(plotNode, "Reliability", (c) => {
+    const curve = ({ name, bins, colour }) => ({
+      type: "scatter",
+      mode: "lines+markers",
+      x: bins.map((b) => b.predicted),
+      y: bins.map((b) => b.observed),
+      customdata: bins.map((b) => b.points),
+      name,
+      line: { color: c[colour], width: 2.4 },
+      marker: { size: 9 },
+      hovertemplate: `${name}<br>predicted %{x:.0%}, trained %{y:.0%} of %{customdata}<extra></extra>`,
+    });
+    const diagonal = path([0, 1], [0, 1], c.rule, 1.5);
+    const x = { title: "predicted probability", range: [-0.02, 1.02], tickformat: ".0%" };
+    const y = { title: "share that trained", range: [-0.02, 1.02], tickformat: ".0%" };
+    return [[diagonal, ...curves.map(curve)], layout(c, x, y)];
   });
   return node;
 }

@@ -158,6 +158,24 @@ def test_a_good_prediction_looks_good_and_a_random_one_does_not(compared):
     assert good["auc_minus_xi_c_5"] > 0
 
 
+def test_calibrated_it_is_right_more_often(compared):
+    good = compared.table.loc["direct_horizon"]
+    assert good["accuracy"] + 0.03 < good["accuracy_calibrated"] <= good["accuracy_best"]
+    assert compared.calibration.shift == pytest.approx(math.log(0.8), abs=0.1)
+    text = comparison_text(compared)
+    assert "calibr." in text and "by default" in text and "calibrated  " in text
+
+
+def test_the_default_calibration_knows_nothing_of_the_trainings(make_trained, standard, compared):
+    """Networks train at smaller margins than it supposes: those with a chance of a half do more often than not."""
+    untrained = make_trained(replace(SPEC, train="none"), folder="untrained", train=lambda m: False)
+    comparison = compare(untrained, standard)
+    assert comparison.calibration.networks == 0
+    assert comparison.default_reliability == compared.default_reliability
+    middle = [b for b in comparison.default_reliability if b["points"] and 0.3 < b["predicted"] < 0.6]
+    assert middle and all(b["observed"] > b["predicted"] for b in middle)
+
+
 def test_the_hard_half_is_the_one_near_the_boundary(make_trained):
     points = make_trained(count=150).points
     distance = distance_to_boundary(truth_surface(SPEC, points), points, SPEC)
@@ -230,7 +248,9 @@ def test_json_has_every_number_and_no_infinity(compared):
     statistic = printed["statistics"]["trainable_depth"]
     for name in ("auc", "auc_5", "auc_95", "auc_hard", "accuracy", "accuracy_best", "iou", "distance", "brier"):
         assert 0 <= statistic[name] <= 1
-    assert sum(b["points"] for b in statistic["reliability"]) == 100
+    assert 0 <= statistic["accuracy_calibrated"] <= 1 and printed["calibration"]["networks"] == 100
+    for bins in ("reliability", "default_reliability"):
+        assert sum(b["points"] for b in statistic[bins]) == 100
     assert printed["statistics"]["differential_entropy"]["accuracy"] is None
 
 

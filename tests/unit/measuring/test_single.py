@@ -29,6 +29,7 @@ def test_a_point_as_table_and_point_json():
     bars = next(line for line in text if "direct_retained" in line and "█" in line)
     assert len(bars.split()[1]) == 30
     row = json.loads(point_json(m))
+    assert (row["p_trainable"] >= 0.5) == (row["margin"] >= 0) and any("p_trainable" in line for line in text)
     assert row["sigma_w"] == 1.3 and len(row["profiles"]["direct_retained"]) == 30
 
 

@@ -27,13 +27,18 @@ from tests.helpers.landscape import FIXED, made_up, true_critical, true_horizon
 RUNNING = (Running("node-a", "gpu", 4, 16), Running("node-a", "cpu", 2, 2), Running("node-b", "cpu", 4, 16))
 
 
-def seen(count=64, failed=0, **spec):
-    """The view of a sweep on the made-up landscape."""
-    spec = SweepSpec(**{"points": 100, **spec})
+def tally_of(spec, count=64, failed=0):
+    """The points of a sweep on the made-up landscape."""
     rng = np.random.default_rng(0)
     places = [[float(rng.uniform(*r)) for r in (spec.sigma_w, spec.sigma_b, spec.depth)] for _ in range(count)]
     points = [Point(w, b, round(d), i) for i, (w, b, d) in enumerate(places)]
-    tally = Tally([row(made_up(p, 3, "failed" if i < failed else "ok")) for i, p in enumerate(points)])
+    return Tally([row(made_up(p, 3, "failed" if i < failed else "ok")) for i, p in enumerate(points)])
+
+
+def seen(count=64, failed=0, **spec):
+    """The view of that sweep."""
+    spec = SweepSpec(**{"points": 100, **spec})
+    tally = tally_of(spec, count, failed)
     estimator = Estimator(spec, tally)
     estimator.estimate()
     return view_of(spec, "runs/first", 100, tally, estimator, Sign(RUNNING, 2.5, 42.0))
@@ -239,3 +244,14 @@ def test_a_view_that_was_drawn_is_forgotten():
     assert "\x1b[1A" not in str(live._live_render.position_cursor())
     live.stop()
     forget_drawn(object())
+
+
+def test_the_boundary_is_calibrated_by_trainings_as_they_come_in():
+    trained = SweepSpec(points=64, train="all")
+    tally = tally_of(trained)
+    tally.measured[:] = [p._replace(accuracy=0.9 if p.margin > 0.7 else 0.1, chance=0.1) for p in tally.measured]
+    estimator = Estimator(trained, tally)
+    estimator.estimate()
+    assert estimator.shift == pytest.approx(0.7, abs=0.15) and "calibrated by 64 trainings" in estimator.estimates
+    shown = view_of(trained, "x", 64, tally, estimator, Sign()).recent
+    assert [good for *_, good in shown] == [p.margin >= estimator.shift for p in tally.measured[-len(shown) :]]

@@ -128,6 +128,18 @@ def by_ax(draw):
     return made
 
 
+RELIABILITY = {
+    "default calibration": [
+        {"predicted": 0.1, "observed": 0.02, "points": 60},
+        {"predicted": None, "observed": None, "points": 0},
+        {"predicted": 0.5, "observed": 0.4, "points": 10},
+        {"predicted": 0.9, "observed": 0.97, "points": 30},
+    ],
+    "calibrated": [
+        {"predicted": 0.2, "observed": 0.18, "points": 50},
+        {"predicted": 0.8, "observed": 0.8, "points": 50},
+    ],
+}
 HISTORY = pd.DataFrame({"points": [10, 20, 40, 80, 160], "expected_error": [0.1, 0.04, 0.02, 0.009, 0.004]})
 DRAWN = {
     "phase": by_ax(
@@ -143,6 +155,7 @@ DRAWN = {
     ),
     "truth": by_ax(lambda ax: trained_module.truth(points(), grid("sigma_w", "sigma_b", depth=26.0), ax=ax)),
     "roc": by_ax(lambda ax: trained_module.roc(scores(points()), points()["trainable"], ax=ax)),
+    "reliability": by_ax(lambda ax: trained_module.reliability(RELIABILITY, ax=ax)),
     "history": by_ax(lambda ax: points_module.history(HISTORY, ax=ax)),
     "paper": by_ax(
         lambda ax: trained_module.paper(grid("sigma_w", "depth", sigma_b=0.3), paper_lines(), points(), ax=ax)
@@ -182,7 +195,7 @@ def test_pictures_are_as_they_were(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["phase", "depth", "band", "profiles", "roc", "paper", "boundaries", "history", "layers"]
+    "name", ["phase", "depth", "band", "profiles", "roc", "reliability", "paper", "boundaries", "history", "layers"]
 )
 def test_a_missing_line_would_be_seen(name):
     def rob(figure):
@@ -216,7 +229,7 @@ def trained(tmp_path_factory):
     return make
 
 
-@pytest.mark.parametrize("kind", ["phase", "truth", "roc"])
+@pytest.mark.parametrize("kind", ["phase", "truth", "roc", "reliability"])
 def test_a_kind_by_the_command(trained, tmp_path, kind):
     path = tmp_path / "x.svg"
     result = CliRunner().invoke(
@@ -271,7 +284,7 @@ def test_figures_with_nothing_to_show_say_so(make_sweep, kind):
     assert "Traceback" not in result.output
 
 
-@pytest.mark.parametrize("kind", ["truth", "roc"])
+@pytest.mark.parametrize("kind", ["truth", "roc", "reliability"])
 def test_truth_without_trainings(make_sweep, kind):
     with pytest.raises(SpecError, match="12 trained points"):
         figure(make_sweep(), kind)

@@ -1,6 +1,7 @@
 import base64
 import io
 import json
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -115,6 +116,20 @@ def test_the_boundary_is_that_of_the_table_at_every_depth_of_the_slider(full):
         np.testing.assert_allclose(shown.ravel(), table[end].to_numpy(), rtol=1e-4)
     mean, _ = results.phase.margin(phase["sigma_w"][40], phase["sigma_b"][3], phase["grid_depths"][0])
     assert phase["margin"][0][3][40] == pytest.approx(float(mean[0]), abs=1e-3)
+
+
+def test_a_calibrated_sweep_shows_its_calibrated_boundary(make_sweep, full):
+    results = make_sweep(SweepSpec(points=64, train="all"), count=64, shift=math.log(2))
+    data, uncalibrated = content(results), full[1]
+    json.dumps(data, allow_nan=False)
+    assert data["shift"] == results.calibration.shift == pytest.approx(math.log(2), abs=0.15)
+    assert data["needed"] == data["needs"]["direct_horizon"] == pytest.approx(0.5 * math.exp(data["shift"]))
+    assert data["sentence"].endswith(f" The margin is {results.calibration_sentence}.")
+    predicted = np.array(data["points"]["margin"]) >= data["shift"]
+    assert (predicted == (np.array(data["points"]["p_trainable"]) >= 0.5)).all()
+    default, calibrated = data["truth"]["reliability"].values()
+    assert sum(b["points"] for b in default) == sum(b["points"] for b in calibrated) == 64
+    assert (uncalibrated["shift"], uncalibrated["needed"]) == (0, 0.5) and "calibrated" not in uncalibrated["sentence"]
 
 
 def test_a_network_that_contains_no_shallower_one_has_a_plane_for_each_depth(make_sweep):
