@@ -9,8 +9,8 @@ MIN_ACCURACY_RISE = 0.005
 MIN_LOSS_FALL = 1e-3  # relative; less may be a fluctuation
 # With patience "auto":
 AUTO_PARTS = 5  # of a training: the patience is one of them, so the rule is the same whatever an epoch is
-MIN_AUTO_PATIENCE = 2  # epochs; a single one may be a bad one
-AUTO_LOSS_FALL = 2e-2
+MIN_AUTO_PATIENCE = 3  # epochs; one or two may be bad ones
+AUTO_LOSS_FALL = 3e-3
 
 
 def is_over(accuracy: Sequence[float], loss: Sequence[float], settings: TrainingSettings, epochs: int) -> bool:
@@ -19,11 +19,11 @@ def is_over(accuracy: Sequence[float], loss: Sequence[float], settings: Training
     It has stalled if it made no progress during as many epochs as `TrainingSettings.patience` says: progress is a rise
     of the best accuracy by more than 0.005, or a fall of the lowest loss by more than 0.1 %.
 
-    With patience ``auto`` it is a fifth of all ``epochs``, rounded up, but at least 2, and the loss must fall by more
-    than 2 %. A network that cannot be trained answers with the frequencies of the classes after an epoch or two, and
-    from then on its loss falls by less. A network that trains late shows it in its loss first: it falls by several per
-    cent in a fifth of the time while the accuracy is still that of chance. The three numbers were chosen on the study's
-    sets for selection; `sweep/analysis/README.md` has the outcome.
+    With patience ``auto`` it is a fifth of all ``epochs``, rounded up, but at least 3, and the loss must fall by more
+    than 0.3 %. A network that cannot be trained answers with the frequencies of the classes after an epoch or two, and
+    from then on its loss falls by less. A network that trains late shows it in its loss first: it falls by more in a
+    fifth of the time while the accuracy is still that of chance. The three numbers were chosen on the study's sets for
+    selection; `sweep/analysis/README.md` has the outcome.
 
     Parameters
     ----------

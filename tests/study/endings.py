@@ -13,7 +13,7 @@ from tests.study.sets import FILES, STUDIES, trained
 
 SELECTION = [name for name in FILES if STUDIES[name].purpose == "selection"]
 # What was chosen from: parts of a training, and relative falls of the loss.
-CANDIDATES = [(parts, fall) for parts in (4, 5, 6, 7, 8) for fall in (0.001, 0.003, 0.01, 0.02, 0.05)]
+CANDIDATES = [(parts, fall) for parts in (4, 5, 6, 7, 8) for fall in (0.001, 0.003, 0.01, 0.03)]
 CHOSEN = (AUTO_PARTS, AUTO_LOSS_FALL)
 
 # Whether a training is over: from accuracy and loss after each epoch so far, and the number of epochs.
