@@ -113,6 +113,15 @@ class Stack:
         """
         raise NotImplementedError
 
+    def last(self, h: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return the outputs of the last hidden layer of each network, ``[stack, images, outputs]``.
+
+        ``h`` has the outputs of every hidden layer, for the networks that have the layer.
+        """
+        if h[-1].shape[0] == len(self.runs):
+            return h[-1]
+        return torch.stack([h[run.point.depth - 1][i] for i, run in enumerate(self.runs)])
+
     def _logits_of(self, i: int, x: torch.Tensor) -> torch.Tensor:
         """Return the logits ``[images, classes]`` of one network for images ``[images, pixels]``."""
         (parameters, *_) = self.tensors_of(i)
@@ -152,3 +161,8 @@ class Stack:
         self.tensors = [{n: [p[staying[n]] for p in kind[n]] for n in kind if staying[n]} for kind in self.tensors]
         self.layers = {n: layer for n, layer in self.layers.items() if staying[n]}
         self.runs = [run for i, run in enumerate(self.runs) if not leaving[i]]
+
+
+def first(x: torch.Tensor, networks: int) -> torch.Tensor:
+    """Return the part of a stacked tensor that belongs to the first networks; a slice of them all takes time, too."""
+    return x if x.shape[0] == networks else x[:networks]
