@@ -131,14 +131,20 @@ class Stack:
         return torch.addmm(bias, x, weight)
 
     @torch.no_grad()  # here, because the setting is one of each thread
-    def epoch(self, data: TrainingData) -> None:
-        """Train for one epoch, test, and add accuracy and loss to the runs."""
+    def steps(self, data: TrainingData) -> torch.Tensor:
+        """Make the steps of one epoch and return the sum of each network's losses over the images, ``[stack]``."""
         descent = Descent(self.tensors, self.rate, lone=self.lone, steps_done=self._epoch * data.steps)
         total = torch.zeros(len(self.runs), dtype=torch.float64, device=self.parameters[READOUT][0].device)
-        correct = torch.zeros_like(total, dtype=torch.int64)
         for x, y in data.batches(self._epoch):
             total += self.losses(x, y, descent) * len(x)
             descent.finish_step()
+        return total
+
+    @torch.no_grad()
+    def epoch(self, data: TrainingData) -> None:
+        """Train for one epoch, test, and add accuracy and loss to the runs."""
+        total = self.steps(data)
+        correct = torch.zeros_like(total, dtype=torch.int64)
         for i in range(len(self.runs)):  # one network at a time: products of so many images are fastest one by one
             for x, y in data.test_chunks():
                 correct[i] += (self._logits_of(i, x).argmax(1) == y).sum()
