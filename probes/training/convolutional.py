@@ -6,7 +6,7 @@ from torch.nn.functional import cross_entropy
 from probes.layers import ACTIVATIONS, Parameters
 from probes.networks import READOUT
 from probes.training.descent import Descent
-from probes.training.stack import Stack
+from probes.training.stack import Stack, first
 
 
 class ConvolutionalStack(Stack):
@@ -28,7 +28,6 @@ class ConvolutionalStack(Stack):
         phi, h = ACTIVATIONS[self.activation], []
         out = x.expand(len(self.runs), -1, -1)
         for number, layer in self.layers.items():
-            out = layer.apply(out[: self.count_with(number)], parameters[number], phi)
+            out = layer.apply(first(out, self.count_with(number)), parameters[number], phi)
             h.append(out)
-        last = torch.cat([h[r.point.depth - 1][i : i + 1] for i, r in enumerate(self.runs)])
-        return self.readout.affine(last, parameters[READOUT])
+        return self.readout.affine(self.last(h), parameters[READOUT])

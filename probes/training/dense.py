@@ -18,7 +18,7 @@ activations; for the others autograd gives e_l from z_l and d_l.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -29,7 +29,7 @@ from probes.layers import ACTIVATIONS
 from probes.networks import READOUT
 from probes.products import stacked_affine, stacked_matmul
 from probes.training.descent import Descent
-from probes.training.stack import Stack
+from probes.training.stack import Stack, first
 
 
 class DenseStack(Stack):
@@ -43,7 +43,7 @@ class DenseStack(Stack):
             h.append(out)
             pre_activations.append(z)
         weight, bias = self.parameters[READOUT]
-        last = self._last(h[1:])
+        last = self.last(h[1:])
         log_p = log_softmax(torch.baddbmm(bias[:, None], last, weight), 2)
         labels = y.expand(len(self.runs), -1)[:, :, None]
         losses = -log_p.gather(2, labels).mean((1, 2))
@@ -56,31 +56,26 @@ class DenseStack(Stack):
         derivative = derivative_of(self.activation)
         for number in reversed(self.layers):
             weight = self.parameters[number][0]
-            e = derivative(d[: len(weight)], h[number], pre_activations[number - 1])
+            networks, inputs, _ = weight.shape
+            rows = first(d, networks)
+            e = derivative(rows, h[number], pre_activations[number - 1])
             if number > 1:
-                same_width = d.shape[2] == weight.shape[1]
-                rows = d[: len(weight)] if same_width else d.new_empty(len(weight), len(x), weight.shape[1])
-                before = stacked_matmul(e, weight.mT, rows, lone=self.lone)
-                d = before if len(weight) == len(d) else d
-            descent.use_product(number, h[number - 1][: len(weight)], e)
+                out = rows if rows.shape[2] == inputs else d.new_empty(networks, len(x), inputs)
+                before = stacked_matmul(e, weight.mT, out, lone=self.lone)
+                d = before if rows is d else d
+            descent.use_product(number, first(h[number - 1], networks), e)
         return losses
 
     def _layer(self, number: int, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return the outputs h of a layer and its pre-activations z, or None where the derivative needs only h."""
         weight, bias = self.parameters[number]
-        x = x[: len(weight)]
-        out = x.new_empty(len(weight), x.shape[1], weight.shape[2])
+        x = first(x, weight.shape[0])
+        out = x.new_empty(*x.shape[:2], weight.shape[2])
         tanh = self.activation == "tanh"
         z = stacked_affine(x, weight, bias[:, None], out, tanh=tanh, lone=self.lone)
         if tanh:
             return z, None
         return ACTIVATIONS[self.activation](z), z
-
-    def _last(self, h: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Return the outputs of the last hidden layer of each network, ``[stack, images, width]``."""
-        if len(h[-1]) == len(self.runs):
-            return h[-1]
-        return torch.stack([h[run.point.depth - 1][i] for i, run in enumerate(self.runs)])
 
 
 # The gradient by z, d phi'(z), from the gradient d by h, from h and from z. It must not be d itself, whose memory the

@@ -47,6 +47,11 @@ class Training:
         Whether to keep the trained parameters, for `TrainingCurve.trained`.
     saved:
         A `state`, which may hold some of the points only: their training goes on from there.
+
+    Attributes
+    ----------
+    stacks:
+        Stacks of the networks that are still in training.
     """
 
     @safe_in_forks
@@ -71,7 +76,7 @@ class Training:
         for run in self._runs:
             for name, value in ((saved or {}).get(run.point) or {}).get(run.lr, {}).items():
                 setattr(run, name, value)
-        self._stacks = self._make_stacks(architecture, activation)
+        self.stacks = self._make_stacks(architecture, activation)
 
     def _make_stacks(self, architecture: Architecture, activation: str) -> list[Stack]:
         """Return stacks, each of one shape, learning rate and epoch, of the networks whose training has not ended."""
@@ -93,7 +98,7 @@ class Training:
     @property
     def running(self) -> int:
         """Number of networks still in training; a network counts once per learning rate."""
-        return sum(len(stack.runs) for stack in self._stacks)
+        return sum(len(stack.runs) for stack in self.stacks)
 
     @safe_in_forks
     @plain_modes()
@@ -101,24 +106,24 @@ class Training:
         """Train every network that is still in training for one more epoch."""
         started = time.perf_counter()
         threaded = torch.get_num_threads() > 1 and self._device.type == "cpu"
-        lone_stacks = [s for s in self._stacks if s.lone and threaded]
+        lone_stacks = [s for s in self.stacks if s.lone and threaded]
         if len(lone_stacks) > 1:
             with lone_threads() as pool:
                 list(pool.map(lambda stack: stack.epoch(self._data), lone_stacks))
-        for stack in self._stacks:
+        for stack in self.stacks:
             if len(lone_stacks) < 2 or stack not in lone_stacks:
                 stack.epoch(self._data)
-        trained = [run for stack in self._stacks for run in stack.runs]
+        trained = [run for stack in self.stacks for run in stack.runs]
         seconds_per_layer = (time.perf_counter() - started) / sum(run.point.depth for run in trained)
         for run in trained:
             run.seconds += seconds_per_layer * run.point.depth
-        for stack in self._stacks:
+        for stack in self.stacks:
             stack.remove([r.is_over(self._settings, self._epochs) for r in stack.runs], self._keep)
-        self._stacks = [stack for stack in self._stacks if stack.runs]
+        self.stacks = [stack for stack in self.stacks if stack.runs]
 
     def latest(self) -> list[tuple[Point, float, int, float, float]]:
         """Return (point, learning rate, epoch, accuracy, loss) of the last epoch of each network still in training."""
-        runs = (r for s in self._stacks for r in s.runs if r.accuracy)
+        runs = (r for s in self.stacks for r in s.runs if r.accuracy)
         return [(r.point, r.lr, len(r.accuracy), r.accuracy[-1], r.loss[-1]) for r in runs]
 
     def state(self) -> dict[Point, dict[float, dict[str, Any]]]:
@@ -130,7 +135,7 @@ class Training:
                 "loss": list(run.loss),
                 "seconds": run.seconds,
             }
-        for stack in self._stacks:
+        for stack in self.stacks:
             for i, run in enumerate(stack.runs):
                 tensors = [{n: [p.cpu() for p in layer] for n, layer in kind.items()} for kind in stack.tensors_of(i)]
                 state[run.point][run.lr]["tensors"] = tensors

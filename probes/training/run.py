@@ -1,6 +1,5 @@
 """The training of one network: its progress and when it ends."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -8,10 +7,8 @@ import numpy as np
 
 from probes.layers import Parameters
 from probes.point import Point
+from probes.training.ending import is_over
 from probes.training.settings import TrainingCurve, TrainingSettings
-
-_MIN_LOSS_DECREASE = 1e-3  # relative; less may be a fluctuation
-_MIN_ACCURACY_RISE = 0.005
 
 
 @dataclass(eq=False)
@@ -39,20 +36,8 @@ class TrainingRun:
     tensors: list[dict[int, Parameters]] = field(default_factory=list)
 
     def is_over(self, settings: TrainingSettings, epochs: int) -> bool:
-        """Return whether the training has reached its level or last epoch, diverged or stalled."""
-        n = len(self.accuracy)
-        if not n:
-            return False
-        if n >= epochs or not math.isfinite(self.loss[-1]):
-            return True
-        if settings.level is not None and self.accuracy[-1] > settings.level:
-            return True
-        before = n - settings.patience if settings.patience else 0
-        if before < 1:
-            return False
-        rose = max(self.accuracy[before:]) > max(self.accuracy[:before]) + _MIN_ACCURACY_RISE
-        fell = min(self.loss[before:]) < min(self.loss[:before]) * (1 - _MIN_LOSS_DECREASE)
-        return not (rose or fell)
+        """Return whether the training has reached its level or last epoch, diverged or stalled; see `ending`."""
+        return is_over(self.accuracy, self.loss, settings, epochs)
 
 
 def curve_of(runs: Sequence[TrainingRun]) -> TrainingCurve:

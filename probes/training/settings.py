@@ -9,6 +9,7 @@ from probes.datasets import Images
 from probes.layers import Parameters
 
 OPTIMIZERS = ("sgd", "adam")
+AUTO_PATIENCE = "auto"
 TEST_CHUNK = 500  # test images that are classified at a time
 TEST_IMAGES = 2000  # the accuracy's standard error is then at most 0.011
 SEEN_IMAGES = 96_000  # images shown in all epochs, unless their number is given: 15 epochs of 6,400
@@ -33,8 +34,8 @@ class TrainingSettings:
     level:
         Test accuracy above which a training ends early; None means no training does.
     patience:
-        Number of epochs without progress after which a training ends early; None means no training does. Progress is a
-        rise of the best accuracy by more than 0.005 or a fall of the lowest loss by more than 0.1 %.
+        Number of epochs without progress after which a training ends early; None means no training does, and ``auto``
+        that hopeless ones do: `probes.training.ending.is_over` says what progress is.
 
     Raises
     ------
@@ -48,13 +49,15 @@ class TrainingSettings:
     lr: tuple[float, ...] = (0.01,)
     batch: int = 64
     level: float | None = None
-    patience: int | None = None
+    patience: int | str | None = None
 
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZERS:
             raise ValueError(f"`optimizer` must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}")
         if not self.lr or len(set(self.lr)) < len(self.lr) or not all(math.isfinite(r) and r > 0 for r in self.lr):
             raise ValueError(f"`lr` must be positive numbers, each once, got {self.lr}")
+        if self.patience not in (None, AUTO_PATIENCE) and not (isinstance(self.patience, int) and self.patience > 0):
+            raise ValueError(f"`patience` must be {AUTO_PATIENCE} or a positive whole number, got {self.patience!r}")
 
     def max_epochs(self, images: Images) -> int:
         """Return the largest number of epochs of a training on a data set."""

@@ -113,6 +113,15 @@ class Stack:
         """
         raise NotImplementedError
 
+    def last(self, h: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return the outputs of the last hidden layer of each network, ``[stack, images, outputs]``.
+
+        ``h`` has the outputs of every hidden layer, for the networks that have the layer.
+        """
+        if h[-1].shape[0] == len(self.runs):
+            return h[-1]
+        return torch.stack([h[run.point.depth - 1][i] for i, run in enumerate(self.runs)])
+
     def _logits_of(self, i: int, x: torch.Tensor) -> torch.Tensor:
         """Return the logits ``[images, classes]`` of one network for images ``[images, pixels]``."""
         (parameters, *_) = self.tensors_of(i)
@@ -122,14 +131,20 @@ class Stack:
         return torch.addmm(bias, x, weight)
 
     @torch.no_grad()  # here, because the setting is one of each thread
-    def epoch(self, data: TrainingData) -> None:
-        """Train for one epoch, test, and add accuracy and loss to the runs."""
+    def steps(self, data: TrainingData) -> torch.Tensor:
+        """Make the steps of one epoch and return the sum of each network's losses over the images, ``[stack]``."""
         descent = Descent(self.tensors, self.rate, lone=self.lone, steps_done=self._epoch * data.steps)
         total = torch.zeros(len(self.runs), dtype=torch.float64, device=self.parameters[READOUT][0].device)
-        correct = torch.zeros_like(total, dtype=torch.int64)
         for x, y in data.batches(self._epoch):
             total += self.losses(x, y, descent) * len(x)
             descent.finish_step()
+        return total
+
+    @torch.no_grad()
+    def epoch(self, data: TrainingData) -> None:
+        """Train for one epoch, test, and add accuracy and loss to the runs."""
+        total = self.steps(data)
+        correct = torch.zeros_like(total, dtype=torch.int64)
         for i in range(len(self.runs)):  # one network at a time: products of so many images are fastest one by one
             for x, y in data.test_chunks():
                 correct[i] += (self._logits_of(i, x).argmax(1) == y).sum()
@@ -152,3 +167,8 @@ class Stack:
         self.tensors = [{n: [p[staying[n]] for p in kind[n]] for n in kind if staying[n]} for kind in self.tensors]
         self.layers = {n: layer for n, layer in self.layers.items() if staying[n]}
         self.runs = [run for i, run in enumerate(self.runs) if not leaving[i]]
+
+
+def first(x: torch.Tensor, networks: int) -> torch.Tensor:
+    """Return the part of a stacked tensor that belongs to the first networks; a slice of them all takes time, too."""
+    return x if x.shape[0] == networks else x[:networks]

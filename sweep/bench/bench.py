@@ -11,7 +11,8 @@ import torch
 from probes import Images
 from sweep.bench.figure import Figure
 from sweep.bench.memory import memory
-from sweep.bench.probes import cascade, direct, gpu, gradients, pack, training
+from sweep.bench.probes import cascade, direct, gpu, gradients, pack
+from sweep.bench.training import training
 
 
 def machine() -> str:

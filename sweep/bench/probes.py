@@ -1,4 +1,4 @@
-"""Benchmarks of the probes and of training."""
+"""Benchmarks of the probes."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -15,20 +15,17 @@ from probes.direct import DirectProbe
 from probes.gradients import KEPT_BYTES, image_count
 from probes.gradients import gradients as gradients_of
 from probes.networks import Architecture, Network
-from probes.plain import PlainCascade, train_plainly
+from probes.plain import PlainCascade
 from probes.prober import Prober
 from probes.products import affine, gram, matmul, stacked_affine, stacked_matmul
 from probes.seeds import generator
 from probes.settings import HELD_OUT_IMAGES
-from probes.training import train_pack
-from probes.training.settings import TEST_IMAGES, TrainingSettings
 from sweep.bench.figure import Figure, default_device, timed, timed_in_turns
 
 WIDTH, SIGMA_B = 784, 0.05**0.5
 EPOCH_IMAGES = 60_000  # the size of MNIST
 CASCADE_DEPTH, CASCADE_STEPS = 20, 40
 DIRECT_DEPTH, PLAIN_STEPS = 60, 50
-NETWORKS, TRAINED_DEPTH, TRAINED_STEPS = 12, 60, 30
 
 
 def _cascade(images: Images, depth: int, count: int, device: str) -> Cascade:
@@ -270,33 +267,6 @@ def trials_on_ray(images: Images, points: Sequence[Point], settings: ProbeSettin
 
     space = {"point": tune.grid_search([(p.sigma_w, p.sigma_b, p.depth, p.seed) for p in points])}
     return seconds_of_trials(images, trial, space, images=images)
-
-
-@torch.no_grad()
-def training(images: Images) -> Iterator[Figure]:
-    """Yield the time of training twelve networks of width 196 and depth 60, as a pack and one after another."""
-    data, device = load_images("noise", resize=14), default_device()
-    settings = TrainingSettings(epochs=1, images=BATCH * TRAINED_STEPS)
-    points = [Point(1.0 + 0.1 * i, SIGMA_B, TRAINED_DEPTH, i) for i in range(NETWORKS)]
-    architecture = Architecture("mlp", data.shape, data.classes)
-    test = (data.test[:TEST_IMAGES].to(device), data.test_labels[:TEST_IMAGES].to(device))
-    x, y = (t[: settings.images].to(device) for t in (data.train, data.train_labels))
-
-    def plainly() -> None:
-        for point in points:
-            network = Network(point, architecture, "tanh", device)
-            batches = zip(x.split(BATCH), y.split(BATCH), strict=True)
-            plain = train_plainly(network, batches, learning_rate=settings.lr[0])
-            (plain(test[0]).argmax(1) == test[1]).sum().item()
-
-    def packed() -> None:
-        train_pack(points, data, settings, architecture=architecture, activation="tanh", device=device)
-
-    separate, together = timed_in_turns(plainly, packed, device=device, rounds=2)
-    per_step = 1e3 / TRAINED_STEPS / NETWORKS
-    yield Figure(f"plain loop, width 196, depth {TRAINED_DEPTH}, a step of a network", separate * per_step, "ms")
-    yield Figure(f"a pack of {NETWORKS}", together * per_step, "ms")
-    yield Figure("  times faster than one after another", separate / together, "x", 3.0)
 
 
 @torch.no_grad()

@@ -30,7 +30,8 @@ class Number(click.ParamType):  # type: ignore[type-arg]  # no generic before cl
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
         """Return how the help shows the value: ``N``, ``X`` or ``N|auto``."""
-        return ("N" if self.allowed.whole else "X") + (f"|{self.word}" if self.word else "")
+        word = self.word or self.allowed.word
+        return ("N" if self.allowed.whole else "X") + (f"|{word}" if word else "")
 
 
 class Numbers(click.ParamType):  # type: ignore[type-arg]  # no generic before click 8.2

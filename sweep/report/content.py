@@ -30,7 +30,7 @@ from sweep.results.results import Results
 from sweep.results.status import status
 from sweep.spec.columns import COLUMNS, POINT
 from sweep.spec.experiment import Experiment, Measuring
-from sweep.spec.options import AXES, Part, measured, names
+from sweep.spec.options import AUTO, AXES, NONE, Part, declared, measured, names
 from sweep.version import __version__, installed_versions
 
 _PACKAGES = ("torch", "ray", "optuna", "numpy", "scipy", "pandas", "plotly")
@@ -82,22 +82,24 @@ def content(results: Results, reconstructions: int | None = 0) -> dict[str, Any]
 
 def _settings(spec: Part) -> list[list[Any]]:
     """Return name, value and whether that is the default, of every option."""
-    defaults = type(spec)()
+    defaults, words = type(spec)(), {field.name: option.word for field, option in declared(spec)}
     settings = []
     for name in names(type(spec)):
         value = getattr(spec, name)
-        shown = " to ".join(f"{v:g}" for v in value) if name in AXES else _plain(value)
+        shown = " to ".join(f"{v:g}" for v in value) if name in AXES else _plain(value, words[name])
         settings.append([name, safe_text(shown), value == getattr(defaults, name)])
     return sorted(settings, key=lambda s: s[0] not in (*AXES, "points", *measured(spec)))
 
 
-def _plain(value: Any) -> str:
-    """Return the value of an option as the report shows it."""
+def _plain(value: Any, word: str | None) -> str:
+    """Return the value of an option as the report shows it; ``word`` is the option's word, if there is one."""
     if isinstance(value, tuple):
         return ", ".join(map(str, value))
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return "auto" if value is None else str(value)
+    if value is None:
+        return str(word) if word in (AUTO, NONE) else "not given"
+    return str(value)
 
 
 def _versions() -> list[list[str]]:

@@ -19,21 +19,25 @@ class Kind(Protocol):
 
 @dataclass(frozen=True)
 class Range:
-    """A number within [low, high] (above ``low`` only, if ``above``), whole if ``whole``."""
+    """A number within [low, high] (above ``low`` only, if ``above``), whole if ``whole``; or the ``word``, if any."""
 
     low: float
     high: float
     whole: bool = True
     above: bool = False
+    word: str | None = None
 
     def __str__(self) -> str:
+        word = f"{self.word} or " if self.word else ""
         kind = "a whole number" if self.whole else "a number"
         start = "above" if self.above else "from"
         end = "and up to" if self.above else "to"
-        return f"{kind} {start} {self.low:.15g} {end} {self.high:.15g}"
+        return f"{word}{kind} {start} {self.low:.15g} {end} {self.high:.15g}"
 
     def convert(self, value: Any) -> Any:
-        """Return the value as int or float, from a string or a number; raises ValueError if it is not allowed."""
+        """Return the value as int or float, from a string or a number, or the word; otherwise raises ValueError."""
+        if self.word is not None and value == self.word:
+            return self.word
         if isinstance(value, bool):
             raise ValueError(value)
         number: float = int(value) if isinstance(value, str) and self.whole else float(value)
@@ -44,7 +48,7 @@ class Range:
         return int(number) if self.whole else float(number)
 
     def check(self, name: str, value: Any) -> Any:
-        """Return the value as int or float; raises a `SpecError` if it is not allowed."""
+        """Return the value as int or float, or the word; raises a `SpecError` if it is not allowed."""
         try:
             return self.convert(value)
         except (ValueError, TypeError, OverflowError):

@@ -356,10 +356,11 @@ class Training(Part):
         word=AUTO,
         measured=True,
     )
-    patience: int | None = option(
+    patience: int | str | None = option(
         None,
-        Range(1, 100_000),
-        "Number of epochs without progress after which training ends; default: never.",
+        Range(1, 100_000, word=AUTO),
+        "Number of epochs without progress after which training ends; auto: hopeless trainings end, by a rule "
+        "for any number of epochs; default: never.",
         measured=True,
     )
     calibration: int = 1  # version of the default in `sweep.model.calibration`; 0: before trainings moved the boundary

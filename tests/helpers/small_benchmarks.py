@@ -3,14 +3,17 @@
 from dataclasses import replace
 
 from probes import Images
-from sweep.bench import figure, memory, probes
+from sweep.bench import figure, memory, probes, training
 
 
 def make_small(patch) -> None:
     """Let the sections measure small networks, by `setattr` of a fixture like pytest's monkeypatch."""
     sizes = dict(WIDTH=16, CASCADE_DEPTH=4, CASCADE_STEPS=12, DIRECT_DEPTH=30, PLAIN_STEPS=4)
-    for name, value in (sizes | dict(NETWORKS=2, TRAINED_DEPTH=3, TRAINED_STEPS=4)).items():
+    for name, value in sizes.items():
         patch.setattr(probes, name, value)
+    trained = {"dense": {"depth": 3, "pack": 2}, "conv": {"architecture": "conv", "width": 2, "depth": 2, "pack": 2}}
+    for name, value in dict(NETWORKS=2, TRAINED_DEPTH=3, TRAINED_STEPS=4, STEPS=2, PACKS=trained).items():
+        patch.setattr(training, name, value)
     patch.setattr(figure, "ROUNDS", 1)
     packs = {"small": {"probe": "direct", "resize": 4, "depth": 3, "pack": 1, "images": 64}}
     patch.setattr(memory, "PACKS", packs)

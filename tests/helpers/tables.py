@@ -26,6 +26,17 @@ from sweep.spec.spec import SweepSpec
 from tests.helpers import DOCUMENTS, ROOT
 from tests.study.calibrate import accuracies, outcomes
 from tests.study.calibrate import reliability as reliability_of
+from tests.study.endings import (
+    CANDIDATES,
+    CHOSEN,
+    SELECTION,
+    Endings,
+    auto,
+    best_without,
+    endings,
+    of_candidate,
+    together,
+)
 from tests.study.sets import FILES, PURPOSES, STUDIES, hard_half, trained
 
 _TABLE = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end of table -->)", re.DOTALL)
@@ -180,6 +191,35 @@ def sets() -> str:
     return markdown(head, rows)
 
 
+def patience() -> str:
+    """Return how many epochs patience ``auto`` saves, and how many outcomes it changes, set by set."""
+    found = {name: endings(name, auto) for name in SELECTION}
+    chosen = {name: best_without(name) for name in SELECTION}
+    left_out = {name: of_candidate(name, *chosen[name]) for name in SELECTION}
+
+    def cells(of: Endings) -> tuple[str, str]:
+        return f"{of.share:.0%}".replace("%", " %"), f"{of.changed} of {of.networks}"
+
+    rows = [
+        (f"`{n}`", *cells(found[n]), f"1/{chosen[n][0]}, {100 * chosen[n][1]:g} %", *cells(left_out[n])) for n in found
+    ]
+    rows.append(("all", *cells(sum(found.values(), Endings())), "", *cells(sum(left_out.values(), Endings()))))
+    return markdown(("set", "run", "changed", "chosen by the other sets", "run", "changed"), rows)
+
+
+def patience_candidates() -> str:
+    """Return what the constants of patience ``auto`` were chosen from, with the outcome on all sets together."""
+    parts, falls = (list(dict.fromkeys(values)) for values in zip(*CANDIDATES, strict=True))
+
+    def cell(*one: float) -> str:
+        of = together(SELECTION, int(one[0]), one[1])
+        text = f"{of.share:.0%}, {of.changed}".replace("%", " %")
+        return f"**{text}**" if one == CHOSEN else text
+
+    rows = ((f"1/{part}", *(cell(part, fall) for fall in falls)) for part in parts)
+    return markdown(("share of the epochs", *(f"{100 * fall:g} %" for fall in falls)), rows)
+
+
 def benchmarks() -> str:
     """Return the figures of `sweep bench --json`, as they are stored beside the benchmarks."""
     stored = json.loads((ROOT / "tests" / "benchmarks" / "figures.json").read_text())
@@ -212,6 +252,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "reliability": reliability,
     "recalibration": recalibration,
     "sets": sets,
+    "patience": patience,
+    "patience: candidates": patience_candidates,
     "benchmarks": benchmarks,
     "exit codes": exit_codes,
 }

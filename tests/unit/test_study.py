@@ -3,12 +3,14 @@
 `tests/service/test_study.py` measures some of them again.
 """
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from tests.study.calibrate import Outcomes, chosen, prior_from
+from tests.study.endings import CANDIDATES, CHOSEN, SELECTION, Endings, auto, curves, endings, of_candidate
 from tests.study.make import TRUTH, arranged
 from tests.study.sets import FILES, PURPOSES, STUDIES, point_of, trained
 
@@ -37,7 +39,7 @@ def test_every_network_was_probed_and_trained(name):
     assert list(table) == list(arranged(table))
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if STUDIES[name].purpose == "selection"])
+@pytest.mark.parametrize("name", SELECTION)
 def test_a_set_for_selection_has_enough_networks_of_both_outcomes(name):
     outcomes = trained(STUDIES[name].read())
     assert len(outcomes) >= 100 and 0.25 <= outcomes.mean() <= 0.75
@@ -72,3 +74,27 @@ def test_networks_to_train_are_uncertain_ones_and_an_anchor_on_either_side():
     few = chosen(replace(each, margin=each.margin * 10), 3)  # hardly any is uncertain
     assert len({*few}) == 12 and np.abs(10 * each.margin[few[2:]]).max() < 4
     assert (chosen(each, 4) != some).any() and (chosen(each, 3) == some).all()
+
+
+@pytest.mark.parametrize("name", SELECTION)
+def test_curves_are_those_of_the_networks_trained_to_the_end(name):
+    table, whole = STUDIES[name].read().set_index("seed"), curves(name)
+    assert {*whole} == {*table.index}
+    for seed, (accuracy, loss) in whole.items():
+        assert len(accuracy) == table["train_epochs"][seed]
+        assert max(accuracy) == pytest.approx(table["accuracy"][seed], abs=1e-6)
+        assert len(loss) == max(len(one) for _, one in whole.values()) or math.isinf(loss[-1])
+
+
+def test_patience_auto_runs_half_of_the_hopeless_epochs_and_changes_next_to_no_outcome():
+    found = {name: endings(name, auto) for name in SELECTION}
+    whole = sum(found.values(), Endings())
+    assert whole.networks == sum(len(curves(name)) for name in SELECTION) > 400
+    assert whole.share <= 0.5 and whole.changed <= 3 * whole.networks / 600
+    assert found == {name: of_candidate(name, *CHOSEN) for name in SELECTION} and CHOSEN in CANDIDATES
+
+
+def test_ending_all_at_once_or_none_is_counted_as_such():
+    never, at_once = (endings("wide", lambda *curves, of=over: of) for over in (False, True))
+    assert (never.share, never.changed) == (1, 0)
+    assert at_once.run == (~trained(STUDIES["wide"].read())).sum() and at_once.changed > 20

@@ -6,8 +6,10 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from probes import Measurement, load_images
-from sweep.bench import bench, figure, probes
+from probes import Measurement, Point, TrainingSettings, load_images
+from probes.networks import Architecture
+from probes.training import Training
+from sweep.bench import bench, figure, probes, training
 from sweep.cli.main import main
 from sweep.spec.options import BENCHMARKS
 from tests.helpers.small_benchmarks import few, make_small
@@ -46,6 +48,23 @@ def test_the_direct_section_finds_the_same_horizon(small):
 def test_the_gradients_section_compares_with_the_products_alone(small):
     limit, at_hand, ratio, *_ = probes.gradients(small)
     assert ratio.value == pytest.approx(at_hand.value / limit.value) and ratio.bar == 1.5 and not ratio.at_least
+
+
+def test_the_training_section_compares_a_step_with_its_products(small):
+    _, _, times, *of_packs = training.training(small)
+    assert times.name.strip() == "times faster than one after another" and len(of_packs) == 3 * len(training.PACKS)
+    for step, limit, ratio in zip(of_packs[::3], of_packs[1::3], of_packs[2::3], strict=True):
+        assert ratio.value == pytest.approx(step.value / limit.value) and ratio.bar == 1.4 and not ratio.at_least
+
+
+@pytest.mark.parametrize(("architecture", "width"), [("mlp", 5), ("shrinking", None), ("conv", 3)])
+def test_the_products_of_a_step_leave_the_networks_as_they_are(architecture, width):
+    images, settings = load_images("noise", resize=4), TrainingSettings(images=64)
+    keys = {"architecture": Architecture(architecture, images.shape, images.classes, width), "activation": "tanh"}
+    (stack, *_) = Training([Point(1.2, 0.1, 3, s) for s in range(2)], images, settings, **keys).stacks
+    before = [p.clone() for n in stack.numbers for p in stack.parameters[n]]
+    training.products_of(stack)()
+    assert all(map(torch.equal, before, (p for n in stack.numbers for p in stack.parameters[n])))
 
 
 def test_no_gpu_no_figures(small, monkeypatch):

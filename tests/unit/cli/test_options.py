@@ -11,6 +11,7 @@ from sweep.cli.main import main
 from sweep.cli.options import Sectioned, spec_options
 from sweep.cli.shared import bad_input_is_usage
 from sweep.errors import SpecError
+from sweep.measuring.settings import probe_settings
 from sweep.report import content
 from sweep.spec.experiment import Measuring
 from sweep.spec.kinds import Range
@@ -68,6 +69,33 @@ def test_a_new_option_is_in_the_report():
     spec = Coloured(colour=4)
     assert ["colour", "4", False] in content._settings(spec)
     assert "--colour 4" in content._command(spec)
+
+
+def test_a_word_may_be_a_value_or_stand_for_none(tmp_path):
+    """With patience the word is a value of its own, since no value means that no training ends early."""
+    for patience, shown in ((None, "not given"), (7, "7"), ("auto", "auto")):
+        spec = SweepSpec(patience=patience)
+        assert ["patience", shown, patience is None] in content._settings(spec)
+        assert (patience is None) == ("--patience" not in content._command(spec))
+        assert (
+            SweepSpec.from_json(spec.as_json(), "spec.json") == spec
+            and probe_settings(spec).training.patience == patience
+        )
+    assert {("epochs", "auto"), ("study", "none")} <= {
+        (name, shown) for name, shown, _ in content._settings(SweepSpec())
+    }
+
+
+@pytest.mark.parametrize("value", ["foo", "0", "-1", "2.5", "Auto"])
+def test_a_number_or_word_that_is_neither_is_refused_in_one_line(value, tmp_path):
+    (tmp_path / "sweep.toml").write_text(f'patience = "{value}"')
+    for arguments in (["--patience", value], ["--config", str(tmp_path / "sweep.toml")]):
+        result = CliRunner().invoke(main, ["run", "--out", str(tmp_path / "out"), *arguments])
+        lines = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+        assert result.exit_code == 2 and not (tmp_path / "out").exists()
+        assert lines == [
+            f"Error: Invalid value for '--patience': '{value}' is not auto or a whole number from 1 to 100000."
+        ]
 
 
 @pytest.mark.parametrize("command", ["run", "probe", "resume", "bench", "doctor"])

@@ -61,3 +61,10 @@ def test_without_onednn_the_products_are_torch_s(monkeypatch):
 def test_the_quick_tanh():
     x = torch.linspace(-30, 30, 100_001)
     assert float((products.quick_tanh_(x.clone()) - torch.tanh(x.double())).abs().max()) < 3e-7
+
+
+def test_the_gradient_of_the_quick_tanh_is_that_of_tanh():
+    x = (4 * torch.randn(50, 40, dtype=torch.float64, generator=generator(0, "test"))).requires_grad_()
+    d = torch.randn(50, 40, dtype=torch.float64, generator=generator(1, "test"))
+    (quick,) = torch.autograd.grad(products.quick_tanh_(x * 1), x, d)
+    torch.testing.assert_close(quick, torch.autograd.grad(torch.tanh(x), x, d)[0])

@@ -80,6 +80,8 @@ def test_presets_are_options_that_are_allowed():
         {"lr": (0.0,)},
         {"level": 1.5},
         {"patience": 0},
+        {"patience": -1},
+        {"patience": "foo"},
         {"optimizer": "lbfgs"},
         {"sigma_w": (1.0, 1.0), "sigma_b": (0.1, 0.1), "depth": (5, 7), "points": 4},
     ],

@@ -64,6 +64,7 @@ def test_the_digest_is_of_what_is_measured():
     differs |= {"level": 0.5, "patience": 9}
     digests = {replace(spec, **{name: value}).digest for name, value in differs.items()}
     assert len(digests | {spec.digest}) == len(differs) + 1
+    assert len({replace(spec, patience=value).digest for value in (None, 9, "auto")}) == 3
     assert replace(spec, dataset="/a/x.npz").digest == replace(spec, dataset="/b/x.npz").digest
 
 
