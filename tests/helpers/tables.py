@@ -12,6 +12,7 @@ from functools import partial
 
 import click
 import numpy as np
+from scipy.stats import norm
 
 from probes.definition import DEFAULT_STATISTICS
 from sweep.analysis.skill import auc, best_threshold, bootstrap_auc
@@ -43,6 +44,7 @@ _TABLE = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end of table -->)", re.D
 _DRAWS = 1000
 _RECALIBRATED = ("trainable_depth", "gradient_ratio")  # beside the default
 SHORT = ("trainable_depth", "cascade_cutoff", "xi_c")  # the default, the published one, and theory
+_NAMES = {"xi_c": "mean field: 6 ξ<sub>c</sub> / depth", "chi_1": "mean field: depth × abs(χ<sub>1</sub> - 1)"}
 # Commands that need more than their arguments.
 _USAGES = {
     "launch": "sweep launch LAUNCHER [options of the job] -- [options of sweep run]",
@@ -118,11 +120,7 @@ def skill(*studies: str, statistics: Collection[str] = STATISTICS) -> str:
                 areas = bootstrap_auc(score(name, points, spec), outcomes, np.concatenate([whole, draws]))
                 low, high = np.nanquantile(areas[1:], (0.05, 0.95))
                 cells[study, name] = f"{areas[0]:.3f} [{low:.3f}, {high:.3f}]"
-    names = {name: f"`{name}`" for name in STATISTICS} | {
-        "points": "networks",
-        "xi_c": "mean field: 6 ξ<sub>c</sub> / depth",
-        "chi_1": "mean field: depth × abs(χ<sub>1</sub> - 1)",
-    }
+    names = {name: f"`{name}`" for name in STATISTICS} | _NAMES | {"points": "networks"}
     rows = ((names[name], *(cells.get((study, name), "") for study in studies)) for name in ("points", *statistics))
     return markdown(("statistic", *(STUDIES[study].title for study in studies)), rows)
 
@@ -146,6 +144,47 @@ def predictions(purpose: str) -> str:
     rows += [("mean", *np.mean(skills, 0)), ("worst", *np.min(skills, 0))]
     head = ("networks", "AUC", "hard half", "right at its own threshold", "at the best threshold")
     return markdown(head, ((str(name), *(f"{value:.3f}" for value in values)) for name, *values in rows))
+
+
+def rivals() -> str:
+    """Return how the AUC of the default statistic differs from that of others, in the sets for evaluation.
+
+    A difference counts if it is significant by the standard deviation of a paired bootstrap, at 5 % in all comparisons
+    of the table together (Holm 1979).
+    """
+    spec = SweepSpec()
+    differences: dict[str, dict[str, float]] = {}
+    chances: dict[tuple[str, str], float] = {}
+    for study in (STUDIES[name] for name in FILES if STUDIES[name].purpose == "evaluation"):
+        points = study.read()
+        outcomes = trained(points).to_numpy()
+        if min(outcomes.sum(), (~outcomes).sum()) < len(outcomes) / 10:
+            continue
+        counts = np.random.default_rng(0).multinomial(len(points), np.full(len(points), 1 / len(points)), _DRAWS)
+        counts = np.concatenate([np.ones((1, len(points))), counts])
+        areas = bootstrap_auc(score(spec.statistic, points, spec), outcomes, counts)
+        for name in (s for s in STATISTICS if s in points and s != spec.statistic):
+            difference = areas - bootstrap_auc(score(name, points, spec), outcomes, counts)
+            differences.setdefault(name, {})[study.name] = difference[0]
+            chances[name, study.name] = float(2 * norm.sf(abs(difference[0]) / max(difference[1:].std(), 1e-12)))
+    significant = set[tuple[str, str]]()
+    for i, (pair, chance) in enumerate(sorted(chances.items(), key=lambda item: item[1])):
+        if chance > 0.05 / (len(chances) - i):
+            break
+        significant.add(pair)
+    rows = [
+        (
+            _NAMES.get(name, f"`{name}`"),
+            f"{np.mean([*by_set.values()]):+.3f}",
+            *(
+                ", ".join(f"`{s}`" for s, d in by_set.items() if sign * d > 0 and (name, s) in significant)
+                for sign in (1, -1)
+            ),
+        )
+        for name, by_set in sorted(differences.items(), key=lambda item: np.mean([*item[1].values()]))
+    ]
+    head = ("statistic", "AUC of the default less its own, mean", "the default is better", "the default is worse")
+    return markdown(head, rows)
 
 
 def reliability() -> str:
@@ -249,6 +288,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "skill elsewhere": partial(skill, "narrow", "shrinking", "conv"),
     "predictions, selection": partial(predictions, "selection"),
     "predictions, evaluation": partial(predictions, "evaluation"),
+    "rivals": rivals,
     "reliability": reliability,
     "recalibration": recalibration,
     "sets": sets,
