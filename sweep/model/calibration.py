@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from probes.definition import GRADIENTS
+from probes.definition import GRADIENTS, depth_name
 from sweep.model.level import level_of
 from sweep.spec.experiment import Experiment
 
@@ -60,8 +60,12 @@ class Prior:
 # selection do not have go by the one of the same kind.
 _PRIORS: dict[int, dict[str, Prior]] = {
     1: {
-        "direct_horizon": Prior(0.47, 3.7, 0.7),
-        "direct_retained": Prior(0.052, 30, 0.76),
+        "trainable_depth": Prior(0.2, 6.7, 0.3),
+        "direct_horizon": Prior(0.76, 4.4, 0.61),
+        "direct_retained": Prior(0.076, 24, 0.87),
+        "gradient_horizon": Prior(0.33, 4.2, 0.33),
+        "gradient_norm": Prior(0.24, 5.1, 0.3),
+        "gradient_ratio": Prior(0.2, 5, 0.3),
     }
 }
 _FIRST = min(_PRIORS)
@@ -207,7 +211,7 @@ def sentence(spec: Experiment, calibration: Calibration) -> str:
     half, shift = "half of the networks train where", calibration.shift
     if spec.by_horizon:
         now, then = calibrated_share(spec, calibration), spec.definition.share(spec.statistic)
-        where = f"the horizon is {now:.2g} of the depth ({then:.2g} uncalibrated)"
+        where = f"the {depth_name(spec.statistic)} is {now:.2g} of the depth ({then:.2g} uncalibrated)"
     elif spec.statistic in GRADIENTS:
         then = spec.threshold_of(spec.statistic)
         now = max(0.0, (1 + then) * math.exp(-shift) - 1)

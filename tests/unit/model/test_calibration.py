@@ -102,7 +102,7 @@ def test_a_sweep_is_calibrated_by_its_own_trainings_only():
     margin, trained = outcomes(0.8, 4.0, 30)
     accuracy, chance = np.where(trained, 0.9, 0.1), np.full(30, 0.1)
     default = calibration_of(SweepSpec(), margin, False, accuracy, chance)
-    assert default == default_calibration(prior_of("direct_horizon"))  # it trains nothing
+    assert default == default_calibration(prior_of("trainable_depth"))  # it trains nothing
     for train in ("boundary", "all"):
         assert calibration_of(SweepSpec(train=train), margin, False, accuracy, chance).networks == 30
     some = np.where(np.arange(30) < MIN_TRAININGS, accuracy, math.nan)
@@ -119,7 +119,7 @@ def test_a_sweep_of_before_calibrations_keeps_its_boundary():
     stored = {k: v for k, v in json.loads(SweepSpec(train="all").as_json()).items() if k != "calibration"}
     spec = SweepSpec.from_json(json.dumps(stored), "spec.json")
     assert spec.calibration == 0 and SweepSpec.from_json(SweepSpec().as_json(), "spec.json").calibration == 1
-    assert calibration_of(spec, margin, False, accuracy, chance) == default_calibration(prior_of("direct_horizon"))
+    assert calibration_of(spec, margin, False, accuracy, chance) == default_calibration(prior_of("trainable_depth"))
     assert spec.digest == SweepSpec(train="all").digest  # nothing else was measured
 
 
@@ -128,7 +128,9 @@ def test_the_sentence_names_what_the_statistic_is_compared_with():
         return sentence(SweepSpec(**options), Calibration(shift, 4.0, 12, 0.1))
 
     start = "calibrated by 12 trainings: half of the networks train where "
-    assert said(math.log(1.24)) == start + "the horizon is 0.62 of the depth (0.5 uncalibrated)"
+    assert said(math.log(1.24)) == start + "the trainable depth is 1.2 of the depth (1 uncalibrated)"
+    direct = said(math.log(1.24), statistic="direct_horizon")
+    assert direct == start + "the horizon is 0.62 of the depth (0.5 uncalibrated)"
     assert said(0.3, statistic="direct_retained") == start + "0.32 of the information is retained (0.02 uncalibrated)"
     gradient = said(math.log(5.25 / 4), statistic="gradient_ratio")
     assert gradient == start + "the logarithm of the gradient is 3 from 0 (4.25 uncalibrated)"

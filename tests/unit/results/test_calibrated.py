@@ -13,7 +13,8 @@ from sweep.spec.columns import DTYPES, KINDS
 from sweep.spec.spec import SweepSpec
 
 SENTENCE = (
-    "calibrated by 120 trainings: half of the networks train where the horizon is 1 of the depth (0.5 uncalibrated)"
+    "calibrated by 120 trainings: half of the networks train where the trainable depth is 2 of the depth "
+    "(1 uncalibrated)"
 )
 
 
