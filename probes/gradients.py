@@ -98,10 +98,10 @@ class Gradients:
         beyond = np.flatnonzero(before > threshold)
         if beyond.size:
             layer = int(beyond[0]) - 1
-            return layer + (threshold - before[layer]) / (before[layer + 1] - before[layer]), False
+            return float(layer + (threshold - before[layer]) / (before[layer + 1] - before[layer])), False
         slope = (before[-1] - before[half]) / (depth - half)
-        horizon = depth + (threshold - before[-1]) / slope if slope > 0 else math.inf
-        return min(horizon, REACH * depth), horizon > REACH * depth
+        horizon = float(depth + (threshold - before[-1]) / slope) if slope > 0 else math.inf
+        return min(horizon, float(REACH * depth)), horizon > REACH * depth
 
 
 def image_bytes(architecture: Architecture, activation: str, depth: int) -> int:

@@ -8,7 +8,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from probes.definition import CURRENT_DEFINITION, depth_name
+from probes.definition import CURRENT_DEFINITION, DEPTHS, depth_name
 from sweep.plots.marks import subsample
 from sweep.plots.style import (
     DASHED,
@@ -26,7 +26,7 @@ from sweep.spec.columns import POINT
 def depth(
     points: pd.DataFrame,
     *,
-    statistic: str = "trainable_depth",
+    statistic: str | None = None,
     boundary: pd.DataFrame | None = None,
     share: float | None = None,
     ax: Axes | None = None,
@@ -38,7 +38,8 @@ def depth(
     points:
         The table of a sweep. If it has more than 2000 networks with a horizon, 2000 of them are drawn.
     statistic:
-        The column with it, in layers: one of `probes.definition.DEPTHS`.
+        The column with it, in layers: one of `probes.definition.DEPTHS`; by default, the first of them that was
+        measured.
     boundary:
         The table of the sweep. If given, colour is sigma_w over the critical sigma_w; else it is sigma_w itself.
     share:
@@ -48,6 +49,7 @@ def depth(
         The axes to draw on; by default, those of a new figure.
     """
     ax = axes_or_new(ax)
+    statistic = statistic or next(n for n in DEPTHS if n in points and points[n].notna().any())
     measured = subsample(points[points[statistic].notna()], 2000)
     censored = measured[f"{statistic}_censored"].fillna(False).astype(bool)
     horizon = measured[statistic].clip(lower=0.5)

@@ -110,7 +110,12 @@ def test_a_sweep_is_calibrated_by_its_own_trainings_only():
     few = np.where(np.arange(30) < MIN_TRAININGS - 1, accuracy, math.nan)
     assert calibration_of(SweepSpec(train="all"), margin, False, few, chance) == default
     # What counts as trained depends on the level.
-    assert calibration_of(SweepSpec(train="all", level=0.95), margin, False, accuracy, chance).shift > 1.2
+    assert (
+        calibration_of(
+            SweepSpec(train="all", level=0.95, statistic="direct_horizon"), margin, False, accuracy, chance
+        ).shift
+        > 1.2
+    )
 
 
 def test_a_sweep_of_before_calibrations_keeps_its_boundary():

@@ -123,13 +123,13 @@ def test_a_calibrated_sweep_shows_its_calibrated_boundary(make_sweep, full):
     data, uncalibrated = content(results), full[1]
     json.dumps(data, allow_nan=False)
     assert data["shift"] == results.calibration.shift == pytest.approx(math.log(2), abs=0.15)
-    assert data["needed"] == data["needs"]["direct_horizon"] == pytest.approx(0.5 * math.exp(data["shift"]))
+    assert data["needed"] == data["needs"]["trainable_depth"] == pytest.approx(math.exp(data["shift"]))
     assert data["sentence"].endswith(f" The margin is {results.calibration_sentence}.")
     predicted = np.array(data["points"]["margin"]) >= data["shift"]
     assert (predicted == (np.array(data["points"]["p_trainable"]) >= 0.5)).all()
     default, calibrated = data["truth"]["reliability"].values()
     assert sum(b["points"] for b in default) == sum(b["points"] for b in calibrated) == 64
-    assert (uncalibrated["shift"], uncalibrated["needed"]) == (0, 0.5) and "calibrated" not in uncalibrated["sentence"]
+    assert (uncalibrated["shift"], uncalibrated["needed"]) == (0, 1) and "calibrated" not in uncalibrated["sentence"]
 
 
 def test_a_network_that_contains_no_shallower_one_has_a_plane_for_each_depth(make_sweep):

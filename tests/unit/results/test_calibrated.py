@@ -13,14 +13,13 @@ from sweep.spec.columns import DTYPES, KINDS
 from sweep.spec.spec import SweepSpec
 
 SENTENCE = (
-    "calibrated by 120 trainings: half of the networks train where the trainable depth is 2 of the depth "
-    "(1 uncalibrated)"
+    "calibrated by 120 trainings: half of the networks train where the horizon is 1 of the depth (0.5 uncalibrated)"
 )
 
 
 @pytest.fixture
 def calibrated(make_sweep):
-    return make_sweep(SweepSpec(points=120, train="all"), count=120, shift=math.log(2))
+    return make_sweep(SweepSpec(points=120, train="all", statistic="direct_horizon"), count=120, shift=math.log(2))
 
 
 def test_the_probability_follows_the_calibration(calibrated, make_sweep):

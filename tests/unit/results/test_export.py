@@ -88,7 +88,9 @@ def test_a_carriage_return_ends_no_line(make_sweep, tmp_path):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_table_of_before_some_columns(make_sweep, tmp_path, kind):
-    frame = make_sweep(count=3).points.assign(p_trainable=math.nan)  # which is never missing in a sweep
+    frame = make_sweep(count=3).points
+    frame[["p_trainable", "trainable_depth"]] = math.nan  # which are never missing in a sweep
+    frame["trainable_depth_censored"] = pd.array([None] * 3, dtype="boolean")
     write_table(frame.drop(columns=[n for n in frame if n in LATER]), kind, str(tmp_path / "x"))
     again = read_table(tmp_path / "x", kind=kind)
     same(again, frame)

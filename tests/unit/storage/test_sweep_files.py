@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from probes.definition import ORIGINAL_DEFINITION
 from sweep.errors import SpecError
 from sweep.results.loading import load
 from sweep.spec.secrets import holds_secret
@@ -70,7 +71,9 @@ def test_the_digest_is_of_what_is_measured():
 
 def test_the_digest_does_not_change_with_versions():
     """Parts of today must belong to their sweeps tomorrow."""
-    assert SweepSpec().digest == "34548bb03f2680ff"
+    before = SweepSpec(definition=ORIGINAL_DEFINITION, statistic="direct_horizon")
+    assert before.digest == "34548bb03f2680ff"
+    assert SweepSpec().digest == "603743a2e4511cff"  # since version 2 of the definition
 
 
 @pytest.mark.parametrize("name", [*SweepSpec.__dataclass_fields__, "colour"])
