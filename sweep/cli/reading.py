@@ -135,8 +135,8 @@ def plot_command(
     """Draw a figure for publication, as PNG, PDF or SVG.
 
     \b
-    phase            the phase diagram: horizon, boundaries with 90 % intervals, critical lines
-    depth            horizon against depth, and how the trainable band narrows
+    phase            the phase diagram: trainable depth, boundaries with 90 % intervals, critical lines
+    depth            trainable depth against depth, and how the trainable band narrows
     profiles         retained information after each layer, of some of the networks
     reconstructions  an image as three of the networks pass it on (measured anew, takes a while)
     truth            accuracy after training, with the predicted and the trained boundary

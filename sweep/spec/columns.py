@@ -82,8 +82,8 @@ _TABLES: dict[str, dict[str, Column]] = {
         "status": Column("ok, diverged (activations left the finite range) or failed (see error)", "text"),
         "error": Column("reason why the point failed, otherwise empty", "text"),
         "margin": Column(
-            "log(horizon / (share x depth)), score - threshold, or log((1 + threshold) / (1 + abs(gradient's log))); "
-            "at least 0: trainable"
+            "log(trainable_depth / depth), log(horizon / (share x depth)), score - threshold, or "
+            "log((1 + threshold) / (1 + abs(gradient's log))); at least 0: trainable"
         ),
         "margin_censored": Column("whether the margin is only a lower bound", "boolean"),
         "direct_retained": _last_value("direct_retained"),
@@ -171,7 +171,7 @@ _TABLES: dict[str, dict[str, Column]] = {
         "upper_5": Column("5 % quantile of upper"),
         "upper_95": Column("95 % quantile of upper"),
         "trainable_share": Column("share of the range of sigma_w that is trainable, 0 to 1"),
-        "critical": Column("sigma_w where the horizon (or score) is largest: the critical line"),
+        "critical": Column("sigma_w where the trainable depth (or horizon, or score) is largest: the critical line"),
         "critical_5": Column("5 % quantile of critical"),
         "critical_95": Column("95 % quantile of critical"),
         "theory": Column("sigma_w where mean field's chi_1 = 1; NaN for resnet"),
