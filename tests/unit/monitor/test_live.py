@@ -247,7 +247,7 @@ def test_a_view_that_was_drawn_is_forgotten():
 
 
 def test_the_boundary_is_calibrated_by_trainings_as_they_come_in():
-    trained = SweepSpec(points=64, train="all")
+    trained = SweepSpec(points=64, train="all", statistic="direct_horizon")
     tally = tally_of(trained)
     tally.measured[:] = [p._replace(accuracy=0.9 if p.margin > 0.7 else 0.1, chance=0.1) for p in tally.measured]
     estimator = Estimator(trained, tally)

@@ -134,10 +134,10 @@ def test_theory_with_fixed_axes(tmp_path, ranges, monkeypatch):
 
 
 def test_a_sweep_that_trains_stops_by_what_is_known_of_the_truth(tmp_path):
-    spec = SweepSpec(points=60, train="all", until_boundary_error=0.005)
-    study, rows = searched(spec, tmp_path, train=0.8)
+    options = {"points": 60, "until_boundary_error": 0.005, "statistic": "direct_horizon"}
+    study, rows = searched(SweepSpec(**options, train="all"), tmp_path, train=0.8)
     (tmp_path / "probe").mkdir()
-    probe = SweepStudy(SweepSpec(points=60, until_boundary_error=0.005), tmp_path / "probe", rows)
+    probe = SweepStudy(SweepSpec(**options), tmp_path / "probe", rows)
     assert probe.stopped and (not study.stopped or len(rows) > 30)
 
 
