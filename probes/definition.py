@@ -109,9 +109,10 @@ class Definition:
         """Return how deep a trainable network may be, in layers: where both horizons together are used up.
 
         It is the depth D at which ``(share D / direct_horizon)^2 + (D / gradient_horizon)^2 = 1``: no greater than
-        what either horizon allows, and less where both are short.
+        what either horizon allows, and less where both are short. Of the direct horizon, at least `MIN_HORIZON` is
+        counted.
         """
-        return 1 / math.hypot(self.direct_share / direct_horizon, 1 / gradient_horizon)
+        return 1 / math.hypot(self.direct_share / max(direct_horizon, MIN_HORIZON), 1 / gradient_horizon)
 
     def margin(self, statistic: str, horizon: float, depth: float) -> float:
         """Return the margin of a horizon, log(horizon / (share * depth)): positive if predicted trainable.

@@ -8,7 +8,7 @@ import torch
 
 from probes import entropy
 from probes.cascade import Cascade
-from probes.definition import HORIZONS, MIN_HORIZON, TRAINABLE_DEPTH
+from probes.definition import HORIZONS, TRAINABLE_DEPTH
 from probes.direct import Profile
 from probes.gradients import Gradients
 from probes.meanfield import applies_to, mean_field
@@ -99,7 +99,7 @@ class Evaluator:
             values["direct_horizon_censored"] = observed.profile.censored
             values["direct_images"] = observed.profile.images
             definition = self._settings.definition
-            values[TRAINABLE_DEPTH] = definition.trainable_depth(max(observed.profile.horizon, MIN_HORIZON), horizon)
+            values[TRAINABLE_DEPTH] = definition.trainable_depth(observed.profile.horizon, horizon)
             values[f"{TRAINABLE_DEPTH}_censored"] = censored and observed.profile.censored
         if observed.cascade is not None:
             self._add_cascade(observed.cascade, values, profiles)

@@ -29,7 +29,7 @@ from sweep.analysis.skill import reliability_bins
 from sweep.analysis.statistics import STATISTICS, score
 from sweep.analysis.surface import MIN_POINTS, Surface, truth_surface
 from sweep.errors import SpecError
-from sweep.model.calibration import Calibration, default_calibration, expected, prior_of
+from sweep.model.calibration import Calibration, default_of, expected
 from sweep.results.results import Results
 from sweep.spec.columns import POINT
 from sweep.spec.experiment import Experiment
@@ -155,7 +155,7 @@ def compare(results: Results, truth: Results | None = None) -> Comparison:
     censored = trained["margin_censored"].fillna(False).astype(bool)
     if calibration.networks:
         surfaces[default] = judge.surface_through(score_of_default - calibration.shift)
-    by_default = default_calibration(prior_of(default, results.spec.calibration))
+    by_default = default_of(results.spec)
     info: dict[str, Any] = {
         "points": len(t),
         "trainable": int(t.sum()),

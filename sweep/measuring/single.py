@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sweep.measuring.settings import probe_settings, sweep_images
-from sweep.model.calibration import default_calibration, expected, prior_of
+from sweep.model.calibration import default_of, expected
 from sweep.spec.experiment import Experiment
 
 if TYPE_CHECKING:
@@ -58,8 +58,7 @@ def probe(
         (measurement,) = prober.measure([point])
     if measurement.status != "failed":
         margin = expected(measurement.values["margin"], measurement.values["margin_censored"])
-        calibration = default_calibration(prior_of(spec.statistic, spec.calibration))
-        measurement.values["p_trainable"] = float(calibration.probability(margin))
+        measurement.values["p_trainable"] = float(default_of(spec).probability(margin))
     if not pictures or measurement.status == "failed":
         return measurement, None
     with steps("training", settings.training.max_epochs(images)) as progress:

@@ -27,7 +27,7 @@ import numpy as np
 
 from probes.definition import GRADIENTS, depth_name
 from sweep.model.level import level_of
-from sweep.spec.experiment import Experiment
+from sweep.spec.experiment import Experiment, Measuring
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,6 +109,11 @@ def default_calibration(prior: Prior) -> Calibration:
     return Calibration(0.0, _moderated(prior.slope, prior.shift_deviation**2))
 
 
+def default_of(spec: Measuring) -> Calibration:
+    """Return the default calibration of a sweep's margin, by the version that the sweep stores."""
+    return default_calibration(prior_of(spec.statistic, spec.calibration))
+
+
 def fitted(prior: Prior, margin: np.ndarray, trained: np.ndarray) -> Calibration:
     """Return the most probable calibration, given what was trained; without any training, the default one.
 
@@ -182,13 +187,12 @@ def calibration_of(spec: Experiment, margin: Any, censored: Any, accuracy: Any, 
         ``[points]``: the margins and whether each is only a lower bound, the accuracies and the chance levels, with NaN
         for what is not known.
     """
-    prior = prior_of(spec.statistic, spec.calibration)
     margin, accuracy, chance = (np.asarray(v, dtype=float) for v in (expected(margin, censored), accuracy, chance))
     known = np.isfinite(margin) & np.isfinite(accuracy)
     if spec.train == "none" or spec.calibration == 0 or known.sum() < MIN_TRAININGS:
-        return default_calibration(prior)
+        return default_of(spec)
     level = spec.level or level_of(accuracy, chance)
-    return fitted(prior, margin[known], accuracy[known] > level)
+    return fitted(prior_of(spec.statistic, spec.calibration), margin[known], accuracy[known] > level)
 
 
 def predicted_trainable(points: "pd.DataFrame") -> "pd.Series":

@@ -26,7 +26,7 @@ from probes.definition import TRAINABLE_DEPTH
 from probes.point import REACH, nested, reach
 from sweep.levelset.domain import Axis
 from sweep.levelset.level_set import LevelSet
-from sweep.model.calibration import calibration_of, default_calibration, expected, prior_of
+from sweep.model.calibration import calibration_of, default_of, expected
 from sweep.model.level import level_of
 from sweep.model.theory import depth_scale
 from sweep.spec.experiment import Experiment
@@ -61,7 +61,7 @@ class MarginModel:
 
     def __init__(self, spec: Experiment) -> None:
         self.spec = spec
-        self.calibration = default_calibration(prior_of(spec.statistic, spec.calibration))
+        self.calibration = default_of(spec)
         without_depth = [a for a in spec.free_axes if a != "depth"]
         self.through_depth = spec.by_horizon and nested(spec.architecture) and bool(without_depth)
         self.names = sorted(without_depth if self.through_depth else spec.free_axes)

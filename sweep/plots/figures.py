@@ -16,7 +16,7 @@ from sweep.analysis.skill import calibrated_probability, reliability_bins
 from sweep.analysis.statistics import STATISTICS, score
 from sweep.analysis.surface import MIN_POINTS, Surface, truth_surface
 from sweep.errors import SpecError
-from sweep.model.calibration import calibrated_share, default_calibration, expected, prior_of
+from sweep.model.calibration import calibrated_share, default_of, expected
 from sweep.model.estimate import NORMAL_90
 from sweep.plots.comparison import few_depths, truth_over_depth, truth_planes, xi_c_over
 from sweep.plots.diagram import note_calibration, phase_diagram
@@ -178,13 +178,12 @@ def roc_figure(results: Results, sigma_b: float | None, depth: int | None, width
 
 def reliability_figure(results: Results, sigma_b: float | None, depth: int | None, width: float) -> Figure:
     """Draw how often networks train over how often they are predicted to, before and after these trainings."""
-    spec, trained = results.spec, _trained(results, "reliability")
+    trained = _trained(results, "reliability")
     trained = trained[np.isfinite(trained["margin"])]
     margin = expected(trained["margin"], trained["margin_censored"].astype(bool))
     outcome = trained["trainable"].to_numpy(bool)
-    default = default_calibration(prior_of(spec.statistic, spec.calibration))
     bins = {
-        "default calibration": reliability_bins(default.probability(margin), outcome),
+        "default calibration": reliability_bins(default_of(results.spec).probability(margin), outcome),
         "calibrated, cross-validated": reliability_bins(calibrated_probability(margin, outcome), outcome),
     }
     figure, ax = _single_panel(width, 0.95)

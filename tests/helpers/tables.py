@@ -25,7 +25,8 @@ from sweep.spec.columns import COLUMNS, UNITS
 from sweep.spec.options import AXES
 from sweep.spec.spec import SweepSpec
 from tests.helpers import DOCUMENTS, ROOT
-from tests.study.calibrate import accuracies, outcomes
+from tests.study.calibrate import accuracies
+from tests.study.calibrate import outcomes as outcomes_of
 from tests.study.calibrate import reliability as reliability_of
 from tests.study.endings import (
     CANDIDATES,
@@ -38,11 +39,11 @@ from tests.study.endings import (
     of_candidate,
     together,
 )
-from tests.study.sets import FILES, PURPOSES, STUDIES, hard_half, trained
+from tests.study.sets import FILES, PURPOSES, STUDIES, hard_half, studies_for, trained
 
 _TABLE = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 _DRAWS = 1000
-_RECALIBRATED = ("trainable_depth", "gradient_ratio")  # beside the default
+_RECALIBRATED = ("direct_horizon", "gradient_ratio")  # beside the default
 SHORT = ("trainable_depth", "cascade_cutoff", "xi_c")  # the default, the published one, and theory
 _NAMES = {"xi_c": "mean field: 6 ξ<sub>c</sub> / depth", "chi_1": "mean field: depth × abs(χ<sub>1</sub> - 1)"}
 # Commands that need more than their arguments.
@@ -125,10 +126,15 @@ def skill(*studies: str, statistics: Collection[str] = STATISTICS) -> str:
     return markdown(("statistic", *(STUDIES[study].title for study in studies)), rows)
 
 
+def _is_mixed(outcomes: np.ndarray) -> bool:
+    """Return whether at least a tenth of the networks have either outcome."""
+    return bool(0.1 <= outcomes.mean() <= 0.9)
+
+
 def predictions(purpose: str) -> str:
     """Return how well the default statistic tells which networks train, in each set of a purpose."""
     spec, skills, rows = SweepSpec(), [], []
-    for study in (STUDIES[name] for name in FILES if STUDIES[name].purpose == purpose):
+    for study in studies_for(purpose):
         points = study.read()
         outcomes, values = trained(points).to_numpy(), score(spec.statistic, points, spec)
         hard = hard_half(study, points)
@@ -138,7 +144,7 @@ def predictions(purpose: str) -> str:
             ((values >= 0) == outcomes).mean(),
             best_threshold(values, outcomes)[1],
         ]
-        if min(outcomes.sum(), (~outcomes).sum()) >= len(outcomes) / 10:
+        if _is_mixed(outcomes):
             skills.append(skill)
         rows.append((study.title, *skill))
     rows += [("mean", *np.mean(skills, 0)), ("worst", *np.min(skills, 0))]
@@ -155,10 +161,10 @@ def rivals() -> str:
     spec = SweepSpec()
     differences: dict[str, dict[str, float]] = {}
     chances: dict[tuple[str, str], float] = {}
-    for study in (STUDIES[name] for name in FILES if STUDIES[name].purpose == "evaluation"):
+    for study in studies_for("evaluation"):
         points = study.read()
         outcomes = trained(points).to_numpy()
-        if min(outcomes.sum(), (~outcomes).sum()) < len(outcomes) / 10:
+        if not _is_mixed(outcomes):
             continue
         counts = np.random.default_rng(0).multinomial(len(points), np.full(len(points), 1 / len(points)), _DRAWS)
         counts = np.concatenate([np.ones((1, len(points))), counts])
@@ -191,7 +197,7 @@ def reliability() -> str:
     """Return how often networks train over how often the default calibration says so, for both purposes of sets."""
     statistic, cells = DEFAULT_STATISTICS["direct"], dict[str, list[str]]()
     for purpose in PURPOSES:
-        judged = outcomes(statistic, purpose)
+        judged = outcomes_of(statistic, purpose)
         for i, row in enumerate(reliability_of(judged, [prior_of(statistic)] * len(judged))):
             name = f"{i / 5:.1f} to {(i + 1) / 5:.1f}"
             shown = [f"{row[k]:.2f}" if row["points"] else "" for k in ("predicted", "observed")]
@@ -202,10 +208,10 @@ def reliability() -> str:
 
 def recalibration() -> str:
     """Return the accuracy on sets for evaluation before and after a calibration by 12 trainings."""
-    statistics = tuple(dict.fromkeys((DEFAULT_STATISTICS["direct"], *_RECALIBRATED)))
+    statistics = (DEFAULT_STATISTICS["direct"], *_RECALIBRATED)
     cells: dict[str, dict[str, np.ndarray]] = {}
     for statistic in statistics:
-        for each in outcomes(statistic, "evaluation"):
+        for each in outcomes_of(statistic, "evaluation"):
             found = np.array(list(accuracies(each, prior_of(statistic))))
             cells.setdefault(each.name, {})[statistic] = found.mean(0)
     rows = [

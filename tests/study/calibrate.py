@@ -18,7 +18,7 @@ from sweep.analysis.skill import reliability_bins
 from sweep.analysis.statistics import score
 from sweep.model.calibration import Calibration, Prior, default_calibration, expected, fitted, prior_of
 from sweep.spec.spec import SweepSpec
-from tests.study.sets import FILES, STUDIES, trained
+from tests.study.sets import studies_for, trained
 
 TRAININGS, DRAWS = 12, 20  # that a calibration is made from, and how often they are chosen anew
 # Shifts and logarithms of slopes at which likelihoods are evaluated, for margins of a unit scale.
@@ -57,7 +57,7 @@ def outcomes(statistic: str, purpose: str) -> list[Outcomes]:
     """Return the outcomes of all sets of a purpose in which a statistic was measured."""
     found, spec = [], SweepSpec()
     window = UNCERTAIN_MARGINS if statistic in (*DEPTHS, *GRADIENTS) else UNCERTAIN_SCORES
-    for study in (STUDIES[name] for name in FILES if STUDIES[name].purpose == purpose):
+    for study in studies_for(purpose):
         table = study.read()
         if statistic in table and table[statistic].notna().all():
             margin = score(statistic, table, spec)

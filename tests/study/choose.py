@@ -8,7 +8,6 @@ import pickle
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
@@ -26,7 +25,7 @@ from sweep.analysis.skill import auc, best_threshold
 from sweep.measuring.settings import probe_settings, sweep_images
 from tests.helpers.tables import markdown
 from tests.study.make import DATA, located
-from tests.study.sets import FILES, STUDIES, Study, hard_half, point_of, trained
+from tests.study.sets import Study, hard_half, point_of, studies_for, trained
 
 PENALTIES = (0.01, 0.03, 0.1)
 LAYERS = 28  # that are decoded up to the depth
@@ -143,13 +142,13 @@ def table(sets: dict[str, Judged]) -> str:
 def main(out: Path, data_dir: Path) -> None:
     """Print how well each definition of the trainable depth does on the sets for selection."""
     out.mkdir(parents=True, exist_ok=True)
-    sets: dict[str, Any] = {}
-    for name in (n for n in FILES if STUDIES[n].purpose == "selection"):
-        file = out / f"{name}.pickle"
+    sets: dict[str, Judged] = {}
+    for study in studies_for("selection"):
+        file = out / f"{study.name}.pickle"
         if not file.exists():
-            file.write_bytes(pickle.dumps(look(STUDIES[name], data_dir)))
-        sets[name] = Judged(STUDIES[name], pickle.loads(file.read_bytes()))
-        click.echo(f"{name}: {len(sets[name].depth)} networks")
+            file.write_bytes(pickle.dumps(look(study, data_dir)))
+        sets[study.name] = Judged(study, pickle.loads(file.read_bytes()))
+        click.echo(f"{study.name}: {len(sets[study.name].depth)} networks")
     click.echo(table(sets))
 
 

@@ -9,9 +9,9 @@ import pandas as pd
 
 from probes.training.ending import AUTO_LOSS_FALL, AUTO_PARTS, MIN_AUTO_PATIENCE, has_stalled, is_over
 from probes.training.settings import AUTO_PATIENCE, TrainingSettings
-from tests.study.sets import FILES, STUDIES, trained
+from tests.study.sets import STUDIES, studies_for, trained
 
-SELECTION = [name for name in FILES if STUDIES[name].purpose == "selection"]
+SELECTION = [study.name for study in studies_for("selection")]
 # What was chosen from: parts of a training, and relative falls of the loss.
 CANDIDATES = [(parts, fall) for parts in (4, 5, 6, 7, 8) for fall in (0.001, 0.003, 0.01, 0.03)]
 CHOSEN = (AUTO_PARTS, AUTO_LOSS_FALL)

@@ -86,6 +86,11 @@ STUDIES = {
 FILES = [name for name, study in STUDIES.items() if study.file.exists()]
 
 
+def studies_for(purpose: str) -> list[Study]:
+    """Return the sets of a purpose that have a file."""
+    return [STUDIES[name] for name in FILES if STUDIES[name].purpose == purpose]
+
+
 def point_of(row: Any) -> Point:
     """Return the point of a row of a file."""
     return Point(row.sigma_w, row.sigma_b, row.depth, row.seed)
