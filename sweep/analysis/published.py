@@ -17,10 +17,15 @@ _MIN_NETWORKS = 4
 _NEAR = 0.05  # share of the range of sigma_b within which networks count as being at one sigma_b
 
 
+def near_sigma_b(points: pd.DataFrame, spec: Space, sigma_b: float) -> pd.Series:
+    """Return which rows of ``points`` count as being at one sigma_b."""
+    return (points["sigma_b"] - sigma_b).abs() <= _NEAR * (spec.sigma_b[1] - spec.sigma_b[0])
+
+
 def cascades_at(points: pd.DataFrame, spec: Space, sigma_b: float) -> pd.DataFrame:
     """Return the rows of ``points`` that have a cascade near one sigma_b, the deepest for each sigma_w, in order."""
-    near = (points["sigma_b"] - sigma_b).abs() <= _NEAR * (spec.sigma_b[1] - spec.sigma_b[0])
-    deepest = points[near & points["cascade_cutoff"].notna()].sort_values("depth", ascending=False, kind="stable")
+    measured = points[near_sigma_b(points, spec, sigma_b) & points["cascade_cutoff"].notna()]
+    deepest = measured.sort_values("depth", ascending=False, kind="stable")
     return deepest.drop_duplicates("sigma_w").sort_values("sigma_w", ignore_index=True)
 
 

@@ -122,6 +122,12 @@ def results_command(
     default=None,
     help="Depth of phase, profiles, reconstructions and truth; default: a few, or the middle of the range.",
 )
+@click.option(
+    "--truth",
+    metavar="DIR2",
+    type=click.Path(),
+    help="Sweep whose trained networks are drawn as well (cascade); default: those of DIR.",
+)
 @bad_input_is_usage
 def plot_command(
     directory: str,
@@ -131,6 +137,7 @@ def plot_command(
     fig_width: float | None,
     sigma_b: float | None,
     depth: int | None,
+    truth: str | None,
 ) -> None:
     """Draw a figure for publication, as PNG, PDF or SVG.
 
@@ -152,8 +159,10 @@ def plot_command(
     from sweep.plots.kinds import save_figure
     from sweep.results.loading import load
 
-    results = load(directory)
-    path = save_figure(results, kind, output, sigma_b=sigma_b, depth=depth, style_file=style, width=fig_width)
+    results, other = load(directory), load(truth) if truth else None
+    path = save_figure(
+        results, kind, output, sigma_b=sigma_b, depth=depth, truth=other, style_file=style, width=fig_width
+    )
     click.echo(str(path))
 
 

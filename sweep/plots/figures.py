@@ -1,8 +1,9 @@
 """The figures of `sweep plot`, each drawn from the results of a sweep.
 
-Every function takes the results, the sigma_b and the depth to draw at (None: its own choice) and a width in inches.
+Every function takes the results and a `View`: what is shown of them, and how large.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 
 from probes.definition import DEPTHS, GRADIENTS, HORIZONS
 from sweep import plots
-from sweep.analysis.published import CASCADE_PROFILES, cascades_at, cutoff_agreement
+from sweep.analysis.published import CASCADE_PROFILES, cascades_at, cutoff_agreement, near_sigma_b
 from sweep.analysis.skill import calibrated_probability, reliability_bins
 from sweep.analysis.statistics import STATISTICS, score
 from sweep.analysis.surface import MIN_POINTS, Surface, truth_surface
@@ -28,6 +29,26 @@ from sweep.spec.options import AXES
 _MAX_PROFILES = 24
 
 
+@dataclass(frozen=True)
+class View:
+    """What a figure shows of a sweep, and how large it is.
+
+    Attributes
+    ----------
+    width:
+        In inches.
+    sigma_b, depth:
+        What it is drawn at; None: its own choice.
+    truth:
+        Another sweep, whose trained networks are drawn as well.
+    """
+
+    width: float
+    sigma_b: float | None = None
+    depth: int | None = None
+    truth: Results | None = None
+
+
 def _require(present: Any, results: Results, kind: str, what: str) -> None:
     """Refuse to draw a kind of figure if the results do not hold what it needs."""
     if not present:
@@ -40,25 +61,28 @@ def _single_panel(width: float, ratio: float = 0.7) -> tuple[Figure, Any]:
     return figure, figure.add_subplot()
 
 
-def _chosen_place(results: Results, sigma_b: float | None, depth: int | None) -> tuple[float, int]:
-    """Return sigma_b and depth as given; for one that is None, the middle of its range (of depth, on a log scale)."""
+def _chosen_place(results: Results, view: View) -> tuple[float, int]:
+    """Return sigma_b and depth of a view; for one that is None, the middle of its range (of depth, on a log scale)."""
     (b, b_end), (low, high) = results.spec.sigma_b, results.spec.depth
-    return (b + b_end) / 2 if sigma_b is None else sigma_b, round((low * high) ** 0.5) if depth is None else depth
+    return (
+        (b + b_end) / 2 if view.sigma_b is None else view.sigma_b,
+        round((low * high) ** 0.5) if view.depth is None else view.depth,
+    )
 
 
-def phase_figure(results: Results, sigma_b: float | None, depth: int | None, width: float) -> Figure:
+def phase_figure(results: Results, view: View) -> Figure:
     """Draw the phase diagram without a title."""
     _require((results.points["status"] != "failed").any(), results, "phase", "measured points")
-    return phase_diagram(results, title=False, depth=depth, width=width)
+    return phase_diagram(results, title=False, depth=view.depth, width=view.width)
 
 
-def depth_figure(results: Results, sigma_b: float | None, depth: int | None, width: float) -> Figure:
+def depth_figure(results: Results, view: View) -> Figure:
     """Draw trainable depths, or horizons, against depth and, if it varies, how the trainable band narrows with it."""
     points = results.points
     wanted = dict.fromkeys([str(results.spec.statistic), *DEPTHS])
     names = [n for n in wanted if n in DEPTHS and points[n].notna().any()]
     _require(names, results, "depth", "measured horizons")
-    figure = Figure(figsize=(width, 0.45 * width), layout="constrained")
+    figure = Figure(figsize=(view.width, 0.45 * view.width), layout="constrained")
     has_band = len(results.boundary) > 0 and results.spec.depth[0] < results.spec.depth[1]
     axes = figure.subplots(1, 2 if has_band else 1, squeeze=False)[0]
     spec, name = results.spec, names[0]
@@ -73,7 +97,7 @@ def depth_figure(results: Results, sigma_b: float | None, depth: int | None, wid
     return figure
 
 
-def profiles_figure(results: Results, sigma_b: float | None, depth: int | None, width: float) -> Figure:
+def profiles_figure(results: Results, view: View) -> Figure:
     """Draw how much is left after each layer, of the image or of a gradient, for some of the networks."""
     points, statistic = results.points[results.points["status"] == "ok"], str(results.spec.statistic)
     measured = [n for n, value in HORIZONS.items() if points[value].notna().any()]
@@ -83,20 +107,20 @@ def profiles_figure(results: Results, sigma_b: float | None, depth: int | None, 
     if not by_gradient:
         horizon = next((n for n in measured if statistic in (n, HORIZONS[n])), measured[0])
         value, threshold = HORIZONS[horizon], results.spec.threshold_of(horizon)
-    rows = results.profiles_at(points=_some_points_near(results, points, sigma_b, depth), columns=[value])
-    figure, ax = _single_panel(width)
+    rows = results.profiles_at(points=_some_points_near(results, points, view), columns=[value])
+    figure, ax = _single_panel(view.width)
     plots.profiles(rows, value=value, threshold=threshold, ax=ax)
     if threshold is not None:
         ax.legend(loc="upper right")
     return figure
 
 
-def _some_points_near(results: Results, points: pd.DataFrame, sigma_b: float | None, depth: int | None) -> pd.DataFrame:
-    """Return a few points, spread evenly in order of sigma_w, near the given sigma_b and depth.
+def _some_points_near(results: Results, points: pd.DataFrame, view: View) -> pd.DataFrame:
+    """Return a few points, spread evenly in order of sigma_w, near sigma_b and depth of a view.
 
-    If neither is given, they are chosen from the deeper half of the points.
+    If it has neither, they are chosen from the deeper half of the points.
     """
-    spec = results.spec
+    spec, sigma_b, depth = results.spec, view.sigma_b, view.depth
     if sigma_b is None and depth is None:
         points = points[points["depth"] >= points["depth"].median()]
     distance = pd.Series(0.0, index=points.index)
@@ -110,17 +134,17 @@ def _some_points_near(results: Results, points: pd.DataFrame, sigma_b: float | N
     return near.iloc[at]
 
 
-def reconstructions_figure(results: Results, sigma_b: float | None, depth: int | None, width: float) -> Figure:
+def reconstructions_figure(results: Results, view: View) -> Figure:
     """Draw a test image as reconstructed from the layers of three networks, which are drawn and measured again."""
     from sweep.measuring.reconstruct import reconstructions
 
-    tiles = reconstructions(results, *_chosen_place(results, sigma_b, depth))
+    tiles = reconstructions(results, *_chosen_place(results, view))
     rows = [
         rf"$\sigma_w$ = {r['sigma_w']:.2f}" + "\n" + rf"$\sigma_b$ = {r['sigma_b']:.2f}" + "\n" + f"depth {r['depth']}"
         for r in tiles.points.to_dict("records")
     ]
     image_height, image_width = tiles.images.shape[2:4]
-    figure, ax = _single_panel(width, 0.08 + 0.85 * len(rows) / len(tiles.columns) * image_height / image_width)
+    figure, ax = _single_panel(view.width, 0.08 + 0.85 * len(rows) / len(tiles.columns) * image_height / image_width)
     plots.reconstructions(tiles.images, rows, tiles.columns, ax=ax)
     ax.set_xlabel("layer that the image is reconstructed from")
     return figure
@@ -134,7 +158,7 @@ def _trained(results: Results, kind: str) -> pd.DataFrame:
     return trained
 
 
-def truth_figure(results: Results, sigma_b: float | None, depth: int | None, width: float) -> Figure:
+def truth_figure(results: Results, view: View) -> Figure:
     """Draw the accuracy after training, with the predicted boundary and the trained one."""
     spec, trained = results.spec, _trained(results, "truth")
     free = set(spec.free_axes)
@@ -148,35 +172,36 @@ def truth_figure(results: Results, sigma_b: float | None, depth: int | None, wid
         "prediction": Surface(spec, trained[scored], values[scored] - results.calibration.shift),
     }
     if "sigma_b" in free:
-        figure, panels = truth_planes(spec, trained, surfaces, [depth] if depth else few_depths(spec), width)
+        depths = [view.depth] if view.depth else few_depths(spec)
+        figure, panels = truth_planes(spec, trained, surfaces, depths, view.width)
     else:
-        figure, panels = truth_over_depth(spec, trained, surfaces, "sigma_w", width)
+        figure, panels = truth_over_depth(spec, trained, surfaces, "sigma_w", view.width)
     note_calibration(panels[0], results)
     legend(figure, panels[0])
     return figure
 
 
-def history_figure(results: Results, sigma_b: float | None, depth: int | None, width: float) -> Figure:
+def history_figure(results: Results, view: View) -> Figure:
     """Draw how the expected error of the boundary fell with the number of points."""
     _require(len(results.history), results, "history", "enough points for a boundary")
-    figure, ax = _single_panel(width)
+    figure, ax = _single_panel(view.width)
     plots.history(results.history, ax=ax)
     return figure
 
 
-def roc_figure(results: Results, sigma_b: float | None, depth: int | None, width: float) -> Figure:
+def roc_figure(results: Results, view: View) -> Figure:
     """Draw the ROC curve of each statistic: how well it tells trained networks from the others."""
     trained = _trained(results, "roc")
     by_name = {n: score(n, trained, results.spec) for n in STATISTICS}
     scores = pd.DataFrame({n: s for n, s in by_name.items() if np.isfinite(s).all()})
     _require(len(scores.columns), results, "roc", "trained points that were probed")
-    figure, ax = _single_panel(width, 0.95)
+    figure, ax = _single_panel(view.width, 0.95)
     plots.roc(scores, trained["trainable"].to_numpy(bool), ax=ax)
     ax.legend(loc="lower right")
     return figure
 
 
-def reliability_figure(results: Results, sigma_b: float | None, depth: int | None, width: float) -> Figure:
+def reliability_figure(results: Results, view: View) -> Figure:
     """Draw how often networks train over how often they are predicted to, before and after these trainings."""
     trained = _trained(results, "reliability")
     trained = trained[np.isfinite(trained["margin"])]
@@ -186,18 +211,18 @@ def reliability_figure(results: Results, sigma_b: float | None, depth: int | Non
         "default calibration": reliability_bins(default_of(results.spec).probability(margin), outcome),
         "calibrated, cross-validated": reliability_bins(calibrated_probability(margin, outcome), outcome),
     }
-    figure, ax = _single_panel(width, 0.95)
+    figure, ax = _single_panel(view.width, 0.95)
     plots.reliability(bins, ax=ax)
     ax.legend(loc="upper left")
     return figure
 
 
-def paper_figure(results: Results, sigma_b: float | None, depth: int | None, width: float) -> Figure:
+def paper_figure(results: Results, view: View) -> Figure:
     """Draw accuracy, or else the margin, over (sigma_w^2, depth) at one sigma_b, as in the paper."""
     spec, phase = results.spec, results.phase
     _require({"sigma_w", "depth"} <= set(spec.free_axes), results, "paper", "free axes sigma_w and depth")
     _require(phase.has_estimates, results, "paper", "enough points for a boundary")
-    b, _ = _chosen_place(results, sigma_b, None)
+    b, _ = _chosen_place(results, view)
     surface = regular_grid(spec, "sigma_w", "depth", sigma_b=b)
     places = {a: surface[a].to_numpy() for a in AXES}
     trained = results.points[results.points["accuracy"].notna()]
@@ -207,24 +232,26 @@ def paper_figure(results: Results, sigma_b: float | None, depth: int | None, wid
         surface["margin"] = phase.mean(**places)
     points = results.points if "margin" in surface else trained
     fixed = spec.sigma_b[0] == spec.sigma_b[1]
-    figure, ax = _single_panel(width, 0.78)
+    figure, ax = _single_panel(view.width, 0.78)
     plots.paper(surface, _trainable_depths(results, b), points if fixed else None, ax=ax)
     note_calibration(ax, results)
     legend(figure, ax)
     return figure
 
 
-def cascade_figure(results: Results, sigma_b: float | None, depth: int | None, width: float) -> Figure:
+def cascade_figure(results: Results, view: View) -> Figure:
     """Draw what the cascade measured over (sigma_w^2, layer) at one sigma_b, as in the paper."""
-    b, _ = _chosen_place(results, sigma_b, None)
+    b, _ = _chosen_place(results, view)
     networks = cascades_at(results.points, results.spec, b)
     _require(len(networks) > 1, results, "cascade", f"cascades of several sigma_w near sigma_b {b:.3g}")
     values = [v for v in CASCADE_PROFILES if networks[v].notna().any()]
     rows = results.profiles_at(points=networks, columns=values)
-    figure = Figure(figsize=(width, 0.36 * width), layout="constrained")
+    figure = Figure(figsize=(view.width, 0.36 * view.width), layout="constrained")
     panels = figure.subplots(1, len(values), sharey=True, squeeze=False)[0]
+    trained = (view.truth or results).points
+    trained = trained[near_sigma_b(trained, results.spec, b)]
     for value, ax in zip(values, panels, strict=True):
-        plots.layers(rows, networks, value=value, ax=ax)
+        plots.layers(rows, networks, trained, value=value, ax=ax)
         ax.label_outer()
     if agreement := cutoff_agreement(results.points):
         figure.suptitle(str(agreement), fontsize=8)

@@ -24,12 +24,12 @@ class Kind:
     draw:
         The function that draws it, see `sweep.plots.figures`.
     options:
-        Those of ``sigma_b`` and ``depth`` that it can be drawn at.
+        Those of ``sigma_b``, ``depth`` and ``truth`` that it takes.
     width:
         In inches, unless the user asks for another.
     """
 
-    draw: Callable[[Results, float | None, int | None, float], Figure]
+    draw: Callable[[Results, figures.View], Figure]
     options: tuple[str, ...] = ()
     width: float = WIDTH
 
@@ -44,13 +44,19 @@ KINDS = {
     "roc": Kind(figures.roc_figure),
     "reliability": Kind(figures.reliability_figure),
     "paper": Kind(figures.paper_figure, ("sigma_b",)),
-    "cascade": Kind(figures.cascade_figure, ("sigma_b",), width=10.0),
+    "cascade": Kind(figures.cascade_figure, ("sigma_b", "truth"), width=10.0),
 }
 assert tuple(KINDS) == FIGURES  # the command line takes them from there, to load no matplotlib
 
 
 def figure(
-    results: Results, kind: str, *, sigma_b: float | None = None, depth: int | None = None, width: float | None = None
+    results: Results,
+    kind: str,
+    *,
+    sigma_b: float | None = None,
+    depth: int | None = None,
+    truth: Results | None = None,
+    width: float | None = None,
 ) -> Figure:
     """Draw a figure of a sweep.
 
@@ -62,22 +68,25 @@ def figure(
         One of `KINDS`.
     sigma_b, depth:
         What to draw it at, within the ranges of the sweep and for the kinds that take it; None: the kind's own choice.
+    truth:
+        Another sweep, whose trained networks are drawn as well.
     width:
         In inches; by default, that of the kind.
 
     Raises
     ------
     SpecError
-        The kind does not take ``sigma_b`` or ``depth``, they are out of range, or the results do not hold what the
-        figure needs.
+        The kind does not take ``sigma_b``, ``depth`` or ``truth``, they are out of range, or the results do not hold
+        what the figure needs.
     """
-    for name, value in (("sigma_b", sigma_b), ("depth", depth)):
-        low, high = getattr(results.spec, name)
+    for name, value in (("sigma_b", sigma_b), ("depth", depth), ("truth", truth)):
         if value is not None and name not in KINDS[kind].options:
             raise SpecError(f"`{name}` must be left out with kind {kind!r}")
-        if value is not None and not low <= value <= high:
-            raise SpecError(f"`{name}` must be from {low:g} to {high:g}, as in the sweep, got {value:g}")
-    return KINDS[kind].draw(results, sigma_b, depth, width or KINDS[kind].width)
+    for name, place in (("sigma_b", sigma_b), ("depth", depth)):
+        low, high = getattr(results.spec, name)
+        if place is not None and not low <= place <= high:
+            raise SpecError(f"`{name}` must be from {low:g} to {high:g}, as in the sweep, got {place:g}")
+    return KINDS[kind].draw(results, figures.View(width or KINDS[kind].width, sigma_b, depth, truth))
 
 
 def save_figure(
@@ -87,6 +96,7 @@ def save_figure(
     *,
     sigma_b: float | None = None,
     depth: int | None = None,
+    truth: Results | None = None,
     style_file: str | None = None,
     width: float | None = None,
 ) -> Path:
@@ -94,7 +104,7 @@ def save_figure(
 
     Parameters
     ----------
-    results, kind, sigma_b, depth, width:
+    results, kind, sigma_b, depth, truth, width:
         See `figure`.
     output:
         The file; by default, one in the sweep that is named after the kind (see `Picture`).
@@ -111,4 +121,4 @@ def save_figure(
     with styled(style_file):
         name = PICTURE if kind == "phase" else f"{kind}.png"
         picture = Picture(results, name, output)
-        return picture.save(figure(results, kind, sigma_b=sigma_b, depth=depth, width=width))
+        return picture.save(figure(results, kind, sigma_b=sigma_b, depth=depth, truth=truth, width=width))

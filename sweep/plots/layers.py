@@ -19,6 +19,7 @@ _EXTREMES = (1, 99)  # percentiles of the values beyond which colours do not cha
 def layers(
     profiles: pd.DataFrame,
     points: pd.DataFrame | None = None,
+    trained: pd.DataFrame | None = None,
     *,
     value: str = "cascade_relative_entropy",
     ax: Axes | None = None,
@@ -31,7 +32,9 @@ def layers(
         The table of a sweep, or some of its rows: networks that differ in sigma_w.
     points:
         The rows of these networks in the table ``points``. If given, the published cutoff, mean field's depth scales
-        and the horizon of this profile are drawn as lines, and where the networks were trained, their outcome as marks.
+        and the horizon of this profile are drawn as lines.
+    trained:
+        Rows of the table ``points``, of the same sweep or of another one. Outcomes of training are drawn as marks.
     value:
         The column to draw.
     ax:
@@ -64,6 +67,8 @@ def layers(
                 path_effects=_LIGHT_OUTLINE,
                 label="horizon",
             )
+    if trained is not None:
+        _draw_outcomes(ax, trained)
     return ax
 
 
@@ -87,6 +92,9 @@ def _draw_depths(ax: Axes, points: pd.DataFrame) -> None:
     cutoff = points["cascade_cutoff"].astype(float) + 1  # the index of a layer, from 0
     ax.plot(variance, cutoff, color="white", lw=1.4, path_effects=WHITE_OUTLINE, label="cutoff of the relative entropy")
     draw_theory_depths(ax, points["sigma_w"], points["xi_c"])
+
+
+def _draw_outcomes(ax: Axes, points: pd.DataFrame) -> None:
     trained = points[points["trainable"].notna()]
     good = trained["trainable"].astype(bool)
     for part, face, edge, label in (

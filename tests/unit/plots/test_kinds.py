@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
 from probes import Point
@@ -149,7 +150,7 @@ DRAWN = {
     "depth": by_ax(lambda ax: points_module.depth(points()[2:], boundary=boundary([60]), ax=ax)),
     "band": by_ax(lambda ax: points_module.band(boundary(range(5, 40)), ax=ax)),
     "profiles": by_ax(lambda ax: points_module.profiles(profile_rows(), threshold=0.15, ax=ax)),
-    "layers": by_ax(lambda ax: layers(*cascades(), value="cascade_correlation", ax=ax)),
+    "layers": by_ax(lambda ax: layers(*cascades(), cascades()[1], value="cascade_correlation", ax=ax)),
     "reconstructions": by_ax(
         lambda ax: gallery.reconstructions(tiles(), ["one", "two"], ["image", "1", "2", "3"], ax=ax)
     ),
@@ -268,12 +269,23 @@ def test_options_that_say_something(trained):
     assert len(figure(results, "truth", depth=20).axes) == 2 and len(figure(results, "truth").axes) == 5
     for kind, keys, message in (
         ("roc", {"depth": 9}, "must be left out"),
+        ("truth", {"truth": results}, "`truth` must be left out"),
         ("phase", {"sigma_b": 0.3}, "must be left out"),
         ("phase", {"depth": 61}, "`depth` must be from 5 to 60"),
         ("paper", {"sigma_b": 2.0}, "`sigma_b` must be from 0.05 to 1"),
     ):
         with pytest.raises(SpecError, match=message):
             figure(results, kind, **keys)
+
+
+def test_the_truth_of_another_sweep(trained, make_sweep):
+    def marks(truth):
+        of_points = figure(results, "cascade", truth=truth).axes[0].collections
+        return sum(len(c.get_offsets()) for c in of_points if isinstance(c, PathCollection))
+
+    results = trained()
+    near = results.points["sigma_b"].sub(0.525).abs() <= 0.05 * 0.95
+    assert marks(None) == near.sum() > 0 and marks(make_sweep(count=20)) == 0
 
 
 @pytest.mark.parametrize("kind", FIGURES)

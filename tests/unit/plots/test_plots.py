@@ -5,7 +5,7 @@ from matplotlib.collections import PathCollection
 
 from probes import Point
 from sweep.plots.diagram import phase_diagram, save_phase_diagram
-from sweep.plots.figures import profiles_figure
+from sweep.plots.figures import View, profiles_figure
 from sweep.plots.saving import save
 from sweep.plots.style import VALUE_LABELS
 from sweep.results.loading import load
@@ -82,7 +82,7 @@ def test_profiles_are_those_of_the_statistic(make_sweep):
         rows.append(row(m))
     results = make_sweep(SweepSpec(statistic="gradient_norm"), count=0)
     results.store.write(rows)
-    ax = profiles_figure(load(results.path), None, None, 5.0).axes[0]
+    ax = profiles_figure(load(results.path), View(5.0)).axes[0]
     assert ax.get_ylabel() == VALUE_LABELS["gradient_norm"]
     assert sorted(line.get_ydata()[0] for line in ax.lines) == [0.8, 1.2, 2.0]  # and no threshold
 
