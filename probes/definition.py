@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass, replace
 
 MIN_HORIZON = 0.5  # layers; a shorter horizon counts as this one
+MIN_BEST = 0.1  # value of the best layer, at least, that a threshold is relative to: less is hardly told from nothing
 # The statistics that are horizons, in layers, and the profile that falls below its threshold there.
 HORIZONS = {
     "direct_horizon": "direct_retained",
@@ -59,7 +60,8 @@ class Definition:
     ----------
     version:
         Version of the formulas. The margin is log(horizon / (share * depth)) for a horizon, and score - threshold for a
-        score. Since version 2, the threshold of the direct horizon is relative to the best layer.
+        score. Since version 2, the threshold of the direct horizon is relative to the best layer; since version 3, that
+        of the correlation horizon is, too.
     direct_share, cascade_share, correlation_share:
         Share of its depth that the horizon of a trainable network reaches, for each horizon.
     direct_horizon, direct_retained, cascade_horizon, cascade_retained, cascade_correlation_horizon:
@@ -82,10 +84,10 @@ class Definition:
     gradient_ratio: float = 4.25
     gradient_horizon: float = 5.0
 
-    @property
-    def relative(self) -> bool:
-        """Whether the threshold of the direct horizon is relative to the retained information of the best layer."""
-        return self.version >= 2
+    def relative(self, statistic: str) -> bool:
+        """Return whether the threshold of a horizon is relative to the value of the best layer, see `MIN_BEST`."""
+        since = {TRAINABLE_DEPTH: 2, "direct_horizon": 2, "cascade_correlation_horizon": 3}
+        return self.version >= since.get(statistic, math.inf)
 
     def share(self, statistic: str) -> float:
         """Return the share of its depth that the horizon of a trainable network reaches, for one of `DEPTHS`."""
@@ -149,4 +151,11 @@ ORIGINAL_DEFINITION = Definition(
     cascade_horizon=0.05,
     cascade_retained=0.05,
 )
-CURRENT_DEFINITION = replace(ORIGINAL_DEFINITION, version=2, direct_horizon=0.1)  # the definition of new sweeps
+# The definition of new sweeps.
+CURRENT_DEFINITION = replace(
+    ORIGINAL_DEFINITION,
+    version=3,
+    direct_horizon=0.1,
+    cascade_correlation_horizon=0.07,
+    correlation_share=0.45,
+)

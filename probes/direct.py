@@ -31,7 +31,7 @@ from dataclasses import dataclass, field
 import torch
 
 from probes import entropy
-from probes.definition import MIN_HORIZON
+from probes.definition import MIN_BEST, MIN_HORIZON
 from probes.networks import Network
 from probes.products import gram, matmul
 from probes.settings import CONVOLUTION_CERTAINTY, INITIAL_IMAGES, ProbeSettings
@@ -41,7 +41,6 @@ _RATIO_BEYOND_DEPTH = 1.2  # from one decoded layer to the next, beyond the dept
 _HORIZON_TOLERANCE = 0.01  # relative width of the interval in which the horizon is interpolated
 _MAX_FLOAT32_CONDITION = 1e5  # condition number up to which a matrix is factorised in float32
 _EXPECTED_BISECTIONS = 4  # layers decoded to find the horizon
-MIN_BEST = 0.1  # retained information of the best layer, at least: less is hardly told from nothing
 
 
 class DirectDecoder:
@@ -313,7 +312,7 @@ class DirectProbe:
             inputs,
             layers=settings.decoded_layers,
             threshold=settings.threshold_of("direct_horizon"),
-            relative=settings.definition.relative,
+            relative=settings.definition.relative("direct_horizon"),
         )
         profile.images = count
         return profile

@@ -8,7 +8,7 @@ import torch
 
 from probes import entropy
 from probes.cascade import Cascade
-from probes.definition import HORIZONS, TRAINABLE_DEPTH
+from probes.definition import HORIZONS, MIN_BEST, TRAINABLE_DEPTH
 from probes.direct import Profile
 from probes.gradients import Gradients
 from probes.meanfield import applies_to, mean_field
@@ -144,19 +144,18 @@ class Evaluator:
             identical = torch.ones(2, 1, dtype=torch.float64, device="cpu")
             differential[0] = float(entropy.differential_entropy(identical))
         differential[decoded:] = differential[max(decoded - 1, 0)]
-        curve = relative.mean(1)
-        retained = 1 - curve / self._mean_image_entropy
-        profiles["cascade_relative_entropy"] = curve
-        profiles["cascade_retained"] = retained
+        profiles["cascade_relative_entropy"] = relative.mean(1)
+        profiles["cascade_retained"] = 1 - profiles["cascade_relative_entropy"] / self._mean_image_entropy
         profiles["cascade_correlation"] = correlation
         profiles["differential_entropy"] = differential
         profiles["cascade_loss"] = loss
         for name in ("cascade_relative_entropy", "cascade_retained", "cascade_correlation", "differential_entropy"):
             values[name] = float(profiles[name][-1])
         for name in ("cascade_horizon", "cascade_correlation_horizon"):
-            values[name], values[f"{name}_censored"] = entropy.horizon(
-                range(1, depth + 1), profiles[HORIZONS[name]].tolist(), self._settings.threshold_of(name)
-            )
+            curve, threshold = profiles[HORIZONS[name]].tolist(), self._settings.threshold_of(name)
+            if self._settings.definition.relative(name):
+                threshold *= max(MIN_BEST, *curve)
+            values[name], values[f"{name}_censored"] = entropy.horizon(range(1, depth + 1), curve, threshold)
         # The published code leaves out its narrower last layer, and divides the curve of each image by its last value.
         kept = relative[: depth - 1] if self._settings.architecture == "published" and depth > 1 else relative
         normalised = kept / np.maximum(kept[-1], 1e-300)

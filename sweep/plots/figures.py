@@ -24,6 +24,7 @@ from sweep.plots.diagram import note_calibration, phase_diagram
 from sweep.plots.planes import STEPS, regular_grid
 from sweep.plots.style import legend
 from sweep.results.results import Results
+from sweep.spec.columns import POINT
 from sweep.spec.options import AXES
 
 _MAX_PROFILES = 24
@@ -103,14 +104,17 @@ def profiles_figure(results: Results, view: View) -> Figure:
     measured = [n for n, value in HORIZONS.items() if points[value].notna().any()]
     by_gradient = statistic in GRADIENTS and points["gradient_norm"].notna().any()
     _require(measured or by_gradient, results, "profiles", "measured profiles")
-    value, threshold = "gradient_norm", None
+    value, threshold, horizons = "gradient_norm", None, None
+    chosen = _some_points_near(results, points, view)
     if not by_gradient:
         horizon = next((n for n in measured if statistic in (n, HORIZONS[n])), measured[0])
         value, threshold = HORIZONS[horizon], results.spec.threshold_of(horizon)
-    rows = results.profiles_at(points=_some_points_near(results, points, view), columns=[value])
+        if results.spec.definition.relative(horizon):  # there is no threshold that all networks have in common
+            threshold, horizons = None, chosen.set_index(list(POINT))[horizon].to_dict()
+    rows = results.profiles_at(points=chosen, columns=[value])
     figure, ax = _single_panel(view.width)
-    plots.profiles(rows, value=value, threshold=threshold, ax=ax)
-    if threshold is not None:
+    plots.profiles(rows, value=value, threshold=threshold, horizons=horizons, ax=ax)
+    if ax.get_legend_handles_labels()[0]:
         ax.legend(loc="upper right")
     return figure
 

@@ -1,5 +1,8 @@
 """Figures of measured points: horizons against depth, profiles over layers, the history of the search."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib import colormaps, rcParams
@@ -128,7 +131,12 @@ def band(boundary: pd.DataFrame, *, max_sigma_b: int = 3, ax: Axes | None = None
 
 
 def profiles(
-    profiles: pd.DataFrame, *, value: str = "direct_retained", threshold: float | None = None, ax: Axes | None = None
+    profiles: pd.DataFrame,
+    *,
+    value: str = "direct_retained",
+    threshold: float | None = None,
+    horizons: Mapping[Any, float] | None = None,
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw profiles, with a line for each network: a value after each layer. Colour is sigma_w.
 
@@ -140,6 +148,8 @@ def profiles(
         The column to draw; its NaN are left out.
     threshold:
         The value at which to draw a horizontal line; None: no line.
+    horizons:
+        The horizon of each network, in layers, by its `POINT`: marked where it is within the profile. None: no marks.
     ax:
         The axes to draw on; by default, those of a new figure.
     """
@@ -147,8 +157,15 @@ def profiles(
     rows = profiles[profiles[value].notna()]
     norm = Normalize(rows["sigma_w"].min(), rows["sigma_w"].max())
     colours = colormaps[rcParams["image.cmap"]]
+    marks = []
     for _, network in rows.groupby(list(POINT)):
-        ax.plot(network["layer"], network[value], color=colours(norm(float(network["sigma_w"].iloc[0]))), lw=1.1)
+        point = tuple(network[list(POINT)].iloc[0])
+        layer, values = network["layer"].to_numpy(float), network[value].to_numpy(float)
+        ax.plot(layer, values, color=colours(norm(point[0])), lw=1.1)
+        if horizons is not None and horizons[point] <= layer[-1]:
+            marks.append((horizons[point], np.interp(horizons[point], np.r_[0, layer], np.r_[1, values])))
+    if marks:
+        ax.plot(*zip(*marks, strict=True), "o", ms=3.5, mfc="white", mec="black", mew=0.8, label="horizon")
     if norm.vmax != norm.vmin:
         ax.figure.colorbar(ScalarMappable(norm, rcParams["image.cmap"]), ax=ax, label=LABELS["sigma_w"])
     if threshold is not None:

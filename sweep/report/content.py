@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from probes.definition import DEPTHS, HORIZONS, depth_name
+from probes.definition import DEPTHS, HORIZONS, MIN_BEST, depth_name
 from sweep.model.calibration import EXCESS, Calibration, calibrated_share
 from sweep.model.margin import MarginModel
 from sweep.report.cascade import cascade_data
@@ -121,7 +121,8 @@ def _predictions(spec: Experiment, calibration: Calibration) -> dict[str, Any]:
         "needs": {n: needed if n == spec.statistic else spec.definition.share(n) for n in DEPTHS},
         "optimum": optimum(spec),
         "names": {n: depth_name(n) for n in DEPTHS},
-        "relative": spec.definition.relative,
+        "least_best": MIN_BEST,
+        "relative": [n for n in DEPTHS if spec.definition.relative(n)],
         "through_depth": bool(spec.free_axes) and MarginModel(spec).through_depth,
         "thresholds": {n: spec.threshold_of(n) for n in (*HORIZONS, "gradient_horizon")},
     }

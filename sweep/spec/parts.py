@@ -64,7 +64,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 _DEFAULT_DEPTH = (5, 60)  # unless there are widths to count
 # Versions of what a sweep writes down, that are known here.
-_DEFINITIONS, _SEQUENCES, _CALIBRATIONS = (1, 2), (0, 1), (0, 1)
+_DEFINITIONS, _SEQUENCES, _CALIBRATIONS = (1, 2, 3), (0, 1), (0, 1)
 _NOT_KNOWN = (
     "the sweep's definition of {} is of version {}, which is not known here: install a newer version of this tool"
 )

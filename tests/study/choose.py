@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from probes import entropy
-from probes.definition import CURRENT_DEFINITION, MIN_HORIZON
-from probes.direct import MIN_BEST, DirectDecoder, follow
+from probes.definition import CURRENT_DEFINITION, MIN_BEST, MIN_HORIZON
+from probes.direct import DirectDecoder, follow
 from probes.gradients import KEPT_BYTES, Gradients, gradients, image_count
 from probes.networks import Architecture, Network
 from probes.point import Point

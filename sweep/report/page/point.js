@@ -174,9 +174,14 @@ function curves(c, shownPoints, labelled) {
     });
   const traces = shownPoints.flatMap(curve);
   const last = Math.max(...traces.map((trace) => trace.x.at(-1)), 2);
-  for (const [, , colour, horizon] of PROFILES) {
-    const threshold = data.thresholds[horizon];
-    traces.push(path([1, last], [threshold, threshold], c[colour], 1, "dot"));
+  for (const [name, , colour, horizon] of PROFILES) {
+    const known = shownPoints.filter((i) => data.profiles[name][i]);
+    if (!known.length) continue;
+    // A relative threshold is a share of each network's best layer; of several networks, the mean is shown.
+    const best = known.map((i) => Math.max(data.least_best, ...data.profiles[name][i][1]));
+    const unit = data.relative.includes(horizon) ? best.reduce((sum, v) => sum + v, 0) / known.length : 1;
+    const level = data.thresholds[horizon] * unit;
+    traces.push(path([1, last], [level, level], c[colour], 1, "dot"));
   }
   return [traces, layout(c, { title: "layer", range: [0.5, last + 0.5] }, { title: "retained information" })];
 }

@@ -140,9 +140,9 @@ function meaningOf(name) {
   if (name === "trainable_depth")
     return "The depth up to which such networks are predicted trainable, by how far images are passed on and gradients back";
   if (name === "gradient_horizon") return `The depth at which gradients vanish or explode by a factor of e^${threshold}`;
+  const best = data.relative.includes(name) ? ", relative to the best layer" : "";
   if (name.includes("correlation"))
-    return `The layer after which the squared correlation of images and their reconstructions is below ${threshold}`;
-  const best = data.relative && name === "direct_horizon" ? ", relative to the best layer" : "";
+    return `The layer after which the squared correlation of images and their reconstructions is below ${threshold}${best}`;
   return `The layer after which less than ${threshold} of the image's information is retained${best}`;
 }
 

@@ -26,7 +26,7 @@ from sweep.plots.kinds import figure
 from sweep.plots.layers import layers
 from sweep.plots.style import styled
 from sweep.results.loading import load
-from sweep.spec.columns import COLUMNS
+from sweep.spec.columns import COLUMNS, POINT
 from sweep.spec.options import FIGURES
 from sweep.spec.rows import row
 from sweep.spec.spec import SweepSpec
@@ -85,6 +85,12 @@ def profile_rows():
         for layer in range(1, 31)
     ]
     return pd.DataFrame(rows, columns=["sigma_w", "sigma_b", "depth", "seed", "layer", "direct_retained"])
+
+
+def horizons():
+    networks = profile_rows().groupby(["sigma_w", "sigma_b", "depth", "seed"], as_index=False).first()
+    reach = true_horizon(networks["sigma_w"], networks["sigma_b"]) / 2  # some of it lies beyond the profile
+    return dict(zip(networks[list(POINT)].itertuples(index=False, name=None), reach, strict=True))
 
 
 def cascades():
@@ -150,6 +156,7 @@ DRAWN = {
     "depth": by_ax(lambda ax: points_module.depth(points()[2:], boundary=boundary([60]), ax=ax)),
     "band": by_ax(lambda ax: points_module.band(boundary(range(5, 40)), ax=ax)),
     "profiles": by_ax(lambda ax: points_module.profiles(profile_rows(), threshold=0.15, ax=ax)),
+    "profiles_with_horizons": by_ax(lambda ax: points_module.profiles(profile_rows(), horizons=horizons(), ax=ax)),
     "layers": by_ax(lambda ax: layers(*cascades(), cascades()[1], value="cascade_correlation", ax=ax)),
     "reconstructions": by_ax(
         lambda ax: gallery.reconstructions(tiles(), ["one", "two"], ["image", "1", "2", "3"], ax=ax)

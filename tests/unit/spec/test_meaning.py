@@ -93,8 +93,8 @@ def made_up_points():
     ("changes", "match"),
     [
         (
-            {"definition": {**ORIGINAL_DEFINITION.__dict__, "version": 3}},
-            "definition of the margin is of version 3, .* newer version",
+            {"definition": {**ORIGINAL_DEFINITION.__dict__, "version": 4}},
+            "definition of the margin is of version 4, .* newer version",
         ),
         ({"sequence": 2}, "definition of the points is of version 2, .* newer version"),
         ({"definition": {"version": 1}}, "`definition` must be a definition of the margin"),
