@@ -25,6 +25,7 @@ from sweep.spec.columns import COLUMNS, UNITS
 from sweep.spec.options import AXES
 from sweep.spec.spec import SweepSpec
 from tests.helpers import DOCUMENTS, ROOT
+from tests.study import zero_cost
 from tests.study.calibrate import accuracies
 from tests.study.calibrate import outcomes as outcomes_of
 from tests.study.calibrate import reliability as reliability_of
@@ -45,7 +46,11 @@ _TABLE = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end of table -->)", re.D
 _DRAWS = 1000
 _RECALIBRATED = ("direct_horizon", "gradient_ratio")  # beside the default
 SHORT = ("trainable_depth", "cascade_cutoff", "xi_c")  # the default, the published one, and theory
-_NAMES = {"xi_c": "mean field: 6 ξ<sub>c</sub> / depth", "chi_1": "mean field: depth × abs(χ<sub>1</sub> - 1)"}
+_NAMES = {
+    "xi_c": "mean field: 6 ξ<sub>c</sub> / depth",
+    "chi_1": "mean field: depth × abs(χ<sub>1</sub> - 1)",
+    **zero_cost.NAMES,
+}
 # Commands that need more than their arguments.
 _USAGES = {
     "launch": "sweep launch LAUNCHER [options of the job] -- [options of sweep run]",
@@ -155,8 +160,8 @@ def predictions(purpose: str) -> str:
 def rivals() -> str:
     """Return how the AUC of the default statistic differs from that of others, in the sets for evaluation.
 
-    A difference counts if it is significant by the standard deviation of a paired bootstrap, at 5 % in all comparisons
-    of the table together (Holm 1979).
+    The others are our statistics and the zero-cost scores of the literature. A difference counts if it is significant
+    by the standard deviation of a paired bootstrap, at 5 % in all comparisons of the table together (Holm 1979).
     """
     spec = SweepSpec()
     differences: dict[str, dict[str, float]] = {}
@@ -169,8 +174,9 @@ def rivals() -> str:
         counts = np.random.default_rng(0).multinomial(len(points), np.full(len(points), 1 / len(points)), _DRAWS)
         counts = np.concatenate([np.ones((1, len(points))), counts])
         areas = bootstrap_auc(score(spec.statistic, points, spec), outcomes, counts)
-        for name in (s for s in STATISTICS if s in points and s != spec.statistic):
-            difference = areas - bootstrap_auc(score(name, points, spec), outcomes, counts)
+        others = {s: score(s, points, spec) for s in STATISTICS if s in points and s != spec.statistic}
+        for name, values in (others | zero_cost.read(study, points)).items():
+            difference = areas - bootstrap_auc(values, outcomes, counts)
             differences.setdefault(name, {})[study.name] = difference[0]
             chances[name, study.name] = float(2 * norm.sf(abs(difference[0]) / max(difference[1:].std(), 1e-12)))
     significant = set[tuple[str, str]]()

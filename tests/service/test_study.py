@@ -9,20 +9,30 @@ import pytest
 from probes.prober import Prober
 from sweep.measuring.settings import probe_settings, sweep_images
 from sweep.spec.spec import SweepSpec
+from tests.study import zero_cost
 from tests.study.make import POINT, located
-from tests.study.sets import FILES, STUDIES, point_of
+from tests.study.sets import FILES, STUDIES, point_of, studies_for
 
 
 @pytest.fixture
-def measure(request):
-    """Return a function that measures rows of a set; it skips the test where the data are not on this machine."""
+def images_of(request):
+    """Return a function that loads the images of a set; it skips the test where they are not on this machine."""
 
-    def measure(study, rows, **changes):
+    def images_of(study):
         is_elsewhere = study.spec.dataset != "digits"
         folder = request.getfixturevalue("shared") / "data" if is_elsewhere else Path("data")
-        images = _images(SweepSpec(dataset=study.spec.dataset, resize=study.spec.resize), folder)
+        return _images(SweepSpec(dataset=study.spec.dataset, resize=study.spec.resize), folder)
+
+    return images_of
+
+
+@pytest.fixture
+def measure(images_of):
+    """Return a function that measures rows of a set."""
+
+    def measure(study, rows, **changes):
         settings = replace(probe_settings(study.spec), probe="direct", **changes)
-        return Prober(images, settings).measure([point_of(row) for row in rows.itertuples()])
+        return Prober(images_of(study), settings).measure([point_of(row) for row in rows.itertuples()])
 
     return measure
 
@@ -41,12 +51,24 @@ def assert_same(rows, measurements):
             assert found.values[column] == pytest.approx(getattr(row, column), rel=1e-3, abs=1e-3), (column, row)
 
 
+def three_of(rows):
+    """Return three rows of a set, none of them of the deeper half."""
+    return rows.sort_values("depth").iloc[[0, len(rows) // 4, len(rows) // 2]]
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_probes_of_three_points_give_what_the_file_says(name, measure):
     study = STUDIES[name]
-    rows = study.read().sort_values("depth")
-    rows = rows.iloc[[0, len(rows) // 4, len(rows) // 2]]
+    rows = three_of(study.read())
     assert_same(rows, measure(study, rows, train="none"))
+
+
+@pytest.mark.parametrize("study", studies_for("evaluation"), ids=lambda study: study.name)
+def test_zero_cost_scores_of_three_points_are_what_the_file_says(study, images_of):
+    rows = three_of(study.read())
+    found = zero_cost.measured(study, images_of(study), [point_of(row) for row in rows.itertuples()])
+    for name, stored in zero_cost.read(study, rows).items():
+        assert found[name].tolist() == pytest.approx(stored.tolist(), rel=1e-3, abs=1e-3), name
 
 
 @pytest.mark.parametrize("name", FILES)
