@@ -157,5 +157,5 @@ CURRENT_DEFINITION = replace(
     version=3,
     direct_horizon=0.1,
     cascade_correlation_horizon=0.07,
-    correlation_share=0.45,
+    correlation_share=0.55,
 )

@@ -40,17 +40,18 @@ def correlations(images: torch.Tensor, decoders: list[Decoder], activations: lis
     return entropy.squared_correlation(images, chained(decoders, activations)).numpy()
 
 
-def ridge_decoders(network: Network, inputs: torch.Tensor, penalty: float) -> list[Decoder]:
-    """Return decoders of all layers, by ridge regression to the inputs of each; the penalty is an absolute variance."""
-    decoders, x = [], inputs.double()
+def ridge_decoders(network: Network, inputs: torch.Tensor) -> dict[float, list[Decoder]]:
+    """Return decoders of all layers by ridge regression to the inputs of each, for each penalty (a variance)."""
+    decoders: dict[float, list[Decoder]] = {penalty: [] for penalty in PENALTIES}
+    x = inputs.double()
     for _, outputs in network.walk(inputs, until=network.point.depth):
         y = outputs.double()
         h, target = y - y.mean(0), x - x.mean(0)
-        covariance = (h.T @ h).div_(len(h))
-        covariance.diagonal().add_(penalty)
-        weight = torch.linalg.solve(covariance, (h.T @ target).div_(len(h)))
-        bias = x.mean(0) - y.mean(0) @ weight
-        decoders.append(Decoder(weight.float(), bias.float(), outputs, x.float(), bounded=False))
+        covariance, product = ((h.T @ other).div_(len(h)) for other in (h, target))
+        for penalty, of_layers in decoders.items():
+            weight = torch.linalg.solve(covariance + penalty * torch.eye(len(covariance)), product)
+            bias = x.mean(0) - y.mean(0) @ weight
+            of_layers.append(Decoder(weight.float(), bias.float(), outputs, inputs, bounded=False))
         x = y
     return decoders
 
@@ -69,8 +70,7 @@ def look(study: Study, data: Path) -> list[Profiles]:
         cascade = prober.cascade(network)
         train_decoders(cascade.prepare(), steps=prober.steps)
         found = {TRAINED: correlations(shown, cascade.decoders, cascade.activations)}
-        for penalty in PENALTIES:
-            ridge = ridge_decoders(network, inputs[:count], penalty)
+        for penalty, ridge in ridge_decoders(network, inputs[:count]).items():
             found[f"ridge {penalty:g}"] = correlations(shown, ridge, cascade.activations)
         return found
 

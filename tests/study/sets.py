@@ -15,7 +15,7 @@ from sweep.spec.design import places, seeds
 from sweep.spec.spec import SweepSpec
 
 _FOLDER = Path(__file__).parent
-PURPOSES = {"selection": "selection", "evaluation": "."}  # with the folder of their files
+PURPOSES = {"selection": "selection", "evaluation": ".", "cascade": "cascade"}  # with the folder of their files
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class Study:
     title:
         Its title in tables.
     purpose:
-        ``selection``: constants and defaults are chosen by it; ``evaluation``: what was chosen is judged by it.
+        ``selection``: constants and defaults are chosen by it; ``evaluation``: what was chosen is judged by it;
+        ``cascade``: the readings of cascades are judged by it, of networks that another set for evaluation has, too.
     options:
         Those options of `sweep run` in which it differs from other sets.
     """

@@ -7,12 +7,13 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tests.study.calibrate import Outcomes, chosen, prior_from
 from tests.study.endings import CANDIDATES, CHOSEN, SELECTION, Endings, auto, curves, endings, of_candidate
-from tests.study.make import TRUTH, arranged
-from tests.study.sets import FILES, PURPOSES, STUDIES, point_of, trained
+from tests.study.make import POINT, TRUTH, arranged
+from tests.study.sets import FILES, PURPOSES, STUDIES, point_of, studies_for, trained
 
 
 def test_every_file_is_declared_and_of_a_purpose():
@@ -21,9 +22,16 @@ def test_every_file_is_declared_and_of_a_purpose():
     assert {study.purpose for study in STUDIES.values()} == {*PURPOSES}
 
 
-def test_no_network_is_in_two_sets():
-    seeds = [point.seed for study in STUDIES.values() for point in study.points]
+def test_no_network_is_in_two_sets_for_selection_or_evaluation():
+    seeds = [point.seed for study in STUDIES.values() if study.purpose != "cascade" for point in study.points]
     assert len(set(seeds)) == len(seeds) > 1000
+
+
+def test_networks_of_a_set_for_cascades_are_of_one_for_evaluation():
+    evaluated = pd.concat([study.read()[[*POINT, *TRUTH]] for study in studies_for("evaluation")])
+    for study in studies_for("cascade"):
+        table = study.read()
+        assert len(table.merge(evaluated)) == len(table) == study.spec.points  # with the same truth
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -35,7 +43,8 @@ def test_points_are_those_of_the_design_to_the_last_bit(name):
 @pytest.mark.parametrize("name", FILES)
 def test_every_network_was_probed_and_trained(name):
     table = STUDIES[name].read()
-    assert table[[*TRUTH, "direct_horizon", "direct_retained"]].notna().to_numpy().all()
+    horizon = "direct_horizon" if STUDIES[name].spec.probe != "cascade" else "cascade_correlation_horizon"
+    assert table[[*TRUTH, horizon, "gradient_horizon"]].notna().to_numpy().all()
     assert list(table) == list(arranged(table))
 
 
