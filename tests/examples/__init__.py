@@ -1,0 +1,1 @@
+"""Networks of users, as `--network` takes them."""
