@@ -3,6 +3,7 @@
 import math
 import queue
 import threading
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
@@ -249,8 +250,9 @@ class CustomNetwork:
     def gradients(self, images: torch.Tensor) -> Gradients:
         """Return the gradients of the network for a random target at its last hidden layer, see `probes.gradients`.
 
-        The gradients by weights are those by all parameters with two axes or more of the modules that are read. They
-        are computed anew in double precision where single precision loses some, and the module allows it.
+        The weights of a layer are all parameters with two axes or more of the modules that are called after the layer
+        before it, for the first time, and up to its own output. The gradients are computed anew in double precision
+        where single precision loses some, and the module allows it.
 
         Parameters
         ----------
@@ -281,20 +283,25 @@ class CustomNetwork:
 
         def read(module: nn.Module, output: torch.Tensor) -> torch.Tensor:
             outputs.append(output)
-            number = next((n for n, call in enumerate(layers) if len(outputs) <= call), depth - 1)
-            new = [p for p in module.parameters() if p.ndim > 1 and p.requires_grad and id(p) not in seen]
-            seen.update(map(id, new))
-            weights[number] += new
             if len(outputs) == layers[-1]:
                 raise _Enough
             return output
 
+        def begin(module: nn.Module, _: Any) -> None:
+            new = [p for p in module.parameters(recurse=False) if p.ndim > 1 and p.requires_grad and id(p) not in seen]
+            seen.update(map(id, new))
+            weights[bisect_left(layers, len(outputs) + 1)] += new
+
         x = images.detach().requires_grad_()
+        hooks = [module.register_forward_pre_hook(begin) for module in made.module.modules()]
         with plain_modes(), torch.enable_grad():
             try:
                 self._apply(made, x, read)
             except _Enough:
                 pass
+            finally:
+                for each in hooks:
+                    each.remove()
             hidden = [x, *(outputs[call - 1] for call in layers if call <= len(outputs))]
             reached = next((n for n, h in enumerate(hidden[1:]) if self.diverges(h.detach())), len(hidden) - 1)
             hidden, weights = hidden[: reached + 1], weights[:reached]

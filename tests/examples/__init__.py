@@ -1,1 +1,0 @@
-"""Networks of users, as `--network` takes them."""
