@@ -14,7 +14,8 @@ from probes.file_kinds import kind_of
 from probes.labels import numbered_labels
 from probes.layout import AUTO, check_layout
 from probes.npz import read_npz
-from probes.own_data import Arrays, call, is_program, own_arrays
+from probes.own_data import Arrays, call, own_arrays
+from probes.programs import is_program
 from probes.seeds import DRAWN, generator
 from probes.threads import safe_in_forks
 

@@ -32,7 +32,7 @@ import torch
 
 from probes import entropy
 from probes.definition import MIN_BEST, MIN_HORIZON
-from probes.networks import Network
+from probes.networks import Walkable
 from probes.products import gram, matmul
 from probes.settings import CONVOLUTION_CERTAINTY, INITIAL_IMAGES, ProbeSettings
 
@@ -157,7 +157,7 @@ class Profile:
 
 
 def follow(
-    network: Network,
+    network: Walkable,
     decoder: DirectDecoder,
     inputs: torch.Tensor,
     *,
@@ -170,7 +170,7 @@ def follow(
     Parameters
     ----------
     network:
-        Network to follow, up to layer `Architecture.reach`, which may lie beyond its depth.
+        Network to follow, as far as it reaches, which may lie beyond its depth.
     decoder:
         Decoder for its layers.
     inputs:
@@ -197,7 +197,7 @@ def follow(
     depth = network.point.depth
     profile = Profile()
     decoded = (0, inputs)  # number and activations of the last layer that was decoded
-    planned = _planned(depth, network.architecture.reach(depth), layers)
+    planned = _planned(depth, network.reach, layers)
     target, last, lost = next(planned), 0, False
     share, best = threshold, MIN_BEST
     for number, x in network.walk(inputs):
@@ -245,7 +245,7 @@ def _planned(depth: int, reach: int, layers: int) -> Iterator[int]:
 
 
 def _bisect(
-    network: Network,
+    network: Walkable,
     decoder: DirectDecoder,
     profile: Profile,
     above: tuple[int, torch.Tensor],
@@ -285,13 +285,13 @@ class DirectProbe:
         self._settings, self._inputs, self._available = settings, inputs, learn_from
         self._decoders: dict[int, DirectDecoder] = {}  # by the number of images that they were fitted to
 
-    def profile(self, network: Network) -> Profile:
+    def profile(self, network: Walkable) -> Profile:
         """Return the profile of a network.
 
         With a certainty, the images are doubled until horizon and last value of the profile change no more.
         """
         available = self._available
-        certainty = self._settings.certainty or (CONVOLUTION_CERTAINTY if network.architecture.convolutional else None)
+        certainty = self._settings.certainty or (CONVOLUTION_CERTAINTY if network.convolutional else None)
         count = available if certainty is None else min(INITIAL_IMAGES, available)
         previous: Profile | None = None
         while True:
@@ -300,7 +300,7 @@ class DirectProbe:
                 return profile
             previous, count = profile, min(2 * count, available)
 
-    def _profile(self, network: Network, count: int) -> Profile:
+    def _profile(self, network: Walkable, count: int) -> Profile:
         held_out = self._inputs[self._available :]
         inputs = self._inputs if count == self._available else torch.cat([self._inputs[:count], held_out])
         if count not in self._decoders:

@@ -12,7 +12,7 @@ from probes.definition import HORIZONS, MIN_BEST, TRAINABLE_DEPTH
 from probes.direct import Profile
 from probes.gradients import Gradients
 from probes.meanfield import applies_to, mean_field
-from probes.networks import Network
+from probes.networks import Network, Walkable
 from probes.point import Measurement
 from probes.settings import ProbeSettings
 
@@ -38,7 +38,7 @@ class Observation:
         Cascade of the network; None unless there is one.
     """
 
-    network: Network
+    network: Walkable
     gradients: Gradients
     gradient_seconds: float
     profile: Profile | None = None
@@ -84,7 +84,7 @@ class Evaluator:
         point = observed.network.point
         values: Values = {}
         profiles: Profiles = {}
-        if applies_to(self._settings.architecture):
+        if isinstance(observed.network, Network) and applies_to(self._settings.architecture):
             theory = mean_field(point.sigma_w, point.sigma_b, self._settings.activation)
             values["chi_1"], values["xi_c"] = theory.chi_1, theory.xi_c
         profiles["gradient_norm"] = observed.gradients.profile

@@ -152,13 +152,32 @@ def gradients(network: Network, images: torch.Tensor) -> Gradients:
     log_d = steps_back.cumsum()[::-1]  # from the images on
     fan_in = _fan_in(network.layer(1))
     log_seen = log_images + 0.5 * math.log(fan_in / images.numel())  # log r
-    profile = np.full(depth, DIVERGED)
-    profile[:reached] = log_d[1:] + log_by_weights[::-1] - 0.5 * math.log(len(images)) - log_seen
     widths = np.array([images.shape[1], *(network.layer(n).outputs for n in range(1, reached + 1))])
+    log_weights = log_d[1:] + log_by_weights[::-1] - 0.5 * math.log(len(images)) - log_seen
+    return summary(depth, log_d, log_weights, widths)
+
+
+def summary(depth: int, log_d: np.ndarray, log_weights: np.ndarray, widths: np.ndarray) -> Gradients:
+    """Return the gradients of a network from the logarithms of their norms.
+
+    Parameters
+    ----------
+    depth:
+        Number of hidden layers.
+    log_d:
+        Logarithms of the norms of d at the images and at the layers 1..reached, in the notation above; further layers
+        have diverged.
+    log_weights:
+        ``log(|G| / r)`` of the layers 1..reached.
+    widths:
+        Numbers of values at the images and at these layers.
+    """
+    reached = len(log_weights)
+    profile, change = np.full(depth, DIVERGED), np.full(depth, DIVERGED)
+    profile[:reached] = log_weights
     log_delta = log_d - 0.5 * np.log(widths)
     norm, ratio = float(profile[0]), float(log_delta[0] - log_delta[-1])
-    whole = np.logaddexp.accumulate(2 * profile[:reached]) / 2 - (log_d[1:] - log_d[-1])
-    change = np.full(depth, DIVERGED)
+    whole = np.logaddexp.accumulate(2 * log_weights) / 2 - (log_d[1:] - log_d[-1])
     change[:reached] = np.maximum(whole, log_delta[1:] - log_delta[0])
     if reached == depth:
         return Gradients(profile, norm, ratio, change, None)

@@ -8,6 +8,7 @@ arXiv:2406.12916 for the architectures.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
@@ -126,6 +127,29 @@ class Architecture:
         return Dense(self.layer(depth, depth).outputs, self.classes)
 
 
+class Walkable(Protocol):
+    """A network that can be walked through, layer by layer.
+
+    Attributes
+    ----------
+    point:
+        The point that it is the network of.
+    """
+
+    point: Point
+
+    @property
+    def reach(self) -> int:
+        """The last layer that can be walked to, which may lie beyond the depth."""
+
+    @property
+    def convolutional(self) -> bool:
+        """Whether its layers are convolutions."""
+
+    def walk(self, x: torch.Tensor, start: int = 0, until: int | None = None) -> Iterator[tuple[int, torch.Tensor]]:
+        """Yield the number and the activations of each hidden layer after ``start``, see `Network.walk`."""
+
+
 class Network:
     """One random network, whose parameters are drawn layer by layer each time they are needed, unless it keeps them.
 
@@ -169,6 +193,16 @@ class Network:
         self._trained = trained
         self._kept: dict[int, Parameters] = {}
         self._room = 0  # bytes of parameters that may still be kept
+
+    @property
+    def reach(self) -> int:
+        """The last layer that can be walked to, see `Architecture.reach`."""
+        return self.architecture.reach(self.point.depth)
+
+    @property
+    def convolutional(self) -> bool:
+        """Whether its layers are convolutions."""
+        return self.architecture.convolutional
 
     def keep(self, limit: int) -> None:
         """Keep the parameters of the hidden layers up to the depth, once drawn, up to ``limit`` bytes; 0 frees them."""
@@ -215,7 +249,7 @@ class Network:
         The numbers of a point never depend on which other points are measured: the chaotic phase would amplify any
         difference in rounding.
         """
-        for number in range(start + 1, (until or self.architecture.reach(self.point.depth)) + 1):
+        for number in range(start + 1, (until or self.reach) + 1):
             x = self.layer(number).apply(x, self.parameters(number), self.phi)
             if self.diverges(x):
                 return

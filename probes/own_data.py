@@ -1,10 +1,6 @@
 """Data sets of the user: arrays, and functions in Python files that return arrays."""
 
-import re
-import sys
 from collections.abc import Sequence
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,14 +11,9 @@ from probes.labels import checked_labels
 from probes.layout import is_channels_first
 from probes.npz import ARRAYS
 from probes.pixels import within_0_and_1
+from probes.programs import ProgramError, failure, function_of
 
 Arrays = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]  # in this order
-_PROGRAM = re.compile(r"(.+\.py):(\w+)", re.DOTALL)
-
-
-def is_program(name: str) -> bool:
-    """Return whether the name of a data set has the form ``FILE.py:FUNCTION``."""
-    return _PROGRAM.fullmatch(name) is not None
 
 
 def call(name: str) -> Sequence[Any]:
@@ -35,23 +26,13 @@ def call(name: str) -> Sequence[Any]:
     DatasetError
         The file or the function does not exist or fails, or the function does not return four values.
     """
-    match = _PROGRAM.fullmatch(name)
-    assert match is not None
-    path, function = Path(match[1]).absolute(), match[2]
-    if not path.is_file():
-        raise DatasetError(f"{name!r}: there is no file {match[1]!r}")
-    sys.path.insert(0, str(path.parent))
     try:
-        spec = spec_from_file_location(f"_data_of_{path.stem}", path)
-        assert spec is not None and spec.loader is not None
-        module = module_from_spec(spec)
-        spec.loader.exec_module(module)
-        returned = getattr(module, function)()
+        with function_of(name) as function:
+            returned = function()
+    except ProgramError as error:
+        raise DatasetError(str(error)) from error
     except (Exception, SystemExit) as error:  # the user's code may raise anything
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise DatasetError(f"{name!r} failed: {reason[:300]}") from error
-    finally:
-        sys.path.remove(str(path.parent))
+        raise DatasetError(failure(name, error)) from error
     if not isinstance(returned, list | tuple) or len(returned) != len(ARRAYS):
         raise DatasetError(f"{name!r} must return four arrays ({', '.join(ARRAYS)}), got {type(returned).__name__}")
     return returned

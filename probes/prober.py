@@ -8,6 +8,8 @@ import torch
 
 from probes.cascade import Cascade
 from probes.cost import cost
+from probes.custom.function import Custom
+from probes.custom.network import CustomNetwork
 from probes.datasets import Images
 from probes.decoders import BATCH, Decoder, train_decoders
 from probes.direct import DirectProbe
@@ -44,13 +46,15 @@ class Prober:
         Device of all computations but the drawing of random numbers.
     progress:
         Called each time the training of decoders has taken on another layer of a cascade.
+    network:
+        Function of the user that makes the networks; None: those that the settings describe.
 
     Attributes
     ----------
     images, settings, device:
         As given.
     architecture:
-        Architecture of the networks.
+        Architecture of the networks that the settings describe.
     reconstructed:
         Number of test images that cascades reconstruct: the first ones.
     steps:
@@ -59,7 +63,8 @@ class Prober:
     Raises
     ------
     ValueError
-        The architecture is not one for these images.
+        The architecture is not one for these images; or the settings ask for a cascade or a training of networks that a
+        function makes, which is not supported yet.
     """
 
     @safe_in_forks
@@ -70,8 +75,13 @@ class Prober:
         settings: ProbeSettings,
         device: torch.device | str = "cpu",
         progress: Callable[[], None] | None = None,
+        network: Custom | None = None,
     ) -> None:
-        self._progress = progress
+        for name, only in (("probe", "direct"), ("train", "none")):
+            if network is not None and getattr(settings, name) != only:
+                value = getattr(settings, name)
+                raise ValueError(f"`{name}` must be {only!r} with a `network` of your own, got {value!r}")
+        self._progress, self._custom = progress, network
         self.images, self.settings, self.device = images, settings, torch.device(device)
         self.architecture = Architecture(
             settings.architecture, images.shape, images.classes, settings.width, settings.widths
@@ -186,34 +196,50 @@ class Prober:
         seconds = time.perf_counter() - started - sum(o.seconds + o.gradient_seconds for o in observed)
         layers = sum(p.depth for p in points)
         for m, o in zip(measured, observed, strict=True):
-            needed = cost(self.settings, self.images, m.point.depth)
-            m.values["gradient_seconds"], m.values["gradient_flops"] = o.gradient_seconds, needed.gradients
+            m.values["gradient_seconds"] = o.gradient_seconds
             if o.profile is not None:
-                m.values["direct_seconds"], m.values["direct_flops"] = o.seconds, needed.direct
+                m.values["direct_seconds"] = o.seconds
             if o.cascade is not None:
                 m.values["probe_steps"] = self.steps
                 m.values["cascade_seconds"] = seconds * m.point.depth / layers
-                m.values["cascade_flops"] = needed.cascade
+            if self._custom is None:  # of a user's network the operations are not known
+                needed = cost(self.settings, self.images, m.point.depth)
+                m.values["gradient_flops"] = needed.gradients
+                if o.profile is not None:
+                    m.values["direct_flops"] = needed.direct
+                if o.cascade is not None:
+                    m.values["cascade_flops"] = needed.cascade
             m.values["pack"], m.values["pack_halved"] = len(points), 0
         return measured
 
     def _observe(self, point: Point) -> Observation:
         """Measure the gradients of a network and, if it is asked for, its direct profile, with weights drawn once."""
-        network, started = self.network(point), time.perf_counter()
-        network.keep(KEPT_BYTES)
+        started = time.perf_counter()
+        if self._custom is not None:
+            network = CustomNetwork(point, self._custom, self.images.shape, self.images.classes, self.device)
+            found = network.gradients(self._inputs[: self._count])
+            observed = Observation(network, found, time.perf_counter() - started)
+            self._add_profile(observed)
+            return observed
+        built_in = self.network(point)
+        built_in.keep(KEPT_BYTES)
         count = min(self._count, image_count(self.architecture, self.settings.activation, point.depth))
-        observed = Observation(network, gradients(network, self._inputs[:count]), time.perf_counter() - started)
+        observed = Observation(built_in, gradients(built_in, self._inputs[:count]), time.perf_counter() - started)
+        if self.settings.probe != "direct":
+            observed.cascade = self.cascade(built_in)
         if self.settings.probe != "cascade":
-            started = time.perf_counter()
-            observed.profile = self._direct.profile(network)
-            observed.seconds = time.perf_counter() - started
-        network.keep(0)
+            self._add_profile(observed)
+        built_in.keep(0)
         return observed
 
+    def _add_profile(self, observed: Observation) -> None:
+        started = time.perf_counter()
+        observed.profile = self._direct.profile(observed.network)
+        observed.seconds = time.perf_counter() - started
+
     def _prepare(self, observed: Sequence[Observation]) -> Iterator[Decoder]:
-        for o in observed:
-            o.cascade = self.cascade(o.network)
-            for decoder in o.cascade.prepare():
+        for cascade in (o.cascade for o in observed if o.cascade is not None):
+            for decoder in cascade.prepare():
                 yield decoder
                 if self._progress:
                     self._progress()
@@ -261,6 +287,7 @@ def measure(
     settings: ProbeSettings | None = None,
     *,
     device: torch.device | str = "cpu",
+    network: Custom | Callable[..., Any] | None = None,
 ) -> list[Measurement]:
     """Measure random networks: probe them, and train those that the settings ask for.
 
@@ -274,6 +301,9 @@ def measure(
         How points are measured; None means the defaults.
     device:
         Device of the computations.
+    network:
+        Function of yours that makes the networks, or a `Custom` that also says which modules are layers; see
+        `probes.custom`. Such networks are not trained, and have no cascade. None: networks that the settings describe.
 
     Returns
     -------
@@ -283,11 +313,14 @@ def measure(
     Raises
     ------
     ValueError
-        The architecture is not one for these images.
+        The architecture is not one for these images, or the ``network`` cannot be called.
 
     Notes
     -----
     The numbers of a point do not depend on the other points, apart from rounding in the cascade's training. For several
     calls build a `Prober` once.
     """
-    return Prober(images, settings or ProbeSettings(), device).measure(list(points))
+    if network is None:
+        return Prober(images, settings or ProbeSettings(), device).measure(list(points))
+    custom = network if isinstance(network, Custom) else Custom(network)
+    return Prober(images, settings or ProbeSettings("direct"), device, network=custom).measure(list(points))

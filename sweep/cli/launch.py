@@ -10,7 +10,7 @@ import click
 
 from sweep.cli.numbers import Number, Numbers
 from sweep.cli.running import run_command
-from sweep.cli.shared import usage_error
+from sweep.cli.shared import is_given, usage_error
 from sweep.errors import SpecError
 from sweep.launch.job import Job, container_options
 from sweep.launch.plan import Plan
@@ -176,11 +176,11 @@ def parse_job(arguments: Sequence[str], name: str, nodes: int, cpus: int, gpus: 
     spec = SweepSpec(**{k: v for k, v in given.params.items() if k in SweepSpec.__dataclass_fields__})
     if spec.address is not None:
         raise SpecError(f"`address` must be left out, the job sets it; got {spec.address!r}")
-    if _is_given(given, "sequence"):  # a job's command has no words for it
+    if is_given(given, "sequence"):  # a job's command has no words for it
         raise SpecError("`sequence` must be left out in a job")
     if "@" in (spec.storage or "").partition("://")[2].partition("/")[0]:
         raise SpecError("`storage` must hold no keys, which the job's files would show; see cluster/README.md")
-    values = {k: v for k, v in given.params.items() if _is_given(given, k) and k not in _SET_BY_JOB}
+    values = {k: v for k, v in given.params.items() if is_given(given, k) and k not in _SET_BY_JOB}
     job = Job(name, given.params["out"] or f"runs/{name}", (), nodes, cpus, gpus)
     if in_container:
         values, dataset = container_options(job, spec, values)
@@ -192,12 +192,6 @@ def parse_job(arguments: Sequence[str], name: str, nodes: int, cpus: int, gpus: 
         resume_arguments=_words(values, changeable_options),
         fixed_arguments=_words(values, set(values) - changeable_options),
     )
-
-
-def _is_given(context: click.Context, name: str) -> bool:
-    """Return whether an option was given, on the command line or in a file or preset; ``auto`` counts as not given."""
-    default = click.core.ParameterSource.DEFAULT
-    return context.get_parameter_source(name) != default and context.params[name] is not None
 
 
 def _words(values: Mapping[str, Any], names: Collection[str]) -> tuple[str, ...]:

@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,6 +15,7 @@ from sweep.cli.options import Sectioned, spec_options
 from sweep.cli.shared import (
     bad_input_is_usage,
     directory,
+    is_given,
     json_option,
     log_option,
     quiet_option,
@@ -23,11 +25,12 @@ from sweep.errors import SpecError
 from sweep.spec.experiment import Measuring
 from sweep.spec.kinds import expanded
 from sweep.spec.options import changeable, local, names
-from sweep.spec.parts import DEPTH, POINTS, SIGMA_B, SIGMA_W
+from sweep.spec.parts import DEPTH, POINTS, SIGMA_B, SIGMA_W, Network
 from sweep.spec.spec import SweepSpec
 from sweep.text import one_line
 
 if TYPE_CHECKING:
+    from probes.custom.function import Custom
     from sweep.results.results import Results
 
 T = TypeVar("T")
@@ -171,6 +174,18 @@ def _unless_it_fails(what: str, make: Callable[[], T], path: str) -> T | None:
 @click.option("--depth", type=Number(DEPTH), required=True, help="Hidden layers.")
 @spec_options([*names(SweepSpec, Measuring), "seed"])
 @click.option(
+    "--network",
+    metavar="FILE.py:FUNCTION",
+    help="Network of your own: a function that returns a torch module from images [N, *shape] to logits. It is called "
+    "with those of sigma_w, sigma_b, depth, seed, shape and classes that it has as arguments. Only --probe direct.",
+)
+@click.option(
+    "--layers",
+    metavar="REGEX",
+    help="With --network: the names of the modules that are its layers; default: the children of the outermost "
+    "Sequential or ModuleList.",
+)
+@click.option(
     "--images-out",
     metavar="FILE.png",
     help="Also train the network, and draw what it makes of images before and after training: reconstructions layer by "
@@ -181,13 +196,23 @@ def _unless_it_fails(what: str, make: Callable[[], T], path: str) -> T | None:
 @json_option
 @bad_input_is_usage
 def probe_command(
-    sigma_w: float, sigma_b: float, depth: int, images_out: str | None, as_json: bool, **fields: Any
+    sigma_w: float,
+    sigma_b: float,
+    depth: int,
+    network: str | None,
+    layers: str | None,
+    images_out: str | None,
+    as_json: bool,
+    **fields: Any,
 ) -> None:
     """Measure a single point in this process, without Ray.
 
     \b
     Example: sweep probe --sigma-w 1.3 --sigma-b 0.2 --depth 30 --images-out point.png
     """
+    _check_network(network)
+    if network is not None and not is_given(click.get_current_context(), "probe"):
+        fields["probe"] = "direct"
     spec = SweepSpec(points=1, sigma_w=(sigma_w, sigma_w), sigma_b=(sigma_b, sigma_b), depth=(depth, depth), **fields)
     from sweep.cli.point import point_json, point_text
     from sweep.measuring import single
@@ -198,7 +223,8 @@ def probe_command(
         from sweep.plots.saving import check_picture
 
         check_picture(picture, "images_out")
-    measurement, seen = single.probe(spec, pictures=picture is not None, steps=progress_bar)
+    with _own_network(network, layers) as custom:
+        measurement, seen = single.probe(spec, pictures=picture is not None, network=custom, steps=progress_bar)
     if picture and seen:
         from sweep.plots.gallery import gallery_figure
         from sweep.plots.saving import save_picture
@@ -206,3 +232,31 @@ def probe_command(
         save_picture(gallery_figure(seen, Path(spec.dataset).name), picture, "images_out")
     click.echo(point_json(measurement) if as_json else point_text(measurement))
     sys.exit(1 if measurement.status == "failed" else 0)
+
+
+def _check_network(network: str | None) -> None:
+    """Refuse options that need a network of the user, or that do not go with one."""
+    context = click.get_current_context()
+    if network is None and is_given(context, "layers"):
+        raise SpecError("`layers` must be left out without `network`")
+    for name in (*names(Network), "images_out"):
+        if network is not None and is_given(context, name):
+            raise SpecError(f"`{name}` must be left out with `network`")
+
+
+@contextmanager
+def _own_network(name: str | None, layers: str | None) -> "Iterator[Custom | None]":
+    """Give the network that a function of the user makes, while modules beside its file can be imported."""
+    if name is None:
+        yield None
+        return
+    from probes.custom.function import Custom, NetworkError
+    from probes.programs import ProgramError, function_of
+
+    try:
+        with function_of(name) as function:
+            yield Custom(function, layers)
+    except ProgramError as error:
+        raise SpecError(f"`network` {error}") from None
+    except NetworkError as error:
+        raise SpecError(str(error)) from None

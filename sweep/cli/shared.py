@@ -88,3 +88,9 @@ def _check_working_directory() -> None:
         working_directory()
     except FileNotFoundError as error:
         raise click.UsageError(str(error), click.get_current_context()) from None
+
+
+def is_given(context: click.Context, name: str) -> bool:
+    """Return whether an option was given, on the command line or in a file or preset; ``auto`` counts as not given."""
+    default = click.core.ParameterSource.DEFAULT
+    return context.get_parameter_source(name) != default and context.params[name] is not None

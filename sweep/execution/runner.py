@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from probes.datasets import FROM_PYTHON_PREFIX, Images
-from probes.own_data import is_program
+from probes.programs import is_program
 from sweep.errors import SpecError, StoreError, UnavailableError
 from sweep.execution.cluster import check_local_resources
 from sweep.execution.driver import measure

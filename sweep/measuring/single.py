@@ -5,19 +5,25 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sweep.errors import SpecError
 from sweep.measuring.settings import probe_settings, sweep_images
 from sweep.model.calibration import default_of, expected
 from sweep.spec.experiment import Experiment
 
 if TYPE_CHECKING:
     from probes import Measurement
+    from probes.custom.function import Custom
     from probes.pictures import Gallery
 
 Steps = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
 
 
 def probe(
-    spec: Experiment, *, pictures: bool = False, steps: Steps = lambda label, count: nullcontext(lambda: None)
+    spec: Experiment,
+    *,
+    pictures: bool = False,
+    network: "Custom | None" = None,
+    steps: Steps = lambda label, count: nullcontext(lambda: None),
 ) -> "tuple[Measurement, Gallery | None]":
     """Measure the single point of a spec whose axes are all fixed.
 
@@ -27,6 +33,8 @@ def probe(
         The specification; of each axis, the lower end is used.
     pictures:
         Also train the network, whatever ``spec.train`` says, and make its gallery.
+    network:
+        Function of the user that makes the network, which then is not what the spec describes.
     steps:
         Function that is called with a label and the number of steps of the work that begins (0 for none). It returns a
         context manager for the time of that work, which gives a function to be called after each step.
@@ -41,7 +49,8 @@ def probe(
     Raises
     ------
     SpecError
-        The data set cannot be loaded, or the network is too large for this machine.
+        The data set cannot be loaded, the network is too large for this machine, or the spec asks for what cannot be
+        measured of a user's network.
     """
     from probes import Point
     from probes.pictures import gallery
@@ -49,12 +58,16 @@ def probe(
     from sweep.measuring.memory import check_memory
 
     images = sweep_images(spec, run_code=True)
-    check_memory(spec, images)
+    if network is None:
+        check_memory(spec, images)
     point = Point(spec.sigma_w[0], spec.sigma_b[0], spec.depth[0], spec.seed)
     settings = replace(probe_settings(spec), train="none" if pictures else spec.train)
     layers = point.depth if spec.probe != "direct" else 0
     with steps("cascade", layers) as progress:
-        prober = Prober(images, settings, progress=progress)
+        try:
+            prober = Prober(images, settings, progress=progress, network=network)
+        except ValueError as error:
+            raise SpecError(str(error)) from None
         (measurement,) = prober.measure([point])
     if measurement.status != "failed":
         margin = expected(measurement.values["margin"], measurement.values["margin_censored"])

@@ -1,0 +1,164 @@
+"""Functions of the user that make networks."""
+
+import inspect
+import random
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from probes.point import Point
+from probes.seeds import derive
+
+ARGUMENTS = ("sigma_w", "sigma_b", "depth", "seed", "shape", "classes")
+_DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+
+
+class NetworkError(ValueError):
+    """A function of the user makes no network that can be measured. The message is one line and says why."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a function of the user has made: a module, and those of its modules that are its layers."""
+
+    module: nn.Module
+    layers: list[nn.Module]
+
+
+@dataclass(frozen=True)
+class Custom:
+    """A function of the user that makes networks, and how their layers are found.
+
+    Parameters
+    ----------
+    function:
+        It is called by keyword with those of `ARGUMENTS` that its signature has, and returns a module, or a module and
+        a list of its layers. Random numbers of torch, numpy and random that it draws depend on the point alone.
+    layers:
+        Regular expression for the whole names of the modules that are layers. By default they are the children of the
+        outermost `Sequential` or `ModuleList` with more than one child.
+
+    Raises
+    ------
+    NetworkError
+        The function cannot be called with these arguments, or the expression is none.
+    """
+
+    function: Callable[..., Any]
+    layers: str | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            parameters = inspect.signature(self.function).parameters.values()
+        except (TypeError, ValueError):
+            raise NetworkError(f"`network` must be a function with a signature, got {self.function!r}") from None
+        needed = [
+            p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+        ]
+        if unknown := [n for n in needed if n not in ARGUMENTS]:
+            raise NetworkError(
+                f"`network` {self.name} may have the arguments {', '.join(ARGUMENTS)}, got {', '.join(unknown)}"
+            )
+        try:
+            re.compile(self.layers or "")
+        except re.error as error:
+            raise NetworkError(f"`layers` must be a regular expression, got {self.layers!r} ({error})") from None
+
+    @property
+    def name(self) -> str:
+        """The name of the function, for messages."""
+        return getattr(self.function, "__name__", type(self.function).__name__)
+
+    @cached_property
+    def arguments(self) -> tuple[str, ...]:
+        """Those of `ARGUMENTS` that the function is called with."""
+        parameters = inspect.signature(self.function).parameters
+        takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        return tuple(n for n in ARGUMENTS if takes_any or n in parameters)
+
+    def make(self, point: Point, depth: int, shape: tuple[int, ...], classes: int) -> Made:
+        """Call the function for a point's network, of another depth than the point's if so wished.
+
+        Raises
+        ------
+        NetworkError
+            The function raises an exception, or returns something else than it should.
+        """
+        every = {**vars(point), "depth": depth, "shape": shape, "classes": classes}
+        try:
+            with own_randomness(derive(point.seed, "custom network")), torch.enable_grad():
+                returned = self.function(**{n: every[n] for n in self.arguments})
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # the user's code may raise anything
+            raise NetworkError(f"`network` {self.name} raised {told(error)}") from error
+        module, layers = returned if isinstance(returned, tuple) and len(returned) == 2 else (returned, None)
+        if not isinstance(module, nn.Module):
+            raise NetworkError(
+                f"`network` {self.name} must return a module, or a module and its layers, got {kind_of(module)}"
+            )
+        if layers is None:
+            layers = self._found(module)
+        if not isinstance(layers, Sequence | nn.ModuleList) or not all(isinstance(m, nn.Module) for m in layers):
+            raise NetworkError(
+                f"`network` {self.name} must return a list of modules as its layers, got {kind_of(layers)}"
+            )
+        if not len(layers):
+            raise NetworkError(f"`network` {self.name} must have layers: it returned an empty list of them")
+        for part in module.train().modules():
+            if isinstance(part, _DROPOUTS):
+                part.eval()
+            elif isinstance(part, nn.MultiheadAttention):
+                part.dropout = 0.0
+        return Made(module, list(layers))
+
+    def _found(self, module: nn.Module) -> list[nn.Module]:
+        named = dict(module.named_modules())
+        if self.layers is not None:
+            found = [m for name, m in named.items() if re.fullmatch(self.layers, name)]
+            if not found:
+                names = ", ".join([name for name in named if name][:8])
+                raise NetworkError(f"`layers` must match names of modules, got {self.layers!r}: the first are {names}")
+            return found
+        lists = [n for n, m in named.items() if isinstance(m, nn.Sequential | nn.ModuleList) and len(m) > 1]
+        if not lists:
+            raise NetworkError(
+                f"`network` {self.name} has no Sequential or ModuleList with more than one module: give `layers`, or "
+                "return the module and a list of its layers"
+            )
+        outermost = named[min(lists, key=lambda n: n.count(".") + bool(n))]
+        return list(outermost.children())
+
+
+@contextmanager
+def own_randomness(seed: int) -> Iterator[None]:
+    """Seed the global random generators of torch, numpy and random, and give them back as they were."""
+    states = np.random.get_state(), random.getstate()
+    dtype = torch.get_default_dtype()
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            np.random.seed(seed % 2**32)
+            random.seed(seed)
+            yield
+    finally:
+        np.random.set_state(states[0])
+        random.setstate(states[1])
+        torch.set_default_dtype(dtype)
+
+
+def told(error: Exception) -> str:
+    """Return the type and the message of an exception on one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+
+
+def kind_of(value: Any) -> str:
+    """Return what a value is, for messages."""
+    return f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"

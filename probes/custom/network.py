@@ -1,0 +1,349 @@
+"""A network that a function of the user has made, read layer by layer by hooks."""
+
+import math
+import queue
+import threading
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from probes.custom.function import Custom, Made, NetworkError, kind_of, own_randomness, told
+from probes.gradients import Gradients, summary
+from probes.networks import LARGEST_ACTIVATION
+from probes.point import REACH, Point
+from probes.seeds import DRAWN, derive, generator
+from probes.threads import plain_modes
+
+_TRIED_IMAGES = 4  # that a new network is tried with; more than one, for batch normalisation
+_NESTED_DEPTHS = 2, 4  # of the networks that tell whether a deeper one contains a shallower one
+_KEPT_BYTES = 2**28  # of the outputs of the last layers that were walked through
+_AHEAD, _AHEAD_BYTES = 8, 2**26  # layers, and bytes of them, that are computed before they are asked for
+_GRADIENT_BYTES, _MIN_IMAGES, _MAX_IMAGES = 2**27, 16, 256  # of what autograd keeps, about
+_TRACED = 4  # times as many bytes as the outputs of layers, that autograd keeps of what leads to them
+_SMALLEST = torch.finfo(torch.float64).tiny  # a gradient that has vanished altogether counts as this
+_SAFE_NORMS = (1e-12, 1e18)  # between these, squares that vanish in single precision do not matter
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+
+class CustomNetwork:
+    """A network that a function of the user has made for a point, as the probes see it.
+
+    Parameters
+    ----------
+    point, custom, shape, classes:
+        The point, the function, the shape of an image and the number of classes.
+    device:
+        Device on which the network is applied.
+    reach:
+        The last layer that can be walked to; by default, that of the function.
+
+    Attributes
+    ----------
+    point:
+        As given.
+    reach:
+        The last layer that can be walked to.
+    convolutional:
+        Whether it has convolutions.
+    tried:
+        The images ``[n, pixels]`` that it was tried with.
+
+    Raises
+    ------
+    NetworkError
+        There is no network, or none of this depth, or what it returns has another shape than logits.
+    """
+
+    def __init__(
+        self,
+        point: Point,
+        custom: Custom,
+        shape: tuple[int, ...],
+        classes: int,
+        device: torch.device | str = "cpu",
+        *,
+        reach: int | None = None,
+    ) -> None:
+        self.point = point
+        self.reach = reach = reach or point.depth * (REACH if is_nested(custom, shape, classes) else 1)
+        self._custom, self._shape, self._classes, self._device = custom, shape, classes, device
+        self._made = self._new()
+        self.convolutional = any(isinstance(m, _CONVOLUTIONS) for m in self._made.module.modules())
+        pixels = math.prod(shape)
+        self.tried = torch.rand(_TRIED_IMAGES, pixels, generator=generator(0, "tried images"), **DRAWN).to(device)
+        self._called, self._sizes = self._try(self.tried)
+        count = len(self._called)
+        if "depth" not in custom.arguments and point.depth != count:
+            raise NetworkError(
+                f"`depth` must be {count}, the number of layers of `network` {custom.name}, got {point.depth}"
+            )
+        if count < reach:
+            raise NetworkError(f"`network` {custom.name} has {count} layers at depth {reach}: name more with `layers`")
+        # Indices of the calls that are hidden layers 1, 2, ..., counted from 1.
+        self._layers = [number * count // reach for number in range(1, reach + 1)]
+        self._recent: deque[tuple[int, torch.Tensor]] = deque()
+        self._recent_bytes = 0
+        self._inputs = self.tried
+
+    def _new(self) -> Made:
+        made = self._custom.make(self.point, self.reach, self._shape, self._classes)
+        made.module.to(self._device)
+        return made
+
+    def _try(self, images: torch.Tensor) -> tuple[list[nn.Module], list[int]]:
+        """Return the modules that are read, in the order of their calls, and the sizes of what they give."""
+        called: list[nn.Module] = []
+        outputs: list[torch.Tensor] = []
+
+        def read(module: nn.Module, output: torch.Tensor) -> torch.Tensor:
+            called.append(module)
+            outputs.append(output)
+            return output
+
+        name = self._custom.name
+        with torch.no_grad():
+            logits = self._apply(self._made, images, read)
+        if not isinstance(logits, torch.Tensor):
+            raise NetworkError(f"`network` {name} must give logits [images, {self._classes}], got {kind_of(logits)}")
+        if logits.shape != (len(images), self._classes):
+            shape = list(logits.shape)
+            raise NetworkError(f"`network` {name} must give logits [images, {self._classes}], got the shape {shape}")
+        if outputs and outputs[-1].shape == logits.shape and torch.equal(outputs[-1], logits):
+            called.pop()
+            outputs.pop()
+        if not called:
+            raise NetworkError(
+                f"`network` {name} has no hidden layers: none of those found is called before the read-out"
+            )
+        if any(len(output) != len(images) for output in outputs):
+            raise NetworkError(f"`network` {name} has a layer whose outputs do not begin with the axis of the images")
+        return called, [output[0].numel() for output in outputs]
+
+    def _apply(self, made: Made, images: torch.Tensor, read: Callable[[nn.Module, torch.Tensor], torch.Tensor]) -> Any:
+        """Return what the module gives for images ``[n, pixels]``, and let ``read`` see the outputs of its layers.
+
+        What ``read`` returns is what the module goes on with, in a copy: operations in place change the copy alone.
+        """
+
+        def hook(module: nn.Module, _: Any, output: Any) -> Any:
+            tensor = _first_tensor(output)
+            if tensor is None:
+                raise NetworkError(
+                    f"`network` {self._custom.name} has a layer that gives no tensor, but {kind_of(output)}"
+                )
+            after = read(module, tensor).clone()
+            if tensor is output:
+                return after
+            # Of a mapping, or of a tuple with names, a copy would be another kind of object.
+            return type(output)([after, *output[1:]]) if type(output) in (tuple, list) and tensor is output[0] else None
+
+        hooks = [layer.register_forward_hook(hook) for layer in dict.fromkeys(made.layers)]
+        try:
+            with own_randomness(derive(self.point.seed, "custom forward")):
+                return made.module(images.view(-1, *self._shape))
+        except (NetworkError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # the user's code may raise anything
+            raise NetworkError(f"`network` {self._custom.name} raised {told(error)}") from error
+        finally:
+            for each in hooks:
+                each.remove()
+
+    def keep(self, limit: int) -> None:
+        """Do nothing: the parameters are kept anyway."""
+
+    def walk(self, x: torch.Tensor, start: int = 0, until: int | None = None) -> Iterator[tuple[int, torch.Tensor]]:
+        """Yield the number and the activations of each hidden layer after ``start``, as `Network.walk` does.
+
+        The network can only be walked through from its images. So if ``start`` is not 0, ``x`` is ignored, and the walk
+        is one through the same network and the same images as the one before.
+        """
+        until = until or self.reach
+        if start == 0:
+            self._inputs, self._recent, self._recent_bytes = x, deque(), 0
+        recent = dict(self._recent)
+        number = start
+        while number < until and number + 1 in recent:
+            number += 1
+            yield number, recent[number]
+        if number == until:
+            return
+        for at, y in self._from_images(until):
+            if at <= number:
+                continue
+            if self.diverges(y):
+                return
+            if not start:
+                self._remember(at, y)
+            yield at, y
+
+    def _remember(self, number: int, y: torch.Tensor) -> None:
+        self._recent.append((number, y))
+        self._recent_bytes += y.nbytes
+        while self._recent_bytes > _KEPT_BYTES and len(self._recent) > 1:
+            self._recent_bytes -= self._recent.popleft()[1].nbytes
+
+    def _from_images(self, until: int) -> Iterator[tuple[int, torch.Tensor]]:
+        """Yield the number and the activations of the hidden layers up to ``until``, as the module computes them.
+
+        The module runs in a thread of its own, which is a few layers ahead and then waits in the hook of a layer.
+        """
+        size = 4 * len(self._inputs) * max(self._sizes)
+        ahead = max(1, min(_AHEAD, _AHEAD_BYTES // size))
+        wanted = {call: number for number, call in enumerate(self._layers[:until], 1)}
+        given: queue.SimpleQueue[tuple[int, torch.Tensor] | BaseException | None] = queue.SimpleQueue()
+        asked = threading.Semaphore(ahead)
+        ended = threading.Event()
+        calls = 0
+
+        def read(_: nn.Module, output: torch.Tensor) -> torch.Tensor:
+            nonlocal calls
+            calls += 1
+            if number := wanted.get(calls):
+                asked.acquire()
+                if ended.is_set():
+                    raise _Enough
+                given.put((number, output.flatten(1).float()))
+                if number == until:
+                    raise _Enough
+            return output
+
+        def run() -> None:
+            torch.set_num_threads(threads)
+            try:
+                with plain_modes(), torch.no_grad():
+                    self._apply(self._made, self._inputs, read)
+            except _Enough:
+                given.put(None)
+            except BaseException as error:
+                given.put(error)
+            else:
+                given.put(None)
+
+        threads = torch.get_num_threads()
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        try:
+            while True:
+                item = given.get()
+                asked.release()
+                if item is None:
+                    return
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+        finally:
+            ended.set()
+            asked.release()
+            thread.join()
+
+    def diverges(self, x: torch.Tensor) -> bool:
+        """Return whether activations are not finite or exceed `LARGEST_ACTIVATION`."""
+        return not bool(x.abs().amax() <= LARGEST_ACTIVATION)
+
+    def gradients(self, images: torch.Tensor) -> Gradients:
+        """Return the gradients of the network for a random target at its last hidden layer, see `probes.gradients`.
+
+        The weights of a layer are all parameters with two axes or more of the modules that are called after the layer
+        before it, for the first time, and up to its own output. The gradients are computed anew in double precision
+        where single precision loses some, and the module allows it.
+
+        Parameters
+        ----------
+        images:
+            Images ``[n, pixels]``, of which as many are used as autograd has room for.
+        """
+        depth = self.point.depth
+        size = 8 * _TRACED * sum(self._sizes[: self._layers[depth - 1]])
+        images = images[: max(_MIN_IMAGES, min(_MAX_IMAGES, _GRADIENT_BYTES // size))]
+        found, exact = self._gradients(self._made, images)
+        if not exact:
+            made = self._new()
+            made.module.double()
+            try:
+                return self._gradients(made, images.double())[0]
+            except NetworkError as error:
+                if not isinstance(error.__cause__, RuntimeError):  # some of its tensors are in single precision
+                    raise
+        return found
+
+    def _gradients(self, made: Made, images: torch.Tensor) -> tuple[Gradients, bool]:
+        """Return the gradients, and whether none of them is near the limits of single precision."""
+        depth = self.point.depth
+        outputs: list[torch.Tensor] = []
+        weights: list[list[torch.Tensor]] = [[] for _ in range(depth)]
+        seen = set[int]()
+        layers = self._layers[:depth]
+
+        def read(module: nn.Module, output: torch.Tensor) -> torch.Tensor:
+            outputs.append(output)
+            if len(outputs) == layers[-1]:
+                raise _Enough
+            return output
+
+        def begin(module: nn.Module, _: Any) -> None:
+            new = [p for p in module.parameters(recurse=False) if p.ndim > 1 and p.requires_grad and id(p) not in seen]
+            seen.update(map(id, new))
+            weights[bisect_left(layers, len(outputs) + 1)] += new
+
+        x = images.detach().requires_grad_()
+        hooks = [module.register_forward_pre_hook(begin) for module in made.module.modules()]
+        with plain_modes(), torch.enable_grad():
+            try:
+                self._apply(made, x, read)
+            except _Enough:
+                pass
+            finally:
+                for each in hooks:
+                    each.remove()
+            hidden = [x, *(outputs[call - 1] for call in layers if call <= len(outputs))]
+            reached = next((n for n, h in enumerate(hidden[1:]) if self.diverges(h.detach())), len(hidden) - 1)
+            hidden, weights = hidden[: reached + 1], weights[:reached]
+            last = hidden[-1].flatten(1)
+            target = torch.randn(last.shape, generator=generator(self.point.seed, "target"), **DRAWN)
+            target = target.mul_(last.shape[1] ** -0.5).to(x)
+            wanted = [*hidden[:-1], *(p for of_layer in weights for p in of_layer)]
+            by = torch.autograd.grad((last * target).sum(), wanted, allow_unused=True) if reached else ()
+        norms = [0.0 if g is None else float(torch.linalg.vector_norm(g, dtype=torch.float64)) for g in by]
+        of_weights = iter(norms[reached:])
+        by_weights = np.array([math.hypot(0.0, *(next(of_weights) for _ in of_layer)) for of_layer in weights])
+        by_layers = np.array([*norms[:reached], float(torch.linalg.vector_norm(target, dtype=torch.float64))])
+        fan_in = next((p.numel() / len(p) for of_layer in weights for p in of_layer), float(images.shape[1]))
+        seen_by_neurons = math.sqrt(fan_in * float(images.double().square().mean()) * len(images))
+        log_d, log_weights = (np.log(np.maximum(norm, _SMALLEST)) for norm in (by_layers, by_weights))
+        widths = np.array([h[0].numel() for h in hidden])
+        exact = all(_SAFE_NORMS[0] < norm < _SAFE_NORMS[1] for norm in norms)
+        return summary(depth, log_d, log_weights - math.log(seen_by_neurons), widths), exact
+
+
+class _Enough(BaseException):
+    """The module has computed what was wanted of it."""
+
+
+def _first_tensor(output: Any) -> torch.Tensor | None:
+    """Return the first tensor of what a module gives: a tensor, a tuple, or a mapping."""
+    if isinstance(output, torch.Tensor):
+        return output
+    values = output.values() if isinstance(output, Mapping) else output if isinstance(output, tuple | list) else ()
+    return next((v for v in values if isinstance(v, torch.Tensor)), None)
+
+
+@lru_cache(maxsize=16)
+def is_nested(custom: Custom, shape: tuple[int, ...], classes: int) -> bool:
+    """Return whether a deeper network of a function contains the shallower one, by the outputs of two small ones."""
+    if "depth" not in custom.arguments:
+        return False
+    outputs = []
+    try:
+        for depth in _NESTED_DEPTHS:
+            network = CustomNetwork(Point(1.0, 0.1, depth, 0), custom, shape, classes, reach=depth)
+            outputs.append([x for _, x in network.walk(network.tried, until=_NESTED_DEPTHS[0])])
+    except NetworkError:  # there may be no network of so few layers
+        return False
+    return all(a.shape == b.shape and torch.allclose(a, b) for a, b in zip(*outputs, strict=True))

@@ -1,0 +1,82 @@
+"""`sweep probe --network`: a network of the user, from a file."""
+
+import json
+
+import pytest
+
+from tests.unit.cli.test_cli import invoke, refuses
+
+FILE = """
+import math
+from torch import nn
+from beside import drawn
+
+def network(sigma_w, sigma_b, depth, shape, classes):
+    pixels = math.prod(shape)
+    import beside_too
+    hidden = [nn.Sequential(drawn(nn.Linear(pixels, pixels), sigma_w, sigma_b), nn.Tanh()) for _ in range(depth)]
+    return nn.Sequential(nn.Flatten(), nn.Sequential(*hidden), nn.Linear(pixels, classes))
+
+def of_width(sigma_w, width):
+    pass
+
+number = 3
+"""
+BESIDE = """
+from torch import nn
+
+def drawn(layer, sigma_w, sigma_b):
+    nn.init.normal_(layer.weight, std=sigma_w / layer.in_features**0.5)
+    nn.init.normal_(layer.bias, std=sigma_b)
+    return layer
+"""
+POINT = ("--sigma-w", 1.3, "--sigma-b", 0.2, "--depth", 6)
+
+
+@pytest.fixture
+def file(tmp_path):
+    (tmp_path / "own.py").write_text(FILE)
+    (tmp_path / "beside.py").write_text(BESIDE)
+    (tmp_path / "beside_too.py").write_text("")
+    return tmp_path / "own.py"
+
+
+def test_a_network_of_the_user_is_probed(file):
+    options = ("--network", f"{file}:network", "--layers", r"1\.\d+", "--images", 128, "--json")
+    result = invoke("probe", *POINT, *options)
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found["status"] == "ok" and len(found["profiles"]["direct_retained"]) == 6
+    assert 0 < found["direct_retained"] < 1 and "xi_c" not in found
+    other = json.loads(invoke("probe", *POINT, *options, "--seed", 1).stdout)
+    assert other["direct_retained"] != found["direct_retained"]
+
+
+def test_a_network_without_enough_layers_is_a_failed_point(file):
+    result = invoke("probe", *POINT, "--network", f"{file}:network")
+    assert result.exit_code == 1 and "has 2 layers at depth 6: name more with `layers`" in result.output
+
+
+@pytest.mark.parametrize(
+    ("network", "more", "option", "message"),
+    [
+        ("missing.py:network", (), "--network", "there is no file"),
+        ("{file}:nothing", (), "--network", "has no attribute 'nothing'"),
+        ("{file}:number", (), "--network", "must be a function, got int"),
+        ("{file}", (), "--network", "must have the form FILE.py:FUNCTION"),
+        ("{file}:of_width", (), "--network", "of_width may have the arguments sigma_w, .*, got width"),
+        ("{file}:network", ("--layers", "("), "--layers", "must be a regular expression"),
+        ("{file}:network", ("--width", 5), "--width", "must be left out with `network`"),
+        ("{file}:network", ("--activation", "relu"), "--activation", "must be left out with `network`"),
+        ("{file}:network", ("--images-out", "x.png"), "--images-out", "must be left out with `network`"),
+        ("{file}:network", ("--train", "all"), "--train", "must be 'none' with a `network` of your own, got 'all'"),
+        ("{file}:network", ("--probe", "both"), "--probe", "must be 'direct' with a `network` of your own"),
+        (None, ("--layers", "x"), "--layers", "must be left out without `network`"),
+    ],
+)
+def test_bad_networks_are_refused(file, network, more, option, message):
+    import re
+
+    own = ("--network", network.format(file=file)) if network else ()
+    said = refuses(invoke("probe", *POINT, *own, *more))
+    assert f"'{option}'" in said and re.search(message, said), said
