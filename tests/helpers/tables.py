@@ -15,7 +15,7 @@ import numpy as np
 from scipy.stats import norm
 
 from probes.definition import DEFAULT_STATISTICS
-from sweep.analysis.skill import auc, best_threshold, bootstrap_auc
+from sweep.analysis.skill import auc, best_threshold, bootstrap_auc, finite_mean
 from sweep.analysis.statistics import STATISTICS, score
 from sweep.cli.main import main
 from sweep.cli.options import SpecOption
@@ -40,6 +40,7 @@ from tests.study.endings import (
     together,
 )
 from tests.study.sets import FILES, PURPOSES, STUDIES, hard_half, studies_for, trained
+from tests.study.twice import Pairs, overlap_of_truths, pairs_of, twice_trained
 
 _TABLE = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 _DRAWS = 1000
@@ -236,6 +237,28 @@ def sets() -> str:
     return markdown(head, rows)
 
 
+def twice() -> str:
+    """Return how often two networks at a place near the boundary have the same outcome, in each set trained twice."""
+    pairs = {study.name: pairs_of(study) for study in twice_trained()}
+    overlaps = {name: overlap_of_truths(STUDIES[name]) for name in pairs}
+
+    def cells(of: Pairs, *overlap: float) -> list[str]:
+        shares = [f"{value:.3f}" for value in (of.alike, of.ceiling, *of.right)]
+        regions = [f"{value:.3f}" for value in overlap] or ["", ""]
+        return [str(of.outcomes.shape[1]), shares[0], *regions, *shares[1:], "{} of {}".format(*of.told_apart)]
+
+    rows = [
+        (f"`{name}`", *cells(of, float(finite_mean(overlaps[name])), float(np.nanmin(overlaps[name]))))
+        for name, of in pairs.items()
+    ]
+    rows.append(("all", *cells(Pairs.together(list(pairs.values())))))
+    head = (
+        *("set", "places", "same outcome", "IoU of both truths", "at its worst depth", "right by place, at most"),
+        *("the default is right: first network", "second", "told apart"),
+    )
+    return markdown(head, rows)
+
+
 def patience() -> str:
     """Return how many epochs patience ``auto`` saves, and how many outcomes it changes, set by set."""
     found = {name: endings(name, auto) for name in SELECTION}
@@ -298,6 +321,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "reliability": reliability,
     "recalibration": recalibration,
     "sets": sets,
+    "twice": twice,
     "patience": patience,
     "patience: candidates": patience_candidates,
     "benchmarks": benchmarks,

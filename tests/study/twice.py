@@ -4,7 +4,7 @@ Each network nearest to the boundary gets a second one beside it: another random
 is `SEED_STEP` larger. It is trained by the same protocol, on the same batches in the same order.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import sweep
 from probes.definition import DEFAULT_STATISTICS
 from probes.point import Measurement
 from probes.prober import Prober
-from sweep.analysis.skill import finite_mean, iou
+from sweep.analysis.skill import iou
 from sweep.analysis.statistics import score
 from sweep.analysis.surface import GRID, depth_planes
 from sweep.measuring.settings import probe_settings, sweep_images
@@ -43,6 +43,11 @@ def second_networks(study: Study) -> pd.DataFrame:
     return pd.read_csv(file_of(study), converters=dict.fromkeys(("sigma_w", "sigma_b"), float))
 
 
+def twice_trained() -> list[Study]:
+    """Return the sets that have second networks."""
+    return [STUDIES[name] for name in dict.fromkeys([*SETS, *FILES]) if file_of(STUDIES[name]).exists()]
+
+
 @dataclass(frozen=True)
 class Pairs:
     """Two networks at each of some places: whether they train, and the margins by which that is predicted.
@@ -55,6 +60,11 @@ class Pairs:
 
     outcomes: np.ndarray
     margins: np.ndarray
+
+    @classmethod
+    def together(cls, several: Sequence["Pairs"]) -> "Pairs":
+        """Return the pairs of several sets as if they were one."""
+        return cls(*(np.concatenate([getattr(one, name) for one in several], 1) for name in ("outcomes", "margins")))
 
     @property
     def alike(self) -> float:
@@ -97,8 +107,8 @@ def pairs_of(study: Study) -> Pairs:
     )
 
 
-def overlap_of_truths(study: Study) -> float:
-    """Return the intersection over union of the regions of two truths of a set, averaged over a few depths.
+def overlap_of_truths(study: Study) -> np.ndarray:
+    """Return the intersection over union of the regions of two truths of a set at a few depths, ``[depths]``.
 
     In the other truth, the networks that were trained twice have the outcomes of the second ones.
     """
@@ -107,7 +117,7 @@ def overlap_of_truths(study: Study) -> float:
     changed = pd.Series(trained(again, points).to_numpy(), again["seed"] - SEED_STEP)
     other = points["seed"].map(changed).astype("boolean").fillna(outcomes).astype(bool)
     places = depth_planes(study.spec, GRID)
-    return float(finite_mean(iou(*(boundary_of(study, points, some)(places) for some in (other, outcomes)))))
+    return iou(*(boundary_of(study, points, some)(places) for some in (outcomes, other)))
 
 
 def row_of(measurement: Measurement) -> dict[str, float]:
