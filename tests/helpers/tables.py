@@ -245,7 +245,8 @@ def twice() -> str:
     def cells(of: Pairs, *overlap: float) -> list[str]:
         shares = [f"{value:.3f}" for value in (of.alike, of.ceiling, *of.right)]
         regions = [f"{value:.3f}" for value in overlap] or ["", ""]
-        return [str(of.outcomes.shape[1]), shares[0], *regions, *shares[1:], "{} of {}".format(*of.told_apart)]
+        counts = ["{} of {}".format(*count) for count in (of.errors, of.told_apart)]
+        return [str(of.outcomes.shape[1]), shares[0], *regions, *shares[1:], *counts]
 
     rows = [
         (f"`{name}`", *cells(of, float(finite_mean(overlaps[name])), float(np.nanmin(overlaps[name]))))
@@ -254,7 +255,8 @@ def twice() -> str:
     rows.append(("all", *cells(Pairs.together(list(pairs.values())))))
     head = (
         *("set", "places", "same outcome", "IoU of both truths", "at its worst depth", "right by place, at most"),
-        *("the default is right: first network", "second", "told apart"),
+        *("the default is right: first network", "second"),
+        *("its errors where both differ", "told apart"),
     )
     return markdown(head, rows)
 

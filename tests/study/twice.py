@@ -69,7 +69,7 @@ class Pairs:
     @property
     def alike(self) -> float:
         """Share of the places at which both networks have the same outcome."""
-        return float((self.outcomes[0] == self.outcomes[1]).mean())
+        return 1 - float(self._differ.mean())
 
     @property
     def ceiling(self) -> float:
@@ -86,14 +86,24 @@ class Pairs:
         return float(first), float(second)
 
     @property
+    def errors(self) -> tuple[int, int]:
+        """Number of networks that the sign of the margin is wrong about at places that differ, and at all places."""
+        wrong = (self.margins >= 0) != self.outcomes
+        return int(wrong[:, self._differ].sum()), int(wrong.sum())
+
+    @property
     def told_apart(self) -> tuple[int, int]:
         """Number of places at which the network that trains has the larger margin of two that differ, and of all these.
 
         Of networks without any relation between outcome and margin at a place, half are told apart.
         """
-        differ = self.outcomes[0] != self.outcomes[1]
         first_is_larger = self.margins[0] > self.margins[1]
-        return int((first_is_larger == self.outcomes[0])[differ].sum()), int(differ.sum())
+        return int((first_is_larger == self.outcomes[0])[self._differ].sum()), int(self._differ.sum())
+
+    @property
+    def _differ(self) -> np.ndarray:
+        """Whether the networks of a place have different outcomes, ``[places]``."""
+        return self.outcomes[0] != self.outcomes[1]
 
 
 def pairs_of(study: Study) -> Pairs:
@@ -160,7 +170,7 @@ def measure(study: Study, data: Path) -> Iterator[int]:
 @click.argument("names", nargs=-1, type=click.Choice(FILES))
 @click.option("--data-dir", type=click.Path(path_type=Path), default=DATA, help="Folder of the data sets.")
 def main(names: tuple[str, ...], data_dir: Path) -> None:
-    """Train the hard halves of the sets NAMES a second time; without names, those of the table.
+    """Train the hard halves of the sets NAMES a second time; without names, those of `SETS`.
 
     What a file already has is not measured again.
     """

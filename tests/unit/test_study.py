@@ -122,6 +122,7 @@ def test_two_networks_at_a_place_are_compared():
     assert pairs.alike == pytest.approx(3 / 5) and pairs.ceiling == pytest.approx(8 / 10)
     assert pairs.right == pytest.approx((3 / 5, 3 / 5))
     assert pairs.told_apart == (1, 2)  # of the third and the fourth place, the third
+    assert pairs.errors == (2, 4)
     both = Pairs.together([pairs, Pairs(outcomes[:, :2], margins[:, :2])])
     assert both.alike == pytest.approx(5 / 7) and both.told_apart == pairs.told_apart
 
