@@ -15,7 +15,7 @@ import numpy as np
 from scipy.stats import norm
 
 from probes.definition import DEFAULT_STATISTICS
-from sweep.analysis.skill import auc, best_threshold, bootstrap_auc
+from sweep.analysis.skill import auc, best_threshold, bootstrap_auc, finite_mean
 from sweep.analysis.statistics import STATISTICS, score
 from sweep.cli.main import main
 from sweep.cli.options import SpecOption
@@ -41,6 +41,7 @@ from tests.study.endings import (
     together,
 )
 from tests.study.sets import FILES, STUDIES, hard_half, studies_for, trained
+from tests.study.twice import Pairs, overlap_of_truths, pairs_of, twice_trained
 
 _TABLE = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 _DRAWS = 1000
@@ -248,6 +249,30 @@ def sets() -> str:
     return markdown(head, rows)
 
 
+def twice() -> str:
+    """Return how often two networks at a place near the boundary have the same outcome, in each set trained twice."""
+    pairs = {study.name: pairs_of(study) for study in twice_trained()}
+    overlaps = {name: overlap_of_truths(STUDIES[name]) for name in pairs}
+
+    def cells(of: Pairs, *overlap: float) -> list[str]:
+        shares = [f"{value:.3f}" for value in (of.alike, of.ceiling, *of.right)]
+        regions = [f"{value:.3f}" for value in overlap] or ["", ""]
+        counts = ["{} of {}".format(*count) for count in (of.errors, of.told_apart)]
+        return [str(of.outcomes.shape[1]), shares[0], *regions, *shares[1:], *counts]
+
+    rows = [
+        (f"`{name}`", *cells(of, float(finite_mean(overlaps[name])), float(np.nanmin(overlaps[name]))))
+        for name, of in pairs.items()
+    ]
+    rows.append(("all", *cells(Pairs.together(list(pairs.values())))))
+    head = (
+        *("set", "places", "same outcome", "IoU of both truths", "at its worst depth", "right by place, at most"),
+        *("the default is right: first network", "second"),
+        *("its errors where both differ", "told apart"),
+    )
+    return markdown(head, rows)
+
+
 def patience() -> str:
     """Return how many epochs patience ``auto`` saves, and how many outcomes it changes, set by set."""
     found = {name: endings(name, auto) for name in SELECTION}
@@ -310,6 +335,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "reliability": reliability,
     "recalibration": recalibration,
     "sets": sets,
+    "twice": twice,
     "patience": patience,
     "patience: candidates": patience_candidates,
     "benchmarks": benchmarks,

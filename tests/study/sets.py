@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from probes.point import Point
-from sweep.analysis.surface import distance_to_boundary, truth_surface
+from sweep.analysis.surface import Surface, distance_to_boundary, truth_surface
 from sweep.spec.design import places, seeds
 from sweep.spec.spec import SweepSpec
 
@@ -67,17 +67,25 @@ class Study:
         return pd.read_csv(self.file, converters=dict.fromkeys(("sigma_w", "sigma_b"), float))
 
 
-def trained(table: pd.DataFrame) -> pd.Series:
-    """Return which networks of a set came half way from the worst accuracy, which is chance, to the best."""
+def trained(table: pd.DataFrame, of: pd.DataFrame | None = None) -> pd.Series:
+    """Return which networks came half way from the worst accuracy of their set, which is chance, to the best.
+
+    ``of`` are the networks of the set, by default those of the table.
+    """
     accuracy: pd.Series = table["accuracy"]
-    return accuracy > (accuracy.min() + accuracy.max()) / 2
+    ends = accuracy if of is None else of["accuracy"]
+    return accuracy > (ends.min() + ends.max()) / 2
+
+
+def boundary_of(study: Study, table: pd.DataFrame, outcomes: pd.Series) -> Surface:
+    """Return a surface, whose zeros are the boundary, through outcomes of a set's networks."""
+    return truth_surface(study.spec, table.assign(trainable=outcomes, margin=0.0))
 
 
 def hard_half(study: Study, table: pd.DataFrame) -> np.ndarray:
     """Return the indices of the half of a set's networks that is nearest to the boundary by training."""
-    points = table.assign(trainable=trained(table), margin=0.0)
-    distance = distance_to_boundary(truth_surface(study.spec, points), points, study.spec)
-    return np.argsort(distance, kind="stable")[: len(points) // 2]
+    distance = distance_to_boundary(boundary_of(study, table, trained(table)), table, study.spec)
+    return np.argsort(distance, kind="stable")[: len(table) // 2]
 
 
 STUDIES = {

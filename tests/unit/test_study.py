@@ -13,7 +13,8 @@ import pytest
 from tests.study.calibrate import Outcomes, chosen, prior_from
 from tests.study.endings import CANDIDATES, CHOSEN, SELECTION, Endings, auto, curves, endings, of_candidate
 from tests.study.make import POINT, TRUTH, arranged
-from tests.study.sets import FILES, PURPOSES, STUDIES, point_of, studies_for, trained
+from tests.study.sets import FILES, PURPOSES, STUDIES, hard_half, point_of, studies_for, trained
+from tests.study.twice import SEED_STEP, Pairs, overlap_of_truths, pairs_of, second_networks, twice_trained
 
 
 def test_every_file_is_declared_and_of_a_purpose():
@@ -24,6 +25,7 @@ def test_every_file_is_declared_and_of_a_purpose():
 
 def test_no_network_is_in_two_sets_for_selection_or_evaluation():
     seeds = [point.seed for study in STUDIES.values() if study.purpose != "cascade" for point in study.points]
+    seeds += [seed for study in twice_trained() for seed in second_networks(study)["seed"]]
     assert len(set(seeds)) == len(seeds) > 1000
 
 
@@ -107,3 +109,44 @@ def test_ending_all_at_once_or_none_is_counted_as_such():
     never, at_once = (endings("wide", lambda *curves, of=over: of) for over in (False, True))
     assert (never.share, never.changed) == (1, 0)
     assert at_once.run == (~trained(STUDIES["wide"].read())).sum() and at_once.changed > 20
+
+
+TWICE = [study.name for study in twice_trained()]
+
+
+@pytest.mark.parametrize("name", TWICE)
+def test_second_networks_stand_where_those_of_the_hard_half_do(name):
+    study = STUDIES[name]
+    points, again = study.read(), second_networks(study)
+    hard = points.iloc[hard_half(study, points)]
+    first = [replace(point_of(row), seed=row.seed - SEED_STEP) for row in again.itertuples()]
+    assert {*first} == {point_of(row) for row in hard.itertuples()} and len({*first}) == len(first)
+    assert again.notna().to_numpy().all()
+
+
+def test_two_networks_at_a_place_are_compared():
+    outcomes = np.array([[True, True, True, False, False], [True, True, False, True, False]])
+    margins = np.array([[0.5, -0.1, 0.2, 0.1, -0.4], [0.5, 0.1, 0.1, 0.0, 0.4]])
+    pairs = Pairs(outcomes, margins)
+    assert pairs.alike == pytest.approx(3 / 5) and pairs.ceiling == pytest.approx(8 / 10)
+    assert pairs.right == pytest.approx((3 / 5, 3 / 5))
+    assert pairs.told_apart == (1, 2)  # of the third and the fourth place, the third
+    assert pairs.errors == (2, 4)
+    both = Pairs.together([pairs, Pairs(outcomes[:, :2], margins[:, :2])])
+    assert both.alike == pytest.approx(5 / 7) and both.told_apart == pairs.told_apart
+
+
+def test_the_ceiling_is_what_the_best_answers_by_place_reach_about_both_networks():
+    outcomes = np.random.default_rng(0).uniform(size=(2, 50)) < 0.4
+    best = np.maximum(outcomes.mean(0), 1 - outcomes.mean(0)).mean()
+    assert Pairs(outcomes, np.zeros((2, 50))).ceiling == pytest.approx(best)
+
+
+def test_a_truth_overlaps_with_itself_and_less_with_one_that_differs(monkeypatch):
+    study = STUDIES["slim"]
+    points = study.read()
+    same = points.iloc[hard_half(study, points)].assign(seed=lambda table: table["seed"] + SEED_STEP)
+    monkeypatch.setattr("tests.study.twice.second_networks", lambda study: same)
+    assert (overlap_of_truths(study) == 1).all() and pairs_of(study).alike == 1
+    same["accuracy"] = same["accuracy"].max()
+    assert overlap_of_truths(study).max() < 0.95 and 0.3 < pairs_of(study).alike < 0.7
