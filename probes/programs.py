@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 _PROGRAM = re.compile(r"(.+\.py):(\w+)", re.DOTALL)
@@ -24,6 +25,8 @@ def is_program(name: str) -> bool:
 def function_of(name: str) -> Iterator[Callable[..., Any]]:
     """Run the Python file of ``FILE.py:FUNCTION`` and give its function; both may import modules beside the file.
 
+    Such modules are forgotten at the end: another file may have others of the same names beside it.
+
     Raises
     ------
     ProgramError
@@ -35,11 +38,21 @@ def function_of(name: str) -> Iterator[Callable[..., Any]]:
     path = Path(match[1]).absolute()
     if not path.is_file():
         raise ProgramError(f"{name!r}: there is no file {match[1]!r}")
+    known = {*sys.modules}
     sys.path.insert(0, str(path.parent))
     try:
         yield _loaded(name, path, match[2])
     finally:
         sys.path.remove(str(path.parent))
+        beside = {m for m in sys.modules if m not in known and _is_beside(path, sys.modules[m])}
+        for module in [m for m in sys.modules if m.partition(".")[0] in beside]:
+            del sys.modules[module]
+
+
+def _is_beside(path: Path, module: ModuleType) -> bool:
+    """Return whether a module is a file or a package in the folder of another file."""
+    own = Path(getattr(module, "__file__", None) or "")
+    return own in (path.with_name(f"{module.__name__}.py"), path.with_name(module.__name__) / "__init__.py")
 
 
 def _loaded(name: str, path: Path, function: str) -> Callable[..., Any]:

@@ -80,3 +80,20 @@ def test_bad_networks_are_refused(file, network, more, option, message):
     own = ("--network", network.format(file=file)) if network else ()
     said = refuses(invoke("probe", *POINT, *own, *more))
     assert f"'{option}'" in said and re.search(message, said), said
+
+
+def test_modules_beside_one_file_are_not_those_beside_another(file, tmp_path):
+    import sys
+
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "own.py").write_text(FILE)
+    (other / "beside.py").write_text(BESIDE.replace("sigma_w / layer", "0 * sigma_w / layer"))
+    (other / "beside_too.py").write_text("")
+    options = ("--layers", r"1\.\d+", "--images", 64, "--json")
+    found = [
+        json.loads(invoke("probe", *POINT, "--network", f"{folder}/own.py:network", *options).stdout)
+        for folder in (tmp_path, other)
+    ]
+    assert found[0]["direct_retained"] > 0.01 > found[1]["direct_retained"]
+    assert "beside" not in sys.modules

@@ -92,7 +92,7 @@ def test_a_function_returns_the_arrays(file, tmp_path):
     )
     path = list(sys.path)
     images = load_images(name, run_code=True)
-    sys.modules.pop("beside")
+    assert "beside" not in sys.modules
     assert images.train.shape == (12, 16) and images.name == name and sys.path == path
 
 
