@@ -1,7 +1,8 @@
 """Estimates of the floating point operations of a point: for its probes, and for the training that they replace.
 
-The multiplications and additions of matrix products are counted, and those of the direct probe's factorisations: all
-others are few. The terms follow the code of `probes.direct`, `probes.decoders` and `probes.training`.
+The multiplications and additions of matrix products are counted, and those of factorisations, by the direct probe and
+of orthogonal weights: all others are few. The terms follow the code of `probes.direct`, `probes.decoders`,
+`probes.initialisations` and `probes.training`.
 """
 
 import math
@@ -10,8 +11,8 @@ from dataclasses import dataclass
 from probes.datasets import Images
 from probes.decoders import BATCH
 from probes.gradients import image_count
+from probes.initialisations import ORTHOGONAL
 from probes.layers import Layer
-from probes.networks import Architecture
 from probes.settings import HELD_OUT_IMAGES, MIN_STEPS, ProbeSettings
 from probes.training.settings import TEST_IMAGES
 
@@ -46,9 +47,10 @@ class Cost:
 
 def cost(settings: ProbeSettings, images: Images, depth: int) -> Cost:
     """Return the estimated cost of a point of the given depth."""
-    architecture = Architecture(settings.architecture, images.shape, images.classes, settings.width, settings.widths)
+    architecture = settings.architecture_for(images)
     layers = [architecture.layer(number, depth) for number in range(1, depth + 1)]
     forward = [_forward(layer) for layer in layers]
+    drawing = sum(map(_drawing, layers)) if settings.initialise == ORTHOGONAL else 0.0
     n, held_out = min(settings.images, len(images.train)), min(HELD_OUT_IMAGES, len(images.test))
     w = max(layer.outputs for layer in layers)
 
@@ -59,21 +61,31 @@ def cost(settings: ProbeSettings, images: Images, depth: int) -> Cost:
         decoded = min(settings.decoded_layers + _TYPICAL_EXTRA_LAYERS, reach * depth)
         products = 2 * n * side * (w + architecture.pixels) + 2 * held_out * side * (side + architecture.pixels)
         direct = reach * sum(forward) * (n + held_out) + decoded * (products + 4 / 3 * side**3)
+        direct += (reach - 1) * drawing  # the gradients draw the layers up to the depth, which are then kept
     if settings.probe != "direct":
         steps = settings.probe_steps or max(math.ceil(n / BATCH), MIN_STEPS)
         # A decoder has as many weights as its layer. Each step takes two products: the reconstruction, and the gradient
         # by the weights. (The decoder of a residual block has half as many: its cost is overestimated.)
-        cascade = sum(forward) * (n + held_out) + 2 * steps * BATCH * sum(forward)
+        cascade = sum(forward) * (n + held_out) + 2 * steps * BATCH * sum(forward) + drawing
     shown = min(n, image_count(architecture, settings.activation, depth))
     train_images = min(settings.training.images, len(images.train))
     readout = _forward(architecture.readout(depth))
     # The forward pass, the gradient by the weights and that by the inputs, which the first layer does not need.
     training = train_images * (3 * (sum(forward) + readout) - forward[0])
     testing = min(TEST_IMAGES, len(images.test)) * (sum(forward) + readout)
-    return Cost(direct, cascade, 3 * shown * sum(forward), training + testing)
+    return Cost(direct, cascade, 3 * shown * sum(forward) + drawing, training + testing)
 
 
 def _forward(layer: Layer) -> float:
     """Return the number of operations that take one image through one layer."""
     positions = math.prod(layer.size) if layer.size else 1
     return 2.0 * positions * sum(math.prod(shape) for shape, _ in layer.shapes())
+
+
+def _drawing(layer: Layer) -> float:
+    """Return the number of operations of the factorisations that make the weights of a layer orthogonal."""
+    operations = 0.0
+    for shape, _ in layer.shapes():
+        rows, columns = sorted((shape[0], math.prod(shape[1:])))
+        operations += 4 * columns * rows**2 - 4 / 3 * rows**3  # the factors, and the matrix from its reflections
+    return operations

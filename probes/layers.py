@@ -1,4 +1,4 @@
-r"""The layers of random networks: W ~ N(0, sigma_w^2 / fan_in), b ~ N(0, sigma_b^2).
+r"""The layers of random networks: weights have variance sigma_w^2 / fan_in, and biases are normal with sigma_b^2.
 
 =========  ============================================================  ====================================
 symbol     meaning                                                       shape
@@ -18,7 +18,7 @@ output     of a dense layer, ``phi(x W + b)``                            ``[imag
 
 Here ``*`` is a convolution with circular padding and stride 1. Whatever the kind of the layer, its inputs and outputs
 are flat; for convolutions they are in the order (channels, height, width). In training, all tensors have the pack as an
-additional first axis.
+additional first axis. `probes.initialisations` says how weights are distributed.
 
 References
 ----------
@@ -37,6 +37,7 @@ from torch.nn.functional import conv2d, pad
 
 from probes import products
 from probes.activations import DECLARED
+from probes.initialisations import INITIALISATIONS, NORMAL
 from probes.point import Point
 from probes.seeds import DRAWN, generator
 
@@ -95,17 +96,20 @@ class Layer(ABC):
             Outputs ``[images, outputs]``, or in training ``[pack, images, outputs]``.
         """
 
-    def draw(self, point: Point, number: int) -> Parameters:
+    def draw(self, point: Point, number: int, initialise: str = NORMAL) -> Parameters:
         """Draw the parameters of hidden layer ``number`` (0 is the read-out) on the CPU.
 
         Every layer has its own generator, so that a deeper network contains the shallower one. Standard normal numbers
-        are drawn and then scaled, so that the parameters of points with the same seed differ only in scale.
+        are drawn, made into weights of variance 1 by one of `INITIALISATIONS`, and then scaled, so that the parameters
+        of points with the same seed differ only in scale.
         """
+        unit_weights = INITIALISATIONS[initialise]
         random = generator(point.seed, "network", number)
         drawn = []
         for shape, outputs in self.shapes():
             fan_in = math.prod(shape) // outputs
-            drawn.append(torch.randn(shape, generator=random, **DRAWN).mul_(point.sigma_w / math.sqrt(fan_in)))
+            weight = unit_weights(torch.randn(shape, generator=random, **DRAWN))
+            drawn.append(weight.mul_(point.sigma_w / math.sqrt(fan_in)))
             drawn.append(torch.randn(outputs, generator=random, **DRAWN).mul_(point.sigma_b))
         return drawn
 

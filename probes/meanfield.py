@@ -21,9 +21,18 @@ xi_q      depth scale of the variance, in layers:
 
 Every symbol is a scalar in double precision; E is an average over normally distributed z or u, see `probes.kernels`.
 
+It holds for every initialisation of `probes.initialisations`. With independent weights (normal, uniform, truncated
+normal) the pre-activations of infinitely wide layers are normally distributed, and only the variance of the weights
+enters. An orthogonal matrix keeps exactly those lengths and angles that independent weights keep on average, and any
+few of its pre-activations are normal in the limit, too: V, chi(c) and hence chi_1, xi_c and the critical line are the
+same. What differs is beyond this theory: chi_1 is the mean squared singular value of a layer's Jacobian, and orthogonal
+weights let all singular values of a deep network stay near their mean (dynamical isometry: with tanh and the like at
+small q_star, never with relu), so that gradients of all directions behave alike.
+
 References
 ----------
-Poole et al. 2016, arXiv:1606.05340; Schoenholz et al. 2017, arXiv:1611.01232.
+Poole et al. 2016, arXiv:1606.05340; Schoenholz et al. 2017, arXiv:1611.01232; Pennington, Schoenholz and Ganguli 2017,
+arXiv:1711.04735, for orthogonal weights.
 """
 
 import math

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from probes.datasets import Images
 from probes.decoders import BATCH, stack_limit
 from probes.gradients import KEPT_BYTES, image_bytes, image_count
+from probes.initialisations import ORTHOGONAL
 from probes.layers import Layer
-from probes.networks import Architecture
 from probes.settings import CASCADE_IMAGES, HELD_OUT_IMAGES, ProbeSettings
 from probes.training.settings import TEST_CHUNK, TEST_IMAGES
 
@@ -30,6 +30,7 @@ _LIBRARY_BYTES = 24 * 10**6  # working space of the linear algebra libraries, an
 # How many tensors of the size of a layer's activations exist while one is computed: its input, its output and (except
 # for dense layers with tanh, which is fused) its pre-activations; convolutions also pad their input and copy it.
 _LIVE_TENSORS = {"conv": 4.4, "resnet": 5.5}
+_FACTORISATION_BYTES = 22  # for each weight of an orthogonal matrix while it is drawn, beside the weight itself
 
 
 @dataclass(frozen=True)
@@ -43,17 +44,19 @@ class _Sizes:
     layers: list[Layer]
     activations: int  # bytes of the activations of one layer
     weights: int  # bytes of the weights of the largest layer
+    drawing: int  # bytes of the weights of the largest layer while they are drawn
     kept: int  # bytes of the weights that the gradients and the direct probe keep
     gradients: int  # bytes of the activations that are kept for the backward pass
     forward: int  # bytes of all activations that exist while a layer is computed
 
 
 def _sizes(settings: ProbeSettings, images: Images, depth: int) -> _Sizes:
-    architecture = Architecture(settings.architecture, images.shape, images.classes, settings.width, settings.widths)
+    architecture = settings.architecture_for(images)
     layers = [architecture.layer(number, depth) for number in range(1, depth + 1)]
     n, m = min(settings.images, len(images.train)), min(HELD_OUT_IMAGES, len(images.test))
     w = max(layer.outputs for layer in layers)
-    activations = _FLOAT_BYTES * (n + m) * w
+    activations, weights = _FLOAT_BYTES * (n + m) * w, _FLOAT_BYTES * max(map(_weight_count, layers))
+    largest = max(math.prod(shape) for layer in layers for shape, _ in layer.shapes())
     return _Sizes(
         n,
         m,
@@ -61,7 +64,8 @@ def _sizes(settings: ProbeSettings, images: Images, depth: int) -> _Sizes:
         architecture.pixels,
         layers,
         activations,
-        weights=_FLOAT_BYTES * max(map(_weight_count, layers)),
+        weights=weights,
+        drawing=weights + (_FACTORISATION_BYTES * largest if settings.initialise == ORTHOGONAL else 0),
         kept=min(KEPT_BYTES, _FLOAT_BYTES * sum(map(_weight_count, layers))),
         gradients=min(n, image_count(architecture, settings.activation, depth))
         * image_bytes(architecture, settings.activation, depth),
@@ -98,7 +102,7 @@ def peak_bytes(
         Number of torch's threads.
     """
     sizes = _sizes(settings, images, depth)
-    phases = [sizes.kept + (0 if device == "cpu" else sizes.gradients) + 2 * sizes.weights]
+    phases = [sizes.kept + (0 if device == "cpu" else sizes.gradients) + max(2 * sizes.weights, sizes.drawing)]
     if settings.probe != "cascade":
         phases.append(_direct(sizes))
     if settings.probe != "direct":
@@ -117,7 +121,8 @@ def _direct(s: _Sizes) -> int:
     inverting = _FLOAT_BYTES * (s.n + s.m) * s.w + (2 * _FLOAT_BYTES + 3 * _DOUBLE_BYTES) * side * side
     inputs = _FLOAT_BYTES * (s.n + s.m) * s.pixels
     # The activations of one more layer are kept: from there the search for the horizon walks on.
-    return inputs + s.kept + s.forward + s.activations + s.weights + max(centring, inverting)
+    walking = max(s.forward + s.weights + max(centring, inverting), s.activations + s.drawing)
+    return inputs + s.kept + s.activations + walking
 
 
 def _cascade(s: _Sizes, pack: int, device: str, threads: int) -> int:
@@ -138,7 +143,7 @@ def _cascade(s: _Sizes, pack: int, device: str, threads: int) -> int:
         waiting += pack * s.activations
     stacked = 2 * under_way * _FLOAT_BYTES * s.n * s.w if stack > 1 else 0
     learning = under_way * _FLOAT_BYTES * (5 * largest + 4 * BATCH * s.w)
-    fitting = s.forward + waiting + stacked + s.weights + learning
+    fitting = max(s.forward + s.weights, s.activations + s.drawing) + waiting + stacked + learning
     reconstructing = _FLOAT_BYTES * (depth + 10) * shown * max(s.w, s.pixels) + 6 * _DOUBLE_BYTES * shown * s.pixels
     return stored + max(fitting, reconstructing)
 
@@ -156,6 +161,5 @@ def _training(s: _Sizes, settings: ProbeSettings, test_images: int, pack: int, d
     batch = _FLOAT_BYTES * training.batch * outputs * (1 if settings.activation == "tanh" else 2)
     together = networks if device != "cpu" or not convolutional else threads
     testing = 2 * _FLOAT_BYTES * min(TEST_CHUNK, TEST_IMAGES, test_images) * s.w
-    return (
-        networks * kinds * _FLOAT_BYTES * sum(map(_weight_count, s.layers)) + min(networks, together) * batch + testing
-    )
+    stored = networks * kinds * _FLOAT_BYTES * sum(map(_weight_count, s.layers))
+    return stored + max(min(networks, together) * batch + testing, s.drawing - s.weights)

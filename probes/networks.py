@@ -13,6 +13,7 @@ from typing import Protocol
 import torch
 
 from probes.activations import DECLARED
+from probes.initialisations import INITIALISATIONS, NORMAL
 from probes.layers import ACTIVATIONS, Conv, Dense, Layer, Parameters, Residual
 from probes.point import Point, reach
 
@@ -28,7 +29,7 @@ CHANNELS = 16  # of a convolutional network without a `width`
 
 @dataclass(frozen=True)
 class Architecture:
-    """The kind and sizes of the layers that a network is made of.
+    """The kind and sizes of the layers that a network is made of, and how their parameters are drawn.
 
     Attributes
     ----------
@@ -47,11 +48,13 @@ class Architecture:
     widths:
         Widths of the hidden layers 1, 2, ...; a network cannot have more layers than these. For ``mlp`` and ``conv``
         only.
+    initialise:
+        How the weights of the hidden layers are drawn, one of `probes.initialisations.INITIALISATIONS`.
 
     Raises
     ------
     ValueError
-        The name is unknown, the images are flat and the layers are convolutions, or the architecture has no ``widths``.
+        A name is unknown, the images are flat and the layers are convolutions, or the architecture has no ``widths``.
     """
 
     name: str
@@ -59,10 +62,13 @@ class Architecture:
     classes: int
     width: int | None = None
     widths: tuple[int, ...] | None = None
+    initialise: str = NORMAL
 
     def __post_init__(self) -> None:
         if self.name not in ARCHITECTURES:
             raise ValueError(f"`architecture` must be one of {', '.join(ARCHITECTURES)}, got {self.name!r}")
+        if self.initialise not in INITIALISATIONS:
+            raise ValueError(f"`initialise` must be one of {', '.join(INITIALISATIONS)}, got {self.initialise!r}")
         if self.convolutional and len(self.shape) < 2:
             raise ValueError(
                 f"`architecture` must be a dense one (mlp, published, shrinking) for images without height and width, "
@@ -125,6 +131,15 @@ class Architecture:
     def readout(self, depth: int) -> Dense:
         """Return the linear layer from the last hidden layer to the classes."""
         return Dense(self.layer(depth, depth).outputs, self.classes)
+
+    def draw(self, point: Point, number: int) -> Parameters:
+        """Draw the parameters of hidden layer ``number`` of a point's network, or of the read-out (0), on the CPU.
+
+        Those of the read-out are normal, whatever the initialisation of the hidden layers.
+        """
+        if number == READOUT:
+            return self.readout(point.depth).draw(point, READOUT)
+        return self.layer(number, point.depth).draw(point, number, self.initialise)
 
 
 class Walkable(Protocol):
@@ -214,7 +229,7 @@ class Network:
             return self._trained[number]
         if number in self._kept:
             return self._kept[number]
-        parameters = [p.to(self._device) for p in self.layer(number).draw(self.point, number)]
+        parameters = [p.to(self._device) for p in self.architecture.draw(self.point, number)]
         size = sum(p.nbytes for p in parameters)
         if size <= self._room and number <= self.point.depth:
             self._kept[number] = parameters

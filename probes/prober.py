@@ -16,7 +16,7 @@ from probes.direct import DirectProbe
 from probes.evaluation import Evaluator, Observation
 from probes.failure import Failure
 from probes.gradients import KEPT_BYTES, gradients, image_count
-from probes.networks import Architecture, Network
+from probes.networks import Network
 from probes.point import Measurement, Point
 from probes.seeds import derive
 from probes.settings import (
@@ -83,9 +83,7 @@ class Prober:
                 raise ValueError(f"`{name}` must be {only!r} with a `network` of your own, got {value!r}")
         self._progress, self._custom = progress, network
         self.images, self.settings, self.device = images, settings, torch.device(device)
-        self.architecture = Architecture(
-            settings.architecture, images.shape, images.classes, settings.width, settings.widths
-        )
+        self.architecture = settings.architecture_for(images)
         count = min(settings.images, len(images.train))
         held_out = images.test[:HELD_OUT_IMAGES]
         self._count, self._inputs = count, torch.cat([images.train[:count], held_out]).to(self.device)

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, field
 
+from probes.datasets import Images
 from probes.decoders import PRECISIONS
 from probes.definition import (
     CURRENT_DEFINITION,
@@ -14,8 +15,9 @@ from probes.definition import (
     is_threshold_of,
     statistics_of,
 )
+from probes.initialisations import INITIALISATIONS, NORMAL
 from probes.layers import ACTIVATIONS
-from probes.networks import ARCHITECTURES
+from probes.networks import ARCHITECTURES, Architecture
 from probes.training.settings import TrainingSettings
 
 PROBES = ("both", "cascade", "direct")
@@ -53,6 +55,8 @@ class ProbeSettings:
         Layers of the networks, see `Architecture`.
     activation:
         One of `probes.activations.NAMES`.
+    initialise:
+        How the weights of hidden layers are drawn, one of `probes.initialisations.INITIALISATIONS`.
     images:
         Number of training images that the probes learn from, at most; fewer if the data set has fewer.
     decoded_layers:
@@ -87,6 +91,7 @@ class ProbeSettings:
     width: int | None = None
     widths: tuple[int, ...] | None = None
     activation: str = "tanh"
+    initialise: str = NORMAL
     images: int = 4096
     decoded_layers: int = 16
     certainty: float | None = None
@@ -101,6 +106,7 @@ class ProbeSettings:
             ("probe", PROBES),
             ("architecture", ARCHITECTURES),
             ("activation", tuple(ACTIVATIONS)),
+            ("initialise", tuple(INITIALISATIONS)),
             ("precision", PRECISIONS),
             ("train", TRAIN),
         ):
@@ -120,6 +126,12 @@ class ProbeSettings:
             raise ValueError(f"`penalty` must be positive, got {self.penalty}")
         if self.certainty is not None and not 0 < self.certainty < 1:
             raise ValueError(f"`certainty` must be between 0 and 1, got {self.certainty}")
+
+    def architecture_for(self, images: Images) -> Architecture:
+        """Return the architecture of the networks for a data set; raises ValueError if it is not one for its images."""
+        return Architecture(
+            self.architecture, images.shape, images.classes, self.width, self.widths, initialise=self.initialise
+        )
 
     def threshold_of(self, statistic: str) -> float:
         """Return the threshold of one of `STATISTICS`; ``threshold`` is that of all of the same kind."""

@@ -59,7 +59,7 @@ class Stack:
         self._epoch = len(runs[0].accuracy)
         if not runs[0].tensors:
             for run in runs:
-                run.tensors = [{n: layer.draw(run.point, n) for n, layer in self._layers_of(run)}]
+                run.tensors = [{n: architecture.draw(run.point, n) for n, _ in self._layers_of(run)}]
                 for _ in range(2 * self._adam):
                     run.tensors.append({n: [torch.zeros_like(p) for p in layer] for n, layer in run.tensors[0].items()})
         self.tensors = [

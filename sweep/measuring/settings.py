@@ -26,6 +26,7 @@ def probe_settings(spec: Measuring) -> ProbeSettings:
         width=spec.width,
         widths=spec.widths,
         activation=spec.activation,
+        initialise=spec.initialise,
         images=spec.images,
         decoded_layers=spec.decoded_layers,
         certainty=spec.certainty,

@@ -91,7 +91,7 @@ def view_of(spec: Experiment, location: str, total: int, tally: Tally, estimator
     good = expected([p.margin for p in recent], [bool(p.margin_censored) for p in recent]) >= estimator.shift
     return View(
         location=printable(location),
-        about=printable(f"{spec.dataset.rpartition('/')[2]} · {spec.architecture} {spec.activation} · {spec.search}"),
+        about=printable(f"{spec.dataset.rpartition('/')[2]} · {' '.join(spec.network_words)} · {spec.search}"),
         total=total,
         done=min(tally.done, total),  # parts of another sweep may have been copied in
         failed=tally.failed,

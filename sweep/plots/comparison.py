@@ -116,7 +116,7 @@ def _comparison_title(comparison: "Comparison") -> str:
     """Return a title that says what was trained and how well it was predicted."""
     spec = comparison.spec
     fixed = [f"{a} = {getattr(spec, a)[0]:g}" for a in AXES if a not in spec.free_axes]
-    parts = [without_mathtext(Path(spec.dataset).name), spec.architecture, spec.activation, *fixed]
+    parts = [without_mathtext(Path(spec.dataset).name), *spec.network_words, *fixed]
     auc = comparison.table["auc"].get(comparison.default, float("nan"))
     return " · ".join(
         [*parts, f"{comparison.info['points']} networks trained", f"AUC of {comparison.default} {auc:.3f}"]

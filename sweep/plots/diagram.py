@@ -76,7 +76,7 @@ def _title(results: Results) -> str:
     name = without_mathtext(Path(spec.dataset).name)
     fixed = [f"{a} = {getattr(spec, a)[0]:g}" for a in AXES if a not in spec.free_axes]
     parts = [
-        f"{name}, {spec.architecture}, {spec.activation}",
+        ", ".join([name, *spec.network_words]),
         str(spec.statistic),
         *fixed,
         f"{len(results.points)} points" + (f", {failed} failed" if failed else ""),

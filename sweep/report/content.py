@@ -53,7 +53,7 @@ def content(results: Results, reconstructions: int | None = 0) -> dict[str, Any]
     shown = sampled_points(points)
     state = status(results)
     return {
-        "title": safe_text(" · ".join([Path(spec.dataset).name, spec.architecture, spec.activation])),
+        "title": safe_text(" · ".join([Path(spec.dataset).name, *spec.network_words])),
         "place": safe_text(results.files.location),
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "sentence": sentence(results),

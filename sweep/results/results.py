@@ -59,7 +59,7 @@ class Results:
         if trained := int(self.points["accuracy"].notna().sum()):
             counts.append(f"{trained} trained")
         spec = self.spec
-        networks = f"{printable(Path(spec.dataset).name)}, {spec.architecture}, {spec.activation}"
+        networks = ", ".join([printable(Path(spec.dataset).name), *spec.network_words])
         return f"<Results of {printable(self.files.location)}: {', '.join(counts)}; {networks}>"
 
     def _repr_html_(self) -> str:

@@ -170,6 +170,14 @@ class Network(Part):
         measured=True,
     )
     activation: str = option("tanh", ACTIVATION, "Activation of the hidden layers.", measured=True)
+    initialise: str = option(
+        "normal",
+        Choice(("normal", "orthogonal", "uniform", "truncated-normal")),
+        "Distribution of the hidden weights, each of standard deviation sigma_w / sqrt(fan_in). normal: independent. "
+        "orthogonal: a random orthogonal matrix, times sigma_w. uniform: independent, between two limits. "
+        "truncated-normal: normal, but cut at two standard deviations.",
+        measured=True,
+    )
 
     def _refuse(self) -> None:
         if self.widths is None:
@@ -178,6 +186,12 @@ class Network(Part):
             raise SpecError(f"`widths` must be left out with architecture {self.architecture!r}")
         if self.width is not None:
             raise SpecError("`widths` must be left out where `width` is given")
+
+    @property
+    def network_words(self) -> list[str]:
+        """The words that titles name the networks by: the initialisation only where it is not the default."""
+        unusual = [self.initialise] if self.initialise != Network.initialise else []
+        return [self.architecture, self.activation, *unusual]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from probes import entropy
 from probes.definition import CURRENT_DEFINITION, MIN_BEST, MIN_HORIZON
 from probes.direct import DirectDecoder, follow
 from probes.gradients import KEPT_BYTES, Gradients, gradients, image_count
-from probes.networks import Architecture, Network
+from probes.networks import Network
 from probes.point import Point
 from probes.settings import HELD_OUT_IMAGES, ProbeSettings
 from probes.threads import plain_modes
@@ -55,7 +55,7 @@ def look(study: Study, data: Path) -> list[Looked]:
     """Measure the networks of a set, in the order of its file."""
     spec, settings = study.spec, probe_settings(study.spec)
     images = sweep_images(located(spec, data))
-    architecture = Architecture(settings.architecture, images.shape, images.classes, settings.width, settings.widths)
+    architecture = settings.architecture_for(images)
     count = min(ProbeSettings.images // (4 if architecture.convolutional else 1), len(images.train))
     inputs = torch.cat([images.train[:count], images.test[:HELD_OUT_IMAGES]])
     decoders = {p: DirectDecoder(inputs[:count], inputs[count:], p) for p in PENALTIES}

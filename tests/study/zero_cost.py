@@ -33,7 +33,7 @@ import torch
 
 from probes.datasets import Images
 from probes.layers import Dense, Layer, Parameters, Phi
-from probes.networks import READOUT, Architecture, Network
+from probes.networks import READOUT, Network
 from probes.point import Point
 from probes.seeds import DRAWN, generator
 from probes.threads import one_thread, plain_modes
@@ -71,7 +71,7 @@ def read(study: Study, points: pd.DataFrame) -> dict[str, np.ndarray]:
 def measured(study: Study, images: Images, points: Iterable[Point]) -> pd.DataFrame:
     """Return a table with the scores of points of a set, in their order."""
     settings = probe_settings(study.spec)
-    architecture = Architecture(settings.architecture, images.shape, images.classes, settings.width, settings.widths)
+    architecture = settings.architecture_for(images)
     rows = [vars(p) | scores(Network(p, architecture, settings.activation), images.train) for p in points]
     return pd.DataFrame(rows)[[*POINT, *NAMES]]
 

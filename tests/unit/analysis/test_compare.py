@@ -234,7 +234,11 @@ def test_too_little_to_compare(make_trained, keys, count, match):
 
 
 @pytest.mark.parametrize(
-    "keys", [{"architecture": "conv"}, {"width": 9}, {"dataset": "noise"}, {"sigma_b": (0.1, 0.1)}, {"resize": 12}]
+    "keys",
+    [
+        *({"architecture": "conv"}, {"width": 9}, {"dataset": "noise"}, {"sigma_b": (0.1, 0.1)}, {"resize": 12}),
+        {"initialise": "orthogonal"},
+    ],
 )
 def test_sweeps_of_different_networks_are_not_compared(make_trained, keys):
     one, other = (make_trained(s, 40, folder=f) for s, f in ((SPEC, "one"), (replace(SPEC, **keys), "other")))

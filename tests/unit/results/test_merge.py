@@ -96,6 +96,7 @@ def test_what_is_damaged_is_left_out_and_said(make_sweep, tmp_path):
     [
         ({"width": 32}, "width 32"),
         ({"activation": "erf"}, "activation 'erf'"),
+        ({"initialise": "uniform"}, "initialise 'uniform'"),
         ({"dataset": "noise"}, "dataset 'noise'"),
         ({"train": "all"}, "train 'all'"),
     ],

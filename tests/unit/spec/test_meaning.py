@@ -45,6 +45,19 @@ def test_a_sweep_that_says_nothing_means_what_the_first_ones_did():
     )
 
 
+def test_a_sweep_of_before_the_initialisation_has_normal_weights_and_its_digest():
+    before = read(initialise="absent")
+    assert before == SweepSpec() and before.initialise == probe_settings(before).initialise == "normal"
+    first = SweepSpec(definition=ORIGINAL_DEFINITION, statistic="direct_horizon", initialise="normal")
+    assert first.digest == "34548bb03f2680ff"
+    for name in ("orthogonal", "uniform", "truncated-normal"):
+        after = read(initialise=name)
+        assert after.digest != before.digest and probe_settings(after).initialise == name
+        assert SweepSpec.from_json(after.as_json(), "spec.json") == after
+    assert read(initialise="orthogonal").network_words == ["mlp", "tanh", "orthogonal"]
+    assert before.network_words == ["mlp", "tanh"]
+
+
 def test_a_definition_of_before_a_statistic_means_the_first_one_of_it():
     stored = json.loads(SweepSpec(definition=OTHER).as_json())["definition"]
     later = ("correlation_share", "cascade_correlation_horizon", *GRADIENTS)

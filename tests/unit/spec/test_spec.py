@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from probes.decoders import PRECISIONS
 from probes.definition import STATISTICS
+from probes.initialisations import INITIALISATIONS
 from probes.kernels import KERNELS
 from probes.layers import ACTIVATIONS
 from probes.layout import LAYOUTS
@@ -35,10 +36,11 @@ def test_what_the_probes_know_and_what_the_spec_allows_agree():
     """The spec must refuse bad input without importing torch, so it states the choices again."""
     assert (CHOICES["architecture"], CHOICES["precision"]) == (ARCHITECTURES, PRECISIONS)
     assert CHOICES["activation"] == tuple(ACTIVATIONS) == tuple(KERNELS)
+    assert CHOICES["initialise"] == tuple(INITIALISATIONS)
     assert (CHOICES["probe"], CHOICES["statistic"], CHOICES["train"]) == (PROBES, STATISTICS, TRAIN)
     assert SIGMA_W.high == SIGMA_B.high == MAX_SIGMA and DEPTH.high == MAX_DEPTH
     defaults = {f.name: f.default for f in fields(ProbeSettings)}
-    for name in ("penalty", "images", "activation", "probe", "train"):
+    for name in ("penalty", "images", "activation", "initialise", "probe", "train"):
         assert getattr(SweepSpec(), name) == defaults[name]
     assert (CHOICES["optimizer"], CHOICES["layout"]) == (OPTIMIZERS, LAYOUTS)
     assert probe_settings(SweepSpec()).training == TrainingSettings()
@@ -68,6 +70,7 @@ def test_presets_are_options_that_are_allowed():
         {"dataset": ""},
         {"dataset": "a\0b"},
         {"search": "best"},
+        {"initialise": "xavier"},
         {"probe": None},
         {"seed": -1},
         {"seed": 2**40},

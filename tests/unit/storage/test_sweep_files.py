@@ -62,7 +62,7 @@ def test_the_digest_is_of_what_is_measured():
     differs |= {"activation": "relu", "probe": "direct", "statistic": "direct_retained", "threshold": 0.5}
     differs |= {"penalty": 0.1, "decoded_layers": 9, "certainty": 0.1, "probe_steps": 9, "precision": "bfloat16"}
     differs |= {"train": "all", "train_images": 99, "epochs": 9, "optimizer": "adam", "lr": (0.5,), "batch": 9}
-    differs |= {"level": 0.5, "patience": 9}
+    differs |= {"level": 0.5, "patience": 9, "initialise": "orthogonal"}
     digests = {replace(spec, **{name: value}).digest for name, value in differs.items()}
     assert len(digests | {spec.digest}) == len(differs) + 1
     assert len({replace(spec, patience=value).digest for value in (None, 9, "auto")}) == 3
