@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __all__ = [
+    "Custom",
     "Images",
     "MeanField",
     "Measurement",
@@ -24,6 +25,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from probes.critical import critical_sigma_w
+    from probes.custom.function import Custom
     from probes.datasets import Images, images_of, load_images
     from probes.meanfield import MeanField, mean_field
     from probes.point import Measurement, Point
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from probes.training.settings import TrainingSettings
 
 _MODULES = {
+    "Custom": "custom.function",
     "Images": "datasets",
     "MeanField": "meanfield",
     "Measurement": "point",

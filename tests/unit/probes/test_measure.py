@@ -118,6 +118,20 @@ def test_an_older_definition_gives_the_margin_of_before(digits):
         assert retained.max() < 0.9 and below - 1 < m.values["direct_horizon"] <= below
 
 
+def test_the_correlation_of_a_cascade_is_lost_relative_to_the_best_layer_since_version_3(digits):
+    (m,) = measure([Point(1.2, 0.1, 30)], digits, ProbeSettings("cascade", width=40, probe_steps=400))
+    correlation = m.profiles["cascade_correlation"]
+    assert 0.1 < correlation.max() < 0.9
+    second = replace(ORIGINAL_DEFINITION, version=2)
+    for definition, share, limit in ((CURRENT_DEFINITION, 0.55, 0.07 * correlation.max()), (second, 0.6, 0.03)):
+        (m,) = measure(
+            [Point(1.2, 0.1, 30)], digits, ProbeSettings("cascade", width=40, probe_steps=400, definition=definition)
+        )
+        below = int((correlation < limit).argmax()) + 1  # the first layer, counted from 1
+        assert below - 1 < m.values["cascade_correlation_horizon"] <= below
+        assert m.values["margin"] == pytest.approx(math.log(m.values["cascade_correlation_horizon"] / (share * 30)))
+
+
 def test_a_shallow_probe_sees_the_horizon_of_the_deep_one(digits):
     deep, shallow = measure([Point(1.8, 0.1, 40), Point(1.8, 0.1, 15)], digits, ProbeSettings("direct"))
     assert shallow.values["direct_horizon"] == pytest.approx(deep.values["direct_horizon"], rel=0.02)

@@ -73,7 +73,9 @@ def test_the_digest_does_not_change_with_versions():
     """Parts of today must belong to their sweeps tomorrow."""
     before = SweepSpec(definition=ORIGINAL_DEFINITION, statistic="direct_horizon")
     assert before.digest == "34548bb03f2680ff"
-    assert SweepSpec().digest == "603743a2e4511cff"  # since version 2 of the definition
+    second = replace(ORIGINAL_DEFINITION, version=2, direct_horizon=0.1)
+    assert SweepSpec(definition=second).digest == "603743a2e4511cff"
+    assert SweepSpec().digest == "b8a89d601e416d2f"  # since version 3 of the definition
 
 
 @pytest.mark.parametrize("name", [*SweepSpec.__dataclass_fields__, "colour"])
