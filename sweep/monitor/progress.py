@@ -116,10 +116,11 @@ class Progress:
             self._say(text, "\n")
 
     def start(self, concurrency: int, pack: int) -> None:
-        """Begin to measure the speed, and show how many trials run at once and how many points are in each."""
+        """Begin to measure the speed, and show how many trials run at once, and how many points are in each at most."""
         self._started = True
         self._tally.begin()
-        self.note(f"{self._total} points, {concurrency} trial{'s' * (concurrency > 1)} at once, {pack} points per pack")
+        most = f"up to {pack} points" if pack > 1 else "1 point"
+        self.note(f"{self._total} points, {concurrency} trial{'s' * (concurrency > 1)} at once, {most} per pack")
 
     def measured(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Count the rows of points that have just been measured."""

@@ -35,7 +35,7 @@ def test_counts_what_was_there_and_what_is_new():
         progress.measured(rows(5, 1, first=100))
         progress.refresh(lambda: TWO)
     lines = stream.getvalue().splitlines()
-    assert "64 points, 2 trials at once, 4 points per pack" in lines[0]
+    assert "64 points, 2 trials at once, up to 4 points per pack" in lines[0]
     assert "15/64 done  8 running  2 failed" in lines[1]
     assert "15/64 done  0 running" in lines[-1] and len(lines) == 3
 
