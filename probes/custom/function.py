@@ -32,7 +32,7 @@ class Made:
     layers: list[nn.Module]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # functions may be objects that cannot be compared
 class Custom:
     """A function of the user that makes networks, and how their layers are found.
 
@@ -142,8 +142,9 @@ def own_randomness(seed: int) -> Iterator[None]:
     """Seed the global random generators of torch, numpy and random, and give them back as they were."""
     states = np.random.get_state(), random.getstate()
     dtype = torch.get_default_dtype()
+    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices):
             torch.manual_seed(seed)
             np.random.seed(seed % 2**32)
             random.seed(seed)

@@ -155,9 +155,6 @@ class CustomNetwork:
             for each in hooks:
                 each.remove()
 
-    def keep(self, limit: int) -> None:
-        """Do nothing: the parameters are kept anyway."""
-
     def walk(self, x: torch.Tensor, start: int = 0, until: int | None = None) -> Iterator[tuple[int, torch.Tensor]]:
         """Yield the number and the activations of each hidden layer after ``start``, as `Network.walk` does.
 
