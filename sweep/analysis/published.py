@@ -39,30 +39,46 @@ class CutoffAgreement:
         Number of networks that are compared: those whose 6 xi_c is from 10 to 80 layers, and within their depth.
     rank_correlation:
         Spearman's rank correlation of the cutoff and 6 xi_c over these networks.
+    by_phase:
+        That of the networks in the ordered and in the chaotic phase, where there are enough of them.
     ratio:
         Median of their cutoff, counted in layers, over 6 xi_c.
     """
 
     networks: int
     rank_correlation: float
+    by_phase: dict[str, float]
     ratio: float
 
     def __str__(self) -> str:
         low, high = _DEPTHS
+        phases = ", ".join(f"{phase} {value:.2f}" for phase, value in self.by_phase.items())
         return (
-            f"cutoff and 6 xi_c: rank correlation {self.rank_correlation:.2f}, median ratio {self.ratio:.2f} "
-            f"({self.networks} networks with 6 xi_c from {low} to {high} layers)"
+            f"cutoff and 6 xi_c: rank correlation {self.rank_correlation:.2f}{f' ({phases})' if phases else ''}, "
+            f"median ratio {self.ratio:.2f} ({self.networks} networks with 6 xi_c from {low} to {high} layers)"
         )
 
 
 def cutoff_agreement(points: pd.DataFrame) -> CutoffAgreement | None:
     """Return how well cutoff and 6 xi_c agree over the rows of the table ``points``; None with too few of them."""
-    from scipy.stats import spearmanr
-
     theory = 6 * points["xi_c"]
     low, high = _DEPTHS
     compared = points["cascade_cutoff"].notna() & theory.between(low, high) & (theory <= points["depth"])
     cutoff, theory = points.loc[compared, "cascade_cutoff"].astype(float) + 1, theory[compared]
-    if len(cutoff) < _MIN_NETWORKS or cutoff.nunique() == 1:
+    whole = _rank_correlation(cutoff, theory)
+    if whole is None:
         return None
-    return CutoffAgreement(len(cutoff), float(spearmanr(cutoff, theory).statistic), float((cutoff / theory).median()))
+    is_ordered = points.loc[compared, "chi_1"] < 1
+    phases = {"ordered": is_ordered, "chaotic": ~is_ordered}
+    by_phase = {phase: _rank_correlation(cutoff[rows], theory[rows]) for phase, rows in phases.items()}
+    known = {phase: value for phase, value in by_phase.items() if value is not None}
+    return CutoffAgreement(len(cutoff), whole, known, float((cutoff / theory).median()))
+
+
+def _rank_correlation(one: pd.Series, other: pd.Series) -> float | None:
+    """Return Spearman's rank correlation; None for too few values, or only one that occurs."""
+    from scipy.stats import spearmanr
+
+    if len(one) < _MIN_NETWORKS or one.nunique() == 1:
+        return None
+    return float(spearmanr(one, other).statistic)
