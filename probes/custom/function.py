@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from probes.custom.redrawing import redraw
+from probes.initialisations import INITIALISATIONS
 from probes.point import Point
 from probes.seeds import derive
 
@@ -44,15 +46,19 @@ class Custom:
     layers:
         Regular expression for the whole names of the modules that are layers. By default they are the children of the
         outermost `Sequential` or `ModuleList` with more than one child.
+    initialise:
+        One of `probes.initialisations.INITIALISATIONS`, by which parameters are drawn anew, see
+        `probes.custom.redrawing`. None: they are left as the function has drawn them.
 
     Raises
     ------
     NetworkError
-        The function cannot be called with these arguments, or the expression is none.
+        The function cannot be called with these arguments, the expression is none, or there is no such initialisation.
     """
 
     function: Callable[..., Any]
     layers: str | None = None
+    initialise: str | None = None
 
     def __post_init__(self) -> None:
         try:
@@ -70,6 +76,8 @@ class Custom:
             re.compile(self.layers or "")
         except re.error as error:
             raise NetworkError(f"`layers` must be a regular expression, got {self.layers!r} ({error})") from None
+        if self.initialise not in (None, *INITIALISATIONS):
+            raise NetworkError(f"`initialise` must be one of {', '.join(INITIALISATIONS)}, got {self.initialise!r}")
 
     @property
     def name(self) -> str:
@@ -104,6 +112,11 @@ class Custom:
             raise NetworkError(
                 f"`network` {self.name} must return a module, or a module and its layers, got {kind_of(module)}"
             )
+        if self.initialise is not None:
+            try:
+                redraw(module, point, self.initialise)
+            except ValueError as error:
+                raise NetworkError(f"`network` {self.name} cannot be drawn anew: {error}") from None
         if layers is None:
             layers = self._found(module)
         if not isinstance(layers, Sequence | nn.ModuleList) or not all(isinstance(m, nn.Module) for m in layers):

@@ -177,7 +177,8 @@ def _unless_it_fails(what: str, make: Callable[[], T], path: str) -> T | None:
     "--network",
     metavar="FILE.py:FUNCTION",
     help="Network of your own: a function that returns a torch module from images [N, *shape] to logits. It is called "
-    "with those of sigma_w, sigma_b, depth, seed, shape and classes that it has as arguments. Only --probe direct.",
+    "with those of sigma_w, sigma_b, depth, seed, shape and classes that it has as arguments. Only --probe direct. "
+    "With --initialise, its dense and convolutional layers and its attention are drawn anew.",
 )
 @click.option(
     "--layers",
@@ -223,7 +224,8 @@ def probe_command(
         from sweep.plots.saving import check_picture
 
         check_picture(picture, "images_out")
-    with _own_network(network, layers) as custom:
+    redrawn = fields["initialise"] if is_given(click.get_current_context(), "initialise") else None
+    with _own_network(network, layers, redrawn) as custom:
         measurement, seen = single.probe(spec, pictures=picture is not None, network=custom, steps=progress_bar)
     if picture and seen:
         from sweep.plots.gallery import gallery_figure
@@ -239,13 +241,13 @@ def _check_network(network: str | None) -> None:
     context = click.get_current_context()
     if network is None and is_given(context, "layers"):
         raise SpecError("`layers` must be left out without `network`")
-    for name in (*names(Network), "images_out"):
+    for name in (*(n for n in names(Network) if n != "initialise"), "images_out"):
         if network is not None and is_given(context, name):
             raise SpecError(f"`{name}` must be left out with `network`")
 
 
 @contextmanager
-def _own_network(name: str | None, layers: str | None) -> "Iterator[Custom | None]":
+def _own_network(name: str | None, layers: str | None, initialise: str | None) -> "Iterator[Custom | None]":
     """Give the network that a function of the user makes, while modules beside its file can be imported."""
     if name is None:
         yield None
@@ -255,7 +257,7 @@ def _own_network(name: str | None, layers: str | None) -> "Iterator[Custom | Non
 
     try:
         with function_of(name) as function:
-            yield Custom(function, layers)
+            yield Custom(function, layers, initialise)
     except ProgramError as error:
         raise SpecError(f"`network` {error}") from None
     except NetworkError as error:

@@ -52,6 +52,15 @@ def test_a_network_of_the_user_is_probed(file):
     assert other["direct_retained"] != found["direct_retained"]
 
 
+def test_a_network_is_drawn_anew_where_it_is_asked_for(file):
+    options = ("--network", f"{file}:network", "--layers", r"1\.\d+", "--images", 128, "--json")
+    own, normal, orthogonal = (
+        json.loads(invoke("probe", *POINT, *options, *more).stdout)["direct_retained"]
+        for more in ((), ("--initialise", "normal"), ("--initialise", "orthogonal"))
+    )
+    assert own != normal and orthogonal > max(own, normal)  # orthogonal layers lose less
+
+
 def test_a_network_without_enough_layers_is_a_failed_point(file):
     result = invoke("probe", *POINT, "--network", f"{file}:network")
     assert result.exit_code == 1 and "has 2 layers at depth 6: name more with `layers`" in result.output

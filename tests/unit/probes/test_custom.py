@@ -11,6 +11,8 @@ from torch import nn
 from probes import Point, ProbeSettings, measure
 from probes.custom.function import ARGUMENTS, Custom, NetworkError
 from probes.custom.network import CustomNetwork, is_nested
+from probes.custom.redrawing import redraw
+from probes.initialisations import INITIALISATIONS
 from probes.seeds import generator
 
 SHAPE, CLASSES = (8, 8), 10
@@ -323,3 +325,67 @@ def test_arguments_that_a_function_does_not_have_are_left_out():
 def test_what_is_not_supported_is_refused(digits, changes, name):
     with pytest.raises(ValueError, match=f"`{name}` must be"):
         measure([Point(1.0, 0.1, 3)], digits, ProbeSettings(**{"probe": "direct", **changes}), network=mlp)
+
+
+class Mixed(nn.Module):
+    """A module with layers of many kinds."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear, self.grouped = nn.Linear(60, 90), nn.Conv2d(40, 80, 3, groups=2)
+        self.attention, self.norm = nn.MultiheadAttention(64, 4), nn.LayerNorm(64)
+        self.position, self.embedding = nn.Parameter(torch.zeros(3, 64)), nn.Embedding(5, 6)
+        self.back = nn.ConvTranspose2d(4, 4, 3)
+
+
+@pytest.mark.parametrize("initialise", INITIALISATIONS)
+def test_which_parameters_are_drawn_anew_and_how(initialise):
+    module = Mixed()
+    before = {n: p.detach().clone() for n, p in module.named_parameters()}
+    redraw(module, Point(1.5, 0.3, 1, 4), initialise)
+    fan_ins = {"linear": 60, "grouped": 20 * 9, "attention.in_proj": 64, "attention.out_proj": 64}
+    for name, parameter in module.named_parameters():
+        part = name.removesuffix("_weight").removesuffix(".weight").removesuffix("_bias").removesuffix(".bias")
+        if part not in fan_ins:
+            assert torch.equal(parameter, before[name]), name
+        elif name.endswith("weight"):
+            assert float(parameter.detach().std()) == pytest.approx(1.5 / math.sqrt(fan_ins[part]), rel=0.05), name
+        else:
+            assert float(parameter.detach().std()) == pytest.approx(0.3, rel=0.35), name
+    if initialise == "orthogonal":
+        query, key, _ = module.attention.in_proj_weight.detach().chunk(3)
+        for matrix in (query, module.attention.out_proj.weight.detach()):
+            torch.testing.assert_close(matrix @ matrix.T, 2.25 * torch.eye(64), atol=1e-4, rtol=0)
+        assert not torch.equal(query, key)
+        first, second = module.grouped.weight.detach().flatten(1).chunk(2)
+        for group in (first, second):
+            off = group @ group.T - torch.diag((group @ group.T).diagonal())
+            assert off.abs().max() < 1e-4
+
+
+def test_networks_drawn_anew_depend_on_the_point_alone(digits, images):
+    found = network(drawn_in_order, 4, r"1\.\d+")
+    one, other = (
+        CustomNetwork(Point(1.2, 0.1, 4, seed), Custom(drawn_in_order, r"1\.\d+", "normal"), SHAPE, CLASSES)
+        for seed in (0, 0)
+    )
+    own, first, second = (activations(n, images) for n in (found, one, other))
+    assert all(map(torch.equal, first, second)) and not torch.equal(own[0], first[0])
+    assert one.reach == 12  # a deeper network contains the shallower one
+    with pytest.raises(NetworkError, match="`initialise` must be one of normal, .*, got 'x'"):
+        Custom(mlp, initialise="x")
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (lambda: nn.utils.parametrizations.weight_norm(nn.Linear(64, 64)), "is computed from other parameters"),
+        (lambda: nn.LazyLinear(64), "has no shape yet"),
+    ],
+)
+def test_weights_that_cannot_be_drawn_anew(digits, layer, message):
+    def made(classes):
+        return nn.Sequential(nn.Flatten(), layer(), nn.Linear(64, classes))
+
+    (m,) = measure([Point(1.0, 0.1, 2)], digits, network=Custom(made, initialise="normal"))
+    assert m.status == "failed" and message in m.error and "'1'" in m.error
