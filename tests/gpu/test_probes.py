@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from probes import Point, ProbeSettings, TrainingSettings, load_images, measure
+from probes import Custom, Point, ProbeSettings, TrainingSettings, load_images, measure
 from probes.decoders import Decoder, initial_decoder, train_decoders
 from probes.layers import Conv, Dense
 from probes.networks import Architecture
@@ -47,6 +48,24 @@ def test_a_point_measures_the_same(architecture):
         assert a.status == b.status == "ok"
         assert a.values["direct_horizon"] == pytest.approx(b.values["direct_horizon"], rel=1e-2)
         np.testing.assert_allclose(a.profiles["cascade_retained"], b.profiles["cascade_retained"], atol=1e-2)
+
+
+def test_a_network_of_the_user_measures_the_same():
+    images = load_images("digits")
+    network = Custom(two_convolutions, initialise="orthogonal")
+    points = [Point(w, 0.2, 6, s) for s, w in enumerate((0.8, 1.3, 2.0))]
+    settings = ProbeSettings("direct", images=300)
+    on_both = (measure(points, images, settings, device=d, network=network) for d in ("cpu", "cuda"))
+    for a, b in zip(*on_both, strict=True):
+        assert a.status == b.status == "ok"
+        np.testing.assert_allclose(a.profiles["direct_retained"], b.profiles["direct_retained"], atol=1e-2)
+        np.testing.assert_allclose(a.profiles["gradient_norm"], b.profiles["gradient_norm"], atol=1e-2)
+
+
+def two_convolutions(shape, classes):
+    """Return a network of six layers, some of which are convolutions."""
+    convolutions = [nn.Unflatten(1, (1, shape[0])), nn.Conv2d(1, 8, 3), nn.Tanh(), nn.Conv2d(8, 8, 3), nn.Tanh()]
+    return nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(8 * 16, classes))
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu", "arctan"])
