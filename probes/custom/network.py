@@ -6,7 +6,8 @@ import threading
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,25 @@ _TRACED = 4  # times as many bytes as the outputs of layers, that autograd keeps
 _SMALLEST = torch.finfo(torch.float64).tiny  # a gradient that has vanished altogether counts as this
 _SAFE_NORMS = (1e-12, 1e18)  # between these, squares that vanish in single precision do not matter
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+
+@dataclass(frozen=True)
+class _Module:
+    """A module that a function has made, and how it is read.
+
+    Attributes
+    ----------
+    made:
+        The module and its layers.
+    sizes:
+        Number of values that each call of a layer gives for an image.
+    calls:
+        Numbers of the calls, from 1, that are the hidden layers 1, 2, ...
+    """
+
+    made: Made
+    sizes: list[int]
+    calls: list[int]
 
 
 class CustomNetwork:
@@ -71,73 +91,72 @@ class CustomNetwork:
         reach: int | None = None,
     ) -> None:
         self.point = point
-        self.reach = reach = reach or point.depth * (REACH if is_nested(custom, shape, classes) else 1)
         self._custom, self._shape, self._classes, self._device = custom, shape, classes, device
-        self._made = self._new()
-        self.convolutional = any(isinstance(m, _CONVOLUTIONS) for m in self._made.module.modules())
         pixels = math.prod(shape)
         self.tried = torch.rand(_TRIED_IMAGES, pixels, generator=generator(0, "tried images"), **DRAWN).to(device)
-        self._called, self._sizes = self._try(self.tried)
-        count = len(self._called)
-        if "depth" not in custom.arguments and point.depth != count:
-            raise NetworkError(
-                f"`depth` must be {count}, the number of layers of `network` {custom.name}, got {point.depth}"
-            )
-        if count < reach:
-            raise NetworkError(f"`network` {custom.name} has {count} layers at depth {reach}: name more with `layers`")
-        # Indices of the calls that are hidden layers 1, 2, ..., counted from 1.
-        self._layers = [number * count // reach for number in range(1, reach + 1)]
+        self._module = self._made(point.depth)
+        self.convolutional = any(isinstance(m, _CONVOLUTIONS) for m in self._module.made.module.modules())
+        self.reach = reach or point.depth * (REACH if is_nested(custom, shape, classes) else 1)
         self._recent: deque[tuple[int, torch.Tensor]] = deque()
         self._recent_bytes = 0
         self._inputs = self.tried
 
-    def _new(self) -> Made:
-        made = self._custom.make(self.point, self.reach, self._shape, self._classes)
-        made.module.to(self._device)
-        return made
+    @cached_property
+    def _deeper_module(self) -> "_Module":
+        """The module that contains this network and goes on to its reach; made when a walk comes so far."""
+        return self._made(self.reach)
 
-    def _try(self, images: torch.Tensor) -> tuple[list[nn.Module], list[int]]:
-        """Return the modules that are read, in the order of their calls, and the sizes of what they give."""
-        called: list[nn.Module] = []
+    def _made(self, depth: int) -> "_Module":
+        """Make the module of a depth, and try which of its modules are called, with a few images."""
+        made, name = self._custom.make(self.point, depth, self._shape, self._classes), self._custom.name
+        made.module.to(self._device)
+        sizes = self._try(made, self.tried)
+        count = len(sizes)
+        if "depth" not in self._custom.arguments and depth != count:
+            raise NetworkError(f"`depth` must be {count}, the number of layers of `network` {name}, got {depth}")
+        if count < depth:
+            raise NetworkError(f"`network` {name} has {count} layers at depth {depth}: name more with `layers`")
+        return _Module(made, sizes, [number * count // depth for number in range(1, depth + 1)])
+
+    def _try(self, made: Made, images: torch.Tensor) -> list[int]:
+        """Return how many values the layers give for an image, in the order of their calls."""
         outputs: list[torch.Tensor] = []
 
-        def read(module: nn.Module, output: torch.Tensor) -> torch.Tensor:
-            called.append(module)
+        def read(output: torch.Tensor) -> torch.Tensor:
             outputs.append(output)
             return output
 
         name = self._custom.name
         with torch.no_grad():
-            logits = self._apply(self._made, images, read)
+            logits = self._apply(made, images, read)
         if not isinstance(logits, torch.Tensor):
             raise NetworkError(f"`network` {name} must give logits [images, {self._classes}], got {kind_of(logits)}")
         if logits.shape != (len(images), self._classes):
             shape = list(logits.shape)
             raise NetworkError(f"`network` {name} must give logits [images, {self._classes}], got the shape {shape}")
         if outputs and outputs[-1].shape == logits.shape and torch.equal(outputs[-1], logits):
-            called.pop()
             outputs.pop()
-        if not called:
+        if not outputs:
             raise NetworkError(
                 f"`network` {name} has no hidden layers: none of those found is called before the read-out"
             )
         if any(len(output) != len(images) for output in outputs):
             raise NetworkError(f"`network` {name} has a layer whose outputs do not begin with the axis of the images")
-        return called, [output[0].numel() for output in outputs]
+        return [output[0].numel() for output in outputs]
 
-    def _apply(self, made: Made, images: torch.Tensor, read: Callable[[nn.Module, torch.Tensor], torch.Tensor]) -> Any:
+    def _apply(self, made: Made, images: torch.Tensor, read: Callable[[torch.Tensor], torch.Tensor]) -> Any:
         """Return what the module gives for images ``[n, pixels]``, and let ``read`` see the outputs of its layers.
 
         What ``read`` returns is what the module goes on with, in a copy: operations in place change the copy alone.
         """
 
-        def hook(module: nn.Module, _: Any, output: Any) -> Any:
+        def hook(module: nn.Module, inputs: Any, output: Any) -> Any:
             tensor = _first_tensor(output)
             if tensor is None:
                 raise NetworkError(
                     f"`network` {self._custom.name} has a layer that gives no tensor, but {kind_of(output)}"
                 )
-            after = read(module, tensor).clone()
+            after = read(tensor).clone()
             if tensor is output:
                 return after
             # Of a mapping, or of a tuple with names, a copy would be another kind of object.
@@ -171,9 +190,7 @@ class CustomNetwork:
             yield number, recent[number]
         if number == until:
             return
-        for at, y in self._from_images(until):
-            if at <= number:
-                continue
+        for at, y in self._from_images(number, until):
             if self.diverges(y):
                 return
             if not start:
@@ -186,20 +203,28 @@ class CustomNetwork:
         while self._recent_bytes > _KEPT_BYTES and len(self._recent) > 1:
             self._recent_bytes -= self._recent.popleft()[1].nbytes
 
-    def _from_images(self, until: int) -> Iterator[tuple[int, torch.Tensor]]:
-        """Yield the number and the activations of the hidden layers up to ``until``, as the module computes them.
+    def _from_images(self, start: int, until: int) -> Iterator[tuple[int, torch.Tensor]]:
+        """Yield the number and the activations of the hidden layers after ``start`` and up to ``until``."""
+        depth = self.point.depth
+        if start < depth:
+            yield from self._run(self._module, start, min(until, depth))
+        if until > depth:
+            yield from self._run(self._deeper_module, max(start, depth), until)
+
+    def _run(self, module: "_Module", start: int, until: int) -> Iterator[tuple[int, torch.Tensor]]:
+        """Yield the number and the activations of hidden layers, as the module computes them.
 
         The module runs in a thread of its own, which is a few layers ahead and then waits in the hook of a layer.
         """
-        size = 4 * len(self._inputs) * max(self._sizes)
+        size = 4 * len(self._inputs) * max(module.sizes)
         ahead = max(1, min(_AHEAD, _AHEAD_BYTES // size))
-        wanted = {call: number for number, call in enumerate(self._layers[:until], 1)}
+        wanted = {call: number for number, call in enumerate(module.calls[:until], 1) if number > start}
         given: queue.SimpleQueue[tuple[int, torch.Tensor] | BaseException | None] = queue.SimpleQueue()
         asked = threading.Semaphore(ahead)
         ended = threading.Event()
         calls = 0
 
-        def read(_: nn.Module, output: torch.Tensor) -> torch.Tensor:
+        def read(output: torch.Tensor) -> torch.Tensor:
             nonlocal calls
             calls += 1
             if number := wanted.get(calls):
@@ -215,7 +240,7 @@ class CustomNetwork:
             torch.set_num_threads(threads)
             try:
                 with plain_modes(), torch.no_grad():
-                    self._apply(self._made, self._inputs, read)
+                    self._apply(module.made, self._inputs, read)
             except _Enough:
                 given.put(None)
             except BaseException as error:
@@ -256,15 +281,14 @@ class CustomNetwork:
         images:
             Images ``[n, pixels]``, of which as many are used as autograd has room for.
         """
-        depth = self.point.depth
-        size = 8 * _TRACED * sum(self._sizes[: self._layers[depth - 1]])
+        size = 8 * _TRACED * sum(self._module.sizes)
         images = images[: max(_MIN_IMAGES, min(_MAX_IMAGES, _GRADIENT_BYTES // size))]
-        found, exact = self._gradients(self._made, images)
+        found, exact = self._gradients(self._module.made, images)
         if not exact:
-            made = self._new()
-            made.module.double()
+            exact_module = self._made(self.point.depth).made
+            exact_module.module.double()
             try:
-                return self._gradients(made, images.double())[0]
+                return self._gradients(exact_module, images.double())[0]
             except NetworkError as error:
                 if not isinstance(error.__cause__, RuntimeError):  # some of its tensors are in single precision
                     raise
@@ -276,9 +300,9 @@ class CustomNetwork:
         outputs: list[torch.Tensor] = []
         weights: list[list[torch.Tensor]] = [[] for _ in range(depth)]
         seen = set[int]()
-        layers = self._layers[:depth]
+        layers = self._module.calls
 
-        def read(module: nn.Module, output: torch.Tensor) -> torch.Tensor:
+        def read(output: torch.Tensor) -> torch.Tensor:
             outputs.append(output)
             if len(outputs) == layers[-1]:
                 raise _Enough

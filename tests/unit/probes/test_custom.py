@@ -106,10 +106,10 @@ def test_layers_are_the_children_of_the_outermost_list(images):
     with torch.no_grad():
         for number, x in list(found.walk(images, until=3)):
             assert x.abs().max() <= 1  # of the modules Tanh
-            module = found._made.module.inner[: 2 * number]
+            module = found._module.made.module.inner[: 2 * number]
             torch.testing.assert_close(x, module(images))
     by_name = network(of_activations, layers=r"1\.\d*[13579]")
-    assert [type(m) for m in by_name._called] == [nn.Tanh] * len(by_name._called)
+    assert all(isinstance(layer, nn.Tanh) for layer in by_name._module.made.layers)
 
 
 def test_what_is_read_is_what_the_layer_gave(images):
@@ -136,10 +136,10 @@ def test_what_is_read_is_what_the_layer_gave(images):
 
     found = network(lambda depth: Net(), layers=r"block", depth=3)
     first, *_ = activations(found, images)
-    block = found._made.module.block
+    block = found._module.made.module.block
     with torch.no_grad():
         torch.testing.assert_close(first, block.linear(images))  # not yet rectified
-    assert (first < 0).any() and len(found._called) == found.reach == 3
+    assert (first < 0).any() and found._module.calls == [1, 2, 3] and found.reach == 3
     assert found.gradients(images).norm < 0
 
 
