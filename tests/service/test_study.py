@@ -99,7 +99,10 @@ def test_zero_cost_scores_of_three_points_are_what_the_file_says(study, images_o
 @pytest.mark.parametrize("name", PROBED)
 def test_a_network_that_is_trained_again_comes_to_the_accuracy_of_the_file(name, measure):
     study = STUDIES[name]
-    rows = study.read().sort_values("depth").iloc[:1]
+    table = study.read()
+    # Where gradients explode, rounding grows by training, and the accuracy is another one on another processor.
+    rows = table[table["gradient_ratio"].abs() < 1].sort_values("depth").iloc[:1]
+    assert len(rows) == 1
     assert_same(rows, measure(study, rows), DIRECT | {"accuracy"})
 
 
