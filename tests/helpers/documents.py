@@ -45,6 +45,7 @@ PLACES = {
         **{"/results/sweep": "runs/first", "/results/first": "runs/first"},
     },
     "compare": {"DIR": "runs/mnist_probe", "DIR2": "runs/mnist"},
+    "plot": {"runs/paper": "runs/cascade"},  # what `python -m tests.study.make paper` makes takes long
 }
 
 

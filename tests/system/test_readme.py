@@ -79,8 +79,11 @@ def run(command, folder, how=run_here):
 
 
 def data_in(folder):
-    """Images by the names that the README uses: digits in the files of MNIST, and in an .npz."""
+    """Images by the names that the README uses, digits in the files of MNIST and in an .npz; and a network."""
     from sklearn.datasets import load_digits
+
+    (network,) = (s for s in blocks("python", TEXTS["probes/README.md"]) if "def network(" in s)
+    (folder / "my_networks.py").write_text(network)
 
     digits = load_digits()
     images = np.pad(np.kron(digits.images * 15, np.ones((3, 3))), ((0, 0), (2, 2), (2, 2))).astype(np.uint8)
