@@ -52,10 +52,10 @@ from probes.products import affine, matmul
 from probes.seeds import DRAWN, generator
 
 DIVERGED = math.log(LARGEST_ACTIVATION)  # log of a gradient where the network diverges: it has grown like the signal
-_MAX_IMAGES, _MIN_IMAGES = 256, 16
+MAX_IMAGES, MIN_IMAGES = 256, 16
 _MAX_BYTES = 2**26  # of the activations that are kept for the backward pass, unless the fewest images take more
 KEPT_BYTES = 2**28  # of weights that are kept between the passes; the weights of deeper layers are drawn twice
-_SAFE_NORMS = (1e-12, 1e18)  # between these, squares that vanish in single precision do not matter
+SAFE_NORMS = (1e-12, 1e18)  # between these, squares that vanish in single precision do not matter
 _SMALLEST = torch.finfo(torch.float32).tiny
 _FLOAT_BYTES = 4
 
@@ -116,7 +116,7 @@ def image_bytes(architecture: Architecture, activation: str, depth: int) -> int:
 
 def image_count(architecture: Architecture, activation: str, depth: int) -> int:
     """Return the number of images that gradients are computed of: fewer where they are large or the network is deep."""
-    return max(_MIN_IMAGES, min(_MAX_IMAGES, _MAX_BYTES // image_bytes(architecture, activation, depth)))
+    return max(MIN_IMAGES, min(MAX_IMAGES, _MAX_BYTES // image_bytes(architecture, activation, depth)))
 
 
 def gradients(network: Network, images: torch.Tensor) -> Gradients:
@@ -192,7 +192,7 @@ def _norm(x: torch.Tensor) -> torch.Tensor | float:
     if x.is_cuda:
         return torch.linalg.vector_norm(x, dtype=torch.float64).clamp_min(_SMALLEST)
     norm = torch.linalg.vector_norm(x).item()  # three times as fast as in double precision
-    if not _SAFE_NORMS[0] < norm < _SAFE_NORMS[1]:
+    if not SAFE_NORMS[0] < norm < SAFE_NORMS[1]:
         norm = torch.linalg.vector_norm(x, dtype=torch.float64).item()
     return max(norm, _SMALLEST)
 

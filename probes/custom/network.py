@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from probes.custom.function import Custom, Made, NetworkError, kind_of, own_randomness, told
-from probes.gradients import Gradients, summary
+from probes.gradients import MAX_IMAGES, MIN_IMAGES, SAFE_NORMS, Gradients, summary
 from probes.networks import LARGEST_ACTIVATION
 from probes.point import REACH, Point
 from probes.seeds import DRAWN, derive, generator
@@ -25,10 +25,9 @@ _TRIED_IMAGES = 4  # that a new network is tried with; more than one, for batch 
 _NESTED_DEPTHS = 2, 4  # of the networks that tell whether a deeper one contains a shallower one
 _KEPT_BYTES = 2**28  # of the outputs of the last layers that were walked through
 _AHEAD, _AHEAD_BYTES = 8, 2**26  # layers, and bytes of them, that are computed before they are asked for
-_GRADIENT_BYTES, _MIN_IMAGES, _MAX_IMAGES = 2**27, 16, 256  # of what autograd keeps, about
+_GRADIENT_BYTES = 2**27  # of what autograd keeps, about
 _TRACED = 4  # times as many bytes as the outputs of layers, that autograd keeps of what leads to them
 _SMALLEST = torch.finfo(torch.float64).tiny  # a gradient that has vanished altogether counts as this
-_SAFE_NORMS = (1e-12, 1e18)  # between these, squares that vanish in single precision do not matter
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
@@ -282,7 +281,7 @@ class CustomNetwork:
             Images ``[n, pixels]``, of which as many are used as autograd has room for.
         """
         size = 8 * _TRACED * sum(self._module.sizes)
-        images = images[: max(_MIN_IMAGES, min(_MAX_IMAGES, _GRADIENT_BYTES // size))]
+        images = images[: max(MIN_IMAGES, min(MAX_IMAGES, _GRADIENT_BYTES // size))]
         found, exact = self._gradients(self._module.made, images)
         if not exact:
             exact_module = self._made(self.point.depth).made
@@ -339,7 +338,7 @@ class CustomNetwork:
         seen_by_neurons = math.sqrt(fan_in * float(images.double().square().mean()) * len(images))
         log_d, log_weights = (np.log(np.maximum(norm, _SMALLEST)) for norm in (by_layers, by_weights))
         widths = np.array([h[0].numel() for h in hidden])
-        exact = all(_SAFE_NORMS[0] < norm < _SAFE_NORMS[1] for norm in norms)
+        exact = all(SAFE_NORMS[0] < norm < SAFE_NORMS[1] for norm in norms)
         return summary(depth, log_d, log_weights - math.log(seen_by_neurons), widths), exact
 
 

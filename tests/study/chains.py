@@ -5,7 +5,7 @@ and kept in a folder: by the chain of trained decoders, and by one of ridge regr
 training. From these the horizon follows for any threshold, at once.
 """
 
-import pickle
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from sweep.analysis.skill import auc, best_threshold
 from sweep.measuring.settings import probe_settings, sweep_images
 from tests.helpers.tables import markdown
 from tests.study.make import DATA, located
-from tests.study.sets import Study, hard_half, point_of, studies_for, trained
+from tests.study.sets import Study, hard_half, kept, point_of, studies_for, trained
 
 TRAINED = "trained"
 PENALTIES = (0.003, 0.01, 0.03)
@@ -118,16 +118,13 @@ def table(sets: dict[str, Judged]) -> str:
 @click.option("--data-dir", type=click.Path(path_type=Path), default=DATA, help="Folder of the data sets.")
 def main(out: Path, data_dir: Path) -> None:
     """Print how well each reading of the cascade does on the sets for selection whose networks are dense."""
-    out.mkdir(parents=True, exist_ok=True)
     sets: dict[str, Judged] = {}
     for study in studies_for("selection"):
         settings = study.spec
         if settings.architecture in ("conv", "resnet") or settings.activation == "relu":
             continue  # of relu networks, what a decoder gives is not bounded, and chains are not comparable
-        file = out / f"{study.name}.pickle"
-        if not file.exists():
-            file.write_bytes(pickle.dumps(look(study, data_dir)))
-        sets[study.name] = Judged(study, pickle.loads(file.read_bytes()))
+        looked = kept(out / f"{study.name}.pickle", partial(look, study, data_dir))
+        sets[study.name] = Judged(study, looked)
         click.echo(f"{study.name}: {len(sets[study.name].depth)} networks")
     click.echo(table(sets))
 

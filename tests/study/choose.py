@@ -4,8 +4,8 @@ Of every network, the retained information of many layers, by a few penalties, a
 measured once and kept in a folder. From these the trainable depth follows for any threshold and share, at once.
 """
 
-import pickle
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from sweep.analysis.skill import auc, best_threshold
 from sweep.measuring.settings import probe_settings, sweep_images
 from tests.helpers.tables import markdown
 from tests.study.make import DATA, located
-from tests.study.sets import Study, hard_half, point_of, studies_for, trained
+from tests.study.sets import Study, hard_half, kept, point_of, studies_for, trained
 
 PENALTIES = (0.01, 0.03, 0.1)
 LAYERS = 28  # that are decoded up to the depth
@@ -141,13 +141,10 @@ def table(sets: dict[str, Judged]) -> str:
 @click.option("--data-dir", type=click.Path(path_type=Path), default=DATA, help="Folder of the data sets.")
 def main(out: Path, data_dir: Path) -> None:
     """Print how well each definition of the trainable depth does on the sets for selection."""
-    out.mkdir(parents=True, exist_ok=True)
     sets: dict[str, Judged] = {}
     for study in studies_for("selection"):
-        file = out / f"{study.name}.pickle"
-        if not file.exists():
-            file.write_bytes(pickle.dumps(look(study, data_dir)))
-        sets[study.name] = Judged(study, pickle.loads(file.read_bytes()))
+        looked = kept(out / f"{study.name}.pickle", partial(look, study, data_dir))
+        sets[study.name] = Judged(study, looked)
         click.echo(f"{study.name}: {len(sets[study.name].depth)} networks")
     click.echo(table(sets))
 

@@ -1,10 +1,12 @@
 """The sets of the study: their declarations in `sets.toml`, and the files with what was measured of them."""
 
+import pickle
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -14,6 +16,7 @@ from sweep.analysis.surface import Surface, distance_to_boundary, truth_surface
 from sweep.spec.design import places, seeds
 from sweep.spec.spec import SweepSpec
 
+T = TypeVar("T")
 _FOLDER = Path(__file__).parent
 PURPOSES = {"selection": "selection", "evaluation": ".", "cascade": "cascade"}  # with the folder of their files
 
@@ -86,6 +89,14 @@ def hard_half(study: Study, table: pd.DataFrame) -> np.ndarray:
     """Return the indices of the half of a set's networks that is nearest to the boundary by training."""
     distance = distance_to_boundary(boundary_of(study, table, trained(table)), table, study.spec)
     return np.argsort(distance, kind="stable")[: len(table) // 2]
+
+
+def kept(file: Path, measure: Callable[[], T]) -> T:
+    """Return what was measured and kept in a file, which is made if it is not there."""
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(pickle.dumps(measure()))
+    return pickle.loads(file.read_bytes())
 
 
 STUDIES = {
