@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -46,8 +47,6 @@ class Prober:
         Device of all computations but the drawing of random numbers.
     progress:
         Called each time the training of decoders has taken on another layer of a cascade.
-    network:
-        Function of the user that makes the networks; None: those that the settings describe.
 
     Attributes
     ----------
@@ -63,8 +62,7 @@ class Prober:
     Raises
     ------
     ValueError
-        The architecture is not one for these images; or the settings ask for a cascade or a training of networks that a
-        function makes, which is not supported yet.
+        The architecture is not one for these images.
     """
 
     @safe_in_forks
@@ -75,13 +73,8 @@ class Prober:
         settings: ProbeSettings,
         device: torch.device | str = "cpu",
         progress: Callable[[], None] | None = None,
-        network: Custom | None = None,
     ) -> None:
-        for name, only in (("probe", "direct"), ("train", "none")):
-            if network is not None and getattr(settings, name) != only:
-                value = getattr(settings, name)
-                raise ValueError(f"`{name}` must be {only!r} with a `network` of your own, got {value!r}")
-        self._progress, self._custom = progress, network
+        self._progress = progress
         self.images, self.settings, self.device = images, settings, torch.device(device)
         self.architecture = settings.architecture_for(images)
         count = min(settings.images, len(images.train))
@@ -200,7 +193,7 @@ class Prober:
             if o.cascade is not None:
                 m.values["probe_steps"] = self.steps
                 m.values["cascade_seconds"] = seconds * m.point.depth / layers
-            if self._custom is None:  # of a user's network the operations are not known
+            if self.settings.network is None:  # of a user's network the operations are not known
                 needed = cost(self.settings, self.images, m.point.depth)
                 m.values["gradient_flops"] = needed.gradients
                 if o.profile is not None:
@@ -213,8 +206,8 @@ class Prober:
     def _observe(self, point: Point) -> Observation:
         """Measure the gradients of a network and, if it is asked for, its direct profile, with weights drawn once."""
         started = time.perf_counter()
-        if self._custom is not None:
-            network = CustomNetwork(point, self._custom, self.images.shape, self.images.classes, self.device)
+        if (custom := self.settings.network) is not None:
+            network = CustomNetwork(point, custom, self.images.shape, self.images.classes, self.device)
             found = network.gradients(self._inputs[: self._count])
             observed = Observation(network, found, time.perf_counter() - started)
             self._add_profile(observed)
@@ -301,7 +294,7 @@ def measure(
         Device of the computations.
     network:
         Function of yours that makes the networks, or a `Custom` that also says which modules are layers; see
-        `probes.custom`. Such networks are not trained, and have no cascade. None: networks that the settings describe.
+        `probes.custom`. Such networks are not trained, and have no cascade. None: as the settings say.
 
     Returns
     -------
@@ -318,7 +311,7 @@ def measure(
     The numbers of a point do not depend on the other points, apart from rounding in the cascade's training. For several
     calls build a `Prober` once.
     """
-    if network is None:
-        return Prober(images, settings or ProbeSettings(), device).measure(list(points))
-    custom = network if isinstance(network, Custom) else Custom(network)
-    return Prober(images, settings or ProbeSettings("direct"), device, network=custom).measure(list(points))
+    settings = settings or ProbeSettings("both" if network is None else "direct")
+    if network is not None:
+        settings = replace(settings, network=network if isinstance(network, Custom) else Custom(network))
+    return Prober(images, settings, device).measure(list(points))

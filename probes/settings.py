@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, field
 
+from probes.custom.function import Custom
 from probes.datasets import Images
 from probes.decoders import PRECISIONS
 from probes.definition import (
@@ -57,6 +58,8 @@ class ProbeSettings:
         One of `probes.activations.NAMES`.
     initialise:
         How the weights of hidden layers are drawn, one of `probes.initialisations.INITIALISATIONS`.
+    network:
+        Function of the user that makes the networks; None: networks that the five settings above describe.
     images:
         Number of training images that the probes learn from, at most; fewer if the data set has fewer.
     decoded_layers:
@@ -92,6 +95,7 @@ class ProbeSettings:
     widths: tuple[int, ...] | None = None
     activation: str = "tanh"
     initialise: str = NORMAL
+    network: Custom | None = None
     images: int = 4096
     decoded_layers: int = 16
     certainty: float | None = None
@@ -112,6 +116,10 @@ class ProbeSettings:
         ):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"`{name}` must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
+        for name, only in (("probe", "direct"), ("train", "none")):
+            if self.network is not None and getattr(self, name) != only:
+                value = getattr(self, name)
+                raise ValueError(f"`{name}` must be {only!r} with a `network` of your own, got {value!r}")
         if not self.statistic:
             object.__setattr__(self, "statistic", DEFAULT_STATISTICS[self.probe])
         allowed = statistics_of(self.probe)

@@ -61,11 +61,11 @@ def probe(
     if network is None:
         check_memory(spec, images)
     point = Point(spec.sigma_w[0], spec.sigma_b[0], spec.depth[0], spec.seed)
-    settings = replace(probe_settings(spec), train="none" if pictures else spec.train)
     layers = point.depth if spec.probe != "direct" else 0
     with steps("cascade", layers) as progress:
         try:
-            prober = Prober(images, settings, progress=progress, network=network)
+            settings = replace(probe_settings(spec), train="none" if pictures else spec.train, network=network)
+            prober = Prober(images, settings, progress=progress)
         except ValueError as error:
             raise SpecError(str(error)) from None
         (measurement,) = prober.measure([point])
