@@ -18,6 +18,7 @@ __all__ = [
     "TrainingSettings",
     "critical_sigma_w",
     "images_of",
+    "initialise",
     "load_images",
     "mean_field",
     "measure",
@@ -26,6 +27,7 @@ __all__ = [
 if TYPE_CHECKING:
     from probes.critical import critical_sigma_w
     from probes.custom.function import Custom
+    from probes.custom.redrawing import initialise
     from probes.datasets import Images, images_of, load_images
     from probes.meanfield import MeanField, mean_field
     from probes.point import Measurement, Point
@@ -45,6 +47,7 @@ _MODULES = {
     "critical_sigma_w": "critical",
     "TrainingSettings": "training.settings",
     "images_of": "datasets",
+    "initialise": "custom.redrawing",
     "load_images": "datasets",
     "mean_field": "meanfield",
 }

@@ -26,6 +26,14 @@ class NetworkError(ValueError):
     """A function of the user makes no network that can be measured. The message is one line and says why."""
 
 
+class DepthError(NetworkError):
+    """A network has another number of ``layers`` than the depth that was asked for, and always has."""
+
+    def __init__(self, message: str, layers: int) -> None:
+        super().__init__(message)
+        self.layers = layers
+
+
 @dataclass(frozen=True)
 class Made:
     """What a function of the user has made: a module, and those of its modules that are its layers."""

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from probes.custom.function import Custom, Made, NetworkError, kind_of, own_randomness, told
+from probes.custom.function import Custom, DepthError, Made, NetworkError, kind_of, own_randomness, told
 from probes.gradients import MAX_IMAGES, MIN_IMAGES, SAFE_NORMS, Gradients, summary
 from probes.networks import LARGEST_ACTIVATION
 from probes.point import REACH, Point
@@ -112,7 +112,7 @@ class CustomNetwork:
         sizes = self._try(made, self.tried)
         count = len(sizes)
         if "depth" not in self._custom.arguments and depth != count:
-            raise NetworkError(f"`depth` must be {count}, the number of layers of `network` {name}, got {depth}")
+            raise DepthError(f"`depth` must be {count}, the number of layers of `network` {name}, got {depth}", count)
         if count < depth:
             raise NetworkError(f"`network` {name} has {count} layers at depth {depth}: name more with `layers`")
         return _Module(made, sizes, [number * count // depth for number in range(1, depth + 1)])
@@ -367,3 +367,20 @@ def is_nested(custom: Custom, shape: tuple[int, ...], classes: int) -> bool:
     except NetworkError:  # there may be no network of so few layers
         return False
     return all(a.shape == b.shape and torch.allclose(a, b) for a, b in zip(*outputs, strict=True))
+
+
+def own_depth(custom: Custom, shape: tuple[int, ...], classes: int) -> int | None:
+    """Return the number of layers of a function's networks, or None if it takes the depth as an argument.
+
+    Raises
+    ------
+    NetworkError
+        There is no network.
+    """
+    if "depth" in custom.arguments:
+        return None
+    try:
+        CustomNetwork(Point(1.0, 0.1, 1), custom, shape, classes)
+    except DepthError as error:
+        return error.layers
+    return 1

@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import nn
 
+import probes
 from probes import Point, ProbeSettings, measure
 from probes.custom.function import ARGUMENTS, Custom, NetworkError
-from probes.custom.network import CustomNetwork, is_nested
-from probes.custom.redrawing import redraw
+from probes.custom.network import CustomNetwork, is_nested, own_depth
+from probes.custom.redrawing import redraw, sigmas
 from probes.initialisations import INITIALISATIONS
 from probes.seeds import generator
 
@@ -389,3 +390,38 @@ def test_weights_that_cannot_be_drawn_anew(digits, layer, message):
 
     (m,) = measure([Point(1.0, 0.1, 2)], digits, network=Custom(made, initialise="normal"))
     assert m.status == "failed" and message in m.error and "'1'" in m.error
+
+
+def test_a_module_of_ones_own_is_initialised():
+    module = nn.Sequential(nn.Conv2d(4, 64, 3, groups=2), nn.LayerNorm(5), nn.Linear(400, 300), nn.Linear(300, 9))
+    assert probes.initialise(module, 1.7, 0.3) is module
+    sigma_w, sigma_b = sigmas(module)
+    assert sigma_w == pytest.approx([1.7] * 4, rel=0.05) and sigma_b == pytest.approx([0.3] * 3, rel=0.6)
+    assert module[2].weight.std().item() == pytest.approx(1.7 / math.sqrt(400), rel=0.02)
+    assert torch.equal(module[1].weight, torch.ones(5))
+    before = module[2].weight.clone()
+    assert torch.equal(probes.initialise(module, 1.7, 0.3)[2].weight, before)
+    assert not torch.equal(probes.initialise(module, 1.7, 0.3, seed=1)[2].weight, before)
+    square = probes.initialise(nn.Linear(50, 50), 2.0, 0.0, "orthogonal").weight
+    torch.testing.assert_close(square @ square.T, 4 * torch.eye(50), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("module", "more", "message"),
+    [
+        ("linear", {}, "`module` must be a torch.nn.Module, got str"),
+        (nn.Tanh(), {}, "`module` must have a Linear, Conv or MultiheadAttention"),
+        (nn.Linear(2, 2), {"kind": "xavier"}, "`kind` must be one of normal, .*, got 'xavier'"),
+        (nn.Linear(2, 2), {"sigma_w": 0}, "`sigma_w` must be above 0"),
+        (nn.LazyLinear(2), {}, "has no shape yet"),
+    ],
+)
+def test_what_cannot_be_initialised_is_refused(module, more, message):
+    with pytest.raises(ValueError, match=message):
+        probes.initialise(module, **{"sigma_w": 1.0, "sigma_b": 0.1, **more})
+
+
+def test_the_depth_of_networks_without_an_argument_for_it():
+    assert own_depth(Custom(mlp), SHAPE, CLASSES) is None
+    for depth in (1, 3):
+        assert own_depth(Custom(lambda: drawn_in_order(depth, SHAPE, CLASSES), r"1\.\d+"), SHAPE, CLASSES) == depth
