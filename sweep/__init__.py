@@ -13,6 +13,7 @@ from sweep.version import __version__
 
 if TYPE_CHECKING:
     from sweep import plots
+    from sweep.advice.recommend import advise
     from sweep.errors import SpecError, StoreError
     from sweep.execution.runner import resume, run
     from sweep.levelset.domain import Axis
@@ -40,6 +41,7 @@ __all__ = [
     "StoreError",
     "SweepSpec",
     "__version__",
+    "advise",
     "load",
     "plots",
     "read_table",
@@ -61,6 +63,7 @@ _MODULES = {
     "SpecError": "errors",
     "StoreError": "errors",
     "SweepSpec": "spec.spec",
+    "advise": "advice.recommend",
     "load": "results.loading",
     "read_table": "results.export",
     "resume": "execution.runner",

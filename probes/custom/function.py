@@ -36,10 +36,14 @@ class DepthError(NetworkError):
 
 @dataclass(frozen=True)
 class Made:
-    """What a function of the user has made: a module, and those of its modules that are its layers."""
+    """What a function of the user has made: a module, and those of its modules that are its layers.
+
+    ``gives_layers`` says whether the function returned the layers, too, beside the module.
+    """
 
     module: nn.Module
     layers: list[nn.Module]
+    gives_layers: bool
 
 
 @dataclass(frozen=True, eq=False)  # functions may be objects that cannot be compared
@@ -125,7 +129,8 @@ class Custom:
                 redraw(module, point, self.initialise)
             except ValueError as error:
                 raise NetworkError(f"`network` {self.name} cannot be drawn anew: {error}") from None
-        if layers is None:
+        gives_layers = layers is not None
+        if not gives_layers:
             layers = self._found(module)
         if not isinstance(layers, Sequence | nn.ModuleList) or not all(isinstance(m, nn.Module) for m in layers):
             raise NetworkError(
@@ -138,7 +143,7 @@ class Custom:
                 part.eval()
             elif isinstance(part, nn.MultiheadAttention):
                 part.dropout = 0.0
-        return Made(module, list(layers))
+        return Made(module, list(layers), gives_layers)
 
     def _found(self, module: nn.Module) -> list[nn.Module]:
         named = dict(module.named_modules())

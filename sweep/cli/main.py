@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from sweep.cli.advise import advise_command
 from sweep.cli.launch import launch
 from sweep.cli.machine import bench_command, doctor_command
 from sweep.cli.reading import (
@@ -42,6 +43,6 @@ def main() -> None:
 
 for _command in (
     *(run_command, resume_command, launch, status_command, results_command, plot_command, merge_command, diff_command),
-    *(report_command, compare_command, probe_command, doctor_command, bench_command, theory_command),
+    *(report_command, compare_command, probe_command, advise_command, doctor_command, bench_command, theory_command),
 ):
     main.add_command(_command)

@@ -422,6 +422,8 @@ def test_what_cannot_be_initialised_is_refused(module, more, message):
 
 
 def test_the_depth_of_networks_without_an_argument_for_it():
+    def of_depth(depth):
+        return lambda: drawn_in_order(depth, SHAPE, CLASSES)
+
     assert own_depth(Custom(mlp), SHAPE, CLASSES) is None
-    for depth in (1, 3):
-        assert own_depth(Custom(lambda: drawn_in_order(depth, SHAPE, CLASSES), r"1\.\d+"), SHAPE, CLASSES) == depth
+    assert [own_depth(Custom(of_depth(d), r"1\.\d+"), SHAPE, CLASSES) for d in (1, 3)] == [1, 3]

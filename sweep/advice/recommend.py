@@ -1,0 +1,141 @@
+"""Recommendation of an initialisation for a network: what may be asked, and what is refused."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import Any
+
+from probes.custom.function import Custom, NetworkError
+from probes.custom.network import CustomNetwork, own_depth
+from probes.datasets import Images
+from probes.initialisations import NORMAL
+from probes.point import Point
+from probes.prober import Prober
+from probes.settings import HELD_OUT_IMAGES
+from sweep.advice.advice import Advice
+from sweep.advice.default import sigmas_of_function
+from sweep.advice.session import Session, Steps
+from sweep.advice.spec import OF_BUILT_IN, OPTIONS, AdviceSpec
+from sweep.errors import SpecError
+from sweep.measuring.memory import check_memory
+from sweep.measuring.settings import given_images, probe_settings, sweep_images
+
+
+def advise(
+    network: Callable[..., Any] | Custom | None = None,
+    *,
+    depth: int | None = None,
+    layers: str | None = None,
+    initialise: str | None = None,
+    data: Any = None,
+    module: str | None = None,
+    steps: Steps = lambda label, count: nullcontext(lambda: None),
+    **options: Any,
+) -> Advice:
+    """Recommend an initialisation for a network of one depth, by probes of a few random ones; nothing is trained.
+
+    Parameters
+    ----------
+    network:
+        Function that makes the networks, see `probes.custom`, or a `probes.Custom`. None: built-in ones, described by
+        ``architecture``, ``width``, ``widths`` and ``activation`` among the options.
+    depth:
+        Number of hidden layers. It may be left out for a ``network`` that does not take it as an argument, and where
+        ``widths`` are given.
+    layers:
+        Regular expression for the names of the modules that are layers of the ``network``.
+    initialise:
+        Distribution of the weights. None: a ``network`` that takes sigma_w draws its own; the weights of all others are
+        normal.
+    data:
+        The data, in place of the option ``dataset``: a `probes.Images`, or the four arrays train_images, train_labels,
+        test_images and test_labels that `probes.images_of` takes.
+    module:
+        Name of the Python module that the lines of code import the ``network`` from; None: no such line.
+    steps:
+        Function that is called with a label and the number of steps of the work that begins. It returns a context
+        manager for the time of that work, which gives a function to be called after each step.
+    **options:
+        Options of ``sweep advise``: ``sigma_w`` and ``sigma_b`` (ranges), ``points``, ``dataset``, ``seed`` and so on.
+
+    Returns
+    -------
+    Advice
+        The recommendation.
+
+    Raises
+    ------
+    SpecError
+        An argument is not allowed, the data cannot be loaded, or the networks cannot be measured.
+    """
+    _check_names(options, network is not None, layers)
+    if initialise is not None:
+        options["initialise"] = initialise
+    try:
+        custom = _custom(network, layers, initialise)
+        spec, images = _asked(custom, depth, data, options)
+        if custom is None:
+            check_memory(spec, images)
+        else:
+            spec = _checked(custom, spec, images)
+        count = min(spec.images, HELD_OUT_IMAGES)  # as many as the probe learns from: more would take time for little
+        fewer = replace(images, test=images.test[:count], test_labels=images.test_labels[:count])
+        prober = Prober(fewer, replace(probe_settings(spec), network=custom))
+    except NetworkError as error:
+        raise SpecError(str(error)) from None
+    return Session(spec, prober, module).advice(steps)
+
+
+def _check_names(options: dict[str, Any], own: bool, layers: str | None) -> None:
+    if unknown := [name for name in options if name not in OPTIONS]:
+        raise SpecError(f"`{unknown[0]}` must be left out: advice has the options {', '.join(OPTIONS)}")
+    for name in OF_BUILT_IN:
+        if own and options.get(name) is not None:
+            raise SpecError(f"`{name}` must be left out with a `network` of your own, got {options[name]!r}")
+    if not own and layers is not None:
+        raise SpecError("`layers` must be left out without a `network` of your own")
+
+
+def _custom(network: Callable[..., Any] | Custom | None, layers: str | None, initialise: str | None) -> Custom | None:
+    """Return the function of the networks, which are drawn anew unless the function itself takes sigma_w."""
+    if network is None:
+        return None
+    custom = network if isinstance(network, Custom) else Custom(network)
+    initialise = initialise or custom.initialise or (None if "sigma_w" in custom.arguments else NORMAL)
+    return replace(custom, layers=layers or custom.layers, initialise=initialise)
+
+
+def _asked(custom: Custom | None, depth: int | None, data: Any, options: dict[str, Any]) -> tuple[AdviceSpec, Images]:
+    """Return the spec and the data; the depth of networks whose function does not take it is that of the networks."""
+    open_depth = custom is not None and depth is None
+    if depth is not None or open_depth:
+        options = {**options, "depth": (1 if depth is None else depth,) * 2}
+    spec = AdviceSpec(**options)
+    images = sweep_images(spec, run_code=True) if data is None else given_images(data, spec)
+    if custom is None:
+        return spec, images
+    own = own_depth(custom, images.shape, images.classes)
+    if own is None and open_depth:
+        raise SpecError(f"`depth` must be given: `network` {custom.name} takes it as an argument")
+    if own is not None and depth not in (None, own):
+        raise SpecError(
+            f"`depth` must be {own}, the number of layers of `network` {custom.name}, or be left out, got {depth}"
+        )
+    return replace(spec, depth=(own, own)) if own else spec, images
+
+
+def _checked(custom: Custom, spec: AdviceSpec, images: Images) -> AdviceSpec:
+    """Refuse networks that cannot be measured; return the spec, with sigma_b fixed to 0 where there are no biases."""
+    point = Point(spec.sigma_w[0], spec.sigma_b[0], spec.depth[0], spec.seed)
+    CustomNetwork(point, custom, images.shape, images.classes)
+    if custom.initialise is None:
+        has_biases = "sigma_b" in custom.arguments
+    else:
+        drawn = sigmas_of_function(custom, point, images.shape, images.classes)
+        has_biases = bool(drawn.sigma_b)
+        if not drawn.sigma_w:
+            raise SpecError(
+                f"`network` {custom.name} must have a Linear, Conv or MultiheadAttention to be drawn anew, or take "
+                "sigma_w as an argument and draw its weights itself"
+            )
+    return spec if has_biases else replace(spec, sigma_b=(0.0, 0.0))

@@ -1,0 +1,74 @@
+r"""The most robust place of a plane: deepest inside the trainable band, as far as its uncertainty lets one say.
+
+==========  ======================================================================  ======================
+symbol      meaning                                                                 shape
+==========  ======================================================================  ======================
+m, s        mean and standard deviation of the modelled margin at places            ``[sigma_b, sigma_w]``
+cap         largest margin that was measured: the model may rise beyond what a      scalar
+            probe can see
+r           margin that can be relied on: ``min(m, cap) - 1.645 s``                 ``[sigma_b, sigma_w]``
+core        places where r is at least half of the largest r                        ``[sigma_b, sigma_w]``
+distance    from a place of the core to the nearest one that is not in it, as a     ``[sigma_b, sigma_w]``
+            share of the ranges, sigma_w on a log scale
+==========  ======================================================================  ======================
+
+The largest margin alone is no good advice. Along the critical line it is nearly constant, so noise would decide where
+on the line to go, and it says nothing about what happens to a network whose sigmas are a little off. So the advice is
+the place of the core that is farthest from its edge: the centre of the largest disc that fits in. Half the margin is an
+inner band: what is lost from its middle to its edge is as much as what is lost from there to the boundary. The disc
+comes to lie where the band is widest, and in the middle between order and chaos.
+
+The ends of the ranges count as edges, since what lies behind them was not measured, but for the lower one of sigma_b:
+no network has less than no biases. Of discs that are about equally large, as along a band of one width, the one with
+the smallest biases is taken, which is what networks are made with if nothing speaks against it.
+"""
+
+import numpy as np
+from scipy.ndimage import distance_transform_edt
+
+from sweep.model.estimate import NORMAL_90
+
+_CORE = 0.5  # of the largest reliable margin
+_EQUAL = 0.8  # of the largest distance: from here on, distances count as equal
+
+
+def most_robust(mean: np.ndarray, deviation: np.ndarray, cap: float) -> tuple[int, int]:
+    """Return the row and the column of the most robust place of a grid.
+
+    Parameters
+    ----------
+    mean, deviation:
+        ``[sigma_b, sigma_w]``: mean and standard deviation of the margin, at evenly spaced values of sigma_b (or one)
+        and of the logarithm of sigma_w, both ascending.
+    cap:
+        Largest margin that was measured.
+
+    Returns
+    -------
+    row, column
+        Of the middle of the core. If there is no place whose margin is reliably positive, those of the place with the
+        largest reliable margin, among those with a positive mean if there are any.
+    """
+    reliable = np.minimum(mean, cap) - NORMAL_90 * deviation
+    best = reliable.max()
+    if best <= 0:
+        return _largest(np.where(mean >= 0, reliable, -np.inf) if (mean >= 0).any() else reliable)
+    core = reliable >= _CORE * best
+    rows, columns = core.shape
+    one_row = rows == 1
+    padded = np.pad(core, ((0, 0 if one_row else 1), (1, 1)))
+    steps = (1.0 if one_row else 1 / (rows - 1), 1 / (columns - 1))
+    distance = distance_transform_edt(padded, sampling=steps)[:rows, 1:-1]
+    row = int(np.flatnonzero((distance >= _EQUAL * distance.max()).any(1))[0])
+    middle = distance[row] >= distance[row].max() - 1e-9  # several where distances to the other axis are smaller
+    return row, int(np.argmax(np.where(middle, reliable[row], -np.inf)))
+
+
+def most_promising(mean: np.ndarray, deviation: np.ndarray) -> tuple[int, int]:
+    """Return the row and the column of the place where the margin may be largest, by its upper bound."""
+    return _largest(mean + NORMAL_90 * deviation)
+
+
+def _largest(values: np.ndarray) -> tuple[int, int]:
+    row, column = np.unravel_index(np.argmax(values), values.shape)
+    return int(row), int(column)

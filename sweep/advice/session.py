@@ -1,0 +1,158 @@
+"""The measurements that an advice is made from."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from statistics import median
+from typing import Any
+
+import pandas as pd
+
+from probes.custom.function import Custom
+from probes.point import Measurement, Point
+from probes.prober import Prober
+from sweep.advice.advice import Advice, score_of
+from sweep.advice.code import built_in_lines, own_lines
+from sweep.advice.default import Sigmas, default_of, sigmas_of_architecture, sigmas_of_function
+from sweep.advice.plane import Plane
+from sweep.advice.robust import most_promising, most_robust
+from sweep.advice.spec import AdviceSpec
+from sweep.errors import SpecError
+from sweep.model.margin import MarginModel
+from sweep.spec.rows import row
+
+Steps = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
+
+_BATCH = 2  # places that are chosen together
+_NETWORKS = 2  # that are measured at the recommended place, and by default
+_DIGITS = 3  # of the recommended sigmas
+
+
+class Session:
+    """The search for the most robust place, and the measurements there.
+
+    Parameters
+    ----------
+    spec:
+        What is asked for.
+    prober:
+        Measures networks, built-in ones or those of a user's function.
+    module:
+        Name of the Python module that has the user's function, for the lines that apply the advice.
+    """
+
+    def __init__(self, spec: AdviceSpec, prober: Prober, module: str | None) -> None:
+        self._spec, self._prober, self._module = spec, prober, module
+        self._depth = spec.depth[0]
+        self._model = MarginModel(spec)
+        self._plane = Plane(self._model)
+        self._measured: list[Measurement] = []
+
+    def advice(self, steps: Steps) -> Advice:
+        """Search, measure the recommended place and the default, and return the advice.
+
+        Raises
+        ------
+        SpecError
+            The networks cannot be measured.
+        """
+        with steps("measuring", self._spec.points + 2 * _NETWORKS) as step:
+            while (missing := self._spec.points - len(self._measured)) > 0:
+                for sigma_w, sigma_b in self._next()[:missing]:
+                    self._measure(sigma_w, sigma_b)
+                    step()
+            sigma_w, sigma_b = self._most_robust()
+            there = []
+            for _ in range(_NETWORKS):
+                there.append(self._measure(sigma_w, sigma_b))
+                step()
+            default, sigmas = self._default(step)
+        score = score_of(there, self._spec)
+        if score is None:
+            raise SpecError(f"the networks at the recommended place cannot be measured: {there[0].error}")
+        band = self._plane.band(sigma_w, sigma_b)
+        lower, upper = band or (None, None)
+        everywhere = bool((self._plane.margins()[0] >= 0).all())
+        return Advice(
+            sigma_w=sigma_w,
+            sigma_b=sigma_b,
+            lower=lower,
+            upper=upper,
+            depth=self._depth,
+            range="all" if everywhere else "band" if band else "none",
+            score=score,
+            default=score_of(default, self._spec),
+            default_sigmas=sigmas,
+            code=self._code(sigma_w, sigma_b),
+            spec=self._spec,
+            points=pd.DataFrame([row(m) for m in self._measured]),
+            model=self._model,
+        )
+
+    def _next(self) -> list[tuple[float, float]]:
+        """Return the places to measure next: at the edge of the band or, until one is found, where it may be."""
+        level_set = self._model.level_set
+        if not self._measured:
+            chosen = level_set.ask(level_set.initial)
+        elif self._highest() < 0:
+            return [self._plane.place(*most_promising(*self._plane.margins()))]
+        else:
+            chosen = level_set.ask(_BATCH)
+        named = [dict(zip(self._model.names, map(float, place), strict=True)) for place in chosen]
+        return [(place["sigma_w"], place.get("sigma_b", self._spec.sigma_b[0])) for place in named]
+
+    def _highest(self) -> float:
+        """Return the largest margin that was measured."""
+        return max(float(m.values["margin"]) for m in self._measured if m.status != "failed")
+
+    def _point(self, sigma_w: float, sigma_b: float, number: int) -> Point:
+        return Point(sigma_w, sigma_b, self._depth, self._spec.seed + number)
+
+    def _measure(self, sigma_w: float, sigma_b: float) -> Measurement:
+        """Measure a network of its own seed at a place, and tell the model."""
+        (m,) = self._prober.measure([self._point(sigma_w, sigma_b, len(self._measured))])
+        self._measured.append(m)
+        if m.status == "failed" and all(one.status == "failed" for one in self._measured):
+            raise SpecError(f"the networks cannot be measured: {m.error}")
+        self._model.tell([{"margin": float("nan"), "margin_censored": False, **row(m)}])
+        return m
+
+    def _most_robust(self) -> tuple[float, float]:
+        sigma_w, sigma_b = self._plane.place(*most_robust(*self._plane.margins(), self._highest()))
+        return float(f"{sigma_w:.{_DIGITS}g}"), float(f"{sigma_b:.{_DIGITS}g}")
+
+    def _default(self, step: Callable[[], None]) -> tuple[list[Measurement], Sigmas]:
+        """Measure networks as they are without advice, and return the sigmas of their layers."""
+        custom, images = self._prober.settings.network, self._prober.images
+        sigma_w, sigma_b = (ends[0] for ends in (self._spec.sigma_w, self._spec.sigma_b))
+        if custom is not None:
+            made = default_of(custom)
+            sigmas = sigmas_of_function(made, self._point(sigma_w, sigma_b, 0), images.shape, images.classes)
+            settings = replace(self._prober.settings, network=made)
+        else:
+            sigmas = sigmas_of_architecture(self._prober.architecture, self._depth)
+            settings = replace(self._prober.settings, initialise="uniform")
+            sigma_w, sigma_b = median(sigmas.sigma_w), median(sigmas.sigma_b)
+        prober, measured = Prober(images, settings), []
+        for number in range(_NETWORKS):
+            measured += prober.measure([self._point(sigma_w, sigma_b, number)])
+            step()
+        return measured, sigmas
+
+    def _code(self, sigma_w: float, sigma_b: float) -> str:
+        custom: Custom | None = self._prober.settings.network
+        if custom is None:
+            return built_in_lines(sigma_w, sigma_b, self._spec.initialise)
+        images = self._prober.images
+        arguments: dict[str, Any] = {"shape": images.shape, "classes": images.classes}
+        made = custom.make(self._point(sigma_w, sigma_b, 0), self._depth, **arguments)
+        return own_lines(
+            custom,
+            self._module,
+            sigma_w=sigma_w,
+            sigma_b=sigma_b,
+            depth=self._depth,
+            seed=self._spec.seed,
+            **arguments,
+            gives_layers=made.gives_layers,
+        )
