@@ -6,6 +6,7 @@ from dataclasses import replace
 from statistics import median
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from probes.custom.function import Custom
@@ -23,7 +24,7 @@ from sweep.spec.rows import row
 
 Steps = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
 
-_BATCH = 2  # places that are chosen together
+_ON_AXIS = 4  # of the first places, those with the smallest biases
 _NETWORKS = 2  # that are measured at the recommended place, and by default
 _DIGITS = 3  # of the recommended sigmas
 
@@ -90,16 +91,21 @@ class Session:
         )
 
     def _next(self) -> list[tuple[float, float]]:
-        """Return the places to measure next: at the edge of the band or, until one is found, where it may be."""
+        """Return the places to measure next.
+
+        The first ones are spread over the range; some of them have the smallest biases, where the band is widest for
+        many activations. Then, every second place is for the edge of the band and its middle, and every other one is
+        where the margin may be largest. A narrow band would be missed without these, or known at its edge alone.
+        """
+        low, high = self._spec.sigma_w
         level_set = self._model.level_set
-        if not self._measured:
-            chosen = level_set.ask(level_set.initial)
-        elif self._highest() < 0:
-            return [self._plane.place(*most_promising(*self._plane.margins()))]
-        else:
-            chosen = level_set.ask(_BATCH)
+        chosen = level_set.ask(1 if self._measured else level_set.initial - _ON_AXIS)
         named = [dict(zip(self._model.names, map(float, place), strict=True)) for place in chosen]
-        return [(place["sigma_w"], place.get("sigma_b", self._spec.sigma_b[0])) for place in named]
+        places = [(place["sigma_w"], place.get("sigma_b", self._spec.sigma_b[0])) for place in named]
+        if self._measured:
+            return [*places, self._plane.place(*most_promising(*self._plane.margins()))]
+        shares = (np.arange(_ON_AXIS) + 0.5) / _ON_AXIS
+        return [*places, *((float(low * (high / low) ** share), self._spec.sigma_b[0]) for share in shares)]
 
     def _highest(self) -> float:
         """Return the largest margin that was measured."""

@@ -107,7 +107,7 @@ def _text(found: "Advice", seconds: float) -> str:
             "hardly matters".format(*found.spec.sigma_b)
         )
     elif found.range == "none":
-        band = f"none: no sigma_w from {low:g} to {high:g} carries {found.depth} layers; this place comes nearest"
+        band = f"none for certain: sigma_w from {low:g} to {high:g} was searched, and this place comes nearest"
     lines = [
         _line("recommended", f"sigma_w = {found.sigma_w:g}, sigma_b = {found.sigma_b:g}"),
         _line("trainable", band),
