@@ -52,7 +52,7 @@ def built_in_lines(sigma_w: float, sigma_b: float, initialise: str) -> str:
 
 
 def _imported(name: str, module: str) -> str:
-    if module.isidentifier():
+    if all(part.isidentifier() for part in module.split(".")):
         return f"from {module} import {name}"
     return f"{name} = __import__({module!r}).{name}"
 
