@@ -52,10 +52,11 @@ def advise_command(
     as_json: bool,
     **fields: Any,
 ) -> None:
-    """Recommend an initialisation for a network, by probes of a few random ones; nothing is trained.
+    """Recommend an initialisation for a network.
 
-    The network is one of your own, which a function makes (see sweep probe --network), or a built-in one. Its dense and
-    convolutional layers are drawn anew, unless the function takes sigma_w and --initialise is not given.
+    A few random networks are probed; none is trained. The network is one of your own, which a function makes (see sweep
+    probe --network), or a built-in one. Its dense and convolutional layers and its attention are drawn anew, unless the
+    function takes sigma_w and --initialise is not given.
 
     \b
     Example: sweep advise my_networks.py:network --depth 40

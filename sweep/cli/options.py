@@ -30,7 +30,7 @@ class Sectioned(click.Command):
         sections: dict[str, list[tuple[str, str]]] = {}
         own: list[tuple[str, str]] = []
         for param in self.get_params(ctx):
-            if (record := param.get_help_record(ctx)) is not None:
+            if isinstance(param, click.Option) and (record := param.get_help_record(ctx)) is not None:
                 section = sections.setdefault(param.section, []) if isinstance(param, SpecOption) else own
                 section.append(record)
         for title, records in [*sections.items(), ("Other options", own)]:

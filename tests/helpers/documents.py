@@ -23,6 +23,7 @@ COMPLETE = {
     "DIR...": "DIR DIR2",
     "--log NAME": "--log tensorboard",
     "LAUNCHER [options of the job] -- [options of sweep run]": "docker -- --points 9",
+    "sweep advise FILE.py:FUNCTION": "sweep advise my_networks.py:network --depth 5",
     "sweep probe --images-out": "sweep probe --sigma-w 1.3 --sigma-b 0.2 --depth 5 --images-out",
 }
 # What stands in a command that is run, and what takes less time.
@@ -36,7 +37,7 @@ QUICKER = {
     "--depth 5 30": "--depth 2 6",
     "--train all": "--train all --lr 0.1 --epochs 8 --train-images 512",
 }
-# Options of `sweep run` and `sweep probe`, and the most that a test gives them; those that are not there are added.
+# Options of `sweep run`, `sweep probe` and `sweep advise`, and the most that a test gives them; those that are not there are added.
 LESS = {"--points": 14, "--images": 256, "--probe-steps": 10, "--epochs": 8}
 # Words that stand for a sweep, by command.
 PLACES = {
@@ -101,7 +102,7 @@ def words_of(command):
     words = [places.get(word, word) for word in words]
     if words[0] == "launch" and "--" in words:
         words.insert(words.index("--"), "--dry-run")
-    elif words[0] in ("run", "probe"):
+    elif words[0] in ("run", "probe", "advise"):
         known = {name for option in main.commands[words[0]].params for name in option.opts}
         for option, most in LESS.items():
             if option in words:

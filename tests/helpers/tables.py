@@ -60,6 +60,7 @@ _USAGES = {
     "launch": "sweep launch LAUNCHER [options of the job] -- [options of sweep run]",
     "merge": "sweep merge DIR DIR2 -o DIR3",
     "compare": "sweep compare DIR --truth DIR2",
+    "advise": "sweep advise FILE.py:FUNCTION",
     "probe": "sweep probe --sigma-w 1.3 --sigma-b 0.2 --depth 30",
     "theory": "sweep theory --sigma-b 0.05 1",
 }

@@ -74,7 +74,7 @@ def run(command, folder, how=run_here):
     before = set(folder.rglob("*"))
     how(words, folder)
     for flag, name in pairwise(words):
-        if flag in ("-o", "--output", "--out", "--images-out") and words[0] != "launch":
+        if flag in ("-o", "--output", "--out", "--images-out", "--picture") and words[0] != "launch":
             assert folder / name in set(folder.rglob("*")) - before, (words, name)
 
 

@@ -79,7 +79,11 @@ def test_what_is_said_where_the_choice_does_not_matter_and_where_nothing_helps(f
         ("{file}:network", ("--depth", 0), "Invalid value for '--depth': '0' is not a whole number from 1 to 2000"),
         ("missing.py:network", ("--depth", 5), "Invalid value for 'FILE.py:FUNCTION': 'missing.py:network': there is"),
         ("{file}:nothing", ("--depth", 5), "Invalid value for 'FILE.py:FUNCTION': '{file}:nothing' failed: Attribute"),
-        ("{file}", ("--depth", 5), "Invalid value for 'FILE.py:FUNCTION': '{file}' must have the form FILE.py:FUNCTION"),
+        (
+            "{file}",
+            ("--depth", 5),
+            "Invalid value for 'FILE.py:FUNCTION': '{file}' must have the form FILE.py:FUNCTION",
+        ),
         ("{file}:of_width", (), "Invalid value for 'FILE.py:FUNCTION': of_width may have the arguments"),
         ("{file}:network", ("--depth", 9), "Invalid value for 'FILE.py:FUNCTION': network has 2 layers at depth 9"),
         ("{file}:network", ("--depth", 2, "--layers", "("), "Invalid value for '--layers': must be a regular expr"),
