@@ -12,11 +12,11 @@ from sweep.advice.plane import Plane
 from sweep.model.estimate import NORMAL_90
 from sweep.model.margin import MarginModel
 from sweep.plots.marks import draw_points, draw_surface
-from sweep.plots.style import LABELS, PALETTE, RED, WHITE_OUTLINE, WIDTH, legend, styled, use_plain_ticks
+from sweep.plots.style import DASHED, LABELS, PALETTE, RED, WHITE_OUTLINE, WIDTH, legend, styled, use_plain_ticks
 
 _MAP, _LINE = 2.9, 2.0  # heights of the two panels, in inches
 _LAYERS = "trainable depth (layers)"
-_DEFAULT = PALETTE[5]
+_DEFAULT, _BAND, _BAND_ALPHA = PALETTE[5], PALETTE[6], 0.25
 _MARKS: dict[str, Any] = {"zorder": 6, "edgecolors": "black", "linewidths": 0.8, "clip_on": False}
 
 
@@ -54,6 +54,8 @@ def band_figure(
             _draw_map(panels[0], plane, layers, points, depth)
             _mark(panels[0], recommended, default and default[:2])
             panels[0].set(ylabel=LABELS["sigma_b"], ylim=(plane.sigma_b[0], plane.sigma_b[-1]))
+        panels[0].fill_between([], [], [], color="0.8", lw=0, label="90 % interval")
+        panels[0].fill_between([], [], [], color=_BAND, alpha=_BAND_ALPHA, lw=0, label="trainable band")
         panels[-1].set(xlabel=LABELS["sigma_w"], xlim=(plane.sigma_w[0], plane.sigma_w[-1]))
         legend(figure, panels[0])
         return figure
@@ -82,11 +84,9 @@ def _draw_map(ax: Axes, plane: Plane, layers: _Layers, points: pd.DataFrame, dep
     if (doubt > 0).any():
         ax.contourf(x, y, doubt, [0, np.inf], colors="white", alpha=0.25)
     if mean.min() < 0 <= mean.max():
-        (outline,) = (effect for effect in WHITE_OUTLINE)
-        ax.contour(x, y, mean, [0], colors="white", linewidths=1.6).set_path_effects([outline])
+        ax.contour(x, y, mean, [0], colors="white", linewidths=1.6).set_path_effects([*WHITE_OUTLINE])
         ax.plot([], [], color="white", lw=1.6, path_effects=WHITE_OUTLINE, label=f"edge at depth {depth}")
-        ax.fill_between([], [], [], color="0.85", lw=0, label="its 90 % interval")
-    draw_points(ax, points, "sigma_w", "sigma_b")
+    draw_points(ax, points, "sigma_w", "sigma_b", predicted=("measured, trainable", "measured, not trainable"))
 
 
 def _draw_line(
@@ -100,11 +100,12 @@ def _draw_line(
     """Draw the trainable depth over sigma_w at the recommended sigma_b, and where it is enough."""
     sigma_w, sigma_b = recommended
     x, mean, deviation = plane.line(sigma_b)
-    ax.fill_between(x, 0, 1, where=mean >= 0, color=PALETTE[6], alpha=0.25, lw=0, transform=ax.get_xaxis_transform())
+    ax.fill_between(x, 0, 1, where=mean >= 0, color=_BAND, alpha=_BAND_ALPHA, lw=0, transform=ax.get_xaxis_transform())
     low, high = (layers(mean + sign * NORMAL_90 * deviation) for sign in (-1, 1))
     ax.fill_between(x, low, high, color="0.8", lw=0)
     ax.plot(x, layers(mean), color="black", lw=1.6)
-    ax.axhline(depth, color="black", lw=0.8, ls=(0, (4, 2)))
+    ax.axhline(depth, color="black", lw=0.8, ls=DASHED)
+    ax.annotate(f"depth {depth}", (1, depth), (-4, 3), ax.get_yaxis_transform(), textcoords="offset points", ha="right")
     at = layers(np.interp(sigma_w, x, mean))
     _mark(ax, (sigma_w, float(at)), default and (default[0], default[2]))
     ax.set_yscale("log")

@@ -15,7 +15,7 @@ from probes.settings import HELD_OUT_IMAGES
 from sweep.advice.advice import Advice
 from sweep.advice.default import sigmas_of_function
 from sweep.advice.session import Session, Steps
-from sweep.advice.spec import OF_BUILT_IN, OPTIONS, AdviceSpec
+from sweep.advice.spec import CONVOLVED_COUNT, OF_BUILT_IN, OPTIONS, AdviceSpec
 from sweep.errors import SpecError
 from sweep.measuring.memory import check_memory
 from sweep.measuring.settings import given_images, probe_settings, sweep_images
@@ -76,8 +76,11 @@ def advise(
         spec, images = _asked(custom, depth, data, options)
         if custom is None:
             check_memory(spec, images)
+            convolved = probe_settings(spec).architecture_for(images).convolutional
         else:
-            spec = _checked(custom, spec, images)
+            spec, convolved = _checked(custom, spec, images)
+        if convolved and "images" not in options:
+            spec = replace(spec, images=CONVOLVED_COUNT)
         count = min(spec.images, HELD_OUT_IMAGES)  # as many as the probe learns from: more would take time for little
         fewer = replace(images, test=images.test[:count], test_labels=images.test_labels[:count])
         prober = Prober(fewer, replace(probe_settings(spec), network=custom))
@@ -124,10 +127,13 @@ def _asked(custom: Custom | None, depth: int | None, data: Any, options: dict[st
     return replace(spec, depth=(own, own)) if own else spec, images
 
 
-def _checked(custom: Custom, spec: AdviceSpec, images: Images) -> AdviceSpec:
-    """Refuse networks that cannot be measured; return the spec, with sigma_b fixed to 0 where there are no biases."""
+def _checked(custom: Custom, spec: AdviceSpec, images: Images) -> tuple[AdviceSpec, bool]:
+    """Refuse networks that cannot be measured, and return what is asked for and whether they have convolutions.
+
+    Where there are no biases, sigma_b is 0.
+    """
     point = Point(spec.sigma_w[0], spec.sigma_b[0], spec.depth[0], spec.seed)
-    CustomNetwork(point, custom, images.shape, images.classes)
+    convolved = CustomNetwork(point, custom, images.shape, images.classes).convolutional
     if custom.initialise is None:
         has_biases = "sigma_b" in custom.arguments
     else:
@@ -138,4 +144,4 @@ def _checked(custom: Custom, spec: AdviceSpec, images: Images) -> AdviceSpec:
                 f"`network` {custom.name} must have a Linear, Conv or MultiheadAttention to be drawn anew, or take "
                 "sigma_w as an argument and draw its weights itself"
             )
-    return spec if has_biases else replace(spec, sigma_b=(0.0, 0.0))
+    return spec if has_biases else replace(spec, sigma_b=(0.0, 0.0)), convolved

@@ -111,7 +111,7 @@ def _text(found: "Advice", seconds: float) -> str:
         band = f"none for certain: sigma_w from {low:g} to {high:g} was searched, and this place comes nearest"
     lines = [
         _line("recommended", f"sigma_w = {found.sigma_w:g}, sigma_b = {found.sigma_b:g}"),
-        _line("trainable", band),
+        _line("trainable band", band),
         _line("carries", _carries(found.score, found.depth)),
         *_default(found),
         "",
@@ -127,8 +127,9 @@ def _line(name: str, text: str) -> str:
 
 
 def _carries(score: "Score", depth: int) -> str:
-    bound = "at least " if score.at_least else ""
-    return f"{bound}{score.carries:.0f} layers; {depth} train with probability {score.p_trainable:.2f}"
+    bound, p = "at least " if score.at_least else "", score.p_trainable
+    shown = "< 0.01" if p < 0.01 else "> 0.99" if p > 0.99 else f"{p:.2f}"
+    return f"{bound}{score.carries:.0f} layers; networks of {depth} train with probability {shown}"
 
 
 def _default(found: "Advice") -> list[str]:
@@ -137,11 +138,11 @@ def _default(found: "Advice") -> list[str]:
     if found.default is None or default is None:
         return [_line("without advice", "could not be measured")]
     where = ", ".join(f"{name} = {_spread(default[name], default[f'{name}_range'])}" for name in ("sigma_w", "sigma_b"))
-    inside = "inside the trainable band" if found.default.trainable else "outside the trainable band"
+    inside = "inside the band" if found.default.trainable else "outside the band"
     return [
         "",
         _line("without advice", where),
-        _line("", f"{inside}: {_carries(found.default, found.depth)}"),
+        _line("", f"{inside}: carries {_carries(found.default, found.depth)}"),
     ]
 
 

@@ -25,18 +25,25 @@ def draw_surface(
         colour_bar.ax.minorticks_off()
 
 
-def draw_points(axes: Axes, points: pd.DataFrame, x: str, y: str, truth: bool = False) -> None:
+_PREDICTED = "trainable at its own depth", "not trainable"
+
+
+def draw_points(
+    axes: Axes, points: pd.DataFrame, x: str, y: str, truth: bool = False, predicted: tuple[str, str] = _PREDICTED
+) -> None:
     """Draw measured points: white if predicted trainable at their own depth, else black. Failed ones are crosses.
 
     With ``truth``, colour says whether the network was trained successfully, and points without training are left out.
-    If there are more than a thousand points, a thousand of them are drawn.
+    ``predicted`` is what both colours are called in the legend without it. If there are more than a thousand points, a
+    thousand of them are drawn.
     """
     failed = points[points["status"] == "failed"]
     measured = points[points["trainable"].notna() if truth else points["status"] != "failed"]
     good = measured["trainable"].astype(bool) if truth else predicted_trainable(measured)
     shown = subsample(measured)
     note = "" if len(shown) == len(measured) else f" ({len(shown):,} of {len(measured):,} shown)"
-    yes, no = ("trained" + note, "not trained") if truth else ("trainable at its own depth" + note, "not trainable")
+    yes, no = ("trained", "not trained") if truth else predicted
+    yes += note
     size = 20 if len(shown) <= 300 else 7
     for chosen, face, edge, label in ((good, "white", "black", yes), (~good, "black", "white", no)):
         part = shown[chosen.loc[shown.index]]

@@ -37,7 +37,7 @@ QUICKER = {
     "--depth 5 30": "--depth 2 6",
     "--train all": "--train all --lr 0.1 --epochs 8 --train-images 512",
 }
-# Options of `sweep run`, `sweep probe` and `sweep advise`, and the most that a test gives them; those that are not there are added.
+# Options of commands that measure, and the most that a test gives them; those that are not there are added.
 LESS = {"--points": 14, "--images": 256, "--probe-steps": 10, "--epochs": 8}
 # Words that stand for a sweep, by command.
 PLACES = {
