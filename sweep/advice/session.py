@@ -1,5 +1,6 @@
 """The measurements that an advice is made from."""
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -25,6 +26,7 @@ from sweep.spec.rows import row
 Steps = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
 
 _ON_AXIS = 4  # of the first places, those with the smallest biases
+_NARROW = 0.1  # gap between values of sigma_w, as a logarithm
 _NETWORKS = 2  # that are measured at the recommended place, and by default
 _DIGITS = 3  # of the recommended sigmas
 
@@ -94,18 +96,36 @@ class Session:
         """Return the places to measure next.
 
         The first ones are spread over the range; some of them have the smallest biases, where the band is widest for
-        many activations. Then, every second place is for the edge of the band and its middle, and every other one is
-        where the margin may be largest. A narrow band would be missed without these, or known at its edge alone.
+        many activations. Then three follow in turn: one for the edge of the band and its middle, one where the margin
+        may be largest by the model, and one beside the best of those with the smallest biases, since the margin rises
+        and falls once along sigma_w. A narrow band would be missed without the last two, or known at its edge alone.
         """
         low, high = self._spec.sigma_w
         level_set = self._model.level_set
         chosen = level_set.ask(1 if self._measured else level_set.initial - _ON_AXIS)
         named = [dict(zip(self._model.names, map(float, place), strict=True)) for place in chosen]
         places = [(place["sigma_w"], place.get("sigma_b", self._spec.sigma_b[0])) for place in named]
-        if self._measured:
-            return [*places, self._plane.place(*most_promising(*self._plane.margins()))]
-        shares = (np.arange(_ON_AXIS) + 0.5) / _ON_AXIS
-        return [*places, *((float(low * (high / low) ** share), self._spec.sigma_b[0]) for share in shares)]
+        if not self._measured:
+            shares = (np.arange(_ON_AXIS) + 0.5) / _ON_AXIS
+            return [*places, *((float(low * (high / low) ** share), self._spec.sigma_b[0]) for share in shares)]
+        places.append(self._plane.place(*most_promising(*self._plane.margins())))
+        return [*places, *self._beside_the_best()]
+
+    def _beside_the_best(self) -> list[tuple[float, float]]:
+        """Return the middle of the wider gap beside the best place with the smallest biases, unless it is narrow."""
+        smallest = self._spec.sigma_b[0]
+        there = {
+            m.point.sigma_w: float(m.values["margin"])
+            for m in self._measured
+            if m.point.sigma_b == smallest and m.status != "failed"
+        }
+        if not there:
+            return []
+        best = max(there, key=lambda sigma_w: there[sigma_w])
+        ends = [max((w for w in there if w < best), default=self._spec.sigma_w[0])]
+        ends.append(min((w for w in there if w > best), default=self._spec.sigma_w[1]))
+        end = max(ends, key=lambda sigma_w: abs(math.log(sigma_w / best)))
+        return [(math.sqrt(best * end), smallest)] if abs(math.log(end / best)) > _NARROW else []
 
     def _highest(self) -> float:
         """Return the largest margin that was measured."""
