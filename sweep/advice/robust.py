@@ -60,7 +60,7 @@ def most_robust(mean: np.ndarray, deviation: np.ndarray, cap: float) -> tuple[in
     steps = (1.0 if one_row else 1 / (rows - 1), 1 / (columns - 1))
     distance = distance_transform_edt(padded, sampling=steps)[:rows, 1:-1]
     row = int(np.flatnonzero((distance >= _EQUAL * distance.max()).any(1))[0])
-    middle = distance[row] >= distance[row].max() - 1e-9  # several where distances to the other axis are smaller
+    middle = distance[row] >= distance[row].max() - 1e-9  # several columns, where the nearest edge is one of sigma_b
     return row, int(np.argmax(np.where(middle, reliable[row], -np.inf)))
 
 
