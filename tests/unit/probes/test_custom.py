@@ -139,7 +139,7 @@ def test_what_is_read_is_what_the_layer_gave(images):
     block = found._module.made.module.block
     with torch.no_grad():
         torch.testing.assert_close(first, block.linear(images))  # not yet rectified
-    assert (first < 0).any() and found._module.calls == [1, 2, 3] and found.reach == 3
+    assert (first < 0).any() and found._calls == [1, 2, 3] and found.reach == 3
     assert found.gradients(images).norm < 0
 
 
