@@ -18,7 +18,7 @@ from sweep.errors import SpecError, StoreError, UnavailableError
 from sweep.execution.cluster import check_local_resources
 from sweep.execution.driver import measure
 from sweep.measuring.memory import check_memory
-from sweep.measuring.own_network import named, own_network, prepared
+from sweep.measuring.own_network import named, own_network, prepared, sent
 from sweep.measuring.settings import given_images, probe_settings, sweep_images
 from sweep.processes import restores_process_state
 from sweep.results.loading import load
@@ -52,7 +52,7 @@ def run(
     directory: str | Path,
     *,
     images: Any = None,
-    network: Callable[..., Any] | None = None,
+    network: Callable[..., Any] | Custom | None = None,
     quiet: bool = True,
     callbacks: Sequence[Any] = (),
     make: "MakeProber | None" = None,
@@ -71,8 +71,8 @@ def run(
         The data, in place of ``spec.dataset``: a `probes.Images`, or the four arrays train_images, train_labels,
         test_images and test_labels that `probes.images_of` takes. Such data has to be given to `resume`, too.
     network:
-        Function of yours that makes the networks, in place of a program that ``spec.network`` names; see
-        `probes.custom`. It has to be given to `resume`, too.
+        Function of yours that makes the networks, or a `probes.Custom`, in place of a program that ``spec.network``
+        names; see `probes.custom`. It has to be given to `resume`, too.
     quiet:
         Do not show the progress on standard error.
     callbacks:
@@ -109,7 +109,7 @@ def run(
         spec = replace(spec, dataset=FROM_PYTHON_PREFIX + images.name)
     with own_network(spec, network) as custom:
         spec = prepared(replace(spec, fingerprint=images.fingerprint), custom, images)
-        settings = probe_settings(spec, custom)
+        settings = probe_settings(spec, sent(custom))
         _check_machine(spec, settings, images)
         is_new = _make_folder(files.local)
         files.check()
@@ -151,7 +151,7 @@ def dry_run(spec: SweepSpec, directory: str | Path) -> dict[str, str]:
     images = sweep_images(spec, run_code=True)
     with own_network(spec) as custom:
         spec = prepared(spec, custom, images)
-        settings = probe_settings(spec, custom)
+        settings = probe_settings(spec, sent(custom))
         _check_machine(spec, settings, images)
         if files.read(SPEC_FILE) is not None:
             raise SpecError(_HOLDS_A_SWEEP.format(files.location))
@@ -293,7 +293,7 @@ def resume(
     directory: str | Path,
     *,
     images: Any = None,
-    network: Callable[..., Any] | str | None = None,
+    network: Callable[..., Any] | Custom | str | None = None,
     quiet: bool = True,
     callbacks: Sequence[Any] = (),
     make: "MakeProber | None" = None,
@@ -345,7 +345,7 @@ def resume(
     files.check()
     images = _images_to_resume(spec, images, {k: changes[k] for k in local(old) if k in changes})
     with _network_to_resume(spec, network, images) as custom:
-        settings = probe_settings(spec, custom)
+        settings = probe_settings(spec, sent(custom))
         _check_machine(spec, settings, images)
         _warn_of_other_versions(files)
         store = _find_store(spec, files)
@@ -385,7 +385,7 @@ def _images_to_resume(spec: SweepSpec, given: Any, local_options: dict[str, Any]
 
 @contextmanager
 def _network_to_resume(
-    spec: SweepSpec, given: Callable[..., Any] | str | None, images: Images
+    spec: SweepSpec, given: Callable[..., Any] | Custom | str | None, images: Images
 ) -> Iterator[Custom | None]:
     """Give the function of the user that a sweep goes on with, and refuse one whose code has changed since.
 

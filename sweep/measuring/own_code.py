@@ -13,6 +13,9 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
+from importlib.abc import InspectLoader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_loader
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
@@ -69,6 +72,60 @@ def code_of(function: Callable[..., Any]) -> str:
     return digest.hexdigest()
 
 
+class Sent:
+    """A function of the user on its way to another process, with the sources of the modules that it may import there.
+
+    What the function refers to when it is sent travels by value; what it imports when it is called does not exist in
+    the other process.
+
+    Parameters
+    ----------
+    function:
+        The function.
+
+    Raises
+    ------
+    OSError
+        A source cannot be read.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self.__module__ = _module_of(function).__name__
+        self.__name__ = getattr(function, "__name__", type(function).__name__)
+        self.__signature__ = inspect.signature(function)
+        modules = own_modules(function)
+        self._sources = {n: (Path(str(m.__file__)).read_text(), hasattr(m, "__path__")) for n, m in modules.items()}
+
+    def __call__(self, **arguments: Any) -> Any:
+        """Call the function."""
+        return self._function(**arguments)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Arrive in another process: let the modules be imported there, where nothing else has their names."""
+        self.__dict__.update(state)
+        sys.meta_path.append(_SourceFinder(self._sources))
+
+
+class _SourceFinder(MetaPathFinder, InspectLoader):
+    """A finder and loader of modules whose sources are at hand."""
+
+    def __init__(self, sources: dict[str, tuple[str, bool]]) -> None:
+        self._sources = sources
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> ModuleSpec | None:
+        """Return the spec of a module whose source is at hand."""
+        return spec_from_loader(fullname, self) if fullname in self._sources else None
+
+    def get_source(self, fullname: str) -> str:
+        """Return the source of a module."""
+        return self._sources[fullname][0]
+
+    def is_package(self, fullname: str) -> bool:
+        """Return whether a module is a package."""
+        return self._sources[fullname][1]
+
+
 def _module_of(function: Callable[..., Any]) -> Any:
     """Return the module that a function, or the class of an object that is called like one, stands in."""
     while isinstance(function, partial):
@@ -109,8 +166,12 @@ def _named(function: Any) -> dict[str, Any]:
     return found
 
 
+def _is_own_file(name: str, module: ModuleType, folder: Path) -> bool:
+    return name.partition(".")[0] not in NOT_OWN and is_beneath(module, folder)
+
+
 def _is_own(value: Any, namespace: dict[str, Any]) -> bool:
-    if isinstance(value, ModuleType | list | tuple | dict | _PLAIN):
+    if isinstance(value, (ModuleType, list, tuple, dict, *_PLAIN)):
         return True
     return getattr(value, "__module__", None) == namespace.get("__name__")
 

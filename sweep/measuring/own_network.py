@@ -1,7 +1,7 @@
 """Networks of the user in a sweep: where their function comes from, and what is known of it before the first point."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -12,17 +12,18 @@ from probes.point import Point
 from probes.programs import ProgramError, function_of
 from probes.threads import safe_in_forks
 from sweep.errors import SpecError
-from sweep.measuring.own_code import code_of
+from sweep.measuring.own_code import Sent, code_of
 from sweep.spec.experiment import Experiment
 from sweep.spec.options import is_resolved
 from sweep.spec.parts import FUNCTION, Network
 from sweep.text import printable
 
 Spec = TypeVar("Spec", bound=Experiment)
+Given = Callable[..., Any] | Custom | None
 
 
 @contextmanager
-def own_network(spec: Network, given: Callable[..., Any] | None = None) -> Iterator[Custom | None]:
+def own_network(spec: Network, given: Given = None) -> Iterator[Custom | None]:
     """Give the function of the user that makes the networks of a spec; None if it has none.
 
     The program that ``spec.network`` names is run, and can be used until the ``with`` block ends: call this only if the
@@ -31,36 +32,42 @@ def own_network(spec: Network, given: Callable[..., Any] | None = None) -> Itera
     Raises
     ------
     SpecError
-        There is no such function, or it cannot be called.
+        There is no such function, or it cannot be called; or one is given with layers or an initialisation that are not
+        those of the spec; or an exception says so within the ``with`` block.
     """
     if given is None and spec.network is None:
         yield None
         return
-    initialise = None if spec.initialise == FUNCTION else spec.initialise
+    if isinstance(given, Custom):
+        for name in ("layers", "initialise"):
+            if (own := getattr(given, name)) not in (None, getattr(spec, name)):
+                raise SpecError(f"`{name}` of `network` must be {getattr(spec, name)!r}, as of the sweep, got {own!r}")
+        given = given.function
     try:
-        if given is not None:
-            yield Custom(given, spec.layers, initialise)
-            return
-        if str(spec.network).startswith(FROM_PYTHON_PREFIX):
-            raise SpecError(
-                f"`network` {printable(str(spec.network))!r} was given from Python: give the function again"
-            )
-        with function_of(str(spec.network)) as function:
-            yield Custom(function, spec.layers, initialise)
+        with nullcontext(given) if given is not None else _program(str(spec.network)) as function:
+            yield Custom(function, spec.layers, None if spec.initialise == FUNCTION else spec.initialise)
     except ProgramError as error:
         raise SpecError(f"`network` {error}") from None
     except NetworkError as error:
         raise SpecError(str(error)) from None
 
 
-def named(spec: Spec, given: Callable[..., Any] | None) -> Spec:
-    """Return a spec that names the function that a program gives, if it gives one."""
+def _program(name: str) -> AbstractContextManager[Callable[..., Any]]:
+    if name.startswith(FROM_PYTHON_PREFIX):
+        raise SpecError(f"`network` {printable(name)!r} was given from Python: give the function again")
+    return function_of(name)
+
+
+def named(spec: Spec, given: Given) -> Spec:
+    """Return a spec that names the function that a program gives, if it gives one; a `Custom` has options, too."""
     if given is None:
         return spec
     if spec.network is not None:
         raise SpecError(f"`network` must be left out of the spec where a function is given, got {spec.network!r}")
-    name = getattr(given, "__name__", type(given).__name__)
-    return replace(spec, network=FROM_PYTHON_PREFIX + name)
+    if not isinstance(given, Custom):
+        return replace(spec, network=FROM_PYTHON_PREFIX + getattr(given, "__name__", type(given).__name__))
+    more = {name: getattr(given, name) for name in ("layers", "initialise") if getattr(given, name) is not None}
+    return replace(spec, network=FROM_PYTHON_PREFIX + given.name, **more)
 
 
 @safe_in_forks
@@ -97,3 +104,8 @@ def prepared(spec: Spec, network: Custom | None, images: Images) -> Spec:
     if spec.code not in (None, code):
         raise SpecError(f"`network` must be the code that this sweep measured, but {network.name} has changed since")
     return replace(spec, code=code, nested=is_nested(network, shape, classes))
+
+
+def sent(network: Custom | None) -> Custom | None:
+    """Return a network of the user as it is sent to other processes, once it is `prepared`."""
+    return replace(network, function=Sent(network.function)) if network is not None else None

@@ -11,7 +11,7 @@ from sweep.model.calibration import default_of, expected
 from sweep.spec.experiment import Experiment
 
 if TYPE_CHECKING:
-    from probes import Measurement
+    from probes import Custom, Measurement
     from probes.pictures import Gallery
 
 Steps = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
@@ -21,7 +21,7 @@ def probe(
     spec: Experiment,
     *,
     pictures: bool = False,
-    network: Callable[..., Any] | None = None,
+    network: "Callable[..., Any] | Custom | None" = None,
     steps: Steps = lambda label, count: nullcontext(lambda: None),
 ) -> "tuple[Measurement, Gallery | None]":
     """Measure the single point of a spec whose axes are all fixed.
