@@ -90,7 +90,7 @@ def peak_bytes(
     """Return the peak memory of measuring a pack, in bytes, without the data set and the process itself.
 
     The estimate is within 20 % of measured peaks. It is further above them where the direct probe stops before it has
-    used all images.
+    used all images, and of networks of the user: up to a half.
 
     Parameters
     ----------
@@ -124,7 +124,8 @@ def _own(settings: ProbeSettings, network: Custom, images: Images, depth: int) -
     """Return the bytes that measuring a network takes that a function of the user makes; packs take as much.
 
     What happens between its layers is unknown: the estimate is that of layers each of which has two tensors of the size
-    of its outputs under way.
+    of its outputs under way. Outputs that are kept lie between others that are decoded and freed: holes of the size of
+    those are counted, too.
     """
     n, m = min(settings.images, len(images.train)), min(HELD_OUT_IMAGES, len(images.test))
     try:
@@ -138,7 +139,8 @@ def _own(settings: ProbeSettings, network: Custom, images: Images, depth: int) -
     centring = 2 * _FLOAT_BYTES * n * size.widest + _FLOAT_BYTES * m * size.widest
     inverting = activations + (2 * _FLOAT_BYTES + 3 * _DOUBLE_BYTES) * side * side
     held = min(KEPT_OUTPUT_BYTES + activations, _FLOAT_BYTES * (n + m) * size.outputs * (REACH if nested else 1))
-    direct = held + (2 + layers_ahead(activations)) * activations + max(centring, inverting)
+    holes = _FLOAT_BYTES * n * size.widest * min(settings.decoded_layers, depth)
+    direct = held + holes + (2 + layers_ahead(activations)) * activations + max(centring, inverting)
     gradients = 2 * _DOUBLE_BYTES * gradient_images([size.outputs]) * size.outputs
     inputs = 2 * _FLOAT_BYTES * (n + m) * images.pixels
     return int(_LIBRARY_BYTES + inputs + parameters + gradients + direct)

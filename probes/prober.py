@@ -211,6 +211,7 @@ class Prober:
             found = network.gradients(self._inputs[: self._count])
             observed = Observation(network, found, time.perf_counter() - started)
             self._add_profile(observed)
+            network.forget()
             return observed
         built_in = self.network(point)
         built_in.keep(KEPT_BYTES)

@@ -284,6 +284,13 @@ class CustomNetwork:
             asked.release()
             thread.join()
 
+    def forget(self) -> None:
+        """Free the modules and what is kept of their outputs; the network cannot be walked through any more."""
+        self._recent.clear()
+        self._inputs = self.tried
+        for name in ("_module", "_deeper_module"):
+            self.__dict__.pop(name, None)
+
     def diverges(self, x: torch.Tensor) -> bool:
         """Return whether activations are not finite or exceed `LARGEST_ACTIVATION`."""
         return not bool(x.abs().amax() <= LARGEST_ACTIVATION)
