@@ -19,11 +19,13 @@ from probes.networks import LARGEST_ACTIVATION
 from probes.point import REACH, Point
 from probes.seeds import DRAWN, derive, generator
 from probes.threads import plain_modes
+from probes.time_limit import interrupt
 
 _TRIED_IMAGES = 4  # that a new network is tried with; more than one, for batch normalisation
 _NESTED_DEPTHS = 2, 4  # of the networks that tell whether a deeper one contains a shallower one
 KEPT_OUTPUT_BYTES = 2**28  # of the outputs of the last layers that were walked through
 _AHEAD, _AHEAD_BYTES = 8, 2**26  # layers, and bytes of them, that are computed before they are asked for
+_LEAVING_TIME_S = 5.0  # for which a module that is no longer needed is waited for
 _GRADIENT_BYTES = 2**27  # of what autograd keeps, about
 _TRACED = 4  # times as many bytes as the outputs of layers, that autograd keeps of what leads to them
 _SMALLEST = torch.finfo(torch.float64).tiny  # a gradient that has vanished altogether counts as this
@@ -282,7 +284,9 @@ class CustomNetwork:
         finally:
             ended.set()
             asked.release()
-            thread.join()
+            thread.join(_LEAVING_TIME_S)
+            if thread.is_alive():  # in a layer that takes long, or for ever
+                interrupt(thread, _Enough)
 
     def forget(self) -> None:
         """Free the modules and what is kept of their outputs; the network cannot be walked through any more."""

@@ -11,9 +11,11 @@ from probes.datasets import FROM_PYTHON_PREFIX, Images
 from probes.point import Point
 from probes.programs import ProgramError, function_of
 from probes.threads import safe_in_forks
+from probes.time_limit import TimeLimitError, time_limit
 from sweep.errors import SpecError
 from sweep.measuring.own_code import Sent, code_of
 from sweep.spec.experiment import Experiment
+from sweep.spec.kinds import seconds_of
 from sweep.spec.options import is_resolved
 from sweep.spec.parts import FUNCTION, Network
 from sweep.text import printable
@@ -80,11 +82,18 @@ def prepared(spec: Spec, network: Custom | None, images: Images) -> Spec:
     Raises
     ------
     SpecError
-        No network can be made, or none of these depths.
+        No network can be made, or none of these depths, or not in the time that ``spec.timeout`` allows.
     """
     if network is None:
         return spec
-    shape, classes = images.shape, images.classes
+    try:
+        with time_limit(None if spec.timeout is None else seconds_of(spec.timeout)):
+            return _prepared(spec, network, images.shape, images.classes)
+    except TimeLimitError as error:
+        raise SpecError(f"`network` {network.name}: {error}") from None
+
+
+def _prepared(spec: Spec, network: Custom, shape: tuple[int, ...], classes: int) -> Spec:
     sigmas = sum(spec.sigma_w) / 2, sum(spec.sigma_b) / 2
     if "depth" not in network.arguments:
         count = layer_count(network, Point(*sigmas, 1, spec.seed), shape, classes)

@@ -13,6 +13,7 @@ from probes.threads import safe_in_forks
 from probes.training.settings import TrainingSettings
 from sweep.errors import SpecError
 from sweep.spec.experiment import Measuring
+from sweep.spec.kinds import seconds_of
 from sweep.spec.parts import FUNCTION, Network
 from sweep.text import printable
 
@@ -52,6 +53,7 @@ def _probe_settings(spec: Measuring, network: Custom | None) -> ProbeSettings:
         precision=spec.precision,
         definition=spec.definition,
         train=spec.train,
+        timeout=seconds_of(spec.timeout) if spec.timeout is not None else None,
         training=TrainingSettings(
             epochs=spec.epochs,
             images=spec.train_images,

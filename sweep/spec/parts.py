@@ -307,6 +307,13 @@ class Probing(Part):
     precision: str = option(
         "float32", Choice(("float32", "bfloat16")), "Precision of the products that train the cascade.", measured=True
     )
+    timeout: str | None = option(
+        None,
+        Duration(),
+        "Longest time that probing a network, or an epoch of its training, may take; one that takes longer is a failed "
+        "point. Default: no limit.",
+        changeable=True,
+    )
 
     definition: Definition = CURRENT_DEFINITION  # of the margin
 

@@ -1,6 +1,7 @@
 """Sweeps of networks of the user, on a fake Tune."""
 
 import json
+import time
 from dataclasses import replace
 
 import pytest
@@ -103,3 +104,18 @@ def test_a_dry_run(file, tmp_path):
     assert json.loads(done.stdout)["time"].startswith("about ")
     done = run("run", "--out", tmp_path / "sweep", "--network", f"{file}:of_width", "--dry-run")
     assert done.exit_code == 2 and "'--network': of_width may have the arguments" in done.stderr
+
+
+def test_a_network_that_hangs_is_a_row(without_ray, tmp_path):
+    def hangs(sigma_w, sigma_b, depth, seed, shape, classes):
+        while sigma_w > 1.5 + 1e-9:
+            time.sleep(0.01)
+        return mlp(sigma_w, sigma_b, depth, seed, shape, classes)
+
+    spec = replace(SPEC, retries=0, pack=1, timeout="1s", points=4)
+    points = sweep.run(spec, tmp_path / "sweep", network=hangs).points
+    failed = points[points["status"] == "failed"]
+    assert 0 < len(failed) < 4 and (failed["sigma_w"] > 1.5).all()
+    assert failed["error"].str.contains("it took longer than the 1 s that `timeout` allows").all()
+    with pytest.raises(SpecError, match="`network` hangs: it took longer than the 1 s that `timeout` allows"):
+        sweep.run(replace(spec, sigma_w=(1.0, 3.0)), tmp_path / "none", network=hangs)
