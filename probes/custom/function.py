@@ -105,7 +105,7 @@ class Custom:
                 returned = self.function(**{n: every[n] for n in self.arguments})
         except torch.OutOfMemoryError:
             raise
-        except Exception as error:  # the user's code may raise anything
+        except (Exception, SystemExit) as error:  # the user's code may raise anything
             raise NetworkError(f"`network` {self.name} raised {told(error)}") from error
         module, layers = returned if isinstance(returned, tuple) and len(returned) == 2 else (returned, None)
         if not isinstance(module, nn.Module):
@@ -168,7 +168,7 @@ def own_randomness(seed: int) -> Iterator[None]:
         torch.set_default_dtype(dtype)
 
 
-def told(error: Exception) -> str:
+def told(error: BaseException) -> str:
     """Return the type and the message of an exception on one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 

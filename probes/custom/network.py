@@ -72,7 +72,10 @@ class OwnModule:
         pixels = math.prod(shape)
         self.tried = torch.rand(_TRIED_IMAGES, pixels, generator=generator(0, "tried images"), **DRAWN).to(device)
         self.made: Made = custom.make(point, depth or point.depth, shape, classes)
-        self.made.module.to(device)
+        try:
+            self.made.module.to(device)
+        except NotImplementedError as error:  # on the device "meta"
+            raise NetworkError(f"`network` {custom.name} raised {told(error)}") from error
         self.sizes = self._try()
 
     def _try(self) -> list[int]:
@@ -125,7 +128,7 @@ class OwnModule:
                 return self.made.module(images.view(-1, *self._shape))
         except (NetworkError, torch.OutOfMemoryError):
             raise
-        except Exception as error:  # the user's code may raise anything
+        except (Exception, SystemExit) as error:  # the user's code may raise anything
             raise NetworkError(f"`network` {self._custom.name} raised {told(error)}") from error
         finally:
             for each in hooks:
@@ -288,6 +291,11 @@ class CustomNetwork:
             if thread.is_alive():  # in a layer that takes long, or for ever
                 interrupt(thread, _Enough)
 
+    @property
+    def call_count(self) -> int:
+        """The number of times that layers are called, of which some may be no hidden layers."""
+        return len(self._module.sizes)
+
     def forget(self) -> None:
         """Free the modules and what is kept of their outputs; the network cannot be walked through any more."""
         self._recent.clear()
@@ -356,6 +364,8 @@ class CustomNetwork:
             reached = next((n for n, h in enumerate(hidden[1:]) if self.diverges(h.detach())), len(hidden) - 1)
             hidden, weights = hidden[: reached + 1], weights[:reached]
             last = hidden[-1].flatten(1)
+            if not last.requires_grad:
+                raise NetworkError(f"`network` {self._custom.name} has a layer that no gradient passes through")
             target = torch.randn(last.shape, generator=generator(self.point.seed, "target"), **DRAWN)
             target = target.mul_(last.shape[1] ** -0.5).to(x)
             wanted = [*hidden[:-1], *(p for of_layer in weights for p in of_layer)]
@@ -410,11 +420,14 @@ def is_nested(custom: Custom, shape: tuple[int, ...], classes: int) -> bool:
     """Return whether a deeper network of a function contains the shallower one, by the outputs of two small ones."""
     if "depth" not in custom.arguments:
         return False
-    outputs = []
+    outputs, counts = [], []
     try:
         for depth in _NESTED_DEPTHS:
             network = CustomNetwork(Point(1.0, 0.1, depth, 0), custom, shape, classes, reach=depth)
             outputs.append([x for _, x in network.walk(network.tried, until=_NESTED_DEPTHS[0])])
+            counts.append(network.call_count)
     except NetworkError:  # there may be no network of so few layers
         return False
-    return all(a.shape == b.shape and torch.allclose(a, b) for a, b in zip(*outputs, strict=True))
+    if counts[0] == counts[1] or len(outputs[0]) < _NESTED_DEPTHS[0]:  # the depth changes nothing; it diverges at once
+        return False
+    return all(a.shape == b.shape and torch.allclose(a, b) for a, b in zip(*outputs, strict=False))
