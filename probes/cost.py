@@ -8,6 +8,9 @@ of orthogonal weights: all others are few. The terms follow the code of `probes.
 import math
 from dataclasses import dataclass
 
+from probes.custom.function import Custom, NetworkError
+from probes.custom.network import gradient_images, is_nested
+from probes.custom.size import size_of
 from probes.datasets import Images
 from probes.decoders import BATCH
 from probes.gradients import image_count
@@ -46,7 +49,13 @@ class Cost:
 
 
 def cost(settings: ProbeSettings, images: Images, depth: int) -> Cost:
-    """Return the estimated cost of a point of the given depth."""
+    """Return the estimated cost of a point of the given depth.
+
+    Of networks that a function of the user makes, the operations of one forward pass are counted; a function that makes
+    no network costs next to nothing.
+    """
+    if settings.network is not None:
+        return _own_cost(settings, settings.network, images, depth)
     architecture = settings.architecture_for(images)
     layers = [architecture.layer(number, depth) for number in range(1, depth + 1)]
     forward = [_forward(layer) for layer in layers]
@@ -57,10 +66,8 @@ def cost(settings: ProbeSettings, images: Images, depth: int) -> Cost:
     direct = cascade = 0.0
     if settings.probe != "cascade":
         reach = min(_TYPICAL_REACH, architecture.reach(depth) / depth)
-        side = min(n, w)
-        decoded = min(settings.decoded_layers + _TYPICAL_EXTRA_LAYERS, reach * depth)
-        products = 2 * n * side * (w + architecture.pixels) + 2 * held_out * side * (side + architecture.pixels)
-        direct = reach * sum(forward) * (n + held_out) + decoded * (products + 4 / 3 * side**3)
+        decoding = _decoding(settings, reach * depth, n, held_out, w, architecture.pixels)
+        direct = reach * sum(forward) * (n + held_out) + decoding
         direct += (reach - 1) * drawing  # the gradients draw the layers up to the depth, which are then kept
     if settings.probe != "direct":
         steps = settings.probe_steps or max(math.ceil(n / BATCH), MIN_STEPS)
@@ -74,6 +81,32 @@ def cost(settings: ProbeSettings, images: Images, depth: int) -> Cost:
     training = train_images * (3 * (sum(forward) + readout) - forward[0])
     testing = min(TEST_IMAGES, len(images.test)) * (sum(forward) + readout)
     return Cost(direct, cascade, 3 * shown * sum(forward) + drawing, training + testing)
+
+
+def _own_cost(settings: ProbeSettings, network: Custom, images: Images, depth: int) -> Cost:
+    """Return the cost of a network that a function of the user makes."""
+    n, held_out = min(settings.images, len(images.train)), min(HELD_OUT_IMAGES, len(images.test))
+    try:
+        size = size_of(network, images.shape, images.classes, depth)
+    except NetworkError:
+        return Cost(1.0, 0.0, 1.0, 1.0)
+    reach = _TYPICAL_REACH if is_nested(network, images.shape, images.classes) else 1.0
+    decoding = _decoding(settings, reach * depth, n, held_out, size.widest, images.pixels)
+    shown = min(n, gradient_images([size.outputs]))
+    train_images, tested = min(settings.training.images, len(images.train)), min(TEST_IMAGES, len(images.test))
+    return Cost(
+        direct=reach * size.operations * (n + held_out) + decoding,
+        cascade=0.0,
+        gradients=3 * shown * size.operations,
+        epoch=(3 * train_images + tested) * size.operations,
+    )
+
+
+def _decoding(settings: ProbeSettings, layers: float, n: int, held_out: int, width: int, pixels: int) -> float:
+    """Return the number of operations of the ridge regressions from some of the layers to the images."""
+    side = min(n, width)
+    products = 2 * n * side * (width + pixels) + 2 * held_out * side * (side + pixels)
+    return min(settings.decoded_layers + _TYPICAL_EXTRA_LAYERS, layers) * (products + 4 / 3 * side**3)
 
 
 def _forward(layer: Layer) -> float:

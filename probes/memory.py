@@ -17,11 +17,15 @@ peaks.
 import math
 from dataclasses import dataclass
 
+from probes.custom.function import Custom, NetworkError
+from probes.custom.network import KEPT_OUTPUT_BYTES, gradient_images, is_nested, layers_ahead
+from probes.custom.size import size_of
 from probes.datasets import Images
 from probes.decoders import BATCH, stack_limit
 from probes.gradients import KEPT_BYTES, image_bytes, image_count
 from probes.initialisations import ORTHOGONAL
 from probes.layers import Layer
+from probes.point import REACH
 from probes.settings import CASCADE_IMAGES, HELD_OUT_IMAGES, ProbeSettings
 from probes.training.settings import TEST_CHUNK, TEST_IMAGES
 
@@ -86,7 +90,7 @@ def peak_bytes(
     """Return the peak memory of measuring a pack, in bytes, without the data set and the process itself.
 
     The estimate is within 20 % of measured peaks. It is further above them where the direct probe stops before it has
-    used all images.
+    used all images, and of networks of the user: up to a half.
 
     Parameters
     ----------
@@ -101,6 +105,8 @@ def peak_bytes(
     threads:
         Number of torch's threads.
     """
+    if settings.network is not None:
+        return _own(settings, settings.network, images, depth)
     sizes = _sizes(settings, images, depth)
     phases = [sizes.kept + (0 if device == "cpu" else sizes.gradients) + max(2 * sizes.weights, sizes.drawing)]
     if settings.probe != "cascade":
@@ -112,6 +118,32 @@ def peak_bytes(
     # What the gradients have freed are holes in the heap, into which larger tensors do not fit.
     holes = sizes.gradients if device == "cpu" else 0
     return _LIBRARY_BYTES + _FLOAT_BYTES * (sizes.n + sizes.m) * sizes.pixels + holes + max(phases)
+
+
+def _own(settings: ProbeSettings, network: Custom, images: Images, depth: int) -> int:
+    """Return the bytes that measuring a network takes that a function of the user makes; packs take as much.
+
+    What happens between its layers is unknown: the estimate is that of layers each of which has two tensors of the size
+    of its outputs under way. Outputs that are kept lie between others that are decoded and freed: holes of the size of
+    those are counted, too.
+    """
+    n, m = min(settings.images, len(images.train)), min(HELD_OUT_IMAGES, len(images.test))
+    try:
+        size = size_of(network, images.shape, images.classes, depth)
+    except NetworkError:
+        return _LIBRARY_BYTES
+    nested = is_nested(network, images.shape, images.classes)
+    parameters = _FLOAT_BYTES * size.parameters * (1 + (REACH if nested else 0))
+    activations = _FLOAT_BYTES * (n + m) * size.widest
+    side = min(n, size.widest)
+    centring = 2 * _FLOAT_BYTES * n * size.widest + _FLOAT_BYTES * m * size.widest
+    inverting = activations + (2 * _FLOAT_BYTES + 3 * _DOUBLE_BYTES) * side * side
+    held = min(KEPT_OUTPUT_BYTES + activations, _FLOAT_BYTES * (n + m) * size.outputs * (REACH if nested else 1))
+    holes = _FLOAT_BYTES * n * size.widest * min(settings.decoded_layers, depth)
+    direct = held + holes + (2 + layers_ahead(activations)) * activations + max(centring, inverting)
+    gradients = 2 * _DOUBLE_BYTES * gradient_images([size.outputs]) * size.outputs
+    inputs = 2 * _FLOAT_BYTES * (n + m) * images.pixels
+    return int(_LIBRARY_BYTES + inputs + parameters + gradients + direct)
 
 
 def _direct(s: _Sizes) -> int:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
@@ -30,6 +31,7 @@ from probes.settings import (
     ProbeSettings,
 )
 from probes.threads import plain_modes, safe_in_forks
+from probes.time_limit import time_limit
 from probes.training.pack import Training
 from probes.training.settings import TrainingCurve, chance
 
@@ -100,7 +102,8 @@ class Prober:
         time. A pack that does not fit into the device's memory is measured in halves.
         """
         try:
-            return self._probe(points)
+            with self._time_limit(len(points)):
+                return self._probe(points)
         except Exception as error:  # any error belongs in the measurement of the point that caused it
             failure = Failure(error)
         self._free()
@@ -211,6 +214,7 @@ class Prober:
             found = network.gradients(self._inputs[: self._count])
             observed = Observation(network, found, time.perf_counter() - started)
             self._add_profile(observed)
+            network.forget()
             return observed
         built_in = self.network(point)
         built_in.keep(KEPT_BYTES)
@@ -250,7 +254,8 @@ class Prober:
         try:
             training = self.training(points, saved=saved)
             while training.running:
-                training.epoch()
+                with self._time_limit(training.running):
+                    training.epoch()
                 yield training
             for i, curve in zip(chosen, training.curves(), strict=True):
                 self.record_training(measured[i], curve)
@@ -265,6 +270,11 @@ class Prober:
         for some in failure.split(chosen):
             yield from self._train(measured, some, saved)
         failure.note_halving([measured[i] for i in chosen])
+
+    def _time_limit(self, count: int) -> AbstractContextManager[None]:
+        """Return the limit of the time that the computations of some points may take."""
+        timeout = self.settings.timeout
+        return time_limit(None if timeout is None else timeout * count)
 
     def _free(self) -> None:
         """Return cached memory to the GPU after a failed attempt, whose tensors are no longer referenced."""

@@ -77,6 +77,9 @@ class ProbeSettings:
         whose prediction is uncertain and one in 32 of the others.
     training:
         Settings of that training.
+    timeout:
+        Seconds that probing a point, or an epoch of its training, may take; a point that takes longer has failed. None:
+        no limit. See `probes.time_limit`.
     definition:
         Definition of the margin: its formula and thresholds.
 
@@ -103,6 +106,7 @@ class ProbeSettings:
     precision: str = "float32"
     train: str = "none"
     training: TrainingSettings = field(default_factory=TrainingSettings)
+    timeout: float | None = None
     definition: Definition = CURRENT_DEFINITION
 
     def __post_init__(self) -> None:
@@ -132,6 +136,8 @@ class ProbeSettings:
             raise ValueError(f"`threshold` must be between 0 and {limit:g}, got {self.threshold}")
         if not (math.isfinite(self.penalty) and self.penalty > 0):
             raise ValueError(f"`penalty` must be positive, got {self.penalty}")
+        if self.timeout is not None and not self.timeout > 0:
+            raise ValueError(f"`timeout` must be positive, got {self.timeout}")
         if self.certainty is not None and not 0 < self.certainty < 1:
             raise ValueError(f"`certainty` must be between 0 and 1, got {self.certainty}")
 

@@ -26,14 +26,6 @@ class NetworkError(ValueError):
     """A function of the user makes no network that can be measured. The message is one line and says why."""
 
 
-class DepthError(NetworkError):
-    """A network has another number of ``layers`` than the depth that was asked for, and always has."""
-
-    def __init__(self, message: str, layers: int) -> None:
-        super().__init__(message)
-        self.layers = layers
-
-
 @dataclass(frozen=True)
 class Made:
     """What a function of the user has made: a module, and those of its modules that are its layers.
@@ -117,7 +109,7 @@ class Custom:
                 returned = self.function(**{n: every[n] for n in self.arguments})
         except torch.OutOfMemoryError:
             raise
-        except Exception as error:  # the user's code may raise anything
+        except (Exception, SystemExit) as error:  # the user's code may raise anything
             raise NetworkError(f"`network` {self.name} raised {told(error)}") from error
         module, layers = returned if isinstance(returned, tuple) and len(returned) == 2 else (returned, None)
         if not isinstance(module, nn.Module):
@@ -181,7 +173,7 @@ def own_randomness(seed: int) -> Iterator[None]:
         torch.set_default_dtype(dtype)
 
 
-def told(error: Exception) -> str:
+def told(error: BaseException) -> str:
     """Return the type and the message of an exception on one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 

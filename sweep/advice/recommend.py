@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from probes.custom.function import Custom, NetworkError
-from probes.custom.network import CustomNetwork, own_depth
+from probes.custom.network import CustomNetwork, layer_count
 from probes.datasets import Images
 from probes.initialisations import NORMAL
 from probes.point import Point
@@ -19,6 +19,7 @@ from sweep.advice.spec import CONVOLVED_COUNT, OF_BUILT_IN, OPTIONS, AdviceSpec
 from sweep.errors import SpecError
 from sweep.measuring.memory import check_memory
 from sweep.measuring.settings import given_images, probe_settings, sweep_images
+from sweep.spec.parts import FUNCTION
 
 
 def advise(
@@ -69,21 +70,19 @@ def advise(
         An argument is not allowed, the data cannot be loaded, or the networks cannot be measured.
     """
     _check_names(options, network is not None, layers)
-    if initialise is not None:
-        options["initialise"] = initialise
     try:
         custom = _custom(network, layers, initialise)
+        if custom is None and initialise is not None:
+            options["initialise"] = initialise
         spec, images = _asked(custom, depth, data, options)
-        if custom is None:
-            check_memory(spec, images)
-            convolved = probe_settings(spec).architecture_for(images).convolutional
-        else:
-            spec, convolved = _checked(custom, spec, images)
-        if convolved and "images" not in options:
+        if custom is not None:
+            spec = _checked(custom, spec, images)
+        if _has_convolutions(custom, spec, images) and "images" not in options:
             spec = replace(spec, images=CONVOLVED_COUNT)
+        settings = probe_settings(spec, custom)
+        check_memory(settings, images, spec.depth[0])
         count = min(spec.images, HELD_OUT_IMAGES)  # as many as the probe learns from: more would take time for little
-        fewer = replace(images, test=images.test[:count], test_labels=images.test_labels[:count])
-        prober = Prober(fewer, replace(probe_settings(spec), network=custom))
+        prober = Prober(replace(images, test=images.test[:count], test_labels=images.test_labels[:count]), settings)
     except NetworkError as error:
         raise SpecError(str(error)) from None
     return Session(spec, prober, module).advice(steps)
@@ -104,8 +103,10 @@ def _custom(network: Callable[..., Any] | Custom | None, layers: str | None, ini
     if network is None:
         return None
     custom = network if isinstance(network, Custom) else Custom(network)
-    initialise = initialise or custom.initialise or (None if "sigma_w" in custom.arguments else NORMAL)
-    return replace(custom, layers=layers or custom.layers, initialise=initialise)
+    if initialise is None:
+        initialise = custom.initialise or (FUNCTION if "sigma_w" in custom.arguments else NORMAL)
+    drawn = None if initialise == FUNCTION else initialise
+    return replace(custom, layers=layers or custom.layers, initialise=drawn)
 
 
 def _asked(custom: Custom | None, depth: int | None, data: Any, options: dict[str, Any]) -> tuple[AdviceSpec, Images]:
@@ -117,31 +118,42 @@ def _asked(custom: Custom | None, depth: int | None, data: Any, options: dict[st
     images = sweep_images(spec, run_code=True) if data is None else given_images(data, spec)
     if custom is None:
         return spec, images
-    own = own_depth(custom, images.shape, images.classes)
-    if own is None and open_depth:
-        raise SpecError(f"`depth` must be given: `network` {custom.name} takes it as an argument")
-    if own is not None and depth not in (None, own):
+    if "depth" in custom.arguments:
+        if open_depth:
+            raise SpecError(f"`depth` must be given: `network` {custom.name} takes it as an argument")
+        return spec, images
+    own = layer_count(custom, _first_point(spec), images.shape, images.classes)
+    if depth not in (None, own):
         raise SpecError(
             f"`depth` must be {own}, the number of layers of `network` {custom.name}, or be left out, got {depth}"
         )
-    return replace(spec, depth=(own, own)) if own else spec, images
+    return replace(spec, depth=(own, own)), images
 
 
-def _checked(custom: Custom, spec: AdviceSpec, images: Images) -> tuple[AdviceSpec, bool]:
-    """Refuse networks that cannot be measured, and return what is asked for and whether they have convolutions.
+def _first_point(spec: AdviceSpec) -> Point:
+    return Point(spec.sigma_w[0], spec.sigma_b[0], spec.depth[0], spec.seed)
 
-    Where there are no biases, sigma_b is 0.
-    """
-    point = Point(spec.sigma_w[0], spec.sigma_b[0], spec.depth[0], spec.seed)
-    convolved = CustomNetwork(point, custom, images.shape, images.classes).convolutional
+
+def _has_convolutions(custom: Custom | None, spec: AdviceSpec, images: Images) -> bool:
+    if custom is None:
+        return probe_settings(spec).architecture_for(images).convolutional
+    return CustomNetwork(_first_point(spec), custom, images.shape, images.classes).convolutional
+
+
+def _checked(custom: Custom, spec: AdviceSpec, images: Images) -> AdviceSpec:
+    """Refuse networks whose sigmas have no meaning, and return the spec; where there are no biases, sigma_b is 0."""
     if custom.initialise is None:
+        if "sigma_w" not in custom.arguments:
+            raise SpecError(
+                f"`initialise` must not be {FUNCTION!r} where `network` {custom.name} takes no sigma_w as an argument"
+            )
         has_biases = "sigma_b" in custom.arguments
     else:
-        drawn = sigmas_of_function(custom, point, images.shape, images.classes)
+        drawn = sigmas_of_function(custom, _first_point(spec), images.shape, images.classes)
         has_biases = bool(drawn.sigma_b)
         if not drawn.sigma_w:
             raise SpecError(
                 f"`network` {custom.name} must have a Linear, Conv or MultiheadAttention to be drawn anew, or take "
                 "sigma_w as an argument and draw its weights itself"
             )
-    return spec if has_biases else replace(spec, sigma_b=(0.0, 0.0)), convolved
+    return spec if has_biases else replace(spec, sigma_b=(0.0, 0.0))

@@ -199,7 +199,7 @@ def _check_alike(one: Experiment, other: Experiment) -> None:
     """Refuse to compare sweeps of different data, networks or axes, or without a free axis."""
     if not one.has_data_of(other):
         raise SpecError(f"`truth` must be a sweep of the same data, got {other.data!r} for {one.data!r}")
-    for name in ("resize", "architecture", "width", "widths", "activation", "initialise"):
+    for name in ("resize", "architecture", "width", "widths", "activation", "code", "layers", "initialise"):
         a, b = getattr(one, name), getattr(other, name)
         if a != b:
             raise SpecError(f"`truth` must be a sweep with the same {name}, got {b!r} for {a!r}")

@@ -233,7 +233,7 @@ def _test(
 
 def _differs(one: Results, other: Results) -> dict[str, tuple[Any, Any]]:
     """Return the settings and package versions that differ, with both values: possible reasons of a difference."""
-    pairs = {n: (getattr(one.spec, n), getattr(other.spec, n)) for n in measured(one.spec)}
+    pairs = {n: (getattr(one.spec, n), getattr(other.spec, n)) for n in (*measured(one.spec), "code")}
     pairs["dataset"] = ("", "") if one.spec.has_data_of(other.spec) else (one.spec.data, other.spec.data)
     versions = [r.files.versions() or {} for r in (one, other)]
     pairs |= {f"version of {n}": (versions[0].get(n), versions[1].get(n)) for n in sorted({*versions[0], *versions[1]})}

@@ -8,14 +8,16 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from probes import Images, Point, ProbeSettings, load_images
+from probes import Custom, Images, Point, ProbeSettings, load_images
 from probes.memory import peak_bytes
 from probes.prober import Prober
+from probes.programs import function_of
 from sweep.bench.figure import Figure, default_device
 from sweep.processes import command, environment
 
@@ -49,8 +51,8 @@ def peak_and_estimate(keys: dict[str, Any], device: str = "cpu") -> tuple[int, i
     Parameters
     ----------
     keys:
-        Fields of `ProbeSettings`, and ``pack`` (number of networks), ``depth`` and ``resize`` (width and height of the
-        images of white noise).
+        Fields of `ProbeSettings`, ``network`` as ``FILE.py:FUNCTION``, and ``pack`` (number of networks), ``depth`` and
+        ``resize`` (width and height of the images of white noise).
     device:
         The device to measure on.
     """
@@ -63,6 +65,13 @@ def peak_and_estimate(keys: dict[str, Any], device: str = "cpu") -> tuple[int, i
 def _measured(keys: dict[str, Any], device: str) -> tuple[int, int]:
     """Measure a pack in this process, which must be new, and return its peak memory and the estimate, in bytes."""
     pack, depth, images = keys.pop("pack"), keys.pop("depth"), load_images("noise", resize=keys.pop("resize"))
+    with ExitStack() as stack:
+        if (name := keys.pop("network", None)) is not None:
+            keys["network"] = Custom(stack.enter_context(function_of(name)))
+        return _peak(ProbeSettings(**keys), images, depth, pack, device)
+
+
+def _peak(settings: ProbeSettings, images: Images, depth: int, pack: int, device: str) -> tuple[int, int]:
     small = ProbeSettings(width=4, probe_steps=2, images=64)
     Prober(images, small, device).measure([Point(1.3, 0.2, 2)])  # load the libraries, so that they do not count
     if device == "cuda":
@@ -72,7 +81,6 @@ def _measured(keys: dict[str, Any], device: str) -> tuple[int, int]:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
         before = _status("VmRSS")
         Path("/proc/self/clear_refs").write_text("5")  # reset VmHWM
-    settings = ProbeSettings(**keys)
     measurements = Prober(images, settings, device).measure([Point(1.3, 0.2, depth, s) for s in range(pack)])
     assert all(m.status == "ok" for m in measurements), measurements[0].error
     after = torch.cuda.max_memory_allocated() if device == "cuda" else _status("VmHWM")

@@ -19,6 +19,7 @@ from sweep.execution.packing import CONTROL_RATE
 from sweep.execution.searcher import PicklesAsNothing
 from sweep.limits import cores
 from sweep.measuring.rehearsal import Rehearsal
+from sweep.measuring.settings import probe_settings
 from sweep.spec.spec import SweepSpec
 from sweep.storage.store import Store
 
@@ -127,7 +128,7 @@ def watched(images: Images, make: Rehearsal, slots: int | None = None, **fields:
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
         store.create()
-        measure(spec, Path(folder), images, quiet=True, callbacks=[watch], make=make)
+        measure(spec, Path(folder), probe_settings(spec), images, quiet=True, callbacks=[watch], make=make)
         assert store.read([]).rows.num_rows == spec.points
     return watch
 

@@ -91,7 +91,9 @@ def _advice(name: str | None, **arguments: Any) -> "Advice":
 
     try:
         with function_of(name) if name else nullcontext() as function:
-            module = Path(name.rpartition(":")[0]).stem if name else None
+            module = name.rpartition(":")[0] if name else None
+            if module is not None and module.endswith(".py"):
+                module = Path(module).stem
             return advise(function, module=module, steps=progress_bar, **arguments)
     except ProgramError as error:
         raise SpecError(f"`network` {error}") from None

@@ -8,7 +8,7 @@ import click
 
 from sweep.cli.numbers import Number, Numbers
 from sweep.spec import kinds
-from sweep.spec.options import AUTO, NONE, Option, Part, declared, part_of
+from sweep.spec.options import AUTO, NONE, Option, Part, declared, is_resolved, part_of
 from sweep.spec.spec import SweepSpec
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -53,7 +53,9 @@ def spec_options(names: Iterable[str], *, spec: type[Part] = SweepSpec, defaults
 def _option(field: Field[Any], declaration: Option, section: str, defaults: bool) -> Callable[[F], F]:
     """Return the decorator that adds one option to a command."""
     flag = "--" + field.name.replace("_", "-")
-    default = declaration.word if field.default is None and declaration.word == AUTO else field.default
+    default = None if is_resolved(field.default) else field.default
+    if field.default is None and declaration.word == AUTO:
+        default = declaration.word
     settings: dict[str, Any] = (
         {"default": default, "show_default": default is not None} if defaults else {"default": None}
     )

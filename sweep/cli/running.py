@@ -2,8 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,12 +24,11 @@ from sweep.errors import SpecError
 from sweep.spec.experiment import Measuring
 from sweep.spec.kinds import expanded
 from sweep.spec.options import changeable, local, names
-from sweep.spec.parts import DEPTH, POINTS, SIGMA_B, SIGMA_W, Network
+from sweep.spec.parts import DEPTH, POINTS, SIGMA_B, SIGMA_W
 from sweep.spec.spec import SweepSpec
 from sweep.text import one_line
 
 if TYPE_CHECKING:
-    from probes.custom.function import Custom
     from sweep.results.results import Results
 
 T = TypeVar("T")
@@ -59,7 +57,7 @@ def run_command(
     Example: sweep run --points 64 --sigma-w 0.5 2.5 --sigma-b 0.05 1 --depth 5 60 --out runs/first
     """
     _check_verbose(verbose, quiet)
-    spec = SweepSpec(**fields)
+    spec = SweepSpec(**_with_probe_of_network(fields))
     from sweep.execution import runner
 
     path = expanded(out) if out else str(runner.default_directory())
@@ -174,19 +172,6 @@ def _unless_it_fails(what: str, make: Callable[[], T], path: str) -> T | None:
 @click.option("--depth", type=Number(DEPTH), required=True, help="Hidden layers.")
 @spec_options([*names(SweepSpec, Measuring), "seed"])
 @click.option(
-    "--network",
-    metavar="FILE.py:FUNCTION",
-    help="Network of your own: a function that returns a torch module from images [N, *shape] to logits. It is called "
-    "with those of sigma_w, sigma_b, depth, seed, shape and classes that it has as arguments. Only --probe direct. "
-    "With --initialise, its dense and convolutional layers and its attention are drawn anew.",
-)
-@click.option(
-    "--layers",
-    metavar="REGEX",
-    help="With --network: the names of the modules that are its layers; default: the children of the outermost "
-    "Sequential or ModuleList.",
-)
-@click.option(
     "--images-out",
     metavar="FILE.png",
     help="Also train the network, and draw what it makes of images before and after training: reconstructions layer by "
@@ -200,8 +185,6 @@ def probe_command(
     sigma_w: float,
     sigma_b: float,
     depth: int,
-    network: str | None,
-    layers: str | None,
     images_out: str | None,
     as_json: bool,
     **fields: Any,
@@ -211,9 +194,9 @@ def probe_command(
     \b
     Example: sweep probe --sigma-w 1.3 --sigma-b 0.2 --depth 30 --images-out point.png
     """
-    _check_network(network)
-    if network is not None and not is_given(click.get_current_context(), "probe"):
-        fields["probe"] = "direct"
+    fields = _with_probe_of_network(fields)
+    if fields["network"] is not None and images_out is not None:
+        raise SpecError("`images_out` must be left out with `network`")
     spec = SweepSpec(points=1, sigma_w=(sigma_w, sigma_w), sigma_b=(sigma_b, sigma_b), depth=(depth, depth), **fields)
     from sweep.cli.point import point_json, point_text
     from sweep.measuring import single
@@ -224,9 +207,7 @@ def probe_command(
         from sweep.plots.saving import check_picture
 
         check_picture(picture, "images_out")
-    redrawn = fields["initialise"] if is_given(click.get_current_context(), "initialise") else None
-    with _own_network(network, layers, redrawn) as custom:
-        measurement, seen = single.probe(spec, pictures=picture is not None, network=custom, steps=progress_bar)
+    measurement, seen = single.probe(spec, pictures=picture is not None, steps=progress_bar)
     if picture and seen:
         from sweep.plots.gallery import gallery_figure
         from sweep.plots.saving import save_picture
@@ -236,29 +217,8 @@ def probe_command(
     sys.exit(1 if measurement.status == "failed" else 0)
 
 
-def _check_network(network: str | None) -> None:
-    """Refuse options that need a network of the user, or that do not go with one."""
-    context = click.get_current_context()
-    if network is None and is_given(context, "layers"):
-        raise SpecError("`layers` must be left out without `network`")
-    for name in (*(n for n in names(Network) if n != "initialise"), "images_out"):
-        if network is not None and is_given(context, name):
-            raise SpecError(f"`{name}` must be left out with `network`")
-
-
-@contextmanager
-def _own_network(name: str | None, layers: str | None, initialise: str | None) -> "Iterator[Custom | None]":
-    """Give the network that a function of the user makes, while modules beside its file can be imported."""
-    if name is None:
-        yield None
-        return
-    from probes.custom.function import Custom, NetworkError
-    from probes.programs import ProgramError, function_of
-
-    try:
-        with function_of(name) as function:
-            yield Custom(function, layers, initialise)
-    except ProgramError as error:
-        raise SpecError(f"`network` {error}") from None
-    except NetworkError as error:
-        raise SpecError(str(error)) from None
+def _with_probe_of_network(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a command, with the only probe that networks of the user have, unless one is given."""
+    if fields["network"] is not None and not is_given(click.get_current_context(), "probe"):
+        return {**fields, "probe": "direct"}
+    return fields

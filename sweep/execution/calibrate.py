@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 from probes.point import Point
 from sweep.execution.capacity import Capacity
 from sweep.execution.cost import cost_of_point, guessed_speeds
-from sweep.measuring.settings import probe_settings
 from sweep.spec.design import budget
 from sweep.spec.experiment import Workload
 
 if TYPE_CHECKING:
-    from probes import Images
+    from probes import Images, ProbeSettings
     from sweep.execution.trainable import MakeProber
 
 _MIN_SPEEDUP = 1.1  # the gain in points per second that a doubling of the trials must bring
@@ -28,7 +27,12 @@ _MIN_SWEEP_S = 600.0  # shorter sweeps, by the estimate, are not worth a calibra
 
 
 def share_gpus(
-    spec: Workload, images: "Images", make: "MakeProber | None", capacity: Capacity, note: Callable[[str], None]
+    spec: Workload,
+    settings: "ProbeSettings",
+    images: "Images",
+    make: "MakeProber | None",
+    capacity: Capacity,
+    note: Callable[[str], None],
 ) -> None:
     """Measure how many trials should share a GPU, and set the capacity accordingly.
 
@@ -40,19 +44,26 @@ def share_gpus(
 
     from sweep.execution.trainable import make_prober
 
-    if spec.gpus_per_trial is None and capacity.trials_per_gpu > 1 and _is_long(spec, images, capacity):
+    if (
+        spec.gpus_per_trial is None
+        and capacity.trials_per_gpu > 1
+        and _is_long(spec, cost_of_point(settings, images), capacity)
+    ):
         note("measuring how many trials should share a GPU")
         with suppress(RayError):  # no reason to end a sweep: it goes on with one trial per core
-            capacity.set_trials_per_gpu(best_trials_per_gpu(spec, images, make or make_prober, capacity.trials_per_gpu))
+            most = capacity.trials_per_gpu
+            capacity.set_trials_per_gpu(best_trials_per_gpu(spec, settings, images, make or make_prober, most))
 
 
-def _is_long(spec: Workload, images: "Images", capacity: Capacity) -> bool:
+def _is_long(spec: Workload, cost: Callable[[int], float], capacity: Capacity) -> bool:
     """Return whether a sweep takes so long that a minute of calibration is worth it."""
-    points, cost = budget(spec) * spec.replicas, cost_of_point(spec, images)(sum(spec.depth) // 2)
-    return points * cost / guessed_speeds(capacity)["gpu"] / capacity.slots > _MIN_SWEEP_S
+    points, mean = budget(spec) * spec.replicas, cost(sum(spec.depth) // 2)
+    return points * mean / guessed_speeds(capacity)["gpu"] / capacity.slots > _MIN_SWEEP_S
 
 
-def best_trials_per_gpu(spec: Workload, images: "Images", make: "MakeProber", max_trials: int) -> int:
+def best_trials_per_gpu(
+    spec: Workload, settings: "ProbeSettings", images: "Images", make: "MakeProber", max_trials: int
+) -> int:
     """Return how many trials on one GPU measure the most points per second.
 
     The answer is a power of two, at most ``max_trials``. Takes about a minute. Ray must have been started; ``make``
@@ -68,7 +79,7 @@ def best_trials_per_gpu(spec: Workload, images: "Images", make: "MakeProber", ma
     from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
     device = placement_group([{"GPU": 1.0, "CPU": max_trials * spec.cpus_per_trial}])
-    shared_images, settings = ray.put(images), ray.put(probe_settings(spec))
+    shared_images, shared_settings = ray.put(images), ray.put(settings)
     strategy = PlacementGroupSchedulingStrategy(device, placement_group_bundle_index=0)
     actor: Any = ray.remote(_Trial).options(
         num_gpus=1 / max_trials, num_cpus=spec.cpus_per_trial, scheduling_strategy=strategy, max_restarts=0
@@ -81,7 +92,7 @@ def best_trials_per_gpu(spec: Workload, images: "Images", make: "MakeProber", ma
     best, rate = 1, 0.0
     try:
         while 2 * len(trials) <= max_trials:
-            new = [actor.remote(shared_images, settings, make, threads) for _ in range(max(1, len(trials)))]
+            new = [actor.remote(shared_images, shared_settings, make, threads) for _ in range(max(1, len(trials)))]
             trials += new
             ray.get([t.measure.remote(points) for t in new], timeout=end - time.monotonic())  # warm up
             started = time.monotonic()

@@ -5,32 +5,29 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from sweep.execution.capacity import Capacity
-from sweep.measuring.settings import probe_settings
-from sweep.spec.experiment import Measuring
 
 if TYPE_CHECKING:
-    from probes import Images
+    from probes import Images, ProbeSettings
 
 _CORE_FLOPS, _GPU_FLOPS = 100e9, 10e12  # per second, in large matrix products in float32
 
 
-def cost_of_depth(spec: Measuring, images: "Images") -> Callable[[int], float]:
+def cost_of_depth(settings: "ProbeSettings", images: "Images") -> Callable[[int], float]:
     """Return a function that maps a depth to the floating point operations of probing one network of it."""
     from probes.cost import cost
 
-    settings = probe_settings(spec)
     return lambda depth: cost(settings, images, depth).probes
 
 
-def cost_of_point(spec: Measuring, images: "Images") -> Callable[[int], float]:
+def cost_of_point(settings: "ProbeSettings", images: "Images") -> Callable[[int], float]:
     """Return a function that maps a depth to the approximate floating point operations of one point.
 
-    Training is included where the spec asks for it, with all learning rates and epochs, as if every point were trained.
+    Training is included where the settings ask for it, with all learning rates and epochs, as if all were trained.
     """
     from probes.cost import cost
 
-    settings = probe_settings(spec)
-    epochs = 0 if spec.train == "none" else len(spec.lr) * settings.training.max_epochs(images)
+    training = settings.training
+    epochs = 0 if settings.train == "none" else len(training.lr) * training.max_epochs(images)
 
     @cache
     def of_depth(depth: int) -> float:

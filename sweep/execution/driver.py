@@ -25,7 +25,7 @@ from sweep.text import one_line
 from sweep.trackers.trackers import COLUMNS_LOGGED, Trackers
 
 if TYPE_CHECKING:
-    from probes import Images
+    from probes import Images, ProbeSettings
     from sweep.execution.trainable import MakeProber
 
 _POINTS_PER_UPDATE = 16  # proposed per update of the model; of more, the last would soon be out of date
@@ -36,6 +36,7 @@ _CLOSE_TIMEOUT_S = 5.0  # for storing the last results after an interruption
 def measure(
     spec: SweepSpec,
     path: Path,
+    settings: "ProbeSettings",
     images: "Images",
     quiet: bool,
     callbacks: Sequence[Any] = (),
@@ -53,8 +54,8 @@ def measure(
         The specification of the sweep.
     path:
         The sweep's folder on this disk.
-    images:
-        The data set.
+    settings, images:
+        How points are measured, and the data set.
     quiet:
         Do not show the progress.
     callbacks:
@@ -82,14 +83,16 @@ def measure(
     if failed:
         rows = [r for r in rows if r["status"] != "failed"]
     batch = spec.pack or _POINTS_PER_UPDATE
-    study = SweepStudy(spec, path, rows, cost=cost_of_depth(spec, images), batch=batch, failed_rows=failed)
+    study = SweepStudy(spec, path, rows, cost=cost_of_depth(settings, images), batch=batch, failed_rows=failed)
     total = study.budget * spec.replicas
     with Trackers(log, path, _sweep_name(spec, path), spec.lr) as trackers:
         trackers.log_rows(rows)
         with Progress(spec, total, rows, locations=locations, quiet=quiet, plain=verbose) as progress:
             if len(rows) < total and not study.stopped:
                 with terminated_is_interrupted():  # restores the handler of SIGTERM, which Ray replaces for good
-                    run_trials(Sweep(spec, path, images, store, study, progress, callbacks, make, trackers, verbose))
+                    run_trials(
+                        Sweep(spec, path, settings, images, store, study, progress, callbacks, make, trackers, verbose)
+                    )
             _merge_parts(store, progress)
     # A driver that was killed after its last row leaves checkpoints behind.
     Checkpoints(spec.storage or path).clear()
@@ -131,8 +134,9 @@ def run_trials(sweep: Sweep) -> None:
     with tune_on_ray(sweep) as (capacity, fit):
         from sweep.execution.searcher import PackSearcher
 
-        max_points = fitting_pack(spec, sweep.images, capacity)
-        packer = Packer(spec, cost_of_point(spec, sweep.images), guessed_speeds(capacity), max_points)
+        max_points = fitting_pack(spec, sweep.settings, sweep.images, capacity)
+        cost = cost_of_point(sweep.settings, sweep.images)
+        packer = Packer(spec, cost, guessed_speeds(capacity), max_points)
         progress.start(capacity.slots, packer.max_size(capacity.slots))
         recorder = Recorder(sweep.store, stored)
         planner = Planner(sweep.study, lambda: packer.max_size(capacity.slots), lambda: capacity.slots)

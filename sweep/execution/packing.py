@@ -8,11 +8,10 @@ from probes.point import Point
 from sweep.execution.capacity import MEMORY_FRACTION, Capacity
 from sweep.limits import available_bytes
 from sweep.measuring.memory import check_memory
-from sweep.measuring.settings import probe_settings
 from sweep.spec.experiment import Workload
 
 if TYPE_CHECKING:
-    from probes import Images
+    from probes import Images, ProbeSettings
 
 MAX_PACK = 64  # points
 _MAX_LEARNING_PACK = 16  # points, in a search that learns: of larger packs, the last points would be out of date
@@ -98,7 +97,7 @@ class Packer:
         self._speed[kind], self._measured[kind] = speed, True
 
 
-def fitting_pack(spec: Workload, images: "Images", capacity: Capacity) -> int:
+def fitting_pack(spec: Workload, settings: "ProbeSettings", images: "Images", capacity: Capacity) -> int:
     """Return how many points of the largest depth a trial has the memory for, at least 1.
 
     On a GPU, a trial has its share of the device's memory; the GPUs of a cluster are taken to be like the one of this
@@ -115,11 +114,11 @@ def fitting_pack(spec: Workload, images: "Images", capacity: Capacity) -> int:
     from probes.memory import peak_bytes
 
     device, threads = "cuda" if capacity.gpus else "cpu", max(1, math.floor(capacity.cpus))
-    settings, depth = probe_settings(spec), spec.depth[1]
+    depth = spec.depth[1]
     if device == "cpu":
         nodes = [n for n in capacity.nodes() if n.cores >= capacity.cpus]
         if nodes and not spec.is_here and not spec.concurrency:  # else larger nodes may be yet to come
-            check_memory(spec, images, spec.pack or 1, max(n.memory for n in nodes), "the largest node")
+            check_memory(settings, images, depth, spec.pack or 1, max(n.memory for n in nodes), "the largest node")
         capacity.set_trial_bytes(_WORKER_BYTES + peak_bytes(settings, images, depth, spec.pack or 1, device, threads))
         available = _bytes_per_trial(spec, capacity)
     elif torch.cuda.is_available():

@@ -11,20 +11,19 @@ from sweep.execution.cost import cost_of_point, guessed_speeds
 from sweep.execution.deadline import time_left
 from sweep.execution.packing import Packer, fitting_pack
 from sweep.limits import available_bytes, cores
-from sweep.measuring.settings import probe_settings
 from sweep.spec.design import budget, grid_axes
 from sweep.spec.experiment import Workload
 from sweep.spec.spec import SweepSpec
 from sweep.text import duration, printable
 
 if TYPE_CHECKING:
-    from probes import Images
+    from probes import Images, ProbeSettings
 
 _MAX_MEASUREMENT_S = 30.0  # networks that take longer, by the estimate, are not measured for a preview
 _DEPTHS = 16  # number of depths over which the cost of a point is averaged
 
 
-def preview(spec: SweepSpec, images: "Images", directory: Path) -> dict[str, str]:
+def preview(spec: SweepSpec, settings: "ProbeSettings", images: "Images", directory: Path) -> dict[str, str]:
     """Return a description of what a sweep would do: its points, trials, memory, expected time and files.
 
     For a sweep on this machine, one network is measured to estimate the time; a cluster is not joined.
@@ -38,15 +37,14 @@ def preview(spec: SweepSpec, images: "Images", directory: Path) -> dict[str, str
     plan = {"points": _points(spec, points), "data": f"{printable(spec.dataset)}, {_data(images)}"}
     if spec.is_here:
         capacity = Capacity(spec, lambda: [(cores(), _gpus(), available_bytes())])
-        packer = Packer(
-            spec, cost_of_point(spec, images), guessed_speeds(capacity), fitting_pack(spec, images, capacity)
-        )
+        cost, max_points = cost_of_point(settings, images), fitting_pack(spec, settings, images, capacity)
+        packer = Packer(spec, cost, guessed_speeds(capacity), max_points)
         pack = packer.max_size(capacity.slots)
         plan |= {
             "trials": f"about {math.ceil(points / pack)} of up to {pack} points, {capacity.slots} at once",
             "device": _device(capacity),
-            "memory": _memory(spec, images, capacity, pack),
-            "time": _expected_time(spec, images, capacity, points),
+            "memory": _memory(spec, settings, images, capacity, pack),
+            "time": _expected_time(spec, settings, images, capacity, points),
         }
     else:
         plan |= {
@@ -88,21 +86,21 @@ def _device(capacity: Capacity) -> str:
     return f"{capacity.gpus:g} of {_gpus()} GPUs and {capacity.cpus:g} of {cores()} cores a trial"
 
 
-def _memory(spec: Workload, images: "Images", capacity: Capacity, pack: int) -> str:
+def _memory(spec: Workload, settings: "ProbeSettings", images: "Images", capacity: Capacity, pack: int) -> str:
     from probes.memory import peak_bytes
 
     device, threads = "cuda" if capacity.gpus else "cpu", max(1, math.floor(capacity.cpus))
-    needed = peak_bytes(probe_settings(spec), images, spec.depth[1], pack, device, threads)
+    needed = peak_bytes(settings, images, spec.depth[1], pack, device, threads)
     return f"up to {needed / 2**30:.1f} GiB a trial, of the deepest networks"
 
 
-def _expected_time(spec: Workload, images: "Images", capacity: Capacity, points: int) -> str:
+def _expected_time(spec: Workload, settings: "ProbeSettings", images: "Images", capacity: Capacity, points: int) -> str:
     """Measure one network of middle depth, and return a text that says how long all points will take."""
     import torch
 
     from sweep.execution.trainable import make_prober
 
-    cost = cost_of_point(spec, images)
+    cost = cost_of_point(settings, images)
     low, high = spec.depth
     depths = [round(low + (high - low) * (i + 0.5) / _DEPTHS) for i in range(_DEPTHS)]
     middle = depths[_DEPTHS // 2]
@@ -110,7 +108,7 @@ def _expected_time(spec: Workload, images: "Images", capacity: Capacity, points:
         return "not known: measuring one network for the estimate would take too long"
     threads = torch.get_num_threads()
     try:
-        prober = make_prober(images, probe_settings(spec), max(1, math.floor(capacity.cpus)), capacity.gpus)
+        prober = make_prober(images, settings, max(1, math.floor(capacity.cpus)), capacity.gpus)
         started = time.monotonic()
         point = Point(sum(spec.sigma_w) / 2, sum(spec.sigma_b) / 2, middle, spec.seed)
         measured = prober.probe([point])

@@ -9,14 +9,14 @@ import logging
 import os
 import re
 import sys
-import sysconfig
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from probes.programs import NOT_OWN, is_beneath
 from sweep.errors import SpecError
 from sweep.processes import command, package_folder
 
@@ -65,16 +65,16 @@ def job_config() -> Any:
 
 
 @contextmanager
-def pickled_by_value() -> Iterator[None]:
+def pickled_by_value(modules: Collection[ModuleType] | None = None) -> Iterator[None]:
     """Send the user's own modules to workers by value within a ``with`` block, since workers cannot import them.
 
-    They are the modules from the folder of the program's main file and from the working directory, except for this
-    package and for what is installed there.
+    By default they are the modules from the folder of the program's main file and from the working directory, except
+    for this package and for what is installed there.
     """
     from ray.cloudpickle import cloudpickle
 
     registered = []
-    for module in _own_modules():
+    for module in _own_modules() if modules is None else modules:
         with suppress(ValueError):  # not a module that can be imported again
             cloudpickle.register_pickle_by_value(module)
             registered.append(module)
@@ -88,18 +88,9 @@ def pickled_by_value() -> Iterator[None]:
 
 def _own_modules() -> list[ModuleType]:
     """Return the loaded modules that Ray would have let its workers import from the user's folders."""
-    folders = {os.path.dirname(os.path.realpath(sys.argv[0])), os.getcwd()}
-    installed = {os.path.realpath(path) for path in (*sysconfig.get_paths().values(), sys.prefix, sys.base_prefix)}
-    own = []
-    for name, module in list(sys.modules.items()):
-        path = getattr(module, "__file__", None) or ""
-        if not path.endswith(".py") or name == "__main__" or name.partition(".")[0] in ("sweep", "probes"):
-            continue
-        parents = Path(os.path.realpath(path)).parents
-        is_installed = any(str(p) in installed or p.name in ("site-packages", "dist-packages") for p in parents)
-        if not is_installed and any(str(p) in folders for p in parents):
-            own.append(module)
-    return own
+    folders = Path(sys.argv[0]).resolve().parent, Path.cwd()
+    loaded = [(n, m) for n, m in [*sys.modules.items()] if n != "__main__" and n.partition(".")[0] not in NOT_OWN]
+    return [m for _, m in loaded if any(is_beneath(m, folder) for folder in folders)]
 
 
 @contextmanager

@@ -3,20 +3,23 @@
 import logging
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from probes.custom.function import Custom
 from probes.datasets import FROM_PYTHON_PREFIX, Images
 from probes.programs import is_program
+from probes.settings import ProbeSettings
 from sweep.errors import SpecError, StoreError, UnavailableError
 from sweep.execution.cluster import check_local_resources
 from sweep.execution.driver import measure
 from sweep.measuring.memory import check_memory
-from sweep.measuring.settings import given_images, sweep_images
+from sweep.measuring.own_network import named, own_network, prepared, sent
+from sweep.measuring.settings import given_images, probe_settings, sweep_images
 from sweep.processes import restores_process_state
 from sweep.results.loading import load
 from sweep.results.results import Results
@@ -49,6 +52,7 @@ def run(
     directory: str | Path,
     *,
     images: Any = None,
+    network: Callable[..., Any] | Custom | None = None,
     quiet: bool = True,
     callbacks: Sequence[Any] = (),
     make: "MakeProber | None" = None,
@@ -66,6 +70,9 @@ def run(
     images:
         The data, in place of ``spec.dataset``: a `probes.Images`, or the four arrays train_images, train_labels,
         test_images and test_labels that `probes.images_of` takes. Such data has to be given to `resume`, too.
+    network:
+        Function of yours that makes the networks, or a `probes.Custom`, in place of a program that ``spec.network``
+        names; see `probes.custom`. It has to be given to `resume`, too.
     quiet:
         Do not show the progress on standard error.
     callbacks:
@@ -94,31 +101,36 @@ def run(
     """
     check(log)
     files = _files(directory)
-    spec = _with_absolute_paths(spec, files)
-    spec = replace(spec, fingerprint=None)  # it is that of the data, whatever they were when the spec was made
+    spec = _new(named(_with_absolute_paths(spec, files), network))
     if images is None:
         images = sweep_images(spec, run_code=True)
     else:
         images = given_images(images, spec)
         spec = replace(spec, dataset=FROM_PYTHON_PREFIX + images.name)
-    spec = replace(spec, fingerprint=images.fingerprint)
-    _check_machine(spec, images)
-    is_new = _make_folder(files.local)
-    files.check()
-    store, copies = _create_store(spec, files), files.spec_copies(spec)
-    with _locks_held(files, spec):
-        if files.read(SPEC_FILE) is not None:
-            raise SpecError(_HOLDS_A_SWEEP.format(files.location))
-        if store.read([]).seen or any(p.read(SPEC_FILE) is not None for p in copies[1:]):
-            raise SpecError(
-                f"`{_results_option(spec, files)}` {copies[-1].location!r} holds the results of another sweep"
-            )
-        with _removed_if_refused(files, copies, store, is_new):
-            for copy in copies:
-                copy.write_spec(spec)
-                copy.write_versions()
-            locations = [p.location for p in copies]
-            measure(spec, files.local, images, quiet, callbacks, make, log=log, verbose=verbose, locations=locations)
+    with own_network(spec, network) as custom:
+        spec = prepared(replace(spec, fingerprint=images.fingerprint), custom, images)
+        settings = probe_settings(spec, sent(custom))
+        _check_machine(spec, settings, images)
+        is_new = _make_folder(files.local)
+        files.check()
+        store, copies = _create_store(spec, files), files.spec_copies(spec)
+        with _locks_held(files, spec):
+            if files.read(SPEC_FILE) is not None:
+                raise SpecError(_HOLDS_A_SWEEP.format(files.location))
+            if store.read([]).seen or any(p.read(SPEC_FILE) is not None for p in copies[1:]):
+                raise SpecError(
+                    f"`{_results_option(spec, files)}` {copies[-1].location!r} holds the results of another sweep"
+                )
+            with _removed_if_refused(files, copies, store, is_new):
+                for copy in copies:
+                    copy.write_spec(spec)
+                    copy.write_versions()
+                measure(
+                    *(spec, files.local, settings, images, quiet, callbacks, make),
+                    log=log,
+                    verbose=verbose,
+                    locations=[p.location for p in copies],
+                )
     return load(directory)
 
 
@@ -135,21 +147,29 @@ def dry_run(spec: SweepSpec, directory: str | Path) -> dict[str, str]:
     from sweep.execution.preview import preview
 
     files = _files(directory)
-    spec = _with_absolute_paths(spec, files)
+    spec = _new(_with_absolute_paths(spec, files))
     images = sweep_images(spec, run_code=True)
-    _check_machine(spec, images)
-    if files.read(SPEC_FILE) is not None:
-        raise SpecError(_HOLDS_A_SWEEP.format(files.location))
-    return preview(spec, images, Path(files.location) if files.uri else Path(files.location).absolute())
+    with own_network(spec) as custom:
+        spec = prepared(spec, custom, images)
+        settings = probe_settings(spec, sent(custom))
+        _check_machine(spec, settings, images)
+        if files.read(SPEC_FILE) is not None:
+            raise SpecError(_HOLDS_A_SWEEP.format(files.location))
+        return preview(spec, settings, images, Path(files.location) if files.uri else Path(files.location).absolute())
 
 
-def _check_machine(spec: SweepSpec, images: Images) -> None:
+def _new(spec: SweepSpec) -> SweepSpec:
+    """Return a spec without what is known of data and code that may have changed since it was made."""
+    return replace(spec, fingerprint=None, code=None, nested=False)
+
+
+def _check_machine(spec: SweepSpec, settings: ProbeSettings, images: Images) -> None:
     check_local_resources(spec)
     if spec.is_here:  # the memory of a cluster's nodes is not known yet
         import torch
 
         on_gpu = torch.cuda.is_available() and spec.gpus_per_trial != 0  # where the prober halves packs that do not fit
-        check_memory(spec, images, pack=1 if on_gpu else spec.pack or 1)
+        check_memory(settings, images, spec.depth[1], pack=1 if on_gpu else spec.pack or 1)
 
 
 def _make_folder(path: Path) -> bool:
@@ -262,6 +282,7 @@ def _with_absolute_paths(spec: SweepSpec, files: SweepFiles) -> SweepSpec:
     return replace(
         spec,
         dataset=str(Path(spec.dataset).absolute()) if is_file else spec.dataset,
+        network=str(Path(spec.network).absolute()) if spec.network and is_program(spec.network) else spec.network,
         data_dir=str(Path(spec.data_dir).absolute()),
         storage=files.uri or storage,
     )
@@ -272,6 +293,7 @@ def resume(
     directory: str | Path,
     *,
     images: Any = None,
+    network: Callable[..., Any] | Custom | str | None = None,
     quiet: bool = True,
     callbacks: Sequence[Any] = (),
     make: "MakeProber | None" = None,
@@ -288,6 +310,9 @@ def resume(
         The directory of the sweep, or its URI.
     images:
         The data, as in `run`; needed where `run` was given data.
+    network:
+        The function that makes the networks, or the name of its program, ``FILE.py:FUNCTION``; needed where the sweep
+        has one. Its code has to be what it was.
     quiet, callbacks, make, verbose:
         As in `run`.
     log:
@@ -297,8 +322,8 @@ def resume(
     **changes:
         New values for fields of the spec that may change, such as ``points``. ``dataset``, ``data_dir``, ``download``
         and ``layout`` may be given for another machine. For safety, the spec's own ``download`` is taken to be false,
-        and a program that it names as its data set is run only if it is given here: a spec that somebody else has
-        written can therefore write nothing outside of the sweep.
+        and a program that it names, for its data or its networks, is run only if it is given here: a spec that somebody
+        else has written can therefore write nothing outside of the sweep.
 
     Returns
     -------
@@ -319,23 +344,24 @@ def resume(
     spec = _changed_spec(old, changes)
     files.check()
     images = _images_to_resume(spec, images, {k: changes[k] for k in local(old) if k in changes})
-    _check_machine(spec, images)
-    _warn_of_other_versions(files)
-    store = _find_store(spec, files)
-    with _locks_held(files, spec):
-        for name, reason in store.set_aside().items():
-            logging.getLogger(__name__).warning("set aside: %s: %s", name, reason)
-        if spec != old:
-            for copy in files.spec_copies(spec):
-                copy.write_spec(spec)
-        locations = [p.location for p in files.spec_copies(spec)]
-        measure(
-            *(spec, files.local, images, quiet, callbacks, make),
-            retry_failed=retry_failed,
-            log=log,
-            verbose=verbose,
-            locations=locations,
-        )
+    with _network_to_resume(spec, network, images) as custom:
+        settings = probe_settings(spec, sent(custom))
+        _check_machine(spec, settings, images)
+        _warn_of_other_versions(files)
+        store = _find_store(spec, files)
+        with _locks_held(files, spec):
+            for name, reason in store.set_aside().items():
+                logging.getLogger(__name__).warning("set aside: %s: %s", name, reason)
+            if spec != old:
+                for copy in files.spec_copies(spec):
+                    copy.write_spec(spec)
+            measure(
+                *(spec, files.local, settings, images, quiet, callbacks, make),
+                retry_failed=retry_failed,
+                log=log,
+                verbose=verbose,
+                locations=[p.location for p in files.spec_copies(spec)],
+            )
     return load(directory)
 
 
@@ -355,6 +381,24 @@ def _images_to_resume(spec: SweepSpec, given: Any, local_options: dict[str, Any]
             "`dataset` must be left out: this sweep of an older version has no record of its data to compare"
         )
     return images
+
+
+@contextmanager
+def _network_to_resume(
+    spec: SweepSpec, given: Callable[..., Any] | Custom | str | None, images: Images
+) -> Iterator[Custom | None]:
+    """Give the function of the user that a sweep goes on with, and refuse one whose code has changed since.
+
+    A program is run only if the user has named it: a spec may be somebody else's.
+    """
+    if spec.network is None and given is not None:
+        raise SpecError("`network` must be left out: the networks of this sweep are made by no function")
+    if spec.network is not None and given is None:
+        raise SpecError(f"`network` must be given again, to run the program {printable(spec.network)!r}")
+    here = replace(spec, network=given) if isinstance(given, str) else spec
+    with own_network(here, None if isinstance(given, str) else given) as custom:
+        prepared(here, custom, images)
+        yield custom
 
 
 def _warn_of_other_versions(files: SweepFiles) -> None:

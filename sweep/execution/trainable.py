@@ -1,8 +1,11 @@
 """Tune's trainable, which is made once per worker process and measures pack after pack."""
 
+import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ray import tune
@@ -39,6 +42,7 @@ MakeProber = Callable[
     ["Images", "ProbeSettings", int, float], ProberProtocol
 ]  # images, settings, threads, share of a GPU
 _MIN_CHECKPOINT_INTERVAL_S = 30.0
+_INTERRUPTION_TIME_S = 30.0  # for which an operation goes on that is to be interrupted
 _MIN_CHECKPOINT_INTERVAL_RATIO = 20  # times the time that the last checkpoint took to write
 
 
@@ -82,7 +86,7 @@ class PackTrainable(tune.Trainable):
         of a GPU for trials of kind ``gpu``; ``storage`` is the directory or URI of the results, for the checkpoints.
         """
         assert images is not None and settings is not None
-        self._train = settings.train != "none"
+        self._train, self._timeout = settings.train != "none", settings.timeout
         self._prober = make(images, settings, threads, gpus if config.get("kind") == "gpu" else 0.0)
         self._checkpoints = Checkpoints(storage)
         self._begin(config)
@@ -111,16 +115,36 @@ class PackTrainable(tune.Trainable):
 
     def _advance(self) -> dict[str, Any]:
         if self._measured is None:
-            self._measured = self._prober.probe(self._points)
+            with self._bounded():
+                self._measured = self._prober.probe(self._points)
             saved = self._checkpoints.load(self._points) if self._train else {}
             self._training: Iterator[Training] = self._prober.train(self._measured, saved, self._doubtful)
             self._next_checkpoint = time.monotonic() + _MIN_CHECKPOINT_INTERVAL_S
-        training = next(self._training, None)
+        with self._bounded():
+            training = next(self._training, None)
         if training is not None:
             self._save_checkpoints(training)
             return _progress(training)
         extra = {"device": str(self._prober.device), "hostname": socket.gethostname()}
         return {"rows": [row(m, **extra) for m in self._measured], "done": True}
+
+    @contextmanager
+    def _bounded(self) -> Iterator[None]:
+        """End this process if the ``with`` block is not interrupted in time: the pack then counts as one that failed.
+
+        The prober limits the time itself, but cannot interrupt what does not run code of Python.
+        """
+        if self._timeout is None:
+            yield
+            return
+        # A pack that takes too long is measured once more, point by point.
+        timer = threading.Timer(2 * self._timeout * len(self._points) + _INTERRUPTION_TIME_S, os._exit, [1])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def _save_checkpoints(self, training: "Training") -> None:
         """Write checkpoints of the training, if the last ones are old enough."""

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from sweep.execution.capacity import Capacity
 from sweep.execution.cluster import connected_ray
-from sweep.execution.ray_patches import hide_aws_keys, keep_running, keep_starting_workers
-from sweep.measuring.settings import probe_settings
+from sweep.execution.ray_patches import hide_aws_keys, keep_running, keep_starting_workers, pickled_by_value
+from sweep.measuring.own_code import own_modules
 from sweep.monitor.progress import Progress
 from sweep.processes import terminated_is_interrupted
 from sweep.search.study import SweepStudy
@@ -26,7 +26,7 @@ from sweep.trackers.trackers import Trackers
 if TYPE_CHECKING:
     from ray import tune
 
-    from probes import Images
+    from probes import Images, ProbeSettings
     from sweep.execution.searcher import PackSearcher
     from sweep.execution.trainable import MakeProber
 
@@ -46,6 +46,7 @@ class Sweep:
 
     spec: SweepSpec
     path: Path
+    settings: "ProbeSettings"
     images: "Images"
     store: Store
     study: SweepStudy
@@ -78,14 +79,17 @@ def tune_on_ray(sweep: Sweep) -> Iterator[tuple[Capacity, Callable[["PackSearche
         with connected_ray(sweep.spec, sweep.images, sweep.verbose) as capacity:
             from sweep.execution.calibrate import share_gpus
 
+            network = sweep.settings.network
+
             with (
                 terminated_is_interrupted(),
                 keep_running(),
                 keep_starting_workers(),
                 hide_aws_keys(),
                 _no_warnings(sweep),
+                pickled_by_value(own_modules(network.function).values() if network else ()),
             ):
-                share_gpus(sweep.spec, sweep.images, sweep.make, capacity, sweep.progress.note)
+                share_gpus(sweep.spec, sweep.settings, sweep.images, sweep.make, capacity, sweep.progress.note)
                 yield capacity, lambda searcher: _make_tuner(sweep, capacity, searcher, folder).fit()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -105,7 +109,7 @@ def trainable_parameters(sweep: Sweep, capacity: Capacity) -> dict[str, Any]:
 
     return {
         "images": sweep.images,
-        "settings": probe_settings(sweep.spec),
+        "settings": sweep.settings,
         "make": sweep.make or make_prober,
         "threads": max(1, math.floor(capacity.cpus)),
         "gpus": capacity.gpus,

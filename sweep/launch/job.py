@@ -75,6 +75,10 @@ def container_options(job: Job, spec: Workload, given: Mapping[str, Any]) -> tup
     options = {"concurrency": trials, "data_dir": f"{RESULTS}/data", **given}
     if job.gpus:
         options.setdefault("gpus_per_trial", share)
+    if spec.network is not None:
+        raise SpecError(
+            f"`network` must be left out for this launcher, which does not bring your code: {spec.network!r}"
+        )
     if ".py:" in spec.dataset:
         raise SpecError(
             f"`dataset` must be the name of a data set or an .npz file for this launcher, got {spec.dataset!r}"

@@ -4,26 +4,27 @@ from typing import TYPE_CHECKING
 
 from sweep.errors import SpecError
 from sweep.limits import total_bytes
-from sweep.measuring.settings import probe_settings
-from sweep.spec.experiment import Experiment
 
 if TYPE_CHECKING:
-    from probes import Images
+    from probes import Images, ProbeSettings
 
 
 def check_memory(
-    spec: Experiment,
+    settings: "ProbeSettings",
     images: "Images",
+    depth: int,
     pack: int = 1,
     memory: float | None = None,
     place: str = "memory that this process may use",
 ) -> None:
-    """Refuse a spec whose packs need more memory than there is.
+    """Refuse networks whose packs need more memory than there is.
 
     Parameters
     ----------
-    spec, images:
-        The specification of the sweep, and its data.
+    settings, images:
+        How networks are measured, and on which data.
+    depth:
+        The largest depth of the networks.
     pack:
         The number of points that are measured together.
     memory:
@@ -39,11 +40,13 @@ def check_memory(
     from probes.memory import peak_bytes
 
     memory = total_bytes() if memory is None else memory
-    needed = peak_bytes(probe_settings(spec), images, spec.depth[1], pack)
+    needed = peak_bytes(settings, images, depth, pack)
     if needed > memory:
         several = f"`pack` {pack} of " if pack > 1 else ""
+        own = settings.network
+        networks = f"`network` {own.name}" if own else f"`width` {settings.width or images.pixels}"
         raise SpecError(
-            f"{several}`width` {spec.width or images.pixels} with `depth` up to {spec.depth[1]} takes "
+            f"{several}{networks} with `depth` up to {depth} takes "
             f"{needed / 2**30:.1f} GiB, {(needed - memory) / 2**30:.1f} GiB more than the {memory / 2**30:.1f} GiB "
             f"of {place}"
         )

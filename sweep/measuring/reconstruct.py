@@ -77,16 +77,19 @@ class Painter:
     Raises
     ------
     SpecError
-        The data set cannot be loaded, or the networks are too large for this machine.
+        The data set cannot be loaded, the networks are too large for this machine, or a function of the user makes
+        them.
     """
 
     def __init__(self, spec: Experiment) -> None:
         from probes.prober import Prober
 
+        if spec.network is not None:
+            raise SpecError("reconstructions need a cascade, which networks of your own do not have")
         spec = replace(spec, download=False)
         self._settings = replace(probe_settings(spec), probe="both")
         self._images: Images = sweep_images(spec)
-        check_memory(spec, self._images)
+        check_memory(self._settings, self._images, spec.depth[1])
         self._prober = Prober(self._images, self._settings)
 
     def cost(self, depth: int) -> float:

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+from probes.custom.function import Custom
 from probes.datasets import Images, images_of, load_images
 from probes.errors import DatasetError
+from probes.initialisations import NORMAL
 from probes.networks import Architecture
 from probes.npz import ARRAYS
 from probes.settings import ProbeSettings
@@ -11,12 +13,28 @@ from probes.threads import safe_in_forks
 from probes.training.settings import TrainingSettings
 from sweep.errors import SpecError
 from sweep.spec.experiment import Measuring
-from sweep.spec.parts import Network
+from sweep.spec.kinds import seconds_of
+from sweep.spec.parts import FUNCTION, Network
 from sweep.text import printable
 
 
-def probe_settings(spec: Measuring) -> ProbeSettings:
-    """Return the settings of the probes and of the training, as the spec says."""
+def probe_settings(spec: Measuring, network: Custom | None = None) -> ProbeSettings:
+    """Return the settings of the probes and of the training, as the spec says.
+
+    ``network`` is the function of the user that the spec names.
+
+    Raises
+    ------
+    SpecError
+        The spec asks for what cannot be measured of a user's network.
+    """
+    try:
+        return _probe_settings(spec, network)
+    except ValueError as error:
+        raise SpecError(str(error)) from None
+
+
+def _probe_settings(spec: Measuring, network: Custom | None) -> ProbeSettings:
     return ProbeSettings(
         probe=spec.probe,
         statistic=spec.statistic,
@@ -26,7 +44,8 @@ def probe_settings(spec: Measuring) -> ProbeSettings:
         width=spec.width,
         widths=spec.widths,
         activation=spec.activation,
-        initialise=spec.initialise,
+        initialise=NORMAL if spec.initialise == FUNCTION else spec.initialise,
+        network=network,
         images=spec.images,
         decoded_layers=spec.decoded_layers,
         certainty=spec.certainty,
@@ -34,6 +53,7 @@ def probe_settings(spec: Measuring) -> ProbeSettings:
         precision=spec.precision,
         definition=spec.definition,
         train=spec.train,
+        timeout=seconds_of(spec.timeout) if spec.timeout is not None else None,
         training=TrainingSettings(
             epochs=spec.epochs,
             images=spec.train_images,
@@ -113,6 +133,8 @@ def _check_content(spec: Measuring, images: Images) -> None:
 
 
 def _check_architecture(spec: Network, images: Images) -> None:
+    if spec.network is not None:
+        return
     try:
         Architecture(spec.architecture, images.shape, images.classes, spec.width, spec.widths)
     except ValueError as error:

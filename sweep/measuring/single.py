@@ -3,16 +3,15 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sweep.errors import SpecError
+from sweep.measuring.own_network import named, own_network
 from sweep.measuring.settings import probe_settings, sweep_images
 from sweep.model.calibration import default_of, expected
 from sweep.spec.experiment import Experiment
 
 if TYPE_CHECKING:
-    from probes import Measurement
-    from probes.custom.function import Custom
+    from probes import Custom, Measurement
     from probes.pictures import Gallery
 
 Steps = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
@@ -22,7 +21,7 @@ def probe(
     spec: Experiment,
     *,
     pictures: bool = False,
-    network: "Custom | None" = None,
+    network: "Callable[..., Any] | Custom | None" = None,
     steps: Steps = lambda label, count: nullcontext(lambda: None),
 ) -> "tuple[Measurement, Gallery | None]":
     """Measure the single point of a spec whose axes are all fixed.
@@ -34,7 +33,7 @@ def probe(
     pictures:
         Also train the network, whatever ``spec.train`` says, and make its gallery.
     network:
-        Function of the user that makes the network, which then is not what the spec describes.
+        Function of the user that makes the network, in place of a program that ``spec.network`` names.
     steps:
         Function that is called with a label and the number of steps of the work that begins (0 for none). It returns a
         context manager for the time of that work, which gives a function to be called after each step.
@@ -57,18 +56,17 @@ def probe(
     from probes.prober import Prober
     from sweep.measuring.memory import check_memory
 
+    spec = named(spec, network)
     images = sweep_images(spec, run_code=True)
-    if network is None:
-        check_memory(spec, images)
     point = Point(spec.sigma_w[0], spec.sigma_b[0], spec.depth[0], spec.seed)
     layers = point.depth if spec.probe != "direct" else 0
-    with steps("cascade", layers) as progress:
-        try:
-            settings = replace(probe_settings(spec), train="none" if pictures else spec.train, network=network)
+    with own_network(spec, network) as custom:
+        settings = replace(probe_settings(spec, custom), train="none" if pictures else spec.train)
+        if custom is None:  # a network of the user that is not valid is a failed point
+            check_memory(settings, images, point.depth)
+        with steps("cascade", layers) as progress:
             prober = Prober(images, settings, progress=progress)
-        except ValueError as error:
-            raise SpecError(str(error)) from None
-        (measurement,) = prober.measure([point])
+            (measurement,) = prober.measure([point])
     if measurement.status != "failed":
         margin = expected(measurement.values["margin"], measurement.values["margin_censored"])
         measurement.values["p_trainable"] = float(default_of(spec).probability(margin))

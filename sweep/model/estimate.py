@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 
 from probes.critical import critical_sigma_w
-from probes.meanfield import applies_to
 from sweep.model.calibration import Calibration, calibration_of
 from sweep.model.crossings import outer_crossings
 from sweep.model.margin import MIN_POINTS, SearchModel
@@ -294,7 +293,7 @@ def history(spec: Experiment, points: pd.DataFrame, steps: int = _HISTORY_LENGTH
 
 def theory_line(spec: Network, sigma_b: np.ndarray) -> np.ndarray:
     """Return mean field's critical sigma_w at each sigma_b; NaN if the theory does not describe the architecture."""
-    if not applies_to(spec.architecture):
+    if not spec.has_theory:
         return np.full(len(sigma_b), math.nan)
     return np.asarray(critical_sigma_w(np.asarray(sigma_b, dtype=float), spec.activation))
 

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from probes.definition import TRAINABLE_DEPTH
-from probes.point import REACH, nested, reach
+from probes.point import REACH
 from sweep.levelset.domain import Axis
 from sweep.levelset.level_set import LevelSet
 from sweep.model.calibration import calibration_of, default_of, expected
@@ -63,7 +63,7 @@ class MarginModel:
         self.spec = spec
         self.calibration = default_of(spec)
         without_depth = [a for a in spec.free_axes if a != "depth"]
-        self.through_depth = spec.by_horizon and nested(spec.architecture) and bool(without_depth)
+        self.through_depth = spec.by_horizon and spec.is_nested and bool(without_depth)
         self.names = sorted(without_depth if self.through_depth else spec.free_axes)
         self.level_set = LevelSet(
             _axes(spec, self.names),
@@ -87,7 +87,7 @@ class MarginModel:
     def max_visible(self, depth: int) -> float:
         """Return the modelled value at the longest horizon that a probe of a depth can see."""
         spec = self.spec
-        direct, gradient = float(reach(spec.architecture, depth, spec.widths)), float(REACH * depth)
+        direct, gradient = float(spec.last_layer(depth)), float(REACH * depth)
         followed = {
             TRAINABLE_DEPTH: spec.definition.trainable_depth(direct, gradient),
             "direct_horizon": direct,

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from probes.meanfield import applies_to, mean_field
+from probes.meanfield import mean_field
 from sweep.model.estimate import theory_line
 from sweep.plots.diagram import draw_theory
 from sweep.plots.planes import axis_range, regular_grid
@@ -62,7 +62,7 @@ def few_depths(spec: Space) -> list[int]:
 
 def xi_c_over(spec: Network, sigma_w: np.ndarray, sigma_b: float) -> pd.Series:
     """Return mean field's depth scale xi_c (in layers) at each sigma_w; NaN where the architecture has no theory."""
-    known = applies_to(spec.architecture)
+    known = spec.has_theory
     return pd.Series([mean_field(w, sigma_b, spec.activation).xi_c if known else np.nan for w in sigma_w])
 
 

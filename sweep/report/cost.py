@@ -89,7 +89,7 @@ def _estimated(spec: Measuring, points: pd.DataFrame) -> tuple[float, float] | N
     """
     from probes.cost import cost
 
-    if Path(spec.dataset).suffix:
+    if Path(spec.dataset).suffix or spec.network is not None:
         return None
     settings = probe_settings(spec)
     try:

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from probes.definition import HORIZONS
-from probes.meanfield import applies_to
 from sweep.model.estimate import NORMAL_90, PhaseModel, theory_line
 from sweep.model.margin import MIN_POINTS, MarginModel
 from sweep.results.results import Results
@@ -151,7 +150,7 @@ def critical_data(results: Results) -> dict[str, Any]:
     distance = line["sigma_w"] - theory_line(spec, line["sigma_b"].to_numpy())
     return {
         "measured": {name: numbers(line[name]) for name in line},
-        "theory": {"sigma_b": numbers(fine), "sigma_w": numbers(theory)} if applies_to(spec.architecture) else None,
+        "theory": {"sigma_b": numbers(fine), "sigma_w": numbers(theory)} if spec.has_theory else None,
         "apart": finite(float(distance.abs().mean())) if len(line) else None,
     }
 

@@ -89,7 +89,7 @@ def merge(directories: Sequence[str | Path], output: str | Path) -> Results:
 def _check_alike(one: Results, other: Results) -> None:
     if one.spec.digest == other.spec.digest:
         return
-    differ = {n: (getattr(one.spec, n), getattr(other.spec, n)) for n in (*measured(one.spec), "definition")}
+    differ = {n: (getattr(one.spec, n), getattr(other.spec, n)) for n in (*measured(one.spec), "code", "definition")}
     differ["dataset"] = ("", "") if one.spec.has_data_of(other.spec) else (one.spec.data, other.spec.data)
     for name, (a, b) in differ.items():
         if a != b:

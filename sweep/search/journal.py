@@ -32,7 +32,17 @@ _BASE_NAME = "sweep"  # of a study
 # Errors of SQLAlchemy and of redis that say that the server is away, or refuses the connection.
 _SERVER_ERRORS = ("OperationalError", "InterfaceError", "ConnectionError", "TimeoutError", "StorageInternalError")
 # The options that a study shows as its attributes.
-_SHOWN_OPTIONS = ("dataset", "architecture", "width", "activation", "initialise", "probe", "statistic", "train")
+_SHOWN_OPTIONS = (
+    "dataset",
+    "architecture",
+    "width",
+    "activation",
+    "initialise",
+    "network",
+    "probe",
+    "statistic",
+    "train",
+)
 
 
 class FileJournal(BaseJournalBackend):

@@ -41,6 +41,8 @@ class Measuring(Training, Probing, Network, Data):
         defining = {name: getattr(self, name) for name in measured(self) if getattr(self, name) != defaults[name]}
         defining.pop("dataset", None)
         defining |= {"data": self.fingerprint} if self.fingerprint else {"dataset": Path(self.dataset).name}
+        if self.network is not None:
+            defining["network"] = self.code or Path(self.network).name
         if self.definition != ORIGINAL_DEFINITION:
             known = {f.name: f.default for f in fields(self.definition)}
             defining["definition"] = {k: v for k, v in asdict(self.definition).items() if v != known[k]}
@@ -59,22 +61,16 @@ class Experiment(Measuring, Design):
         if self.widths is not None and self.depth[1] > len(self.widths):
             max_depth = len(self.widths)
             raise SpecError(f"`depth` must be at most {max_depth}, the number of widths, got {self.depth[1]}")
-        if self.prior == "theory":
-            from probes.meanfield import applies_to
-
-            if not applies_to(self.architecture):
-                raise SpecError(
-                    f"`prior` must be none with architecture {self.architecture!r}, which mean field theory is not for"
-                )
+        if self.prior == "theory" and not self.has_theory:
+            networks = "a network of yours" if self.network is not None else f"architecture {self.architecture!r}"
+            raise SpecError(f"`prior` must be none with {networks}, which mean field theory is not for")
         if self.aim == "ridge" and self.train != "none":
             raise SpecError("`aim` must be boundary or both where networks are trained: the truth has no ridge")
 
     @property
     def reach(self) -> float:
         """The multiple of its depth to which the deepest network can be followed in search of its horizon."""
-        from probes.point import reach
-
-        return reach(self.architecture, self.depth[1], self.widths) / self.depth[1]
+        return self.last_layer(self.depth[1]) / self.depth[1]
 
 
 @dataclass(frozen=True, kw_only=True)

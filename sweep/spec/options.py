@@ -70,6 +70,11 @@ def resolved(value: Any, by: Any) -> Any:
     return marked
 
 
+def is_resolved(value: Any) -> bool:
+    """Return whether a value is a default that depends on another option."""
+    return isinstance(value, _ResolvedText | _ResolvedPair)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Part:
     """A part of a spec: options that belong together.
@@ -95,7 +100,7 @@ class Part:
             checked = option.kind.check(each.name, value)
             if option.is_location and isinstance(checked, str):
                 checked = expanded(checked)
-            if isinstance(value, _ResolvedText | _ResolvedPair):
+            if is_resolved(value):
                 checked = resolved(checked, value.by)
             object.__setattr__(self, each.name, checked)
         for refuse in self._each("_refuse"):
@@ -108,14 +113,14 @@ class Part:
     def _default(self, name: str, value: Any, *, by: Any) -> None:
         """Set an option that was not given, but follows from ``by``, another option."""
         given = getattr(self, name)
-        if given is None or (isinstance(given, _ResolvedText | _ResolvedPair) and given.by != by):
+        if given is None or (is_resolved(given) and given.by != by):
             object.__setattr__(self, name, resolved(value, by))
 
     @property
     def resolved(self) -> dict[str, Any]:
         """The options that were not given but follow from another one, with that one's value."""
         values = {each.name: getattr(self, each.name) for each, _ in declared(self)}
-        return {n: v.by for n, v in values.items() if isinstance(v, _ResolvedText | _ResolvedPair)}
+        return {n: v.by for n, v in values.items() if is_resolved(v)}
 
 
 def declared(spec: Any) -> Iterator[tuple[Field[Any], Option]]:

@@ -20,10 +20,12 @@ from probes.definition import (
     is_threshold_of,
     statistics_of,
 )
+from probes.point import REACH, nested, reach
 from sweep.errors import SpecError
 from sweep.spec.kinds import Address, Choice, Duration, Flag, Interval, Numbers, Range, Text
-from sweep.spec.options import AUTO, AXES, NONE, Part, option
+from sweep.spec.options import AUTO, AXES, NONE, Part, option, resolved
 from sweep.spec.secrets import holds_secret
+from sweep.text import printable
 
 SIGMA_W = Range(0, 20, whole=False, above=True)
 SIGMA_B = Range(0, 20, whole=False)
@@ -38,6 +40,7 @@ RETAINED, LOGARITHM = Range(0.001, 0.999, whole=False), Range(0.001, 999, whole=
 VERSION = Range(1, 1_000_000)
 SEQUENCE = Range(0, 1_000_000)
 ACTIVATION = Choice(NAMES)
+FUNCTION = "function"  # the initialisation by which a function of the user draws its own weights
 STUDY_FROM = "env:"  # NAME: where the study's URL stands
 # Protocols by name: options that a sweep begins with.
 PRESETS: dict[str, dict[str, Any]] = {
@@ -171,15 +174,52 @@ class Network(Part):
     )
     activation: str = option("tanh", ACTIVATION, "Activation of the hidden layers.", measured=True)
     initialise: str = option(
-        "normal",
-        Choice(("normal", "orthogonal", "uniform", "truncated-normal")),
+        resolved("normal", by=None),
+        Choice(("normal", "orthogonal", "uniform", "truncated-normal", FUNCTION)),
         "Distribution of the hidden weights, each of standard deviation sigma_w / sqrt(fan_in). normal: independent. "
         "orthogonal: a random orthogonal matrix, times sigma_w. uniform: independent, between two limits. "
-        "truncated-normal: normal, but cut at two standard deviations.",
+        "truncated-normal: normal, but cut at two standard deviations. function: as the function of --network has "
+        "drawn them; the others draw its Linear, Conv and attention layers anew. Default: normal, or function with "
+        "--network.",
         measured=True,
     )
+    network: str | None = option(
+        None,
+        Text("FILE.py:FUNCTION|MODULE:FUNCTION"),
+        "Function of yours that makes the networks: torch modules from images to logits. It is called with those of "
+        "sigma_w, sigma_b, depth, seed, shape and classes that its signature has.",
+        is_location=True,
+        local=True,
+    )
+    layers: str | None = option(
+        None,
+        Text("REGEX"),
+        "With --network: the names of the modules that are its layers; default: the children of the outermost "
+        "Sequential or ModuleList with more than one.",
+        measured=True,
+    )
+    code: str | None = None  # hash of the function and of the modules beside it; None: not loaded yet
+    nested: bool = False  # whether a deeper network of the function contains the shallower one
+
+    def _resolve(self) -> None:
+        by = None if self.network is None else "network"
+        self._default("initialise", "normal" if by is None else FUNCTION, by=by)
 
     def _refuse(self) -> None:
+        if self.code is not None and not re.fullmatch("[0-9a-f]{32}", str(self.code)):
+            raise SpecError("`code` must be 32 hexadecimal digits")
+        if not isinstance(self.nested, bool):
+            raise SpecError(f"`nested` must be true or false, got {self.nested!r}")
+        if self.network is None:
+            for name, given in (("layers", self.layers), ("code", self.code), ("nested", self.nested or None)):
+                if given is not None:
+                    raise SpecError(f"`{name}` must be left out without `network`")
+            if self.initialise == FUNCTION:
+                raise SpecError(f"`initialise` must not be {FUNCTION!r} without `network`")
+        else:
+            for name in ("architecture", "width", "widths", "activation"):
+                if (given := getattr(self, name)) != getattr(Network, name):
+                    raise SpecError(f"`{name}` must be left out with `network`, got {given!r}")
         if self.widths is None:
             return
         if self.architecture not in ("mlp", "conv"):
@@ -190,8 +230,28 @@ class Network(Part):
     @property
     def network_words(self) -> list[str]:
         """The words that titles name the networks by: the initialisation only where it is not the default."""
-        unusual = [self.initialise] if self.initialise != Network.initialise else []
+        unusual = [self.initialise] if self.initialise not in (Network.initialise, FUNCTION) else []
+        if self.network is not None:
+            return [printable(Path(self.network).name), *unusual]
         return [self.architecture, self.activation, *unusual]
+
+    @property
+    def is_nested(self) -> bool:
+        """Whether a deeper network contains the shallower ones, so that one probe informs all depths."""
+        return self.nested if self.network is not None else nested(self.architecture)
+
+    @property
+    def has_theory(self) -> bool:
+        """Whether mean field theory describes the networks."""
+        from probes.meanfield import applies_to
+
+        return self.network is None and applies_to(self.architecture)
+
+    def last_layer(self, depth: int) -> int:
+        """Return the last layer to which a network of a depth can be followed in search of its horizon."""
+        if self.network is not None:
+            return REACH * depth if self.nested else depth
+        return reach(self.architecture, depth, self.widths)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -246,6 +306,13 @@ class Probing(Part):
     )
     precision: str = option(
         "float32", Choice(("float32", "bfloat16")), "Precision of the products that train the cascade.", measured=True
+    )
+    timeout: str | None = option(
+        None,
+        Duration(),
+        "Longest time that probing a network, or an epoch of its training, may take; one that takes longer is a failed "
+        "point. Default: no limit.",
+        changeable=True,
     )
 
     definition: Definition = CURRENT_DEFINITION  # of the margin

@@ -36,7 +36,7 @@ def search(spec: SweepSpec) -> tuple[PhaseModel, float, float]:
     prober = Prober(images, probe_settings(spec))
     started, searched, rows = time.perf_counter(), 0.0, []
     with tempfile.TemporaryDirectory() as folder:
-        study = SweepStudy(spec, Path(folder), cost=cost_of_depth(spec, images), batch=BATCH)
+        study = SweepStudy(spec, Path(folder), cost=cost_of_depth(prober.settings, images), batch=BATCH)
         while True:
             began = time.perf_counter()
             points = study.ask(BATCH)

@@ -115,8 +115,8 @@ def test_stopped_for_a_while_and_gone_on_with(pty_of):
 
 
 def test_a_sweep_in_a_terminal(pty_of, tmp_path):
-    command = [sys.executable, "-m", "sweep", "run", "--out", "first", "--probe", "direct", "--images", "200"]
-    command += ["--depth", "3", "12", "--points", "200", "--pack", "4"]
+    command = [sys.executable, "-m", "sweep", "run", "--out", "first", "--probe", "direct", "--images", "1500"]
+    command += ["--depth", "3", "40", "--points", "200", "--pack", "4"]  # long enough to be looked at on a fast machine
     environment = {"PYTHONPATH": str(ROOT)}
     code, (before, colours), terminal = pty_of(
         command, lambda text: "edge" in text and "2 trials" in text, environment, stop=None, cwd=tmp_path

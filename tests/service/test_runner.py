@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from probes import Point, critical_sigma_w, load_images
 from probes.prober import measure
 from sweep.errors import SpecError
 from sweep.measuring.settings import probe_settings
+from tests.helpers import ROOT
 
 KEY = ["sigma_w", "sigma_b", "depth", "seed"]
 
@@ -159,3 +161,18 @@ def test_a_worker_that_dies_for_good_becomes_failed_rows(start, tmp_path):
     failed = points[points["status"] == "failed"]
     assert len(points) == 5 and 1 <= len(failed) <= 2
     assert failed["error"].str.contains("died").all(), failed["error"].tolist()
+
+
+LAZY = """
+def network(sigma_w, sigma_b, depth, shape, classes):
+    import own_networks
+    return own_networks.mlp(sigma_w, sigma_b, depth, shape, classes)
+"""
+
+
+def test_the_code_of_a_users_network_reaches_the_workers(tmp_path):
+    (tmp_path / "lazy.py").write_text(LAZY)
+    shutil.copy(ROOT / "tests" / "helpers" / "own_networks.py", tmp_path)
+    spec = sweep.SweepSpec(network=f"{tmp_path}/lazy.py:network", probe="direct", points=4, depth=(3, 6), images=64)
+    results = sweep.run(spec, tmp_path / "sweep")
+    assert (results.points["status"] == "ok").all() and results.spec.nested

@@ -177,6 +177,12 @@ def bare(shape, classes):
         (mlp, {"depth": 3, "points": 9}, "`points` must be a whole number from 10 to 1000, got 9"),
         (mlp, {"depth": 3, "probe": "both"}, "`probe` must be left out"),
         (mlp, {"depth": 3, "initialise": "xavier"}, "`initialise` must be one of normal"),
+        (
+            mlp,
+            {"depth": 3, "initialise": "function"},
+            "`initialise` must not be 'function' where `network` mlp takes no",
+        ),
+        (None, {"depth": 3, "initialise": "function"}, "`initialise` must not be 'function' without `network`"),
         (mlp, {"depth": 3, "sigma_w": (1, 1)}, "`sigma_w` must be LO HI with LO < HI, got 1 1"),
         (mlp, {"depth": 3, "layers": "("}, "`layers` must be a regular expression"),
         (None, {"depth": 3, "layers": "x"}, "`layers` must be left out without a `network`"),

@@ -133,7 +133,7 @@ TOGETHER = [  # allowed alone
 @pytest.mark.parametrize("command", [["run"], ["probe", "--sigma-w", 1, "--sigma-b", 0.1, "--depth", 5]])
 def test_an_unknown_initialisation(command):
     error = refuses(invoke(*command, "--initialise", "xavier"))
-    assert error.endswith("'xavier' is not one of 'normal', 'orthogonal', 'uniform', 'truncated-normal'.")
+    assert error.endswith("'xavier' is not one of 'normal', 'orthogonal', 'uniform', 'truncated-normal', 'function'.")
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ def test_options_of_a_spec_are_what_their_declarations_say(command):
 def test_every_option_is_one_of_run():
     assert names(SweepSpec) == [p.name for p in main.commands["run"].params if p.name in names(SweepSpec)]
     versions = {"definition", "sequence", "calibration"}
-    assert {*asdict(SweepSpec())} - {*names(SweepSpec)} == {*versions, "first_points", "fingerprint"}
+    assert {*asdict(SweepSpec())} - {*names(SweepSpec)} == {*versions, "first_points", "fingerprint", "code", "nested"}
 
 
 def test_defaults_that_depend_on_others_are_worked_out_anew():

@@ -2,6 +2,7 @@ import os
 
 import pytest
 
+from probes.settings import ProbeSettings
 from sweep.errors import SpecError
 from sweep.execution.capacity import Capacity, share_of_gpu
 from sweep.execution.cluster import check_local_resources
@@ -95,12 +96,12 @@ def test_more_than_this_machine_should_be_asked_for():
 
 def test_more_memory_than_there_is(digits):
     with pytest.raises(SpecError, match="takes .* GiB"):
-        check_memory(SweepSpec(width=16_384, depth=(1000, 1000)), digits)
-    check_memory(SweepSpec(), digits)
+        check_memory(ProbeSettings(width=16_384), digits, 1000)
+    check_memory(ProbeSettings(), digits, 60)
 
 
 def test_more_memory_than_a_container_allows(digits, monkeypatch):
     monkeypatch.setattr("sweep.measuring.memory.total_bytes", lambda: 3 * 2**26)
-    check_memory(SweepSpec(), digits)
+    check_memory(ProbeSettings(), digits, 60)
     with pytest.raises(SpecError, match=r"`pack` 64 of .* GiB more than the 0\.2 GiB of memory that this process may"):
-        check_memory(SweepSpec(width=500), digits, pack=64)
+        check_memory(ProbeSettings(width=500), digits, 60, pack=64)

@@ -8,6 +8,7 @@ from sweep.execution import packing
 from sweep.execution.capacity import Capacity
 from sweep.execution.nodes import Node
 from sweep.execution.packing import CONTROL_RATE, MAX_PACK, Packer
+from sweep.measuring.settings import probe_settings
 from sweep.spec.spec import SweepSpec
 
 
@@ -74,14 +75,18 @@ def test_a_node_without_a_gpu_takes_small_points_only():
     assert both.pick(groups(60, 2, 1), 1, "gpu") == [0, 1, 2]
 
 
+def fitting_pack(spec, images, capacity):
+    return packing.fitting_pack(spec, probe_settings(spec), images, capacity)
+
+
 def test_packs_fit_the_memory(digits, monkeypatch):
     spec = SweepSpec(dataset="digits", points=1000)
     packs, slots = [], []
     for gigabytes in (0.001, 0.15, 0.22, 1000):
         monkeypatch.setattr(packing, "available_bytes", lambda g=gigabytes: g * 2**30)
-        packs.append(packing.fitting_pack(spec, digits, Capacity(spec, lambda: [(2, 0)])))
+        packs.append(fitting_pack(spec, digits, Capacity(spec, lambda: [(2, 0)])))
         granted = Capacity(spec, lambda g=gigabytes: [(2, 0, g * 2**30)])
-        assert packing.fitting_pack(spec, digits, granted) >= packs[-1]  # where one trial runs, it has all the memory
+        assert fitting_pack(spec, digits, granted) >= packs[-1]  # where one trial runs, it has all the memory
         slots.append(granted.slots)
     assert packs[0] == 1 and packs == sorted(packs) and packs[1] < packs[2] < packs[3] == 64
     assert slots == [1, 1, 1, 2]
@@ -99,9 +104,11 @@ def test_a_trial_that_needs_all_the_memory_runs_alone():
 def test_a_pack_that_fits_nowhere(digits):
     spec = SweepSpec(address="auto", dataset="digits", pack=64, width=300)
     with pytest.raises(SpecError, match=r"`pack` 64 of `width` 300 .* more than the 0\.1 GiB of the largest node"):
-        packing.fitting_pack(spec, digits, Capacity(spec, lambda: [(2, 0, 2e6), (4, 0, 1e8), (0, 0, 1e12)]))
+        packing.fitting_pack(
+            spec, probe_settings(spec), digits, Capacity(spec, lambda: [(2, 0, 2e6), (4, 0, 1e8), (0, 0, 1e12)])
+        )
     later = replace(spec, concurrency=4)  # larger nodes may be yet to come
-    assert packing.fitting_pack(later, digits, Capacity(later, lambda: [(2, 0, 1e8)])) >= 1
+    assert fitting_pack(later, digits, Capacity(later, lambda: [(2, 0, 1e8)])) >= 1
 
 
 def test_a_trial_on_a_cluster_has_its_share_of_the_node_that_has_least():

@@ -1,9 +1,11 @@
 """Trials: their share of a GPU, and packs that are too large for it."""
 
+import threading
+
 import pytest
 import torch
 
-from probes import Point, ProbeSettings, prober
+from probes import Measurement, Point, ProbeSettings, prober
 from sweep.execution import trainable
 
 
@@ -45,3 +47,30 @@ def test_a_pack_too_large_for_a_share_is_measured_in_halves(digits, monkeypatch,
     assert tried == [6, 3, 3] and shares == [share] and result["done"]
     assert [r["seed"] for r in result["rows"]] == list(range(6))
     assert {(r["status"], r["pack"], r["pack_halved"]) for r in result["rows"]} == {("ok", 3, 1)}
+
+
+def test_a_process_that_cannot_be_interrupted_ends(digits, monkeypatch, tmp_path):
+    ended = threading.Event()
+    monkeypatch.setattr(trainable, "_INTERRUPTION_TIME_S", 0.0)
+    monkeypatch.setattr(trainable.os, "_exit", lambda code: ended.set())
+
+    class Waiting:
+        device = "cpu"
+
+        def probe(self, points):
+            assert ended.wait(60)  # as an operation that never returns
+            return [Measurement(p, "failed", "late") for p in points]
+
+        def train(self, measured, saved, doubtful):
+            return iter(())
+
+    trial = object.__new__(trainable.PackTrainable)
+    settings = ProbeSettings("direct", timeout=0.05)
+    trial.setup(
+        {"points": [(1.0, 0.1, 3, 0)]},
+        images=digits,
+        settings=settings,
+        make=lambda *a: Waiting(),
+        storage=str(tmp_path),
+    )
+    assert trial.step()["done"] and ended.is_set()

@@ -1,7 +1,8 @@
 import pytest
 
-from probes import ProbeSettings, TrainingSettings
+from probes import Custom, ProbeSettings, TrainingSettings
 from probes.cost import cost
+from tests.unit.probes.test_custom import mlp
 
 
 def test_by_hand(digits):
@@ -26,3 +27,23 @@ def test_deeper_is_dearer(digits, architecture):
     assert deep.direct > shallow.direct > 0 and deep.cascade > shallow.cascade > 0 and deep.epoch > shallow.epoch
     assert deep.gradients > shallow.gradients > 0
     assert deep.probes == deep.direct + deep.cascade + deep.gradients
+
+
+@pytest.mark.parametrize("depth", [4, 15, 60])
+def test_a_network_of_the_user_costs_what_the_built_in_costs(digits, depth):
+    built_in = cost(ProbeSettings("direct"), digits, depth)
+    own = cost(ProbeSettings("direct", network=Custom(mlp)), digits, depth)
+    for name in ("direct", "gradients", "epoch"):
+        assert getattr(own, name) == pytest.approx(getattr(built_in, name), rel=0.15), name
+    assert own.cascade == 0
+
+
+def test_networks_of_some_depths_alone_have_a_cost(digits):
+    def of_ten(depth, shape, classes):
+        if depth % 10:
+            raise ValueError("no network")
+        return mlp(1.0, 0.1, depth, 0, shape, classes)
+
+    settings = ProbeSettings("direct", network=Custom(of_ten))
+    shallow, deep = (cost(settings, digits, depth).epoch for depth in (10, 60))
+    assert 5.5 < deep / shallow < 6.5 and cost(settings, digits, 7).epoch == 1

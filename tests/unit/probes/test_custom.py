@@ -11,7 +11,7 @@ from torch import nn
 import probes
 from probes import Point, ProbeSettings, measure
 from probes.custom.function import ARGUMENTS, Custom, NetworkError
-from probes.custom.network import CustomNetwork, is_nested, own_depth
+from probes.custom.network import CustomNetwork, is_nested
 from probes.custom.redrawing import redraw, sigmas
 from probes.initialisations import INITIALISATIONS
 from probes.seeds import generator
@@ -140,7 +140,7 @@ def test_what_is_read_is_what_the_layer_gave(images):
     block = found._module.made.module.block
     with torch.no_grad():
         torch.testing.assert_close(first, block.linear(images))  # not yet rectified
-    assert (first < 0).any() and found._module.calls == [1, 2, 3] and found.reach == 3
+    assert (first < 0).any() and found._calls == [1, 2, 3] and found.reach == 3
     assert found.gradients(images).norm < 0
 
 
@@ -225,71 +225,6 @@ def test_a_function_without_a_depth_has_that_of_its_module(digits):
     )
     assert right.status == "ok" and right.profiles["direct_retained"].shape == (6,)
     assert network(made, depth=6).convolutional
-
-
-class Wrong(nn.Module):
-    """A module that does something wrong when it is called."""
-
-    def __init__(self, forward):
-        super().__init__()
-        self.layers = nn.ModuleList([nn.Linear(64, 64), nn.Tanh()])
-        self.wrong = forward
-
-    def forward(self, x):
-        return self.wrong(self, x.flatten(1))
-
-
-def gives(forward):
-    return lambda depth: Wrong(forward)
-
-
-def twice(module, x):
-    for layer in module.layers:
-        x = layer(x)
-    return x
-
-
-MALFORMED = {
-    "raises": (lambda depth: 1 / 0, "raised ZeroDivisionError: division by zero"),
-    "a class": (lambda depth: nn.Linear, "must return a module, or a module and its layers, got the class Linear"),
-    "nothing": (lambda depth: None, "got a NoneType"),
-    "no layers": (lambda depth: nn.Linear(64, 10), "has no Sequential or ModuleList with more than one module"),
-    "an empty list": (lambda depth: (nn.Linear(64, 10), []), "must have layers: it returned an empty list of them"),
-    "layers that are none": (lambda depth: (nn.Linear(64, 10), [3]), "must return a list of modules as its layers"),
-    "layers that are no list": (
-        lambda depth: (nn.Linear(64, 10), 3),
-        "must return a list of modules as its layers, got a int",
-    ),
-    "classes": (gives(lambda m, x: twice(m, x)), r"must give logits \[images, 10\], got the shape \[4, 64\]"),
-    "no tensor": (gives(lambda m, x: {"logits": x}), r"must give logits \[images, 10\], got a dict"),
-    "raises in forward": (gives(lambda m, x: x.no_such_method()), "raised AttributeError"),
-    "never called": (gives(lambda m, x: x[:, :10]), "none of those found is called before the read-out"),
-    "the axis of the images": (
-        gives(lambda m, x: twice(m, x.T.reshape(-1, 64).repeat(2, 1))[: len(x), :10]),
-        "do not begin with the axis of the images",
-    ),
-    "another shape of images": (lambda depth: nn.Sequential(nn.Linear(5, 5), nn.Linear(5, 10)), "raised RuntimeError"),
-    "a lazy layer of no use": (lambda depth: nn.Sequential(nn.Identity(), nn.Softmax(dim=9)), "raised IndexError"),
-    "buffers only": (lambda depth: nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64, affine=False)), "must give logits"),
-    "a module that needs a GPU": (
-        lambda depth: nn.Sequential(nn.Flatten(), nn.Linear(64, 10, device="cuda")),
-        "raised",
-    ),
-    "depth ignored": (
-        lambda depth: nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.Linear(64, 10)),
-        "has 2 layers at depth 3: name more with `layers`",
-    ),
-}
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="one of the modules needs a GPU that is not there")
-@pytest.mark.parametrize("name", MALFORMED)
-def test_malformed_networks_are_failed_points_with_one_clear_line(digits, name):
-    function, message = MALFORMED[name]
-    (m,) = measure([Point(1.0, 0.1, 3)], digits, ProbeSettings("direct", images=64), network=function)
-    assert m.status == "failed" and "\n" not in m.error
-    with pytest.raises(NetworkError, match=message):
-        network(function)
 
 
 def test_outputs_that_are_not_numbers_diverge(digits):
@@ -419,11 +354,3 @@ def test_a_module_of_ones_own_is_initialised():
 def test_what_cannot_be_initialised_is_refused(module, more, message):
     with pytest.raises(ValueError, match=message):
         probes.initialise(module, **{"sigma_w": 1.0, "sigma_b": 0.1, **more})
-
-
-def test_the_depth_of_networks_without_an_argument_for_it():
-    def of_depth(depth):
-        return lambda: drawn_in_order(depth, SHAPE, CLASSES)
-
-    assert own_depth(Custom(mlp), SHAPE, CLASSES) is None
-    assert [own_depth(Custom(of_depth(d), r"1\.\d+"), SHAPE, CLASSES) for d in (1, 3)] == [1, 3]

@@ -20,7 +20,7 @@ from sweep.errors import SpecError
 from sweep.measuring.settings import probe_settings
 from sweep.spec.kinds import Choice, Range
 from sweep.spec.options import declared
-from sweep.spec.parts import DEPTH, PRESETS, SIGMA_B, SIGMA_W
+from sweep.spec.parts import DEPTH, FUNCTION, PRESETS, SIGMA_B, SIGMA_W
 from sweep.spec.spec import SweepSpec
 
 CHOICES = {field.name: option.kind.words for field, option in declared(SweepSpec) if isinstance(option.kind, Choice)}
@@ -36,7 +36,7 @@ def test_what_the_probes_know_and_what_the_spec_allows_agree():
     """The spec must refuse bad input without importing torch, so it states the choices again."""
     assert (CHOICES["architecture"], CHOICES["precision"]) == (ARCHITECTURES, PRECISIONS)
     assert CHOICES["activation"] == tuple(ACTIVATIONS) == tuple(KERNELS)
-    assert CHOICES["initialise"] == tuple(INITIALISATIONS)
+    assert CHOICES["initialise"] == (*INITIALISATIONS, FUNCTION)
     assert (CHOICES["probe"], CHOICES["statistic"], CHOICES["train"]) == (PROBES, STATISTICS, TRAIN)
     assert SIGMA_W.high == SIGMA_B.high == MAX_SIGMA and DEPTH.high == MAX_DEPTH
     defaults = {f.name: f.default for f in fields(ProbeSettings)}

@@ -1,0 +1,120 @@
+"""Networks of the user in a sweep: where their function comes from, and what is known of it before the first point."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from probes.custom.function import Custom, NetworkError
+from probes.custom.network import CustomNetwork, is_nested, layer_count
+from probes.datasets import FROM_PYTHON_PREFIX, Images
+from probes.point import Point
+from probes.programs import ProgramError, function_of
+from probes.threads import safe_in_forks
+from probes.time_limit import TimeLimitError, time_limit
+from sweep.errors import SpecError
+from sweep.measuring.own_code import Sent, code_of
+from sweep.spec.experiment import Experiment
+from sweep.spec.kinds import seconds_of
+from sweep.spec.options import is_resolved
+from sweep.spec.parts import FUNCTION, Network
+from sweep.text import printable
+
+Spec = TypeVar("Spec", bound=Experiment)
+Given = Callable[..., Any] | Custom | None
+
+
+@contextmanager
+def own_network(spec: Network, given: Given = None) -> Iterator[Custom | None]:
+    """Give the function of the user that makes the networks of a spec; None if it has none.
+
+    The program that ``spec.network`` names is run, and can be used until the ``with`` block ends: call this only if the
+    user has named it. A function that is ``given`` takes its place.
+
+    Raises
+    ------
+    SpecError
+        There is no such function, or it cannot be called; or one is given with layers or an initialisation that are not
+        those of the spec; or an exception says so within the ``with`` block.
+    """
+    if given is None and spec.network is None:
+        yield None
+        return
+    if isinstance(given, Custom):
+        for name in ("layers", "initialise"):
+            if (own := getattr(given, name)) not in (None, getattr(spec, name)):
+                raise SpecError(f"`{name}` of `network` must be {getattr(spec, name)!r}, as of the sweep, got {own!r}")
+        given = given.function
+    try:
+        with nullcontext(given) if given is not None else _program(str(spec.network)) as function:
+            yield Custom(function, spec.layers, None if spec.initialise == FUNCTION else spec.initialise)
+    except ProgramError as error:
+        raise SpecError(f"`network` {error}") from None
+    except NetworkError as error:
+        raise SpecError(str(error)) from None
+
+
+def _program(name: str) -> AbstractContextManager[Callable[..., Any]]:
+    if name.startswith(FROM_PYTHON_PREFIX):
+        raise SpecError(f"`network` {printable(name)!r} was given from Python: give the function again")
+    return function_of(name)
+
+
+def named(spec: Spec, given: Given) -> Spec:
+    """Return a spec that names the function that a program gives, if it gives one; a `Custom` has options, too."""
+    if given is None:
+        return spec
+    if spec.network is not None:
+        raise SpecError(f"`network` must be left out of the spec where a function is given, got {spec.network!r}")
+    if not isinstance(given, Custom):
+        return replace(spec, network=FROM_PYTHON_PREFIX + getattr(given, "__name__", type(given).__name__))
+    more = {name: getattr(given, name) for name in ("layers", "initialise") if getattr(given, name) is not None}
+    return replace(spec, network=FROM_PYTHON_PREFIX + given.name, **more)
+
+
+@safe_in_forks
+def prepared(spec: Spec, network: Custom | None, images: Images) -> Spec:
+    """Try the function of the user, and return the spec with what is found out about it.
+
+    That is the hash of its code; the depth, if the function does not take one; and whether a deeper network contains
+    the shallower ones. One network of each end of the depths is made for it, in the middle of the other axes.
+
+    Raises
+    ------
+    SpecError
+        No network can be made, or none of these depths, or not in the time that ``spec.timeout`` allows.
+    """
+    if network is None:
+        return spec
+    try:
+        with time_limit(None if spec.timeout is None else seconds_of(spec.timeout)):
+            return _prepared(spec, network, images.shape, images.classes)
+    except TimeLimitError as error:
+        raise SpecError(f"`network` {network.name}: {error}") from None
+
+
+def _prepared(spec: Spec, network: Custom, shape: tuple[int, ...], classes: int) -> Spec:
+    sigmas = sum(spec.sigma_w) / 2, sum(spec.sigma_b) / 2
+    if "depth" not in network.arguments:
+        count = layer_count(network, Point(*sigmas, 1, spec.seed), shape, classes)
+        if is_resolved(spec.depth):
+            spec = replace(spec, depth=(count, count))
+        elif spec.depth != (count, count):
+            low, high = spec.depth
+            raise SpecError(
+                f"`depth` must be {count} {count}, the number of layers of `network` {network.name}, got {low} {high}"
+            )
+    for depth in sorted({*spec.depth}):
+        CustomNetwork(Point(*sigmas, depth, spec.seed), network, shape, classes)
+    try:
+        code = code_of(network.function)
+    except OSError as error:
+        raise SpecError(f"`network` {network.name}: its code cannot be read ({error})") from None
+    if spec.code not in (None, code):
+        raise SpecError(f"`network` must be the code that this sweep measured, but {network.name} has changed since")
+    return replace(spec, code=code, nested=is_nested(network, shape, classes))
+
+
+def sent(network: Custom | None) -> Custom | None:
+    """Return a network of the user as it is sent to other processes, once it is `prepared`."""
+    return replace(network, function=Sent(network.function)) if network is not None else None
