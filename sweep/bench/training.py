@@ -17,7 +17,7 @@ from probes.threads import one_thread
 from probes.training import Training, train_pack
 from probes.training.data import TrainingData
 from probes.training.settings import TEST_IMAGES, TrainingSettings
-from probes.training.stack import Stack
+from probes.training.stack import LayeredStack
 from sweep.bench.figure import Figure, default_device, timed_in_turns
 
 SIGMA_B = 0.05**0.5
@@ -76,7 +76,8 @@ def step_and_limit(
     settings = TrainingSettings(images=BATCH * STEPS)
     layers = Architecture(architecture, images.shape, images.classes, width)
     points = [Point(1.0 + 0.05 * i, SIGMA_B, depth, i) for i in range(pack)]
-    stacks = Training(points, images, settings, architecture=layers, activation="tanh", device=device).stacks
+    every = Training(points, images, settings, architecture=layers, activation="tanh", device=device).stacks
+    stacks = [s for s in every if isinstance(s, LayeredStack)]
     data = TrainingData(images, settings, torch.device(device))
     products = [products_of(stack) for stack in stacks]
 
@@ -94,7 +95,7 @@ def step_and_limit(
     return whole / data.steps, alone / data.steps
 
 
-def products_of(stack: Stack) -> Callable[[], None]:
+def products_of(stack: LayeredStack) -> Callable[[], None]:
     """Return a function that computes the products of a training step of a stack of networks, and nothing else."""
     weights = [torch.randn_like(stack.parameters[n][0]) * layer.inputs**-0.5 for n, layer in stack.layers.items()]
     biases = [torch.zeros_like(stack.parameters[n][1]) for n in stack.layers]
