@@ -36,7 +36,7 @@ from probes.training.stack import Stack
 
 _MIN_STACK_SIZE = 3  # two networks take as long together as one after another
 _MAX_STACK_SIZE = 64
-_MAX_CPU_STACK_SIZE = 8  # more are no faster there, and autograd keeps the activations of all of them
+_MAX_CPU_STACK_SIZE = 24  # more are no faster there, and autograd keeps the activations of all of them
 _MIN_LONE_MULTIPLICATIONS = 10_000_000  # in the largest product; from here on it takes longer than all calls around it
 
 UseGradient = Callable[[int, torch.Tensor], object]  # takes the number of a parameter, and its gradient
