@@ -169,7 +169,9 @@ class JointStack(LoneStack):
         self._module.train()
         try:
             with warnings.catch_warnings(), own_randomness(0):
-                warnings.simplefilter("error")  # vmap warns of functions that it repeats for each network
+                warnings.filterwarnings(
+                    "error", "There is a performance drop"
+                )  # it repeats a function for each network
                 before = _drawn_so_far()
                 with torch.enable_grad():
                     gradients = torch.autograd.grad(self._losses(x, y).sum(), self._stacked)
