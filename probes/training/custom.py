@@ -62,57 +62,44 @@ class _Network:
 
     Attributes
     ----------
-    trained, constants:
-        Its parameters that are trained, and its other parameters and its buffers, by name.
+    run, module:
+        The run and the module.
     moments:
         The two moments of Adam by the number of the parameter; none for SGD.
     """
 
     run: TrainingRun
     module: nn.Module
-    trained: dict[str, torch.Tensor] = field(init=False)
-    constants: dict[str, torch.Tensor] = field(init=False)
     moments: list[dict[int, Parameters]] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        parameters = dict(self.module.named_parameters())
-        self.trained = {n: p for n, p in parameters.items() if p.requires_grad}
-        self.constants = {n: p for n, p in parameters.items() if not p.requires_grad}
-        self.constants |= dict(self.module.named_buffers())
+    @property
+    def trained(self) -> dict[str, torch.Tensor]:
+        """Parameters that are trained, by name."""
+        return {n: p for n, p in self.module.named_parameters() if p.requires_grad}
+
+    @property
+    def constants(self) -> dict[str, torch.Tensor]:
+        """Parameters that are not trained, and buffers, by name."""
+        return {n: p for n, p in self.module.named_parameters() if not p.requires_grad} | dict(
+            self.module.named_buffers()
+        )
 
 
-class LoneStack(Stack):
-    """A stack of one network of a user, which is trained as its module is."""
+class CustomStack(Stack):
+    """A stack of networks of a user, all of one kind."""
 
-    def __init__(self, network: _Network, settings: TrainingSettings, task: Task) -> None:
-        super().__init__([network.run], settings, lone=False)
-        self._task, self._module = task, network.module
-        self._trained = list(network.trained.values())
-        # Views: what the optimiser changes are the parameters of the module.
-        self.tensors = [{n: [p.detach()[None]] for n, p in enumerate(self._trained)}]
-        self.tensors += [{n: [m[None] for m in moment] for n, moment in kind.items()} for kind in network.moments]
+    def __init__(self, networks: Sequence[_Network], settings: TrainingSettings, task: Task) -> None:
+        super().__init__([network.run for network in networks], settings, lone=False)
+        self._task, self._module = task, networks[0].module
 
     def _constants_of(self, i: int) -> Parameters:
-        return list(_Network(self.runs[i], self._module).constants.values())
+        """Return what is not trained of a network: some of its parameters, and its buffers."""
+        raise NotImplementedError
 
     def tensors_of(self, i: int) -> list[dict[int, Parameters]]:
         """Return views of the tensors of one network: those of the stack, and then what is not trained."""
         kinds = [{n: [p[i].detach() for p in same] for n, same in kind.items()} for kind in self.tensors]
         return [*kinds, {n: [c] for n, c in enumerate(self._constants_of(i))}]
-
-    def losses(self, x: torch.Tensor, y: torch.Tensor, descent: Descent) -> torch.Tensor:
-        """Return the loss of each network on a batch, see `Stack.losses`."""
-        with torch.enable_grad():
-            loss = self._task.loss(self._module(x.view(-1, *self._task.shape)), y)
-            torch.autograd.backward(loss, inputs=self._trained)
-        for number, parameter in enumerate(self._trained):
-            descent.use_gradients(number, [_gradient_of(parameter)[None]])
-        return loss.detach()[None]
-
-    def _logits_of(self, i: int, x: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self._module(x.view(-1, *self._task.shape))
-        self._task.custom.check_logits(logits, len(x), self._task.classes)
-        return logits
 
     def steps(self, data: TrainingData) -> torch.Tensor:
         """Make the steps of one epoch, see `Stack.steps`; the module is in train mode meanwhile."""
@@ -126,32 +113,58 @@ class LoneStack(Stack):
         with self._task.custom.running(derive(self.runs[0].point.seed, "custom training", self._epoch)):
             super().epoch(data)
 
+    def _images(self, x: torch.Tensor) -> torch.Tensor:
+        return x.view(-1, *self._task.shape)
+
+
+class LoneStack(CustomStack):
+    """A stack of one network, which is trained by autograd as its module is."""
+
+    def __init__(self, network: _Network, settings: TrainingSettings, task: Task) -> None:
+        super().__init__([network], settings, task)
+        self._network, self._trained = network, list(network.trained.values())
+        # Views: what the optimiser changes are the parameters of the module.
+        self.tensors = [{n: [p.detach()[None]] for n, p in enumerate(self._trained)}]
+        self.tensors += [{n: [m[None] for m in moment] for n, moment in kind.items()} for kind in network.moments]
+
+    def _constants_of(self, i: int) -> Parameters:
+        return list(self._network.constants.values())
+
+    def losses(self, x: torch.Tensor, y: torch.Tensor, descent: Descent) -> torch.Tensor:
+        """Return the loss of each network on a batch, see `Stack.losses`."""
+        with torch.enable_grad():
+            loss = self._task.loss(self._module(self._images(x)), y)
+            torch.autograd.backward(loss, inputs=self._trained)
+        for number, parameter in enumerate(self._trained):
+            descent.use_gradients(number, [_gradient_of(parameter)[None]])
+        return loss.detach()[None]
+
+    def _logits_of(self, i: int, x: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self._module(self._images(x))
+        return logits
+
     def _keep_tensors_of(self, staying: Sequence[int]) -> None:
         """Keep nothing: the only network has left."""
 
 
-class JointStack(LoneStack):
-    """A stack of several networks of one kind, which are trained as one by vmap.
+class JointStack(CustomStack):
+    """A stack of several networks, which are trained as one by vmap.
 
     Each parameter is changed as soon as its gradient is there, so that not all gradients are in memory at a time.
     """
 
     def __init__(self, networks: Sequence[_Network], settings: TrainingSettings, task: Task) -> None:
-        super().__init__(networks[0], settings, task)
-        self.runs = [network.run for network in networks]
-        self._names, self._places = list(networks[0].trained), _places(networks[0].module)
-        trained = [torch.stack([n.trained[name].detach() for n in networks]) for name in self._names]
-        self._constants = {
-            name: torch.stack([n.constants[name].detach() for n in networks]) for name in networks[0].constants
-        }
-        self.tensors = [{n: [p.requires_grad_()] for n, p in enumerate(trained)}]
-        self.tensors += [
-            {n: [torch.stack([network.moments[k][n][0] for network in networks])] for n in range(len(trained))}
-            for k in range(len(networks[0].moments))
-        ]
+        super().__init__(networks, settings, task)
+        self._places = _places(self._module)
+        trained, self._constants = _stacked([n.trained for n in networks]), _stacked([n.constants for n in networks])
+        self._names = list(trained)
+        self.tensors = [{n: [p.requires_grad_()] for n, p in enumerate(trained.values())}]
+        for moments in zip(*(network.moments for network in networks), strict=True):
+            self.tensors.append({n: [torch.stack([m[n][0] for m in moments])] for n in moments[0]})
 
     @property
-    def _stacked(self) -> list[torch.Tensor]:
+    def _leaves(self) -> list[torch.Tensor]:
+        """Parameters, of which autograd computes the gradients."""
         return [p for (p,) in self.parameters.values()]
 
     def _constants_of(self, i: int) -> Parameters:
@@ -169,15 +182,13 @@ class JointStack(LoneStack):
         self._module.train()
         try:
             with warnings.catch_warnings(), own_randomness(0):
-                warnings.filterwarnings(
-                    "error", "There is a performance drop"
-                )  # it repeats a function for each network
+                warnings.filterwarnings("error", "There is a performance drop")  # said of functions that it repeats
                 before = _drawn_so_far()
                 with torch.enable_grad():
-                    gradients = torch.autograd.grad(self._losses(x, y).sum(), self._stacked)
+                    gradients = torch.autograd.grad(self._losses(x, y).sum(), self._leaves)
                 self._lay_out_as(gradients)
-                stacked = self._stacked
-                self._descend(x, y, lambda number, _: stacked[number].mul_(1))  # it may need what is changed already
+                leaves = self._leaves
+                self._descend(x, y, lambda number, _: leaves[number].mul_(1))  # it may need what is changed already
                 return _drawn_so_far() == before
         except torch.OutOfMemoryError:
             raise
@@ -203,9 +214,9 @@ class JointStack(LoneStack):
             logits, after = self._call(parameters | constants, x)
             return self._task.loss(logits, y), {n: after[n] for n in constants}
 
-        parameters = dict(zip(self._names, self._stacked, strict=True))
-        images = x.view(-1, *self._task.shape)
-        losses, constants = vmap(loss, in_dims=(0, 0, None, None))(parameters, self._constants, images, y)
+        parameters = dict(zip(self._names, self._leaves, strict=True))
+        together = vmap(loss, in_dims=(0, 0, None, None))
+        losses, constants = together(parameters, self._constants, self._images(x), y)
         self._constants = {n: c.detach() for n, c in constants.items()}
         return losses
 
@@ -216,12 +227,12 @@ class JointStack(LoneStack):
         def use_and_forget(number: int, parameter: torch.Tensor) -> None:
             use(number, _gradient_of(parameter))
 
-        stacked = self._stacked
-        hooks = [p.register_post_accumulate_grad_hook(partial(use_and_forget, n)) for n, p in enumerate(stacked)]
+        leaves = self._leaves
+        hooks = [p.register_post_accumulate_grad_hook(partial(use_and_forget, n)) for n, p in enumerate(leaves)]
         try:
             with torch.enable_grad():
                 losses = self._losses(x, y)
-                torch.autograd.backward(losses.sum(), inputs=stacked)
+                torch.autograd.backward(losses.sum(), inputs=leaves)
         finally:
             for hook in hooks:
                 hook.remove()
@@ -232,9 +243,9 @@ class JointStack(LoneStack):
         return self._descend(x, y, lambda number, gradient: descent.use_gradients(number, [gradient]))
 
     def _logits_of(self, i: int, x: torch.Tensor) -> torch.Tensor:
-        tensors = {n: p[i] for n, p in zip(self._names, self._stacked, strict=True)}
+        tensors = {n: p[i] for n, p in zip(self._names, self._leaves, strict=True)}
         tensors |= {n: c[i] for n, c in self._constants.items()}
-        logits: torch.Tensor = self._call(tensors, x.view(-1, *self._task.shape))[0]
+        logits: torch.Tensor = self._call(tensors, self._images(x))[0]
         return logits
 
     def _call(self, tensors: dict[str, torch.Tensor], x: torch.Tensor) -> tuple[Any, dict[str, torch.Tensor]]:
@@ -304,7 +315,7 @@ def _load(network: _Network, custom: Custom) -> None:
         raise NetworkError(f"`network` {custom.name} makes another network than the one whose training was saved")
     for tensor, value in zip(own, saved, strict=True):
         tensor.copy_(value)
-    network.moments = [{n: [m.to(own[n].device) for m in same] for n, same in kind.items()} for kind in moments]
+    network.moments = [{n: [m.to(own[n].device, copy=True) for m in same] for n, same in kind.items()} for kind in moments]
     network.run.tensors = []
 
 
@@ -315,6 +326,11 @@ def _largest_stack(network: _Network, batch: int, device: torch.device) -> int:
     large = batch * max(p.numel() for p in network.trained.values()) >= _MIN_LONE_MULTIPLICATIONS
     convolutional = any(isinstance(part, CONVOLUTIONS) for part in network.module.modules())
     return 1 if large or convolutional else _MAX_CPU_STACK_SIZE
+
+
+def _stacked(networks: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Return the tensors of some networks, stacked, by name."""
+    return {name: torch.stack([tensors[name].detach() for tensors in networks]) for name in networks[0]}
 
 
 def _places(module: nn.Module) -> dict[str, str]:
