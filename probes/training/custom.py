@@ -315,7 +315,9 @@ def _load(network: _Network, custom: Custom) -> None:
         raise NetworkError(f"`network` {custom.name} makes another network than the one whose training was saved")
     for tensor, value in zip(own, saved, strict=True):
         tensor.copy_(value)
-    network.moments = [{n: [m.to(own[n].device, copy=True) for m in same] for n, same in kind.items()} for kind in moments]
+    network.moments = [
+        {n: [m.to(own[n].device, copy=True) for m in same] for n, same in kind.items()} for kind in moments
+    ]
     network.run.tensors = []
 
 

@@ -10,6 +10,7 @@ the outcome of a network does not depend on its pack.
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from typing import Any
 
 import torch
@@ -80,7 +81,7 @@ class Training:
         self._runs = [TrainingRun(p, lr) for p in self._points for lr in settings.lr]
         for run in self._runs:
             for name, value in ((saved or {}).get(run.point) or {}).get(run.lr, {}).items():
-                setattr(run, name, value)
+                setattr(run, name, copy(value))  # what is saved stays as it is: another attempt may need it
         running = [run for run in self._runs if not run.is_over(settings, self._epochs)]
         self.stacks: list[Stack] = (
             self._layered_stacks(running, architecture, activation)
@@ -148,7 +149,11 @@ class Training:
             }
         for stack in self.stacks:
             for i, run in enumerate(stack.runs):
-                tensors = [{n: [p.cpu() for p in layer] for n, layer in kind.items()} for kind in stack.tensors_of(i)]
+                # Copies: of a view, torch would write the tensor of all networks into a file.
+                tensors = [
+                    {n: [p.to("cpu", copy=True) for p in layer] for n, layer in kind.items()}
+                    for kind in stack.tensors_of(i)
+                ]
                 state[run.point][run.lr]["tensors"] = tensors
         return state
 
