@@ -62,10 +62,10 @@ def _value(value: Any) -> Hashable:
         return kind, _value(vars(value))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return kind, tuple(_value(getattr(value, field.name)) for field in dataclasses.fields(value))
-    if isinstance(value, torch.Tensor) and value.layout == torch.strided and not value.requires_grad:
-        array = value.cpu().double().numpy() if value.is_floating_point() else value.cpu().numpy()
-    else:
-        array = value
-    if isinstance(array, np.ndarray) and not array.dtype.hasobject and array.nbytes <= _MAX_BYTES:
-        return kind, array.shape, array.dtype.str, array.tobytes()
+    if isinstance(value, torch.Tensor):
+        if value.layout == torch.strided and not value.requires_grad and value.nbytes <= _MAX_BYTES:
+            array = value.cpu().double() if value.is_floating_point() else value.cpu()  # numpy lacks some types
+            return kind, value.dtype, value.shape, array.numpy().tobytes()
+    elif isinstance(value, np.ndarray) and not value.dtype.hasobject and value.nbytes <= _MAX_BYTES:
+        return kind, value.dtype, value.shape, value.tobytes()
     return id(value)

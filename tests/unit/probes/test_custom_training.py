@@ -248,6 +248,7 @@ def test_modules_of_one_kind_differ_in_their_tensors_alone():
         (math.nan, math.nan, 0.0),
         ([1, {"a": 2}], [1, {"a": 2}], [1, {"a": 3}]),
         (torch.ones(2), torch.ones(2), torch.zeros(2)),
+        (torch.ones(2), torch.ones(2), torch.ones(2).double()),
         (np.ones(2), np.ones(2), np.ones((2, 1))),
         (torch.tanh, torch.tanh, torch.relu),
     ):
@@ -386,6 +387,16 @@ def test_networks_that_cannot_be_trained_fail_with_one_clear_line(digits, wrong,
     for m in prober.measure([Point(1.0, 0.1, 1, s) for s in range(3)]):
         assert m.status == "failed" and re.search(f"^NetworkError: `network` \\w+|<lambda> {message}", m.error), m.error
         assert "\n" not in m.error
+
+
+def test_a_pack_without_memory_is_trained_in_halves(digits, monkeypatch):
+    def works(*_):
+        raise torch.OutOfMemoryError("no memory for so many")
+
+    monkeypatch.setattr(JointStack, "works", works)
+    settings = ProbeSettings("direct", images=64, network=Custom(dense), train="all", training=SETTINGS)
+    measured = measure(POINTS, digits, settings)  # two networks are trained one by one
+    assert [(m.status, m.values["pack_halved"]) for m in measured] == [("ok", 1)] * 4
 
 
 def test_one_network_that_fails_leaves_the_others_alone(digits):
