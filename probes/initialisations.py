@@ -3,7 +3,7 @@
 Each makes weights of variance 1 of standard normal numbers; a layer then scales them by ``sigma_w / sqrt(fan_in)``, so
 sigma_w means the same whatever the initialisation. All take the same normal numbers: of one seed, the biases are equal,
 and the weights are as alike as they can be. A new initialisation is one function here, one entry in `INITIALISATIONS`,
-and its name among the choices in `sweep/spec/parts.py`.
+and its name among the choices in `sweep/spec/network.py`.
 
 ================  ==========================================================================================
 name              weights of a layer

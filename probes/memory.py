@@ -106,7 +106,7 @@ def peak_bytes(
         Number of torch's threads.
     """
     if settings.network is not None:
-        return _own(settings, settings.network, images, depth)
+        return _own(settings, settings.network, images, depth, pack)
     sizes = _sizes(settings, images, depth)
     phases = [sizes.kept + (0 if device == "cpu" else sizes.gradients) + max(2 * sizes.weights, sizes.drawing)]
     if settings.probe != "cascade":
@@ -120,8 +120,8 @@ def peak_bytes(
     return _LIBRARY_BYTES + _FLOAT_BYTES * (sizes.n + sizes.m) * sizes.pixels + holes + max(phases)
 
 
-def _own(settings: ProbeSettings, network: Custom, images: Images, depth: int) -> int:
-    """Return the bytes that measuring a network takes that a function of the user makes; packs take as much.
+def _own(settings: ProbeSettings, network: Custom, images: Images, depth: int, pack: int) -> int:
+    """Return the bytes of measuring networks that a function of the user makes: probed one by one, trained together.
 
     What happens between its layers is unknown: the estimate is that of layers each of which has two tensors of the size
     of its outputs under way. Outputs that are kept lie between others that are decoded and freed: holes of the size of
@@ -143,7 +143,12 @@ def _own(settings: ProbeSettings, network: Custom, images: Images, depth: int) -
     direct = held + holes + (2 + layers_ahead(activations)) * activations + max(centring, inverting)
     gradients = 2 * _DOUBLE_BYTES * gradient_images([size.outputs]) * size.outputs
     inputs = 2 * _FLOAT_BYTES * (n + m) * images.pixels
-    return int(_LIBRARY_BYTES + inputs + parameters + gradients + direct)
+    probing = parameters + gradients + direct
+    # Parameters with their gradients or moments, and the outputs of a batch with what leads to them.
+    training, networks = settings.training, pack * len(settings.training.lr)
+    stored = _FLOAT_BYTES * size.parameters * (4 if training.optimizer == "adam" else 2)
+    trained = networks * (stored + 3 * _FLOAT_BYTES * training.batch * size.outputs)
+    return int(_LIBRARY_BYTES + inputs + max(probing, trained if settings.train != "none" else 0))
 
 
 def _direct(s: _Sizes) -> int:

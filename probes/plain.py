@@ -67,10 +67,17 @@ def train_plainly(
             layer.bias.copy_(bias)
         modules += [layer, torch.nn.Tanh()]
     plain = torch.nn.Sequential(*modules[:-1])
-    sgd = torch.optim.SGD(plain.parameters(), lr=learning_rate)
+    descend_plainly(plain, batches, learning_rate=learning_rate)
+    return plain
+
+
+def descend_plainly(
+    module: torch.nn.Module, batches: Iterable[tuple[torch.Tensor, torch.Tensor]], *, learning_rate: float
+) -> None:
+    """Train a module by SGD, one step per batch of (images, labels)."""
+    sgd = torch.optim.SGD(module.parameters(), lr=learning_rate)
     for x, y in batches:
         with torch.enable_grad():
             sgd.zero_grad()
-            cross_entropy(plain(x), y).backward()
+            cross_entropy(module(x), y).backward()
             sgd.step()
-    return plain

@@ -151,6 +151,7 @@ class Prober:
             self.settings.training,
             architecture=self.architecture,
             activation=self.settings.activation,
+            network=self.settings.network,
             device=self.device,
             keep=keep,
             saved=saved,
@@ -164,7 +165,8 @@ class Prober:
         m.values["train_epochs"] = len(curve.epoch)
         m.values["train_images"] = min(self.settings.training.images, len(self.images.train))
         m.values["train_seconds"] = curve.seconds
-        m.values["train_flops"] = len(curve.epoch) * cost(self.settings, self.images, m.point.depth).epoch
+        if self.settings.network is None:  # as in `_probe`
+            m.values["train_flops"] = len(curve.epoch) * cost(self.settings, self.images, m.point.depth).epoch
         for name in ("lr", "epoch", "accuracy", "loss"):
             m.curves[name] = getattr(curve, name)
 
@@ -304,7 +306,7 @@ def measure(
         Device of the computations.
     network:
         Function of yours that makes the networks, or a `Custom` that also says which modules are layers; see
-        `probes.custom`. Such networks are not trained, and have no cascade. None: as the settings say.
+        `probes.custom`. Such networks have no cascade. None: as the settings say.
 
     Returns
     -------

@@ -120,10 +120,8 @@ class ProbeSettings:
         ):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"`{name}` must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
-        for name, only in (("probe", "direct"), ("train", "none")):
-            if self.network is not None and getattr(self, name) != only:
-                value = getattr(self, name)
-                raise ValueError(f"`{name}` must be {only!r} with a `network` of your own, got {value!r}")
+        if self.network is not None and self.probe != "direct":
+            raise ValueError(f"`probe` must be 'direct' with a `network` of your own, got {self.probe!r}")
         if not self.statistic:
             object.__setattr__(self, "statistic", DEFAULT_STATISTICS[self.probe])
         allowed = statistics_of(self.probe)

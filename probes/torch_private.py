@@ -13,6 +13,13 @@ from torch.optim.adam import adam
 
 Tensors = list[torch.Tensor]
 
+# Attributes of a module that are not compared by `probes.custom.kind`: what is registered, and hooks of state_dict. If
+# there are others in a release of torch, modules with such attributes are of different kinds.
+UNCOMPARED = (
+    *("_parameters", "_buffers", "_modules"),
+    *("_state_dict_hooks", "_state_dict_pre_hooks", "_load_state_dict_pre_hooks", "_load_state_dict_post_hooks"),
+)
+
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8  # torch's defaults
 
 

@@ -8,5 +8,6 @@ If there are more such layers than the network's depth, every n-th of them is a 
 activation is a module of its own: the outputs of ``Sequential(Linear, Tanh, Linear, Tanh, ..., Linear)`` at depth d are
 those of the d modules Tanh.
 
-The modules are in train mode, with dropout off. Batch normalisation goes by the statistics of the images of each call.
+The probes see the modules in train mode, with dropout off. Batch normalisation goes by the statistics of the images of
+each call. How they are trained: `probes.training.custom`.
 """

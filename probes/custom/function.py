@@ -1,6 +1,7 @@
 """Functions of the user that make networks."""
 
 import inspect
+import math
 import random
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -16,9 +17,12 @@ from torch import nn
 from probes.custom.redrawing import redraw
 from probes.initialisations import INITIALISATIONS
 from probes.point import Point
-from probes.seeds import derive
+from probes.seeds import DRAWN, derive, generator
 
 ARGUMENTS = ("sigma_w", "sigma_b", "depth", "seed", "shape", "classes")
+FORWARD = "custom forward"  # purpose of the random numbers that a module draws when it is called by a probe
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+_TRIED_IMAGES = 4  # that a new network is tried with; more than one, for batch normalisation
 _DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 
 
@@ -95,8 +99,10 @@ class Custom:
         takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
         return tuple(n for n in ARGUMENTS if takes_any or n in parameters)
 
-    def make(self, point: Point, depth: int, shape: tuple[int, ...], classes: int) -> Made:
+    def make(self, point: Point, depth: int, shape: tuple[int, ...], classes: int, *, dropout: bool = False) -> Made:
         """Call the function for a point's network, of another depth than the point's if so wished.
+
+        The module is in train mode, with ``dropout`` or without.
 
         Raises
         ------
@@ -130,12 +136,35 @@ class Custom:
             )
         if not len(layers):
             raise NetworkError(f"`network` {self.name} must have layers: it returned an empty list of them")
-        for part in module.train().modules():
-            if isinstance(part, _DROPOUTS):
-                part.eval()
-            elif isinstance(part, nn.MultiheadAttention):
-                part.dropout = 0.0
+        module.train()
+        if not dropout:
+            _turn_off_dropout(module)
         return Made(module, list(layers), gives_layers)
+
+    @contextmanager
+    def running(self, seed: int) -> Iterator[None]:
+        """Run a module that the function has made: with random generators of its own, and errors told as its own.
+
+        Raises
+        ------
+        NetworkError
+            The module raises an exception.
+        """
+        try:
+            with own_randomness(seed):
+                yield
+        except (NetworkError, torch.OutOfMemoryError):
+            raise
+        except (Exception, SystemExit) as error:  # the user's code may raise anything
+            raise NetworkError(f"`network` {self.name} raised {told(error)}") from error
+
+    def check_logits(self, logits: Any, images: int, classes: int) -> None:
+        """Refuse what a module gives, by a `NetworkError`, if it is not a tensor of logits ``[images, classes]``."""
+        if not isinstance(logits, torch.Tensor):
+            raise NetworkError(f"`network` {self.name} must give logits [images, {classes}], got {kind_of(logits)}")
+        if logits.shape != (images, classes):
+            shape = list(logits.shape)
+            raise NetworkError(f"`network` {self.name} must give logits [images, {classes}], got the shape {shape}")
 
     def _found(self, module: nn.Module) -> list[nn.Module]:
         named = dict(module.named_modules())
@@ -155,6 +184,11 @@ class Custom:
         return list(outermost.children())
 
 
+def tried_images(shape: tuple[int, ...]) -> torch.Tensor:
+    """Return the images ``[n, pixels]`` that a new network is tried with."""
+    return torch.rand(_TRIED_IMAGES, math.prod(shape), generator=generator(0, "tried images"), **DRAWN)
+
+
 @contextmanager
 def own_randomness(seed: int) -> Iterator[None]:
     """Seed the global random generators of torch, numpy and random, and give them back as they were."""
@@ -171,6 +205,14 @@ def own_randomness(seed: int) -> Iterator[None]:
         np.random.set_state(states[0])
         random.setstate(states[1])
         torch.set_default_dtype(dtype)
+
+
+def _turn_off_dropout(module: nn.Module) -> None:
+    for part in module.modules():
+        if isinstance(part, _DROPOUTS):
+            part.eval()
+        elif isinstance(part, nn.MultiheadAttention):
+            part.dropout = 0.0
 
 
 def told(error: BaseException) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from probes.custom.function import Custom, Made, NetworkError, kind_of, own_randomness, told
+from probes.custom.function import CONVOLUTIONS, FORWARD, Custom, Made, NetworkError, kind_of, tried_images
 from probes.gradients import MAX_IMAGES, MIN_IMAGES, SAFE_NORMS, Gradients, summary
 from probes.networks import LARGEST_ACTIVATION
 from probes.point import REACH, Point
@@ -21,7 +21,6 @@ from probes.seeds import DRAWN, derive, generator
 from probes.threads import plain_modes
 from probes.time_limit import interrupt
 
-_TRIED_IMAGES = 4  # that a new network is tried with; more than one, for batch normalisation
 _NESTED_DEPTHS = 2, 4  # of the networks that tell whether a deeper one contains a shallower one
 KEPT_OUTPUT_BYTES = 2**28  # of the outputs of the last layers that were walked through
 _AHEAD, _AHEAD_BYTES = 8, 2**26  # layers, and bytes of them, that are computed before they are asked for
@@ -29,7 +28,6 @@ _LEAVING_TIME_S = 5.0  # for which a module that is no longer needed is waited f
 _GRADIENT_BYTES = 2**27  # of what autograd keeps, about
 _TRACED = 4  # times as many bytes as the outputs of layers, that autograd keeps of what leads to them
 _SMALLEST = torch.finfo(torch.float64).tiny  # a gradient that has vanished altogether counts as this
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
 class OwnModule:
@@ -69,13 +67,10 @@ class OwnModule:
         device: torch.device | str = "cpu",
     ) -> None:
         self._custom, self._point, self._shape, self._classes = custom, point, shape, classes
-        pixels = math.prod(shape)
-        self.tried = torch.rand(_TRIED_IMAGES, pixels, generator=generator(0, "tried images"), **DRAWN).to(device)
+        self.tried = tried_images(shape).to(device)
         self.made: Made = custom.make(point, depth or point.depth, shape, classes)
-        try:
+        with custom.running(derive(point.seed, FORWARD)):  # a module on the device "meta" raises an exception
             self.made.module.to(device)
-        except NotImplementedError as error:  # on the device "meta"
-            raise NetworkError(f"`network` {custom.name} raised {told(error)}") from error
         self.sizes = self._try()
 
     def _try(self) -> list[int]:
@@ -89,11 +84,7 @@ class OwnModule:
         name = self._custom.name
         with torch.no_grad():
             logits = self.apply(images, read)
-        if not isinstance(logits, torch.Tensor):
-            raise NetworkError(f"`network` {name} must give logits [images, {self._classes}], got {kind_of(logits)}")
-        if logits.shape != (len(images), self._classes):
-            shape = list(logits.shape)
-            raise NetworkError(f"`network` {name} must give logits [images, {self._classes}], got the shape {shape}")
+        self._custom.check_logits(logits, len(images), self._classes)
         if outputs and outputs[-1].shape == logits.shape and torch.equal(outputs[-1], logits):
             outputs.pop()
         if not outputs:
@@ -124,12 +115,8 @@ class OwnModule:
 
         hooks = [layer.register_forward_hook(hook) for layer in dict.fromkeys(self.made.layers)]
         try:
-            with own_randomness(derive(self._point.seed, "custom forward")):
+            with self._custom.running(derive(self._point.seed, FORWARD)):
                 return self.made.module(images.view(-1, *self._shape))
-        except (NetworkError, torch.OutOfMemoryError):
-            raise
-        except (Exception, SystemExit) as error:  # the user's code may raise anything
-            raise NetworkError(f"`network` {self._custom.name} raised {told(error)}") from error
         finally:
             for each in hooks:
                 each.remove()
@@ -178,7 +165,7 @@ class CustomNetwork:
         self._custom, self._shape, self._classes, self._device = custom, shape, classes, device
         self._module, self._calls = self._made(point.depth)
         self.tried = self._module.tried
-        self.convolutional = any(isinstance(m, _CONVOLUTIONS) for m in self._module.made.module.modules())
+        self.convolutional = any(isinstance(m, CONVOLUTIONS) for m in self._module.made.module.modules())
         self.reach = reach or point.depth * (REACH if is_nested(custom, shape, classes) else 1)
         self._recent: deque[tuple[int, torch.Tensor]] = deque()
         self._recent_bytes = 0

@@ -6,10 +6,10 @@ from torch.nn.functional import cross_entropy
 from probes.layers import ACTIVATIONS, Parameters
 from probes.networks import READOUT
 from probes.training.descent import Descent
-from probes.training.stack import Stack, first
+from probes.training.stack import LayeredStack, first
 
 
-class ConvolutionalStack(Stack):
+class ConvolutionalStack(LayeredStack):
     """A stack of convolutional networks, whose gradients are computed by autograd."""
 
     def losses(self, x: torch.Tensor, y: torch.Tensor, descent: Descent) -> torch.Tensor:

@@ -29,10 +29,10 @@ from probes.layers import ACTIVATIONS
 from probes.networks import READOUT
 from probes.products import stacked_affine, stacked_matmul
 from probes.training.descent import Descent
-from probes.training.stack import Stack, first
+from probes.training.stack import LayeredStack, first
 
 
-class DenseStack(Stack):
+class DenseStack(LayeredStack):
     """A stack of dense networks, whose gradients are computed layer by layer."""
 
     def losses(self, x: torch.Tensor, y: torch.Tensor, descent: Descent) -> torch.Tensor:

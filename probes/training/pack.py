@@ -10,16 +10,19 @@ the outcome of a network does not depend on its pack.
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from typing import Any
 
 import torch
 
+from probes.custom.function import Custom
 from probes.datasets import Images
 from probes.networks import Architecture
 from probes.point import Point
 from probes.products import uses_onednn
 from probes.threads import lone_threads, plain_modes, safe_in_forks
 from probes.training.convolutional import ConvolutionalStack
+from probes.training.custom import custom_stacks
 from probes.training.data import TrainingData
 from probes.training.dense import DenseStack
 from probes.training.run import TrainingRun, curve_of
@@ -41,6 +44,8 @@ class Training:
         The data set, and how networks are trained on it.
     architecture, activation:
         Layers and activation of the networks.
+    network:
+        Function of the user that makes the networks; None: they are those of the architecture.
     device:
         Device of the training.
     keep:
@@ -64,6 +69,7 @@ class Training:
         *,
         architecture: Architecture,
         activation: str,
+        network: Custom | None = None,
         device: torch.device | str = "cpu",
         keep: bool = False,
         saved: Mapping[Point, Any] | None = None,
@@ -75,16 +81,22 @@ class Training:
         self._runs = [TrainingRun(p, lr) for p in self._points for lr in settings.lr]
         for run in self._runs:
             for name, value in ((saved or {}).get(run.point) or {}).get(run.lr, {}).items():
-                setattr(run, name, value)
-        self.stacks = self._make_stacks(architecture, activation)
+                setattr(run, name, copy(value))  # what is saved stays as it is: another attempt may need it
+        running = [run for run in self._runs if not run.is_over(settings, self._epochs)]
+        self.stacks: list[Stack] = (
+            self._layered_stacks(running, architecture, activation)
+            if network is None
+            else custom_stacks(running, images, settings, network, self._device)
+        )
 
-    def _make_stacks(self, architecture: Architecture, activation: str) -> list[Stack]:
-        """Return stacks, each of one shape, learning rate and epoch, of the networks whose training has not ended."""
+    def _layered_stacks(
+        self, running: Sequence[TrainingRun], architecture: Architecture, activation: str
+    ) -> list[Stack]:
+        """Return stacks, each of one shape, learning rate and epoch, of built-in networks."""
         shapes: dict[tuple[Any, ...], list[TrainingRun]] = {}
-        for run in self._runs:
-            if not run.is_over(self._settings, self._epochs):
-                depth = None if architecture.uniform else run.point.depth
-                shapes.setdefault((depth, run.lr, len(run.accuracy)), []).append(run)
+        for run in running:
+            depth = None if architecture.uniform else run.point.depth
+            shapes.setdefault((depth, run.lr, len(run.accuracy)), []).append(run)
         kind = ConvolutionalStack if architecture.convolutional else DenseStack
         stacks: list[Stack] = []
         for (depth, *_), runs in shapes.items():
@@ -137,7 +149,11 @@ class Training:
             }
         for stack in self.stacks:
             for i, run in enumerate(stack.runs):
-                tensors = [{n: [p.cpu() for p in layer] for n, layer in kind.items()} for kind in stack.tensors_of(i)]
+                # Copies: of a view, torch would write the tensor of all networks into a file.
+                tensors = [
+                    {n: [p.to("cpu", copy=True) for p in layer] for n, layer in kind.items()}
+                    for kind in stack.tensors_of(i)
+                ]
                 state[run.point][run.lr]["tensors"] = tensors
         return state
 

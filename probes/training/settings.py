@@ -80,8 +80,8 @@ class TrainingCurve:
     seconds:
         Time that the training took: its share of the pack's time, in proportion to the depths of the networks.
     trained:
-        Parameters at the end by layer number (0 is the read-out), for the best learning rate; empty unless the training
-        was asked to keep them.
+        Parameters at the end by layer number (0 is the read-out; of a user's network, each has its own number), for the
+        best learning rate; empty unless the training was asked to keep them.
     """
 
     lr: np.ndarray

@@ -1,7 +1,7 @@
 """Stacks: networks of one shape whose tensors are stacked and trained as one.
 
-Where all hidden layers are alike, networks of all depths have one shape. A stack holds them from deep to shallow, so
-the networks that have a layer l are the first ones.
+Where all hidden layers of built-in networks are alike, networks of all depths have one shape. A stack holds them from
+deep to shallow, so the networks that have a layer l are the first ones.
 """
 
 from collections.abc import Sequence
@@ -17,87 +17,44 @@ from probes.training.settings import TrainingSettings
 
 
 class Stack:
-    """A stack of networks that are trained as one, the deepest first.
+    """A stack of networks that are trained as one.
 
     Parameters
     ----------
     runs:
-        Runs of the networks, from deep to shallow, with one learning rate and the same number of epochs behind them.
-    settings, architecture, activation:
-        How the networks are trained, their layers and their activation.
-    device:
-        Device of the training.
+        Runs of the networks, with one learning rate and the same number of epochs behind them.
+    settings:
+        How the networks are trained.
     lone:
-        Whether every stack of these networks holds one of them; see `probes.products`.
+        Whether every stack of these networks holds one of them, and has a thread of its own; see `probes.products`.
 
     Attributes
     ----------
     runs:
         Runs of the networks that are still in training.
-    layers, readout:
-        Hidden layers by number, and the read-out.
     tensors:
-        Parameters by layer number (0 is the read-out), each stacked over the networks that have the layer; for Adam
-        followed by the first and the second moments in the same form.
+        Parameters by a number (of built-in networks that of the layer, where 0 is the read-out), each stacked over the
+        networks that have them; for Adam followed by the first and the second moments in the same form.
     """
 
-    def __init__(
-        self,
-        runs: Sequence[TrainingRun],
-        settings: TrainingSettings,
-        architecture: Architecture,
-        activation: str,
-        device: torch.device,
-        *,
-        lone: bool,
-    ) -> None:
+    tensors: list[dict[int, Parameters]]
+
+    def __init__(self, runs: Sequence[TrainingRun], settings: TrainingSettings, *, lone: bool) -> None:
         self.runs, self.lone = list(runs), lone
-        self.layers = {n: architecture.layer(n, runs[0].point.depth) for n in range(1, runs[0].point.depth + 1)}
-        self.readout = architecture.readout(runs[0].point.depth)
-        self.activation = activation
         self.rate, self._adam = runs[0].lr, settings.optimizer == "adam"
         self._epoch = len(runs[0].accuracy)
-        if not runs[0].tensors:
-            for run in runs:
-                run.tensors = [{n: architecture.draw(run.point, n) for n, _ in self._layers_of(run)}]
-                for _ in range(2 * self._adam):
-                    run.tensors.append({n: [torch.zeros_like(p) for p in layer] for n, layer in run.tensors[0].items()})
-        self.tensors = [
-            {
-                n: [torch.stack(same).to(device) for same in zip(*self._per_network(kind, n), strict=True)]
-                for n in self.numbers
-            }
-            for kind in range(len(runs[0].tensors))
-        ]
-        for run in runs:
-            run.tensors = []
-
-    @property
-    def numbers(self) -> list[int]:
-        """Numbers of the layers, that of the read-out first."""
-        return [READOUT, *self.layers]
-
-    def _layers_of(self, run: TrainingRun) -> list[tuple[int, Layer]]:
-        return [(READOUT, self.readout), *((n, x) for n, x in self.layers.items() if n <= run.point.depth)]
-
-    def _per_network(self, kind: int, number: int) -> list[Parameters]:
-        return [run.tensors[kind][number] for run in self.runs[: self.count_with(number)]]
-
-    def count_with(self, number: int) -> int:
-        """Return how many networks have a layer."""
-        return sum(run.point.depth >= number for run in self.runs)
 
     @property
     def parameters(self) -> dict[int, Parameters]:
-        """Parameters by layer number (0 is the read-out), stacked over the networks that have the layer."""
+        """Parameters by number, stacked over the networks that have them."""
         return self.tensors[0]
 
     def tensors_of(self, i: int) -> list[dict[int, Parameters]]:
         """Return views of the tensors of one network."""
-        return [{n: [p[i] for p in kind[n]] for n, _ in self._layers_of(self.runs[i])} for kind in self.tensors]
+        raise NotImplementedError
 
     def losses(self, x: torch.Tensor, y: torch.Tensor, descent: Descent) -> torch.Tensor:
-        """Return the loss of each network on a batch, and give its gradients to the optimiser layer by layer.
+        """Return the loss of each network on a batch, and give its gradients to the optimiser.
 
         Parameters
         ----------
@@ -113,22 +70,9 @@ class Stack:
         """
         raise NotImplementedError
 
-    def last(self, h: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Return the outputs of the last hidden layer of each network, ``[stack, images, outputs]``.
-
-        ``h`` has the outputs of every hidden layer, for the networks that have the layer.
-        """
-        if h[-1].shape[0] == len(self.runs):
-            return h[-1]
-        return torch.stack([h[run.point.depth - 1][i] for i, run in enumerate(self.runs)])
-
     def _logits_of(self, i: int, x: torch.Tensor) -> torch.Tensor:
-        """Return the logits ``[images, classes]`` of one network for images ``[images, pixels]``."""
-        (parameters, *_) = self.tensors_of(i)
-        for number, layer in self._layers_of(self.runs[i])[1:]:
-            x = layer.apply(x, parameters[number], ACTIVATIONS[self.activation])
-        weight, bias = parameters[READOUT]
-        return torch.addmm(bias, x, weight)
+        """Return the logits ``[images, classes]`` of one network for test images ``[images, pixels]``."""
+        raise NotImplementedError
 
     @torch.no_grad()  # here, because the setting is one of each thread
     def steps(self, data: TrainingData) -> torch.Tensor:
@@ -163,10 +107,102 @@ class Stack:
                 run.tensors = [
                     {n: [p.clone() for p in layer] for n, layer in kind.items()} for kind in self.tensors_of(i)
                 ]
-        staying = {n: [i for i in range(self.count_with(n)) if not leaving[i]] for n in self.numbers}
-        self.tensors = [{n: [p[staying[n]] for p in kind[n]] for n in kind if staying[n]} for kind in self.tensors]
-        self.layers = {n: layer for n, layer in self.layers.items() if staying[n]}
+        self._keep_tensors_of([i for i in range(len(self.runs)) if not leaving[i]])
         self.runs = [run for i, run in enumerate(self.runs) if not leaving[i]]
+
+    def _keep_tensors_of(self, staying: Sequence[int]) -> None:
+        """Keep the tensors of the networks with these indices, and no others."""
+        raise NotImplementedError
+
+
+class LayeredStack(Stack):
+    """A stack of built-in networks, the deepest first.
+
+    Parameters
+    ----------
+    runs:
+        Runs as of `Stack`, from deep to shallow.
+    settings, lone:
+        As of `Stack`.
+    architecture, activation:
+        Layers of the networks and their activation.
+    device:
+        Device of the training.
+
+    Attributes
+    ----------
+    layers, readout:
+        Hidden layers by number, and the read-out.
+    """
+
+    def __init__(
+        self,
+        runs: Sequence[TrainingRun],
+        settings: TrainingSettings,
+        architecture: Architecture,
+        activation: str,
+        device: torch.device,
+        *,
+        lone: bool,
+    ) -> None:
+        super().__init__(runs, settings, lone=lone)
+        self.layers = {n: architecture.layer(n, runs[0].point.depth) for n in range(1, runs[0].point.depth + 1)}
+        self.readout = architecture.readout(runs[0].point.depth)
+        self.activation = activation
+        if not runs[0].tensors:
+            for run in runs:
+                run.tensors = [{n: architecture.draw(run.point, n) for n, _ in self._layers_of(run)}]
+                for _ in range(2 * self._adam):
+                    run.tensors.append({n: [torch.zeros_like(p) for p in layer] for n, layer in run.tensors[0].items()})
+        self.tensors = [
+            {
+                n: [torch.stack(same).to(device) for same in zip(*self._per_network(kind, n), strict=True)]
+                for n in self.numbers
+            }
+            for kind in range(len(runs[0].tensors))
+        ]
+        for run in runs:
+            run.tensors = []
+
+    @property
+    def numbers(self) -> list[int]:
+        """Numbers of the layers, that of the read-out first."""
+        return [READOUT, *self.layers]
+
+    def _layers_of(self, run: TrainingRun) -> list[tuple[int, Layer]]:
+        return [(READOUT, self.readout), *((n, x) for n, x in self.layers.items() if n <= run.point.depth)]
+
+    def _per_network(self, kind: int, number: int) -> list[Parameters]:
+        return [run.tensors[kind][number] for run in self.runs[: self.count_with(number)]]
+
+    def count_with(self, number: int) -> int:
+        """Return how many networks have a layer."""
+        return sum(run.point.depth >= number for run in self.runs)
+
+    def tensors_of(self, i: int) -> list[dict[int, Parameters]]:
+        """Return views of the tensors of one network."""
+        return [{n: [p[i] for p in kind[n]] for n, _ in self._layers_of(self.runs[i])} for kind in self.tensors]
+
+    def last(self, h: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return the outputs of the last hidden layer of each network, ``[stack, images, outputs]``.
+
+        ``h`` has the outputs of every hidden layer, for the networks that have the layer.
+        """
+        if h[-1].shape[0] == len(self.runs):
+            return h[-1]
+        return torch.stack([h[run.point.depth - 1][i] for i, run in enumerate(self.runs)])
+
+    def _logits_of(self, i: int, x: torch.Tensor) -> torch.Tensor:
+        (parameters, *_) = self.tensors_of(i)
+        for number, layer in self._layers_of(self.runs[i])[1:]:
+            x = layer.apply(x, parameters[number], ACTIVATIONS[self.activation])
+        weight, bias = parameters[READOUT]
+        return torch.addmm(bias, x, weight)
+
+    def _keep_tensors_of(self, staying: Sequence[int]) -> None:
+        having = {n: [i for i in staying if i < self.count_with(n)] for n in self.numbers}
+        self.tensors = [{n: [p[having[n]] for p in kind[n]] for n in kind if having[n]} for kind in self.tensors]
+        self.layers = {n: layer for n, layer in self.layers.items() if having[n]}
 
 
 def first(x: torch.Tensor, networks: int) -> torch.Tensor:

@@ -19,7 +19,7 @@ from sweep.advice.spec import CONVOLVED_COUNT, OF_BUILT_IN, OPTIONS, AdviceSpec
 from sweep.errors import SpecError
 from sweep.measuring.memory import check_memory
 from sweep.measuring.settings import given_images, probe_settings, sweep_images
-from sweep.spec.parts import FUNCTION
+from sweep.spec.network import FUNCTION
 
 
 def advise(

@@ -6,7 +6,7 @@ from sweep.errors import SpecError
 from sweep.spec.experiment import Experiment
 from sweep.spec.kinds import Interval, Range
 from sweep.spec.options import option
-from sweep.spec.parts import IMAGES, SIGMA_B
+from sweep.spec.ranges import IMAGES, SIGMA_B
 
 # The options that advice takes; the others have their defaults, but for the depth.
 OF_BUILT_IN = ("architecture", "width", "widths", "activation")

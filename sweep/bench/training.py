@@ -4,20 +4,21 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from torch import nn
 from torch.nn.functional import conv2d
 from torch.nn.grad import conv2d_input, conv2d_weight
 
-from probes import Images, Point, load_images
+from probes import Custom, Images, Point, load_images
 from probes.decoders import BATCH
 from probes.layers import KERNEL_SIZE
 from probes.networks import Architecture, Network
-from probes.plain import train_plainly
+from probes.plain import descend_plainly, train_plainly
 from probes.products import add_product, stacked_affine, stacked_matmul
 from probes.threads import one_thread
 from probes.training import Training, train_pack
 from probes.training.data import TrainingData
 from probes.training.settings import TEST_IMAGES, TrainingSettings
-from probes.training.stack import Stack
+from probes.training.stack import LayeredStack
 from sweep.bench.figure import Figure, default_device, timed_in_turns
 
 SIGMA_B = 0.05**0.5
@@ -34,6 +35,7 @@ PACKS: dict[str, dict[str, Any]] = {
         "pack": 4,
     },
 }
+OWN_NETWORKS, OWN_WIDTH, OWN_DEPTH = 24, 196, 30
 _TINY_RATE = 1e-12  # so that weights that are updated with random numbers stay what they are
 
 
@@ -67,6 +69,51 @@ def training(images: Images) -> Iterator[Figure]:
         yield Figure(f"{name}: a step", 1e3 * step, "ms")
         yield Figure("  the limit: one forward and two backward products a layer, and the update", 1e3 * limit, "ms")
         yield Figure("  a step takes, in units of the limit", step / limit, "x", 1.4, at_least=False)
+    for name, (network, bar) in {"trained together": (dense, 0.75), "with dropout": (with_dropout, 1.05)}.items():
+        plain, own = own_networks(data, device, settings, network)
+        yield Figure(f"{OWN_NETWORKS} networks of a user, {name}: plain loop, a step of a network", plain, "ms")
+        yield Figure("  as a pack, in units of the plain loop", own / plain, "x", bar, at_least=False)
+
+
+def own_networks(
+    images: Images, device: str, settings: TrainingSettings, network: Callable[..., nn.Module]
+) -> list[float]:
+    """Return the milliseconds a step of networks that a function makes: in a plain loop, and as a pack."""
+    custom, points = Custom(network), [Point(1.0 + 0.05 * i, SIGMA_B, OWN_DEPTH, i) for i in range(OWN_NETWORKS)]
+    layers = Architecture("mlp", images.shape, images.classes)  # which is not used
+    data = TrainingData(images, settings, torch.device(device))
+
+    def plainly() -> None:
+        for point in points:
+            module = custom.make(point, point.depth, images.shape, images.classes, dropout=True).module.to(device)
+            descend_plainly(module, data.batches(0), learning_rate=settings.lr[0])
+            module.eval()
+            sum((module(x).argmax(1) == y).sum().item() for x, y in data.test_chunks())
+
+    def packed() -> None:
+        training = Training(
+            points, images, settings, architecture=layers, activation="tanh", network=custom, device=device
+        )
+        while training.running:
+            training.epoch()
+
+    return [1e3 * t / data.steps / OWN_NETWORKS for t in timed_in_turns(plainly, packed, device=device, rounds=2)]
+
+
+def dense(sigma_w: float, sigma_b: float, depth: int, classes: int, *, dropout: float = 0.0) -> nn.Module:
+    """Return a dense tanh network of the width of its images, as a user would write it."""
+    layers: list[nn.Module] = [nn.Flatten()]
+    for _ in range(depth):
+        linear = nn.Linear(OWN_WIDTH, OWN_WIDTH)
+        nn.init.normal_(linear.weight, std=sigma_w / OWN_WIDTH**0.5)
+        nn.init.normal_(linear.bias, std=sigma_b)
+        layers += [linear, nn.Tanh(), *([nn.Dropout(dropout)] if dropout else [])]
+    return nn.Sequential(*layers, nn.Linear(OWN_WIDTH, classes))
+
+
+def with_dropout(sigma_w: float, sigma_b: float, depth: int, classes: int) -> nn.Module:
+    """Return the same network with dropout, for which vmap does not apply."""
+    return dense(sigma_w, sigma_b, depth, classes, dropout=0.1)
 
 
 def step_and_limit(
@@ -76,7 +123,8 @@ def step_and_limit(
     settings = TrainingSettings(images=BATCH * STEPS)
     layers = Architecture(architecture, images.shape, images.classes, width)
     points = [Point(1.0 + 0.05 * i, SIGMA_B, depth, i) for i in range(pack)]
-    stacks = Training(points, images, settings, architecture=layers, activation="tanh", device=device).stacks
+    every = Training(points, images, settings, architecture=layers, activation="tanh", device=device).stacks
+    stacks = [s for s in every if isinstance(s, LayeredStack)]
     data = TrainingData(images, settings, torch.device(device))
     products = [products_of(stack) for stack in stacks]
 
@@ -94,7 +142,7 @@ def step_and_limit(
     return whole / data.steps, alone / data.steps
 
 
-def products_of(stack: Stack) -> Callable[[], None]:
+def products_of(stack: LayeredStack) -> Callable[[], None]:
     """Return a function that computes the products of a training step of a stack of networks, and nothing else."""
     weights = [torch.randn_like(stack.parameters[n][0]) * layer.inputs**-0.5 for n, layer in stack.layers.items()]
     biases = [torch.zeros_like(stack.parameters[n][1]) for n in stack.layers]

@@ -14,7 +14,7 @@ from sweep.cli.options import Sectioned, spec_options
 from sweep.cli.shared import bad_input_is_usage, is_given, json_option
 from sweep.errors import SpecError
 from sweep.spec.kinds import expanded
-from sweep.spec.parts import DEPTH
+from sweep.spec.ranges import DEPTH
 from sweep.text import duration
 
 if TYPE_CHECKING:

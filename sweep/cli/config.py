@@ -11,7 +11,9 @@ from sweep.cli.numbers import Number, Numbers
 from sweep.errors import SpecError
 from sweep.spec.kinds import expanded
 from sweep.spec.options import AXES
-from sweep.spec.parts import PRESETS, SEQUENCE, Search
+from sweep.spec.parts import Search
+from sweep.spec.presets import PRESETS
+from sweep.spec.ranges import SEQUENCE
 
 _MAX_CONFIG_BYTES = 2**15  # the time to read a key of many parts grows with the square of their number
 _MAX_VALUE_CHARACTERS = 4096  # the limit of a path

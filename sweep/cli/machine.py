@@ -12,7 +12,7 @@ from sweep.cli.shared import bad_input_is_usage, json_option
 from sweep.doctor.answers import FAULT, OK, WARNING, Check
 from sweep.spec.kinds import Address, expanded
 from sweep.spec.options import BENCHMARKS
-from sweep.spec.parts import RESIZE
+from sweep.spec.ranges import RESIZE
 from sweep.spec.spec import SweepSpec
 from sweep.text import printable
 

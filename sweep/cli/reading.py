@@ -12,7 +12,7 @@ from sweep.cli.shared import bad_input_is_usage, directory, json_option
 from sweep.errors import SpecError
 from sweep.spec.kinds import Range
 from sweep.spec.options import FIGURES, TABLES
-from sweep.spec.parts import DEPTH, SIGMA_B
+from sweep.spec.ranges import DEPTH, SIGMA_B
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -24,7 +24,7 @@ from sweep.errors import SpecError
 from sweep.spec.experiment import Measuring
 from sweep.spec.kinds import expanded
 from sweep.spec.options import changeable, local, names
-from sweep.spec.parts import DEPTH, POINTS, SIGMA_B, SIGMA_W
+from sweep.spec.ranges import DEPTH, POINTS, SIGMA_B, SIGMA_W
 from sweep.spec.spec import SweepSpec
 from sweep.text import one_line
 

@@ -6,7 +6,7 @@ import click
 
 from sweep.cli.numbers import Number
 from sweep.cli.shared import bad_input_is_usage, json_option
-from sweep.spec.parts import ACTIVATION, SIGMA_B, SIGMA_W
+from sweep.spec.ranges import ACTIVATION, SIGMA_B, SIGMA_W
 
 
 @click.command("theory")

@@ -9,7 +9,8 @@ from typing import Any
 
 from sweep.errors import SpecError
 from sweep.spec.experiment import Workload
-from sweep.spec.parts import CONCURRENCY, Resources
+from sweep.spec.parts import Resources
+from sweep.spec.ranges import CONCURRENCY
 
 # Folders in the containers of KubeRay, `ray up` and Docker.
 RESULTS = "/results"

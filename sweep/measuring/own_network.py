@@ -16,8 +16,8 @@ from sweep.errors import SpecError
 from sweep.measuring.own_code import Sent, code_of
 from sweep.spec.experiment import Experiment
 from sweep.spec.kinds import seconds_of
+from sweep.spec.network import FUNCTION, Network
 from sweep.spec.options import is_resolved
-from sweep.spec.parts import FUNCTION, Network
 from sweep.text import printable
 
 Spec = TypeVar("Spec", bound=Experiment)

@@ -14,7 +14,7 @@ from probes.training.settings import TrainingSettings
 from sweep.errors import SpecError
 from sweep.spec.experiment import Measuring
 from sweep.spec.kinds import seconds_of
-from sweep.spec.parts import FUNCTION, Network
+from sweep.spec.network import FUNCTION, Network
 from sweep.text import printable
 
 

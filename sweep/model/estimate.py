@@ -21,8 +21,8 @@ from sweep.model.crossings import outer_crossings
 from sweep.model.margin import MIN_POINTS, SearchModel
 from sweep.spec.columns import COLUMNS
 from sweep.spec.experiment import Experiment
+from sweep.spec.network import Network
 from sweep.spec.options import AXES
-from sweep.spec.parts import Network
 
 NORMAL_90 = 1.645  # standard deviations on either side of the mean that hold 90 % of a normal distribution
 

@@ -15,8 +15,9 @@ from sweep.plots.diagram import draw_theory
 from sweep.plots.planes import axis_range, regular_grid
 from sweep.plots.style import COLOURS, DASHED, LABELS, RED, legend, without_mathtext
 from sweep.plots.trained import ACCURACY, draw_theory_depths, truth
+from sweep.spec.network import Network
 from sweep.spec.options import AXES
-from sweep.spec.parts import Network, Space
+from sweep.spec.parts import Space
 
 if TYPE_CHECKING:
     from sweep.analysis.compare import Comparison

@@ -13,7 +13,7 @@ from sweep.results.results import Results
 from sweep.spec.design import budget
 from sweep.spec.experiment import Design
 from sweep.spec.options import AXES, measured
-from sweep.spec.parts import POINTS
+from sweep.spec.ranges import POINTS
 from sweep.spec.spec import SweepSpec
 from sweep.storage.lock import locked
 from sweep.storage.store import Store

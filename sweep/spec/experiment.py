@@ -10,8 +10,9 @@ from pathlib import Path
 
 from probes.definition import ORIGINAL_DEFINITION
 from sweep.errors import SpecError
+from sweep.spec.network import Network
 from sweep.spec.options import measured
-from sweep.spec.parts import Data, Network, Probing, Resources, Search, Space, Training
+from sweep.spec.parts import Data, Probing, Resources, Search, Space, Training
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,6 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from probes.activations import NAMES
 from probes.definition import (
     CURRENT_DEFINITION,
     DEFAULT_STATISTICS,
@@ -20,51 +19,26 @@ from probes.definition import (
     is_threshold_of,
     statistics_of,
 )
-from probes.point import REACH, nested, reach
 from sweep.errors import SpecError
 from sweep.spec.kinds import Address, Choice, Duration, Flag, Interval, Numbers, Range, Text
-from sweep.spec.options import AUTO, AXES, NONE, Part, option, resolved
+from sweep.spec.options import AUTO, AXES, NONE, Part, option
+from sweep.spec.ranges import (
+    CONCURRENCY,
+    DEPTH,
+    IMAGES,
+    LOGARITHM,
+    POINTS,
+    RESIZE,
+    RETAINED,
+    SEQUENCE,
+    SHARE,
+    SIGMA_B,
+    SIGMA_W,
+    VERSION,
+)
 from sweep.spec.secrets import holds_secret
-from sweep.text import printable
 
-SIGMA_W = Range(0, 20, whole=False, above=True)
-SIGMA_B = Range(0, 20, whole=False)
-DEPTH = Range(1, 2000)
-WIDTH = Range(1, 16_384)
-IMAGES = Range(16, 10_000_000)
-POINTS = Range(1, 1_000_000)
-CONCURRENCY = Range(1, 10_000)
-RESIZE = Range(2, 512)
-SHARE = Range(0, 1, whole=False, above=True)
-RETAINED, LOGARITHM = Range(0.001, 0.999, whole=False), Range(0.001, 999, whole=False)  # thresholds
-VERSION = Range(1, 1_000_000)
-SEQUENCE = Range(0, 1_000_000)
-ACTIVATION = Choice(NAMES)
-FUNCTION = "function"  # the initialisation by which a function of the user draws its own weights
 STUDY_FROM = "env:"  # NAME: where the study's URL stands
-# Protocols by name: options that a sweep begins with.
-PRESETS: dict[str, dict[str, Any]] = {
-    "paper": {
-        "train": "all",
-        "optimizer": "sgd",
-        "lr": (0.001,),
-        "batch": 64,
-        "epochs": 200,
-        "train_images": 60_000,
-        "level": 0.4,
-    },
-    # One deep network holds all shallower ones: a row of networks draws the paper's pictures of the cascade.
-    "paper-probe": {
-        "probe": "cascade",
-        "dataset": "mnist",
-        "images": 60_000,
-        "search": "grid",
-        "points": 40,
-        "sigma_w": (0.7, 2.0),
-        "sigma_b": (0.2236, 0.2236),
-        "depth": (100, 100),
-    },
-}
 _DEFAULT_DEPTH = (5, 60)  # unless there are widths to count
 # Versions of what a sweep writes down, that are known here.
 _DEFINITIONS, _SEQUENCES, _CALIBRATIONS = (1, 2, 3), (0, 1), (0, 1)
@@ -145,113 +119,6 @@ class Data(Part):
         if self.fingerprint and other.fingerprint:
             return self.fingerprint == other.fingerprint
         return Path(self.dataset).name == Path(other.dataset).name
-
-
-@dataclass(frozen=True, kw_only=True)
-class Network(Part):
-    """The architecture, which is the same for all points."""
-
-    title = "Network"
-
-    architecture: str = option(
-        "mlp",
-        Choice(("mlp", "published", "shrinking", "conv", "resnet")),
-        "Architecture. mlp: dense layers of one width. published: the same, with a last layer of 400. shrinking: "
-        "widths fall from the input to the classes. conv: 3 x 3 convolutions. resnet: blocks of two convolutions.",
-        measured=True,
-    )
-    width: int | None = option(
-        None,
-        WIDTH,
-        "Width of the hidden layers, or their channels; default: that of the input, or 16 channels.",
-        measured=True,
-    )
-    widths: tuple[int, ...] | None = option(
-        None,
-        Numbers(WIDTH, int(DEPTH.high)),
-        "Width of every hidden layer (mlp), or its channels (conv); the depth is at most their number.",
-        measured=True,
-    )
-    activation: str = option("tanh", ACTIVATION, "Activation of the hidden layers.", measured=True)
-    initialise: str = option(
-        resolved("normal", by=None),
-        Choice(("normal", "orthogonal", "uniform", "truncated-normal", FUNCTION)),
-        "Distribution of the hidden weights, each of standard deviation sigma_w / sqrt(fan_in). normal: independent. "
-        "orthogonal: a random orthogonal matrix, times sigma_w. uniform: independent, between two limits. "
-        "truncated-normal: normal, but cut at two standard deviations. function: as the function of --network has "
-        "drawn them; the others draw its Linear, Conv and attention layers anew. Default: normal, or function with "
-        "--network.",
-        measured=True,
-    )
-    network: str | None = option(
-        None,
-        Text("FILE.py:FUNCTION|MODULE:FUNCTION"),
-        "Function of yours that makes the networks: torch modules from images to logits. It is called with those of "
-        "sigma_w, sigma_b, depth, seed, shape and classes that its signature has.",
-        is_location=True,
-        local=True,
-    )
-    layers: str | None = option(
-        None,
-        Text("REGEX"),
-        "With --network: the names of the modules that are its layers; default: the children of the outermost "
-        "Sequential or ModuleList with more than one.",
-        measured=True,
-    )
-    code: str | None = None  # hash of the function and of the modules beside it; None: not loaded yet
-    nested: bool = False  # whether a deeper network of the function contains the shallower one
-
-    def _resolve(self) -> None:
-        by = None if self.network is None else "network"
-        self._default("initialise", "normal" if by is None else FUNCTION, by=by)
-
-    def _refuse(self) -> None:
-        if self.code is not None and not re.fullmatch("[0-9a-f]{32}", str(self.code)):
-            raise SpecError("`code` must be 32 hexadecimal digits")
-        if not isinstance(self.nested, bool):
-            raise SpecError(f"`nested` must be true or false, got {self.nested!r}")
-        if self.network is None:
-            for name, given in (("layers", self.layers), ("code", self.code), ("nested", self.nested or None)):
-                if given is not None:
-                    raise SpecError(f"`{name}` must be left out without `network`")
-            if self.initialise == FUNCTION:
-                raise SpecError(f"`initialise` must not be {FUNCTION!r} without `network`")
-        else:
-            for name in ("architecture", "width", "widths", "activation"):
-                if (given := getattr(self, name)) != getattr(Network, name):
-                    raise SpecError(f"`{name}` must be left out with `network`, got {given!r}")
-        if self.widths is None:
-            return
-        if self.architecture not in ("mlp", "conv"):
-            raise SpecError(f"`widths` must be left out with architecture {self.architecture!r}")
-        if self.width is not None:
-            raise SpecError("`widths` must be left out where `width` is given")
-
-    @property
-    def network_words(self) -> list[str]:
-        """The words that titles name the networks by: the initialisation only where it is not the default."""
-        unusual = [self.initialise] if self.initialise not in (Network.initialise, FUNCTION) else []
-        if self.network is not None:
-            return [printable(Path(self.network).name), *unusual]
-        return [self.architecture, self.activation, *unusual]
-
-    @property
-    def is_nested(self) -> bool:
-        """Whether a deeper network contains the shallower ones, so that one probe informs all depths."""
-        return self.nested if self.network is not None else nested(self.architecture)
-
-    @property
-    def has_theory(self) -> bool:
-        """Whether mean field theory describes the networks."""
-        from probes.meanfield import applies_to
-
-        return self.network is None and applies_to(self.architecture)
-
-    def last_layer(self, depth: int) -> int:
-        """Return the last layer to which a network of a depth can be followed in search of its horizon."""
-        if self.network is not None:
-            return REACH * depth if self.nested else depth
-        return reach(self.architecture, depth, self.widths)
 
 
 @dataclass(frozen=True, kw_only=True)

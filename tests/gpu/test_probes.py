@@ -10,7 +10,7 @@ from probes.decoders import Decoder, initial_decoder, train_decoders
 from probes.layers import Conv, Dense
 from probes.networks import Architecture
 from probes.seeds import generator
-from probes.training import train_pack
+from probes.training import Training, train_pack
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
@@ -66,6 +66,29 @@ def two_convolutions(shape, classes):
     """Return a network of six layers, some of which are convolutions."""
     convolutions = [nn.Unflatten(1, (1, shape[0])), nn.Conv2d(1, 8, 3), nn.Tanh(), nn.Conv2d(8, 8, 3), nn.Tanh()]
     return nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(8 * 16, classes))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("normalised", [False, True])
+def test_networks_of_the_user_train_together_as_alone_and_as_on_a_cpu(normalised, optimizer):
+    def network(sigma_w, depth, classes):
+        hidden = [m for _ in range(depth) for m in (nn.LazyLinear(40), nn.BatchNorm1d(40), nn.ReLU())]
+        dense = [m for _ in range(depth) for m in (nn.LazyLinear(40), nn.Tanh())]
+        return nn.Sequential(nn.Flatten(), *(hidden if normalised else dense), nn.LazyLinear(classes))
+
+    images, points = load_images("digits"), [Point(1.4, 0.2, 4, s) for s in range(4)]
+    settings = TrainingSettings(epochs=2, images=640, optimizer=optimizer, lr=(0.02 if optimizer == "sgd" else 1e-3,))
+    keys = {"architecture": Architecture("mlp", images.shape, images.classes), "activation": "tanh"}
+    found = []
+    for device, some in (("cuda", points), ("cuda", points[:1]), ("cpu", points)):
+        training = Training(some, images, settings, network=Custom(network), device=device, **keys)
+        assert [len(stack.runs) for stack in training.stacks] == [len(some)]
+        while training.running:
+            training.epoch()
+        found.append(training.curves()[0])
+    for other in found[1:]:
+        np.testing.assert_allclose(found[0].loss, other.loss, rtol=1e-2)
+        np.testing.assert_allclose(found[0].accuracy, other.accuracy, atol=0.03)
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu", "arctan"])

@@ -14,6 +14,8 @@ def make_small(patch) -> None:
     trained = {"dense": {"depth": 3, "pack": 2}, "conv": {"architecture": "conv", "width": 2, "depth": 2, "pack": 2}}
     for name, value in dict(NETWORKS=2, TRAINED_DEPTH=3, TRAINED_STEPS=4, STEPS=2, PACKS=trained).items():
         patch.setattr(training, name, value)
+    patch.setattr(training, "OWN_NETWORKS", 3)
+    patch.setattr(training, "OWN_DEPTH", 2)
     patch.setattr(figure, "ROUNDS", 1)
     packs = {"small": {"probe": "direct", "resize": 4, "depth": 3, "pack": 1, "images": 64}}
     patch.setattr(memory, "PACKS", packs)

@@ -51,10 +51,12 @@ def test_the_gradients_section_compares_with_the_products_alone(small):
 
 
 def test_the_training_section_compares_a_step_with_its_products(small):
-    _, _, times, *of_packs = training.training(small)
+    _, _, times, *of_packs, together, in_loops, alone, one_by_one = training.training(small)
     assert times.name.strip() == "times faster than one after another" and len(of_packs) == 3 * len(training.PACKS)
     for step, limit, ratio in zip(of_packs[::3], of_packs[1::3], of_packs[2::3], strict=True):
         assert ratio.value == pytest.approx(step.value / limit.value) and ratio.bar == 1.4 and not ratio.at_least
+    for step, ratio in ((together, in_loops), (alone, one_by_one)):
+        assert step.name.startswith("3 networks of a user") and ratio.value > 0 and not ratio.at_least
 
 
 @pytest.mark.parametrize(("architecture", "width"), [("mlp", 5), ("shrinking", None), ("conv", 3)])

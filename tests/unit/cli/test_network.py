@@ -61,6 +61,14 @@ def test_a_network_is_drawn_anew_where_it_is_asked_for(file):
     assert own != normal and orthogonal > max(own, normal)  # orthogonal layers lose less
 
 
+def test_a_network_of_the_user_is_trained(file):
+    options = ("--network", f"{file}:network", "--layers", r"1\.\d+", "--images", 128, "--json")
+    result = invoke("probe", *POINT, *options, "--train", "all", "--train-images", 320, "--epochs", 2)
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found["train_epochs"] == 2 and 0 < found["accuracy"] <= 1 and "train_flops" not in found
+
+
 def test_a_network_without_enough_layers_is_a_failed_point(file):
     result = invoke("probe", *POINT, "--network", f"{file}:network")
     assert result.exit_code == 1 and "has 2 layers at depth 6: name more with `layers`" in result.output
@@ -78,7 +86,6 @@ def test_a_network_without_enough_layers_is_a_failed_point(file):
         ("{file}:network", ("--width", 5), "--width", "must be left out with `network`"),
         ("{file}:network", ("--activation", "relu"), "--activation", "must be left out with `network`"),
         ("{file}:network", ("--images-out", "x.png"), "--images-out", "must be left out with `network`"),
-        ("{file}:network", ("--train", "all"), "--train", "must be 'none' with a `network` of your own, got 'all'"),
         ("{file}:network", ("--probe", "both"), "--probe", "must be 'direct' with a `network` of your own"),
         (None, ("--layers", "x"), "--layers", "must be left out without `network`"),
     ],

@@ -15,8 +15,8 @@ from sweep.measuring.settings import probe_settings
 from sweep.report import content
 from sweep.spec.experiment import Measuring
 from sweep.spec.kinds import Range
+from sweep.spec.network import Network
 from sweep.spec.options import changeable, declared, names, option
-from sweep.spec.parts import Network
 from sweep.spec.spec import SweepSpec
 
 

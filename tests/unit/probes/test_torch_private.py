@@ -19,6 +19,10 @@ def test_onednn_linear():
     torch.testing.assert_close(torch_private.onednn_linear(x, weight, None, tanh=True), torch.tanh(x @ weight.T))
 
 
+def test_modules_have_the_attributes_that_are_not_compared():
+    assert set(torch_private.UNCOMPARED) <= vars(torch.nn.Linear(1, 1)).keys()
+
+
 def test_tanh_backward():
     assert torch_private.tanh_backward is torch_private.aten_tanh_backward
     d, h = gaussian(7, 9), torch.tanh(gaussian(9, 7)).T

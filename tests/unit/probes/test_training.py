@@ -151,6 +151,22 @@ def test_a_training_that_goes_on_ends_as_if_it_had_not_been_interrupted(digits, 
     assert all(same(a, b) for a, b in zip(whole, second.curves(), strict=True))
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_state_stays_as_it_is_and_holds_one_network_for_each_point(digits, optimizer):
+    points = [Point(1.2, 0.2, 3, s) for s in range(4)]
+    settings = TrainingSettings(epochs=3, images=128, optimizer=optimizer)
+    first = Training(points, digits, settings, **KEYS)
+    first.epoch()
+    state = first.state()
+    for _ in range(2):  # attempts
+        again = Training(points, digits, settings, saved=state, **KEYS)
+        while first.running or again.running:
+            first.epoch() if first.running else again.epoch()
+        assert all(same(a, b) for a, b in zip(first.curves(), again.curves(), strict=True))
+    ((weight, _), *_) = state[points[0]][0.01]["tensors"][0].values()
+    assert weight.untyped_storage().nbytes() == weight.nbytes  # which is what a file of it holds
+
+
 def test_a_state_of_trainings_that_are_over_trains_nothing(digits):
     training = Training([Point(1.2, 0.2, 3, 0)], digits, SHORT, **KEYS)
     while training.running:

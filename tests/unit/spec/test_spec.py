@@ -19,8 +19,10 @@ from probes.training.settings import OPTIMIZERS, TrainingSettings
 from sweep.errors import SpecError
 from sweep.measuring.settings import probe_settings
 from sweep.spec.kinds import Choice, Range
+from sweep.spec.network import FUNCTION
 from sweep.spec.options import declared
-from sweep.spec.parts import DEPTH, FUNCTION, PRESETS, SIGMA_B, SIGMA_W
+from sweep.spec.presets import PRESETS
+from sweep.spec.ranges import DEPTH, SIGMA_B, SIGMA_W
 from sweep.spec.spec import SweepSpec
 
 CHOICES = {field.name: option.kind.words for field, option in declared(SweepSpec) if isinstance(option.kind, Choice)}
