@@ -11,7 +11,8 @@ from probes.datasets import Images
 from probes.initialisations import NORMAL
 from probes.point import Point
 from probes.prober import Prober
-from probes.settings import HELD_OUT_IMAGES
+from probes.settings import HELD_OUT_IMAGES, ProbeSettings
+from probes.time_limit import TimeLimitError, time_limit
 from sweep.advice.advice import Advice
 from sweep.advice.default import sigmas_of_function
 from sweep.advice.session import Session, Steps
@@ -19,6 +20,7 @@ from sweep.advice.spec import CONVOLVED_COUNT, OF_BUILT_IN, OPTIONS, AdviceSpec
 from sweep.errors import SpecError
 from sweep.measuring.memory import check_memory
 from sweep.measuring.settings import given_images, probe_settings, sweep_images
+from sweep.spec.kinds import seconds_of
 from sweep.spec.network import FUNCTION
 
 
@@ -70,22 +72,38 @@ def advise(
         An argument is not allowed, the data cannot be loaded, or the networks cannot be measured.
     """
     _check_names(options, network is not None, layers)
+    timeout = options.get("timeout")
     try:
-        custom = _custom(network, layers, initialise)
-        if custom is None and initialise is not None:
-            options["initialise"] = initialise
-        spec, images = _asked(custom, depth, data, options)
-        if custom is not None:
-            spec = _checked(custom, spec, images)
-        if _has_convolutions(custom, spec, images) and "images" not in options:
-            spec = replace(spec, images=CONVOLVED_COUNT)
-        settings = probe_settings(spec, custom)
-        check_memory(settings, images, spec.depth[0])
-        count = min(spec.images, HELD_OUT_IMAGES)  # as many as the probe learns from: more would take time for little
-        prober = Prober(replace(images, test=images.test[:count], test_labels=images.test_labels[:count]), settings)
+        with time_limit(seconds_of(timeout) or None if isinstance(timeout, str) else None):
+            spec, settings, images = _prepared(network, depth, layers, initialise, data, options)
+    except TimeLimitError as error:
+        raise SpecError(f"`network` could not be made: {error}") from None
     except NetworkError as error:
         raise SpecError(str(error)) from None
+    check_memory(settings, images, spec.depth[0])
+    count = min(spec.images, HELD_OUT_IMAGES)  # as many as the probe learns from: more would take time for little
+    prober = Prober(replace(images, test=images.test[:count], test_labels=images.test_labels[:count]), settings)
     return Session(spec, prober, module).advice(steps)
+
+
+def _prepared(
+    network: Callable[..., Any] | Custom | None,
+    depth: int | None,
+    layers: str | None,
+    initialise: str | None,
+    data: Any,
+    options: dict[str, Any],
+) -> tuple[AdviceSpec, ProbeSettings, Images]:
+    """Return the spec, the settings of the probe and the data."""
+    custom = _custom(network, layers, initialise)
+    if custom is None and initialise is not None:
+        options = {**options, "initialise": initialise}
+    spec, images = _asked(custom, depth, data, options)
+    if custom is not None:
+        spec = _checked(custom, spec, images)
+    if _has_convolutions(custom, spec, images) and "images" not in options:
+        spec = replace(spec, images=CONVOLVED_COUNT)
+    return spec, probe_settings(spec, custom), images
 
 
 def _check_names(options: dict[str, Any], own: bool, layers: str | None) -> None:

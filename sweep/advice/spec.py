@@ -11,7 +11,7 @@ from sweep.spec.ranges import IMAGES, SIGMA_B
 # The options that advice takes; the others have their defaults, but for the depth.
 OF_BUILT_IN = ("architecture", "width", "widths", "activation")
 OPTIONS = (
-    *("sigma_w", "sigma_b", "points", "seed"),
+    *("sigma_w", "sigma_b", "points", "seed", "timeout"),
     *("dataset", "data_dir", "download", "layout", "images", "resize"),
     *(*OF_BUILT_IN, "initialise"),
 )

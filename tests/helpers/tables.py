@@ -5,6 +5,7 @@ In a document, a table stands between ``<!-- table: NAME -->`` and ``<!-- end of
 """
 
 import json
+import math
 import re
 from ast import get_docstring, parse
 from collections.abc import Callable, Collection, Iterable
@@ -25,7 +26,7 @@ from sweep.spec.columns import COLUMNS, UNITS
 from sweep.spec.options import AXES
 from sweep.spec.spec import SweepSpec
 from tests.helpers import DOCUMENTS, ROOT
-from tests.study import zero_cost
+from tests.study import examples, zero_cost
 from tests.study.calibrate import accuracies
 from tests.study.calibrate import outcomes as outcomes_of
 from tests.study.calibrate import reliability as reliability_of
@@ -322,6 +323,22 @@ def exit_codes() -> str:
     return markdown(("exit code", "meaning"), ((str(code), meaning) for code, meaning in EXIT_CODES.items()))
 
 
+def own_networks() -> str:
+    """Return how networks of one's own are predicted, and train."""
+    rows = []
+    for name in examples.measured():
+        table, (_, initialise, known) = examples.read(name), examples.EXAMPLES[name]
+        skill = examples.skill(table)
+        counts = [
+            f"{depth}: {(part['margin'] > 0).sum()}, {part['trained'].sum()}" for depth, part in table.groupby("depth")
+        ]
+        judged = "too few" if math.isnan(skill["auc"]) else "{auc:.2f} [{auc_5:.2f}, {auc_95:.2f}]".format(**skill)
+        weights = f"`{name}`" + ("" if initialise == "normal" else f", {initialise}")
+        rows.append((weights, known, "; ".join(counts), judged))
+    heads = ("network", "what is known", f"depth: predicted to train, trained, of {examples.PLACES}", "AUC")
+    return markdown(heads, rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "commands": commands,
     "packages": packages,
@@ -339,6 +356,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "twice": twice,
     "patience": patience,
     "patience: candidates": patience_candidates,
+    "networks of one's own": own_networks,
     "benchmarks": benchmarks,
     "exit codes": exit_codes,
 }
