@@ -27,7 +27,7 @@ EXAMPLES: dict[str, tuple[tuple[int, ...], str, str]] = {
     "gelu_mlp": (
         _DENSE,
         "normal",
-        "critical where mean field says (`sweep theory --activation gelu`)",
+        "critical where mean field says (`sweep theory --activation gelu --sigma-b 0.1`)",
     ),
     "selu_mlp": (_DENSE, "normal", "normalises itself at σ<sub>w</sub> = 1 (arXiv:1706.02515)"),
     "pre_norm_mlp": (_DENSE, "normal", "the norm makes σ<sub>w</sub> matter little"),
