@@ -59,10 +59,11 @@ def comparison_text(comparison: "Comparison") -> str:
     for probe in ("direct", "cascade"):
         if probe in comparison.cost:
             c = comparison.cost[probe]
+            ratio = c["training_over_probe_flops"]  # unknown where a function of the user makes the networks
+            operations = f" ({ratio:.3g} times the operations)" if math.isfinite(ratio) else ""
             lines.append(
                 f"{probe}: {c['seconds']:.3g} s a point; training takes {c['training_over_probe_seconds']:.3g} times "
-                f"as long ({c['training_over_probe_flops']:.3g} times the operations), the paper's protocol "
-                f"{c['paper_over_probe_seconds']:.3g} times"
+                f"as long{operations}, the paper's protocol {c['paper_over_probe_seconds']:.3g} times"
             )
     return "\n".join(lines)
 

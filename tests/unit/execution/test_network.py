@@ -11,18 +11,11 @@ import sweep
 from sweep.cli.main import main
 from sweep.errors import SpecError
 from sweep.results.merge import merge
-from tests.unit.cli.test_network import BESIDE, FILE
+from tests.unit.cli.test_network import BESIDE, FILE, file
 from tests.unit.probes.test_custom import mlp
 
+__all__ = ["file"]
 SPEC = sweep.SweepSpec(probe="direct", images=64, resize=4, points=6, depth=(2, 5), pack=3)
-
-
-@pytest.fixture
-def file(tmp_path):
-    (tmp_path / "own.py").write_text(FILE)
-    (tmp_path / "beside.py").write_text(BESIDE)
-    (tmp_path / "beside_too.py").write_text("")
-    return tmp_path / "own.py"
 
 
 def run(*arguments):
@@ -119,3 +112,13 @@ def test_a_network_that_hangs_is_a_row(without_ray, tmp_path):
     assert failed["error"].str.contains("it took longer than the 1 s that `timeout` allows").all()
     with pytest.raises(SpecError, match="`network` hangs: it took longer than the 1 s that `timeout` allows"):
         sweep.run(replace(spec, sigma_w=(1.0, 3.0)), tmp_path / "none", network=hangs)
+
+
+def test_networks_of_the_user_are_trained_and_compared(without_ray, tmp_path):
+    spec = replace(SPEC, points=12, train="all", train_images=256, epochs=3, lr=(0.1,), resize=None, depth=(1, 6))
+    results = sweep.run(spec, tmp_path / "sweep", network=mlp)
+    assert results.points["accuracy"].between(0, 1).all() and results.points["train_flops"].isna().all()
+    done = run("compare", results.path, "--truth", results.path)
+    assert done.exit_code == 0, done.output
+    assert "training takes" in done.stdout and "nan" not in done.stdout.partition("training:")[2]
+    assert run("report", results.path, "--reconstructions", 0).exit_code == 0
