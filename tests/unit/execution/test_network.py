@@ -105,12 +105,12 @@ def test_a_network_that_hangs_is_a_row(without_ray, tmp_path):
             time.sleep(0.01)
         return mlp(sigma_w, sigma_b, depth, seed, shape, classes)
 
-    spec = replace(SPEC, retries=0, pack=1, timeout="1s", points=4)
+    spec = replace(SPEC, retries=0, pack=1, timeout="4s", points=4)
     points = sweep.run(spec, tmp_path / "sweep", network=hangs).points
     failed = points[points["status"] == "failed"]
     assert 0 < len(failed) < 4 and (failed["sigma_w"] > 1.5).all()
-    assert failed["error"].str.contains("it took longer than the 1 s that `timeout` allows").all()
-    with pytest.raises(SpecError, match="`network` hangs: it took longer than the 1 s that `timeout` allows"):
+    assert failed["error"].str.contains("it took longer than the 4 s that `timeout` allows").all()
+    with pytest.raises(SpecError, match="`network` hangs: it took longer than the 4 s that `timeout` allows"):
         sweep.run(replace(spec, sigma_w=(1.0, 3.0)), tmp_path / "none", network=hangs)
 
 

@@ -293,9 +293,9 @@ def test_there_are_enough():
 def test_each_is_one_row_with_one_clear_line(digits, name):
     function, expected = MALFORMED[name]
     settings = ProbeSettings("direct", images=64, timeout=TIMEOUT if name.startswith("never returns") else LONG)
-    before, started = state(), time.monotonic()
+    before = state()
     (m,) = measure([Point(1.0, 0.1, 3)], digits, settings, network=Custom(function))
-    assert state() == before and time.monotonic() - started < 60
+    assert state() == before
     if expected in ("ok", "diverged"):
         assert (m.status, m.error) == (expected, "")
         return

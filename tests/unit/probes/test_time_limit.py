@@ -80,10 +80,8 @@ def test_a_point_that_takes_too_long_has_failed(digits, function):
     threads = threading.active_count()
     settings = ProbeSettings("direct", images=64, timeout=0.5)
     points = [Point(1.0, 0.1, 3, seed) for seed in range(2)]
-    started = time.monotonic()
     for m in measure(points, digits, settings, network=Custom(function)):
         assert (m.status, m.error) == ("failed", "TimeLimitError: it took longer than the 0.5 s that `timeout` allows")
-    assert time.monotonic() - started < 60
     deadline = time.monotonic() + 20
     while threading.active_count() > threads:
         assert time.monotonic() < deadline
