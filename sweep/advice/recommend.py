@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from probes.custom.function import Custom, NetworkError
-from probes.custom.network import CustomNetwork, layer_count
-from probes.datasets import Images
+from probes.custom.network import CustomNetwork, is_nested, layer_count
+from probes.datasets import FROM_PYTHON_PREFIX, Images
 from probes.initialisations import NORMAL
 from probes.point import Point
 from probes.prober import Prober
@@ -174,4 +174,6 @@ def _checked(custom: Custom, spec: AdviceSpec, images: Images) -> AdviceSpec:
                 f"`network` {custom.name} must have a Linear, Conv or MultiheadAttention to be drawn anew, or take "
                 "sigma_w as an argument and draw its weights itself"
             )
+    nested = is_nested(custom, images.shape, images.classes)
+    spec = replace(spec, network=FROM_PYTHON_PREFIX + custom.name, nested=nested)
     return spec if has_biases else replace(spec, sigma_b=(0.0, 0.0))
