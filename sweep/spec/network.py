@@ -4,7 +4,6 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from probes.point import REACH, nested, reach
 from sweep.errors import SpecError
 from sweep.spec.kinds import Choice, Numbers, Text
 from sweep.spec.options import Part, option, resolved
@@ -105,6 +104,8 @@ class Network(Part):
     @property
     def is_nested(self) -> bool:
         """Whether a deeper network contains the shallower ones, so that one probe informs all depths."""
+        from probes.point import nested  # imports numpy, which nothing else here needs
+
         return self.nested if self.network is not None else nested(self.architecture)
 
     @property
@@ -116,6 +117,8 @@ class Network(Part):
 
     def last_layer(self, depth: int) -> int:
         """Return the last layer to which a network of a depth can be followed in search of its horizon."""
+        from probes.point import REACH, reach
+
         if self.network is not None:
             return REACH * depth if self.nested else depth
         return reach(self.architecture, depth, self.widths)

@@ -165,14 +165,14 @@ def test_a_worker_that_dies_for_good_becomes_failed_rows(start, tmp_path):
 
 LAZY = """
 def network(sigma_w, sigma_b, depth, shape, classes):
-    import own_networks
-    return own_networks.mlp(sigma_w, sigma_b, depth, shape, classes)
+    import networks_of_a_user
+    return networks_of_a_user.mlp(sigma_w, sigma_b, depth, shape, classes)
 """
 
 
 def test_the_code_of_a_users_network_reaches_the_workers(tmp_path):
     (tmp_path / "lazy.py").write_text(LAZY)
-    shutil.copy(ROOT / "tests" / "helpers" / "own_networks.py", tmp_path)
+    shutil.copy(ROOT / "tests" / "helpers" / "own_networks.py", tmp_path / "networks_of_a_user.py")
     spec = sweep.SweepSpec(network=f"{tmp_path}/lazy.py:network", probe="direct", points=4, depth=(3, 6), images=64)
     results = sweep.run(spec, tmp_path / "sweep")
     assert (results.points["status"] == "ok").all() and results.spec.nested

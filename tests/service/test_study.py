@@ -100,8 +100,10 @@ def test_zero_cost_scores_of_three_points_are_what_the_file_says(study, images_o
 def test_a_network_that_is_trained_again_comes_to_the_accuracy_of_the_file(name, measure):
     study = STUDIES[name]
     table = study.read()
-    # Where gradients explode, rounding grows by training, and the accuracy is another one on another processor.
-    rows = table[table["gradient_ratio"].abs() < 1].sort_values("depth").iloc[:1]
+    # Where gradients explode, or where training ends in the midst of the rise of the accuracy, rounding grows, and the
+    # accuracy is another one on another processor.
+    has_learnt = table["accuracy"] > 0.95 * table["accuracy"].max()
+    rows = table[has_learnt & (table["gradient_ratio"].abs() < 1)].sort_values("depth").iloc[:1]
     assert len(rows) == 1
     assert_same(rows, measure(study, rows), DIRECT | {"accuracy"})
 

@@ -1,7 +1,7 @@
 """Train the networks of `tests/examples/networks.py`: `python -m tests.study.examples` measures those without a file.
 
 Each is probed and trained at places that are spread evenly: sigma_w from 0.3 to 4 (logarithmic), sigma_b from 0 to 0.5,
-and three depths. The data are digits; training is Adam at 0.001, 15 epochs. The files are in `tests/study/examples`.
+and three depths. The data are digits; training is Adam at 0.001, 15 epochs. The files are in `tests/examples/trained`.
 """
 
 import sys
@@ -17,7 +17,7 @@ from probes.prober import Prober
 from sweep.analysis.skill import auc, bootstrap_auc, bootstrap_counts, quantile_interval
 from tests.examples import networks
 
-FOLDER = Path(__file__).parent / "examples"
+FOLDER = Path(networks.__file__).parent / "trained"
 PLACES = 12  # of each depth
 SIGMA_W, SIGMA_B = (0.3, 4.0), (0.0, 0.5)
 _DENSE, _OTHERS = (6, 16, 40), (3, 8, 16)
@@ -27,7 +27,7 @@ EXAMPLES: dict[str, tuple[tuple[int, ...], str, str]] = {
     "gelu_mlp": (
         _DENSE,
         "normal",
-        "critical where mean field says (`sweep theory --activation gelu --sigma-b 0.1`)",
+        "critical where mean field says (`sweep theory --activation gelu --sigma-b 0 0.5`)",
     ),
     "selu_mlp": (_DENSE, "normal", "normalises itself at σ<sub>w</sub> = 1 (arXiv:1706.02515)"),
     "pre_norm_mlp": (_DENSE, "normal", "the norm makes σ<sub>w</sub> matter little"),
