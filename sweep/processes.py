@@ -210,3 +210,15 @@ def terminated_is_interrupted() -> Iterator[None]:
         for number, handler in old.items():
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, handler)
+
+
+@contextmanager
+def called_after(seconds: float, action: Callable[[], object]) -> Iterator[None]:
+    """Call a function, in a thread of its own, if the ``with`` block takes longer than this."""
+    timer = threading.Timer(max(0.0, seconds), action)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

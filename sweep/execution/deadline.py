@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 
+from sweep.processes import called_after
 from sweep.spec.kinds import seconds_of
 from sweep.spec.parts import Resources
 
@@ -48,13 +49,8 @@ class Deadline:
         if self._end is None or threading.current_thread() is not threading.main_thread():
             yield
             return
-        timer = threading.Timer(max(0.0, self._end - _CLOSING_TIME_S - time.monotonic()), self._interrupt)
-        timer.daemon = True
-        timer.start()
-        try:
+        with called_after(self._end - _CLOSING_TIME_S - time.monotonic(), self._interrupt):
             yield
-        finally:
-            timer.cancel()
 
     def _interrupt(self) -> None:
         self.reached = True

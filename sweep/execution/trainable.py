@@ -2,7 +2,6 @@
 
 import os
 import socket
-import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ray import tune
 
 from probes.point import Measurement, Point
+from sweep.processes import called_after
 from sweep.spec.rows import row
 from sweep.storage.checkpoints import Checkpoints
 
@@ -87,6 +87,7 @@ class PackTrainable(tune.Trainable):
         """
         assert images is not None and settings is not None
         self._train, self._timeout = settings.train != "none", settings.timeout
+        self._networks_per_point = len(settings.training.lr)  # that are in training
         self._prober = make(images, settings, threads, gpus if config.get("kind") == "gpu" else 0.0)
         self._checkpoints = Checkpoints(storage)
         self._begin(config)
@@ -138,13 +139,9 @@ class PackTrainable(tune.Trainable):
             yield
             return
         # A pack that takes too long is measured once more, point by point.
-        timer = threading.Timer(2 * self._timeout * len(self._points) + _INTERRUPTION_TIME_S, os._exit, [1])
-        timer.daemon = True
-        timer.start()
-        try:
+        limit = 2 * self._timeout * len(self._points) * self._networks_per_point + _INTERRUPTION_TIME_S
+        with called_after(limit, lambda: os._exit(1)):
             yield
-        finally:
-            timer.cancel()
 
     def _save_checkpoints(self, training: "Training") -> None:
         """Write checkpoints of the training, if the last ones are old enough."""

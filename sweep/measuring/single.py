@@ -3,15 +3,15 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sweep.measuring.own_network import named, own_network
+from sweep.measuring.own_network import own_network
 from sweep.measuring.settings import probe_settings, sweep_images
 from sweep.model.calibration import default_of, expected
 from sweep.spec.experiment import Experiment
 
 if TYPE_CHECKING:
-    from probes import Custom, Measurement
+    from probes import Measurement
     from probes.pictures import Gallery
 
 Steps = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
@@ -21,7 +21,6 @@ def probe(
     spec: Experiment,
     *,
     pictures: bool = False,
-    network: "Callable[..., Any] | Custom | None" = None,
     steps: Steps = lambda label, count: nullcontext(lambda: None),
 ) -> "tuple[Measurement, Gallery | None]":
     """Measure the single point of a spec whose axes are all fixed.
@@ -32,8 +31,6 @@ def probe(
         The specification; of each axis, the lower end is used.
     pictures:
         Also train the network, whatever ``spec.train`` says, and make its gallery.
-    network:
-        Function of the user that makes the network, in place of a program that ``spec.network`` names.
     steps:
         Function that is called with a label and the number of steps of the work that begins (0 for none). It returns a
         context manager for the time of that work, which gives a function to be called after each step.
@@ -56,11 +53,10 @@ def probe(
     from probes.prober import Prober
     from sweep.measuring.memory import check_memory
 
-    spec = named(spec, network)
     images = sweep_images(spec, run_code=True)
     point = Point(spec.sigma_w[0], spec.sigma_b[0], spec.depth[0], spec.seed)
     layers = point.depth if spec.probe != "direct" else 0
-    with own_network(spec, network) as custom:
+    with own_network(spec) as custom:
         settings = replace(probe_settings(spec, custom), train="none" if pictures else spec.train)
         if custom is None:  # a network of the user that is not valid is a failed point
             check_memory(settings, images, point.depth)

@@ -1,11 +1,12 @@
 """Trials: their share of a GPU, and packs that are too large for it."""
 
 import threading
+from contextlib import nullcontext
 
 import pytest
 import torch
 
-from probes import Measurement, Point, ProbeSettings, prober
+from probes import Measurement, Point, ProbeSettings, TrainingSettings, prober
 from sweep.execution import trainable
 
 
@@ -74,3 +75,20 @@ def test_a_process_that_cannot_be_interrupted_ends(digits, monkeypatch, tmp_path
         storage=str(tmp_path),
     )
     assert trial.step()["done"] and ended.is_set()
+
+
+def test_a_process_is_not_ended_before_its_trainings_could_be_interrupted(digits, monkeypatch, tmp_path):
+    limits = []
+
+    def called_after(seconds, action):
+        limits.append(seconds)
+        return nullcontext()
+
+    monkeypatch.setattr(trainable, "called_after", called_after)
+    rates = TrainingSettings(lr=(0.1, 0.01, 0.001), epochs=1, images=64)
+    settings = ProbeSettings("direct", images=64, timeout=100.0, train="all", training=rates)
+    trial = object.__new__(trainable.PackTrainable)
+    config = {"points": [(1.0, 0.1, 2, 0), (1.2, 0.1, 2, 1)]}
+    trial.setup(config, images=digits, settings=settings, storage=str(tmp_path))
+    trial.step()
+    assert len(limits) == 2 and min(limits) > 2 * 3 * 100.0  # two points, three learning rates
