@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import torch
 
 from probes.decoders import Decoder, initial_decoder
-from probes.networks import READOUT, Network
+from probes.layers import folded
+from probes.networks import READOUT, Decodable, Network
 
 _LAYERS_PER_BLOCK = 10  # layers whose reconstructions are decoded together
 
@@ -22,7 +23,7 @@ class Cascade:
     Parameters
     ----------
     network:
-        Network whose hidden layers 1..depth are decoded.
+        Network whose hidden layers 1..depth are decoded, but for those that it says are not.
     inputs:
         Images ``[N + M, pixels]``: N to train the decoders with, then M held-out ones.
     learn_from:
@@ -30,14 +31,16 @@ class Cascade:
     reconstructed:
         Slice of ``inputs`` that is reconstructed.
     readout:
-        Whether the read-out is decoded, too.
+        Whether the read-out is decoded, too; of built-in networks only.
 
     Attributes
     ----------
     network:
         As given.
     decoders:
-        Decoders of layers 1, 2, ... (and of the read-out), once `prepare` has yielded them. The caller trains them.
+        Decoders of the layers (and of the read-out), once `prepare` has yielded them. The caller trains them.
+    numbers:
+        Numbers of the hidden layers that have a decoder, in the same order.
     activations:
         Activations of the same layers for the images that are reconstructed, each ``[images, width]``.
     diverged_at:
@@ -46,10 +49,11 @@ class Cascade:
     """
 
     def __init__(
-        self, network: Network, inputs: torch.Tensor, *, learn_from: int, reconstructed: slice, readout: bool = False
+        self, network: Decodable, inputs: torch.Tensor, *, learn_from: int, reconstructed: slice, readout: bool = False
     ) -> None:
         self.network = network
         self.decoders: list[Decoder] = []
+        self.numbers: list[int] = []
         self.activations: list[torch.Tensor] = []
         self.diverged_at: int | None = None
         self._inputs, self._count, self._reconstructed, self._readout = inputs, learn_from, reconstructed, readout
@@ -62,17 +66,22 @@ class Cascade:
         Decoder
             The untrained decoder of the next layer, with the activations that it learns from.
         """
-        x, depth = self._inputs, self.network.point.depth
-        self._reserve([*range(1, depth + 1), *([READOUT] if self._readout else [])])
-        for number, y in self.network.walk(x, until=depth):
-            # The activations of a hidden layer may be out of tanh's range, where a decoder must not end with a tanh.
-            # Images never are.
-            yield self._decoder(number, x, y, bounded=number == 1 or self.network.bounded)
-            x = y
-        if len(self.decoders) < depth:
-            self.diverged_at = len(self.decoders) + 1
-        elif self._readout:
-            yield self._decoder(READOUT, x, self.network.classify(x), bounded=self.network.bounded)
+        network, x, depth, last = self.network, self._inputs, self.network.point.depth, 0
+        decoded = [number for number in range(1, depth + 1) if network.decodes(number)]
+        self._reserve([*decoded, *([READOUT] if self._readout else [])])
+        for number, y in network.walk(x, until=depth):
+            last = number
+            if network.decodes(number):
+                # The activations of a hidden layer may be out of tanh's range, where a decoder must not end with a
+                # tanh. Images never are.
+                bounded = not self.numbers or network.bounds(x)
+                self.numbers.append(number)
+                yield self._decoder(number, x, y, bounded=bounded)
+                x = y
+        if last < depth:
+            self.diverged_at = last + 1
+        elif self._readout and isinstance(network, Network):
+            yield self._decoder(READOUT, x, network.classify(x), bounded=network.bounded)
 
     def _reserve(self, numbers: list[int]) -> None:
         """Reserve one block of memory for the decoders and activations that are kept of these layers.
@@ -96,7 +105,8 @@ class Cascade:
         layer = self.network.layer(number)
         weight, bias = map(self._keep, initial_decoder(self.network.point.seed, number, layer))
         n = self._count
-        decoder = Decoder(weight, bias, y[:n], x[:n], bounded, layer.size)
+        targets = folded(x[:n], layer.size, layer.stride)
+        decoder = Decoder(weight, bias, y[:n], targets, bounded, layer.size, layer.stride)
         self.decoders.append(decoder)
         self.activations.append(self._keep(y[self._reconstructed]))
         return decoder
@@ -106,7 +116,7 @@ class Cascade:
         return chained(self.decoders, self.activations)
 
     def losses(self) -> list[float]:
-        """Return the loss of each decoder by itself on the chosen images: its mean squared error, by layer."""
+        """Return the loss of each decoder by itself on the chosen images: its mean squared error."""
         inputs = [self._inputs[self._reconstructed], *self.activations]
         return [
             float((decoder.apply(y) - x).double().square().mean())
@@ -118,7 +128,7 @@ class Cascade:
 
         The cascade must have been made with ``readout=True``, and its decoders trained.
         """
-        x = torch.eye(self.network.architecture.classes, dtype=torch.float32, device=self._inputs.device)
+        x = torch.eye(self.decoders[-1].weight.shape[0], dtype=torch.float32, device=self._inputs.device)
         for decoder in reversed(self.decoders):
             x = decoder.apply(x)
         return x

@@ -94,9 +94,12 @@ def _own_cost(settings: ProbeSettings, network: Custom, images: Images, depth: i
     decoding = _decoding(settings, reach * depth, n, held_out, size.widest, images.pixels)
     shown = min(n, gradient_images([size.outputs]))
     train_images, tested = min(settings.training.images, len(images.train)), min(TEST_IMAGES, len(images.test))
+    steps = settings.probe_steps or max(math.ceil(n / BATCH), MIN_STEPS)
     return Cost(
-        direct=reach * size.operations * (n + held_out) + decoding,
-        cascade=0.0,
+        direct=0.0 if settings.probe == "cascade" else reach * size.operations * (n + held_out) + decoding,
+        cascade=0.0
+        if settings.probe == "direct"
+        else size.operations * (n + held_out) + 2 * steps * BATCH * size.decoding,
         gradients=3 * shown * size.operations,
         epoch=(3 * train_images + tested) * size.operations,
     )

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from probes.fitting import train_convolution, train_stack
-from probes.layers import Layer, circular
+from probes.layers import Layer, circular, unfolded
 from probes.products import affine, uses_onednn
 from probes.seeds import DRAWN, generator
 from probes.threads import lone_threads
@@ -41,11 +41,13 @@ class Decoder:
     x:
         Outputs of the layer, which the decoder reads, ``[images, fan_in]``.
     y:
-        Inputs of the layer, which the decoder learns to give, ``[images, fan_out]``.
+        Inputs of the layer, which the decoder learns to give, ``[images, fan_out]``; with a stride they are folded.
     bounded:
         Whether the inputs of the layer lie between -1 and 1. If so, the decoder ends with a tanh.
     size:
         (height, width) of the images that a convolution sees; None for a dense decoder.
+    stride:
+        Number of times that the images which a convolution gives are as high, and as wide.
     """
 
     weight: torch.Tensor
@@ -54,6 +56,7 @@ class Decoder:
     y: torch.Tensor
     bounded: bool = True
     size: tuple[int, int] | None = None
+    stride: int = 1
 
     @property
     def outputs(self) -> int:
@@ -64,7 +67,7 @@ class Decoder:
         """Reconstruct the inputs of the layer, ``[images, fan_out]``, from its outputs ``x [images, fan_in]``."""
         if self.size is None:
             return affine(x, self.weight, self.bias, tanh=self.bounded)
-        r = circular(x.view(len(x), -1, *self.size), self.weight, self.bias).flatten(1)
+        r = unfolded(circular(x.view(len(x), -1, *self.size), self.weight, self.bias), self.stride).flatten(1)
         return r.tanh_() if self.bounded else r
 
 

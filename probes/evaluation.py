@@ -127,36 +127,44 @@ class Evaluator:
         """Add the statistics of a trained cascade to the values and profiles.
 
         From the layer on in which the network diverged, the mean training image counts as the reconstruction, the
-        differential entropy stays at its last value, and there is no loss of a decoder.
+        differential entropy stays at its last value, and there is no loss of a decoder. Of layers before it that were
+        left out of the cascade, nothing is known: the profiles are NaN there, and the values those of the others.
         """
         depth, decoded = cascade.network.point.depth, len(cascade.decoders)
+        reached = depth if cascade.diverged_at is None else cascade.diverged_at - 1
+        left_out = [n - 1 for n in range(1, reached + 1) if not cascade.network.decodes(n)]
+        known = np.delete(np.arange(depth), left_out)
         relative = np.full((depth, len(self._targets)), self._mean_image_entropy)
         differential = np.full(depth, -math.inf)
         correlation, loss = np.zeros(depth), np.full(depth, math.nan)
         if decoded:
             r = cascade.reconstructions()
-            loss[:decoded] = cascade.losses()
-            for layer in range(decoded):  # one at a time, because they are large in float64
-                relative[layer] = entropy.relative_entropy(self._targets, r[layer]).cpu().numpy()
-                differential[layer] = float(entropy.differential_entropy(r[layer]))
-                correlation[layer] = float(entropy.squared_correlation(self._targets, r[layer]))
+            loss[known[:decoded]] = cascade.losses()
+            for layer, seen in zip(known, r, strict=False):  # one at a time, because they are large in float64
+                relative[layer] = entropy.relative_entropy(self._targets, seen).cpu().numpy()
+                differential[layer] = float(entropy.differential_entropy(seen))
+                correlation[layer] = float(entropy.squared_correlation(self._targets, seen))
         else:
             identical = torch.ones(2, 1, dtype=torch.float64, device="cpu")
-            differential[0] = float(entropy.differential_entropy(identical))
-        differential[decoded:] = differential[max(decoded - 1, 0)]
+            differential[known[0]] = float(entropy.differential_entropy(identical))
+        differential[reached:] = differential[known[max(decoded - 1, 0)]]
+        for profile in (relative, differential, correlation):
+            profile[left_out] = math.nan
         profiles["cascade_relative_entropy"] = relative.mean(1)
         profiles["cascade_retained"] = 1 - profiles["cascade_relative_entropy"] / self._mean_image_entropy
         profiles["cascade_correlation"] = correlation
         profiles["differential_entropy"] = differential
         profiles["cascade_loss"] = loss
         for name in ("cascade_relative_entropy", "cascade_retained", "cascade_correlation", "differential_entropy"):
-            values[name] = float(profiles[name][-1])
+            values[name] = float(profiles[name][known[-1]])
         for name in ("cascade_horizon", "cascade_correlation_horizon"):
-            curve, threshold = profiles[HORIZONS[name]].tolist(), self._settings.threshold_of(name)
+            curve, threshold = profiles[HORIZONS[name]][known].tolist(), self._settings.threshold_of(name)
             if self._settings.definition.relative(name):
                 threshold *= max(MIN_BEST, *curve)
-            values[name], values[f"{name}_censored"] = entropy.horizon(range(1, depth + 1), curve, threshold)
+            values[name], values[f"{name}_censored"] = entropy.horizon((known + 1).tolist(), curve, threshold)
         # The published code leaves out its narrower last layer, and divides the curve of each image by its last value.
-        kept = relative[: depth - 1] if self._settings.architecture == "published" and depth > 1 else relative
+        known = known[: depth - 1] if self._settings.architecture == "published" and depth > 1 else known
+        kept = relative[known]
         normalised = kept / np.maximum(kept[-1], 1e-300)
-        values["cascade_cutoff"] = entropy.cutoff(np.median(normalised, axis=1))
+        cutoff = entropy.cutoff(np.median(normalised, axis=1))
+        values["cascade_cutoff"] = int(known[cutoff] if cutoff < len(known) else known[-1] + 1)

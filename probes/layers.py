@@ -33,7 +33,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.nn.functional import conv2d, pad
+from torch.nn.functional import conv2d, pad, pixel_shuffle, pixel_unshuffle
 
 from probes import products
 from probes.activations import DECLARED
@@ -56,12 +56,15 @@ class Layer(ABC):
     inputs, outputs:
         Number of values that the layer takes and gives for one image.
     size:
-        (height, width) of the images of a convolution; None for a dense layer.
+        (height, width) of the images that a convolution gives; None for a dense layer.
+    stride:
+        Number of times that the images which a convolution takes are as high, and as wide, as those that it gives.
     """
 
     inputs: int
     outputs: int
     size: tuple[int, int] | None = None
+    stride: int = 1
 
     @abstractmethod
     def shapes(self) -> list[tuple[tuple[int, ...], int]]:
@@ -246,6 +249,21 @@ def circular(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch
     if weight.ndim == 5:
         weight, bias = weight.flatten(0, 1), bias.flatten()
     return conv2d(wrapped(x, weight.shape[-1] // 2), weight, bias, groups=groups)
+
+
+def folded(x: torch.Tensor, size: tuple[int, int] | None, stride: int) -> torch.Tensor:
+    """Return flat images ``[images, numbers]`` with the channels of ``stride x stride`` positions as those of one.
+
+    ``size`` is the height and the width of the result, None if it is no image. `unfolded` is the inverse.
+    """
+    if size is None or stride == 1:
+        return x
+    return pixel_unshuffle(x.view(len(x), -1, *(stride * side for side in size)), stride).flatten(1)
+
+
+def unfolded(x: torch.Tensor, stride: int) -> torch.Tensor:
+    """Return images ``[images, channels, height, width]`` that were `folded` as they were."""
+    return x if stride == 1 else pixel_shuffle(x, stride)
 
 
 def wrapped(x: torch.Tensor, edge: int) -> torch.Tensor:

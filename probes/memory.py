@@ -34,7 +34,7 @@ _LIBRARY_BYTES = 24 * 10**6  # working space of the linear algebra libraries, an
 # How many tensors of the size of a layer's activations exist while one is computed: its input, its output and (except
 # for dense layers with tanh, which is fused) its pre-activations; convolutions also pad their input and copy it.
 _LIVE_TENSORS = {"conv": 4.4, "resnet": 5.5}
-_HOLES = 1.6  # in the heap of a thread, for what is kept there of outputs of this many bytes or more
+_HOLES = 1.7  # in the heap of a thread, for what is kept there of outputs of this many bytes or more
 _HOLED_BYTES = 16 * 10**6
 _FACTORISATION_BYTES = 22  # for each weight of an orthogonal matrix while it is drawn, beside the weight itself
 
@@ -108,7 +108,7 @@ def peak_bytes(
         Number of torch's threads.
     """
     if settings.network is not None:
-        return _own(settings, settings.network, images, depth, pack)
+        return _own(settings, settings.network, images, depth, pack, threads)
     sizes = _sizes(settings, images, depth)
     phases = [sizes.kept + (0 if device == "cpu" else sizes.gradients) + max(2 * sizes.weights, sizes.drawing)]
     if settings.probe != "cascade":
@@ -122,13 +122,13 @@ def peak_bytes(
     return _LIBRARY_BYTES + _FLOAT_BYTES * (sizes.n + sizes.m) * sizes.pixels + holes + max(phases)
 
 
-def _own(settings: ProbeSettings, network: Custom, images: Images, depth: int, pack: int) -> int:
+def _own(settings: ProbeSettings, network: Custom, images: Images, depth: int, pack: int, threads: int) -> int:
     """Return the bytes of measuring networks that a function of the user makes: probed one by one, trained together.
 
     What happens between its layers is unknown: the estimate is that of layers each of which has two tensors of the size
     of its outputs under way. The module runs in a thread, whose heap the C library makes of parts of 64 MB: the larger
     its outputs, the fewer of those that were freed have their place taken by others. These holes are counted as they
-    were measured with glibc 2.36: a pack of dense networks with outputs of 16 MB held 1.6 to 2 times what was in use.
+    were measured with glibc 2.36: a pack of dense networks with outputs of 16 MB held 1.5 to 2 times what was in use.
     """
     n, m = min(settings.images, len(images.train)), min(HELD_OUT_IMAGES, len(images.test))
     try:
@@ -146,7 +146,17 @@ def _own(settings: ProbeSettings, network: Custom, images: Images, depth: int, p
     direct = held + holes + (2 + layers_ahead(activations)) * activations + max(centring, inverting)
     gradients = 2 * _DOUBLE_BYTES * gradient_images([size.outputs]) * size.outputs
     inputs = 2 * _FLOAT_BYTES * (n + m) * images.pixels
-    probing = parameters + max(gradients, direct)
+    phases = [gradients]
+    if settings.probe != "cascade":
+        phases.append(direct)
+    if settings.probe != "direct":
+        shown = min(CASCADE_IMAGES, m)
+        stored = _FLOAT_BYTES * pack * (size.decoders + shown * size.outputs)
+        learning = _FLOAT_BYTES * (5 * size.largest_decoder + 4 * BATCH * size.widest)
+        fitting = (2 + layers_ahead(activations) + threads) * activations + (threads + 1) * learning
+        reconstructing = _FLOAT_BYTES * (depth + 10) * shown * max(size.widest, images.pixels)
+        phases.append(stored + holes + max(fitting, reconstructing))
+    probing = parameters + max(phases)
     # Parameters with their gradients or moments, and the outputs of a batch with what leads to them.
     training, networks = settings.training, pack * len(settings.training.lr)
     stored = _FLOAT_BYTES * size.parameters * (4 if training.optimizer == "adam" else 2)

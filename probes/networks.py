@@ -165,6 +165,19 @@ class Walkable(Protocol):
         """Yield the number and the activations of each hidden layer after ``start``, see `Network.walk`."""
 
 
+class Decodable(Walkable, Protocol):
+    """A network whose layers a cascade can decode, one from another."""
+
+    def decodes(self, number: int) -> bool:
+        """Return whether hidden layer ``number`` is decoded; one that is too large is left out."""
+
+    def layer(self, number: int) -> Layer:
+        """Return hidden layer ``number`` as its decoder sees it."""
+
+    def bounds(self, x: torch.Tensor) -> bool:
+        """Return whether activations ``x [images, outputs]`` of a hidden layer lie between -1 and 1."""
+
+
 class Network:
     """One random network, whose parameters are drawn layer by layer each time they are needed, unless it keeps them.
 
@@ -240,6 +253,14 @@ class Network:
         """Return hidden layer ``number``, or the read-out (0)."""
         depth = self.point.depth
         return self.architecture.readout(depth) if number == READOUT else self.architecture.layer(number, depth)
+
+    def decodes(self, number: int) -> bool:
+        """Return whether a cascade decodes a layer: all of them."""
+        return True
+
+    def bounds(self, x: torch.Tensor) -> bool:
+        """Return whether hidden activations lie between -1 and 1, whatever they are."""
+        return self.bounded
 
     def walk(self, x: torch.Tensor, start: int = 0, until: int | None = None) -> Iterator[tuple[int, torch.Tensor]]:
         """Yield the number and the activations of each hidden layer after ``start``.

@@ -18,7 +18,7 @@ from probes.direct import DirectProbe
 from probes.evaluation import Evaluator, Observation
 from probes.failure import Failure
 from probes.gradients import KEPT_BYTES, gradients, image_count
-from probes.networks import Network
+from probes.networks import Decodable, Network
 from probes.point import Measurement, Point
 from probes.seeds import derive
 from probes.settings import (
@@ -174,7 +174,7 @@ class Prober:
         """Return a point's network on this device; ``trained`` parameters, by layer number, replace random ones."""
         return Network(point, self.architecture, self.settings.activation, self.device, trained)
 
-    def cascade(self, network: Network, *, readout: bool = False) -> Cascade:
+    def cascade(self, network: Decodable, *, readout: bool = False) -> Cascade:
         """Return the untrained cascade of a network on these images; with ``readout`` it decodes the read-out, too."""
         return Cascade(
             network, self._inputs, learn_from=self._count, reconstructed=self._reconstructed, readout=readout
@@ -215,7 +215,10 @@ class Prober:
             network = CustomNetwork(point, custom, self.images.shape, self.images.classes, self.device)
             found = network.gradients(self._inputs[: self._count])
             observed = Observation(network, found, time.perf_counter() - started)
-            self._add_profile(observed)
+            if self.settings.probe != "direct":
+                observed.cascade = self.cascade(network)
+            if self.settings.probe != "cascade":
+                self._add_profile(observed)
             network.forget()
             return observed
         built_in = self.network(point)
@@ -240,6 +243,8 @@ class Prober:
                 yield decoder
                 if self._progress:
                     self._progress()
+            if isinstance(cascade.network, CustomNetwork):
+                cascade.network.forget()
 
     def _worth_training(self, m: Measurement, doubtful: bool) -> bool:
         if self.settings.train != "boundary" or m.status == "failed":
@@ -306,7 +311,7 @@ def measure(
         Device of the computations.
     network:
         Function of yours that makes the networks, or a `Custom` that also says which modules are layers; see
-        `probes.custom`. Such networks have no cascade. None: as the settings say.
+        `probes.custom`. None: as the settings say.
 
     Returns
     -------

@@ -120,8 +120,6 @@ class ProbeSettings:
         ):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"`{name}` must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
-        if self.network is not None and self.probe != "direct":
-            raise ValueError(f"`probe` must be 'direct' with a `network` of your own, got {self.probe!r}")
         if not self.statistic:
             object.__setattr__(self, "statistic", DEFAULT_STATISTICS[self.probe])
         allowed = statistics_of(self.probe)

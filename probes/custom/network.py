@@ -13,8 +13,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from probes.custom.decoding import MAX_DECODED, decoded_layers, hidden_calls
 from probes.custom.function import CONVOLUTIONS, FORWARD, Custom, Made, NetworkError, kind_of, tried_images
 from probes.gradients import MAX_IMAGES, MIN_IMAGES, SAFE_NORMS, Gradients, summary
+from probes.layers import Layer
 from probes.networks import LARGEST_ACTIVATION
 from probes.point import REACH, Point
 from probes.seeds import DRAWN, derive, generator
@@ -48,8 +50,8 @@ class OwnModule:
         The module and its layers.
     tried:
         The images ``[n, pixels]`` that it was tried with.
-    sizes:
-        Number of values that each call of a layer gives for an image, in the order of the calls.
+    shapes:
+        Shape of what each call of a layer gives for an image, in the order of the calls.
 
     Raises
     ------
@@ -71,9 +73,14 @@ class OwnModule:
         self.made: Made = custom.make(point, depth or point.depth, shape, classes)
         with custom.running(derive(point.seed, FORWARD)):  # a module on the device "meta" raises an exception
             self.made.module.to(device)
-        self.sizes = self._try()
+        self.shapes = self._try()
 
-    def _try(self) -> list[int]:
+    @property
+    def sizes(self) -> list[int]:
+        """The number of values that each call of a layer gives for an image."""
+        return [math.prod(shape) for shape in self.shapes]
+
+    def _try(self) -> list[tuple[int, ...]]:
         images = self.tried
         outputs: list[torch.Tensor] = []
 
@@ -93,7 +100,7 @@ class OwnModule:
             )
         if any(len(output) != len(images) for output in outputs):
             raise NetworkError(f"`network` {name} has a layer whose outputs do not begin with the axis of the images")
-        return [output[0].numel() for output in outputs]
+        return [tuple(output.shape[1:]) for output in outputs]
 
     def apply(self, images: torch.Tensor, read: Callable[[torch.Tensor], torch.Tensor]) -> Any:
         """Return what the module gives for images ``[n, pixels]``, and let ``read`` see the outputs of its layers.
@@ -163,13 +170,47 @@ class CustomNetwork:
     ) -> None:
         self.point = point
         self._custom, self._shape, self._classes, self._device = custom, shape, classes, device
-        self._module, self._calls = self._made(point.depth)
-        self.tried = self._module.tried
-        self.convolutional = any(isinstance(m, CONVOLUTIONS) for m in self._module.made.module.modules())
+        module, calls = self._own
+        self.tried = module.tried
+        self.convolutional = any(isinstance(m, CONVOLUTIONS) for m in module.made.module.modules())
+        self._outputs = [module.shapes[call - 1] for call in calls]
         self.reach = reach or point.depth * (REACH if is_nested(custom, shape, classes) else 1)
         self._recent: deque[tuple[int, torch.Tensor]] = deque()
         self._recent_bytes = 0
         self._inputs = self.tried
+
+    @cached_property
+    def _own(self) -> tuple[OwnModule, list[int]]:
+        """The module of this network, and the calls of its hidden layers; made anew if it is needed once forgotten."""
+        return self._made(self.point.depth)
+
+    @cached_property
+    def _layers(self) -> Mapping[int, Layer]:
+        """The layers that a cascade decodes."""
+        layers = decoded_layers(self._shape, self._outputs)
+        if not layers:
+            raise NetworkError(
+                f"`network` {self._custom.name} has no layer that a cascade decodes: it, and the images, may have at "
+                f"most {MAX_DECODED} values (`probe` direct has no such limit)"
+            )
+        return layers
+
+    @property
+    def undecoded(self) -> list[int]:
+        """The numbers of the hidden layers that are too large for a cascade, and left out of it."""
+        return [number for number in range(1, self.point.depth + 1) if not self.decodes(number)]
+
+    def decodes(self, number: int) -> bool:
+        """Return whether a cascade decodes a hidden layer; it leaves out what has more than `MAX_DECODED` values."""
+        return number in self._layers
+
+    def layer(self, number: int) -> Layer:
+        """Return a hidden layer as its decoder sees it."""
+        return self._layers[number]
+
+    def bounds(self, x: torch.Tensor) -> bool:
+        """Return whether activations ``[images, outputs]`` lie between -1 and 1."""
+        return bool(x.abs().amax() <= 1)
 
     @cached_property
     def _deeper_module(self) -> tuple[OwnModule, list[int]]:
@@ -179,12 +220,12 @@ class CustomNetwork:
     def _made(self, depth: int) -> tuple[OwnModule, list[int]]:
         """Return the module of a depth, and the numbers of the calls, from 1, that are the hidden layers 1, 2, ..."""
         module = OwnModule(self._custom, self.point, self._shape, self._classes, depth, self._device)
-        count, name = len(module.sizes), self._custom.name
+        count, name = len(module.shapes), self._custom.name
         if "depth" not in self._custom.arguments and depth != count:
             raise NetworkError(f"`depth` must be {count}, the number of layers of `network` {name}, got {depth}")
         if count < depth:
             raise NetworkError(f"`network` {name} has {count} layers at depth {depth}: name more with `layers`")
-        return module, [number * count // depth for number in range(1, depth + 1)]
+        return module, hidden_calls(count, depth)
 
     def walk(self, x: torch.Tensor, start: int = 0, until: int | None = None) -> Iterator[tuple[int, torch.Tensor]]:
         """Yield the number and the activations of each hidden layer after ``start``, as `Network.walk` does.
@@ -219,7 +260,7 @@ class CustomNetwork:
         """Yield the number and the activations of the hidden layers after ``start`` and up to ``until``."""
         depth = self.point.depth
         if start < depth:
-            yield from self._run(self._module, self._calls, start, min(until, depth))
+            yield from self._run(*self._own, start, min(until, depth))
         if until > depth:
             yield from self._run(*self._deeper_module, max(start, depth), until)
 
@@ -281,13 +322,13 @@ class CustomNetwork:
     @property
     def call_count(self) -> int:
         """The number of times that layers are called, of which some may be no hidden layers."""
-        return len(self._module.sizes)
+        return len(self._own[0].shapes)
 
     def forget(self) -> None:
-        """Free the modules and what is kept of their outputs; the network cannot be walked through any more."""
+        """Free the modules and what is kept of their outputs, until they are needed again."""
         self._recent.clear()
         self._inputs = self.tried
-        for name in ("_module", "_deeper_module"):
+        for name in ("_own", "_deeper_module"):
             self.__dict__.pop(name, None)
 
     def diverges(self, x: torch.Tensor) -> bool:
@@ -306,8 +347,9 @@ class CustomNetwork:
         images:
             Images ``[n, pixels]``, of which as many are used as autograd has room for.
         """
-        images = images[: gradient_images(self._module.sizes)]
-        found, exact = self._gradients(self._module, images)
+        module, _ = self._own
+        images = images[: gradient_images(module.sizes)]
+        found, exact = self._gradients(module, images)
         if not exact:
             exact_module, _ = self._made(self.point.depth)
             exact_module.made.module.double()
@@ -324,7 +366,7 @@ class CustomNetwork:
         outputs: list[torch.Tensor] = []
         weights: list[list[torch.Tensor]] = [[] for _ in range(depth)]
         seen = set[int]()
-        layers = self._calls
+        layers = hidden_calls(len(module.shapes), depth)
 
         def read(output: torch.Tensor) -> torch.Tensor:
             outputs.append(output)
@@ -399,7 +441,7 @@ def layer_count(custom: Custom, point: Point, shape: tuple[int, ...], classes: i
     NetworkError
         There is no such network.
     """
-    return len(OwnModule(custom, point, shape, classes).sizes)
+    return len(OwnModule(custom, point, shape, classes).shapes)
 
 
 @lru_cache(maxsize=16)

@@ -1,12 +1,13 @@
 """The size of a network of the user: what the estimates of its cost and of its memory are made of."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from probes.custom.decoding import decoded_layers, hidden_calls
 from probes.custom.function import Custom, NetworkError
 from probes.custom.network import OwnModule
 from probes.point import Point
@@ -28,12 +29,21 @@ class Size:
         The same of the layer that gives most.
     parameters:
         Number of parameters and buffers.
+    decoders:
+        Number of weights of the decoders of a cascade; 0 if it can decode no layer.
+    largest_decoder:
+        The same of the largest one.
+    decoding:
+        Floating point operations that take the outputs of all layers for an image through their decoders.
     """
 
     operations: float
     outputs: float
     widest: int
     parameters: float
+    decoders: float
+    largest_decoder: int
+    decoding: float
 
 
 def size_of(custom: Custom, shape: tuple[int, ...], classes: int, depth: int) -> Size:
@@ -53,7 +63,13 @@ def size_of(custom: Custom, shape: tuple[int, ...], classes: int, depth: int) ->
         size, ratio = _measured(custom, shape, classes, near), depth / near
     except NetworkError:  # there may be networks of some depths alone
         size, ratio = _measured(custom, shape, classes, depth), 1.0
-    return Size(ratio * size.operations, ratio * size.outputs, size.widest, ratio * size.parameters)
+    return replace(
+        size,
+        **{
+            name: ratio * getattr(size, name)
+            for name in ("operations", "outputs", "parameters", "decoders", "decoding")
+        },
+    )
 
 
 @lru_cache(maxsize=256)
@@ -63,4 +79,15 @@ def _measured(custom: Custom, shape: tuple[int, ...], classes: int, depth: int) 
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         module.apply(module.tried, lambda output: output)
     operations = counter.get_total_flops() / len(module.tried)
-    return Size(operations, sum(module.sizes), max(module.sizes), sum(t.numel() for t in tensors))
+    outputs = [module.shapes[call - 1] for call in hidden_calls(len(module.shapes), min(depth, len(module.shapes)))]
+    layers = list(decoded_layers(shape, outputs).values())
+    weights = [math.prod(layer.decoder_shape()[0]) for layer in layers]
+    return Size(
+        operations,
+        sum(module.sizes),
+        max(module.sizes),
+        sum(t.numel() for t in tensors),
+        sum(weights),
+        max(weights, default=0),
+        sum(2.0 * count * math.prod(layer.size or ()) for count, layer in zip(weights, layers, strict=True)),
+    )

@@ -218,7 +218,7 @@ def probe_command(
 
 
 def _with_probe_of_network(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of a command, with the only probe that networks of the user have, unless one is given."""
+    """Return the options of a command; the default probe of networks of the user is the one that suits any size."""
     if fields["network"] is not None and not is_given(click.get_current_context(), "probe"):
         return {**fields, "probe": "direct"}
     return fields

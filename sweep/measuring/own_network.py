@@ -1,10 +1,12 @@
 """Networks of the user in a sweep: where their function comes from, and what is known of it before the first point."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from probes.custom.decoding import MAX_DECODED
 from probes.custom.function import Custom, NetworkError
 from probes.custom.network import CustomNetwork, is_nested, layer_count
 from probes.datasets import FROM_PYTHON_PREFIX, Images
@@ -20,6 +22,7 @@ from sweep.spec.network import FUNCTION, Network
 from sweep.spec.options import is_resolved
 from sweep.text import printable
 
+_LOG = logging.getLogger(__name__)
 Spec = TypeVar("Spec", bound=Experiment)
 Given = Callable[..., Any] | Custom | None
 
@@ -105,7 +108,9 @@ def _prepared(spec: Spec, network: Custom, shape: tuple[int, ...], classes: int)
                 f"`depth` must be {count} {count}, the number of layers of `network` {network.name}, got {low} {high}"
             )
     for depth in sorted({*spec.depth}):
-        CustomNetwork(Point(*sigmas, depth, spec.seed), network, shape, classes)
+        deepest = CustomNetwork(Point(*sigmas, depth, spec.seed), network, shape, classes)
+    if spec.probe != "direct":
+        tell_left_out(deepest)
     try:
         code = code_of(network.function)
     except OSError as error:
@@ -113,6 +118,13 @@ def _prepared(spec: Spec, network: Custom, shape: tuple[int, ...], classes: int)
     if spec.code not in (None, code):
         raise SpecError(f"`network` must be the code that this sweep measured, but {network.name} has changed since")
     return replace(spec, code=code, nested=is_nested(network, shape, classes))
+
+
+def tell_left_out(network: CustomNetwork) -> None:
+    """Say in one line which layers are too large for a cascade, if any are."""
+    if left_out := network.undecoded:
+        said = ", ".join(map(str, left_out))
+        _LOG.warning("layers with more than %d values are left out of the cascade: %s", MAX_DECODED, said)
 
 
 def sent(network: Custom | None) -> Custom | None:

@@ -85,7 +85,7 @@ class Painter:
         from probes.prober import Prober
 
         if spec.network is not None:
-            raise SpecError("reconstructions need a cascade, which networks of your own do not have")
+            raise SpecError("reconstructions are of built-in networks only: no function of yours is run for a picture")
         spec = replace(spec, download=False)
         self._settings = replace(probe_settings(spec), probe="both")
         self._images: Images = sweep_images(spec)

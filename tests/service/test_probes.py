@@ -53,9 +53,14 @@ def test_the_estimate_of_memory_is_within_a_fifth_of_the_peak(keys):
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak is read from /proc")
 @pytest.mark.parametrize(
-    ("function", "depth", "resize", "images"), [("mlp", 20, 28, 4096), ("convolutional", 10, 14, 1500)]
+    ("probe", "function", "depth", "resize", "images"),
+    [
+        ("direct", "mlp", 20, 28, 4096),
+        ("direct", "convolutional", 10, 14, 1500),
+        ("cascade", "mlp", 20, 14, 4096),
+    ],
 )
-def test_the_estimate_of_memory_of_a_users_network_is_not_far_below_the_peak(function, depth, resize, images):
-    own = {"probe": "direct", "network": f"{ROOT}/tests/helpers/own_networks.py:{function}", "images": images}
+def test_the_estimate_of_memory_of_a_users_network_is_not_far_below_the_peak(probe, function, depth, resize, images):
+    own = {"probe": probe, "network": f"{ROOT}/tests/helpers/own_networks.py:{function}", "images": images}
     measured, estimate = peak_and_estimate({**own, "depth": depth, "resize": resize, "pack": 3})
     assert 0.75 < estimate / measured < 1.6, f"{measured / 1e6:.0f} MB measured, {estimate / 1e6:.0f} estimated"

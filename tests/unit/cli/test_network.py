@@ -86,7 +86,6 @@ def test_a_network_without_enough_layers_is_a_failed_point(file):
         ("{file}:network", ("--width", 5), "--width", "must be left out with `network`"),
         ("{file}:network", ("--activation", "relu"), "--activation", "must be left out with `network`"),
         ("{file}:network", ("--images-out", "x.png"), "--images-out", "must be left out with `network`"),
-        ("{file}:network", ("--probe", "both"), "--probe", "must be 'direct' with a `network` of your own"),
         (None, ("--layers", "x"), "--layers", "must be left out without `network`"),
     ],
 )

@@ -69,8 +69,15 @@ def test_a_function_that_makes_no_network_is_refused_before_the_first_point(digi
         known(Custom(fails_when_deep, r"1\.\d+"), digits=digits)
     with pytest.raises(SpecError, match="may have the arguments sigma_w, .*, got width"):
         known(lambda width: None, digits=digits)
-    with pytest.raises(SpecError, match="`probe` must be 'direct' with a `network` of your own, got 'both'"):
-        known(mlp, SweepSpec(), digits)
+
+
+def test_layers_that_a_cascade_leaves_out_are_named(digits, caplog):
+    def widening(shape, classes):
+        layers = [nn.Sequential(nn.Linear(a, b), nn.Tanh()) for a, b in ((64, 32), (32, 17_000), (17_000, 16))]
+        return nn.Sequential(nn.Flatten(), *layers, nn.Linear(16, classes)), layers
+
+    known(widening, SweepSpec(depth=(3, 3)), digits)
+    assert caplog.messages == ["layers with more than 16384 values are left out of the cascade: 2"]
 
 
 def test_code_that_has_changed_is_refused(digits):

@@ -107,10 +107,10 @@ def test_layers_are_the_children_of_the_outermost_list(images):
     with torch.no_grad():
         for number, x in list(found.walk(images, until=3)):
             assert x.abs().max() <= 1  # of the modules Tanh
-            module = found._module.made.module.inner[: 2 * number]
+            module = found._own[0].made.module.inner[: 2 * number]
             torch.testing.assert_close(x, module(images))
     by_name = network(of_activations, layers=r"1\.\d*[13579]")
-    assert all(isinstance(layer, nn.Tanh) for layer in by_name._module.made.layers)
+    assert all(isinstance(layer, nn.Tanh) for layer in by_name._own[0].made.layers)
 
 
 def test_what_is_read_is_what_the_layer_gave(images):
@@ -137,10 +137,10 @@ def test_what_is_read_is_what_the_layer_gave(images):
 
     found = network(lambda depth: Net(), layers=r"block", depth=3)
     first, *_ = activations(found, images)
-    block = found._module.made.module.block
+    block = found._own[0].made.module.block
     with torch.no_grad():
         torch.testing.assert_close(first, block.linear(images))  # not yet rectified
-    assert (first < 0).any() and found._calls == [1, 2, 3] and found.reach == 3
+    assert (first < 0).any() and found._own[1] == [1, 2, 3] and found.reach == 3
     assert found.gradients(images).norm < 0
 
 
@@ -255,11 +255,6 @@ def test_arguments_that_a_function_does_not_have_are_left_out():
     assert Custom(lambda **all_of_them: None).arguments == ARGUMENTS
     with pytest.raises(NetworkError, match=r"`layers` must match names of modules, got 'x': the first are 0, 1, 1.0, "):
         network(drawn_in_order, layers="x")
-
-
-def test_what_is_not_supported_is_refused(digits):
-    with pytest.raises(ValueError, match="`probe` must be 'direct' with a `network` of your own, got 'both'"):
-        measure([Point(1.0, 0.1, 3)], digits, ProbeSettings("both"), network=mlp)
 
 
 class Mixed(nn.Module):
