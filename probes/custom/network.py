@@ -15,6 +15,7 @@ from torch import nn
 
 from probes.custom.decoding import MAX_DECODED, decoded_layers, hidden_calls
 from probes.custom.function import CONVOLUTIONS, FORWARD, Custom, Made, NetworkError, kind_of, tried_images
+from probes.custom.quick import QuickProducts
 from probes.gradients import MAX_IMAGES, MIN_IMAGES, SAFE_NORMS, Gradients, summary
 from probes.layers import Layer
 from probes.networks import LARGEST_ACTIVATION
@@ -291,7 +292,7 @@ class CustomNetwork:
         def run() -> None:
             torch.set_num_threads(threads)
             try:
-                with plain_modes(), torch.no_grad():
+                with plain_modes(), torch.no_grad(), QuickProducts():
                     module.apply(self._inputs, read)
             except _Enough:
                 given.put(None)
@@ -333,7 +334,8 @@ class CustomNetwork:
 
     def diverges(self, x: torch.Tensor) -> bool:
         """Return whether activations are not finite or exceed `LARGEST_ACTIVATION`."""
-        return not bool(x.abs().amax() <= LARGEST_ACTIVATION)
+        low, high = map(float, x.aminmax())
+        return not -LARGEST_ACTIVATION <= low <= high <= LARGEST_ACTIVATION  # true of a NaN, too
 
     def gradients(self, images: torch.Tensor) -> Gradients:
         """Return the gradients of the network for a random target at its last hidden layer, see `probes.gradients`.

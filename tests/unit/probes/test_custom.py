@@ -12,6 +12,7 @@ import probes
 from probes import Point, ProbeSettings, measure
 from probes.custom.function import ARGUMENTS, Custom, NetworkError
 from probes.custom.network import CustomNetwork, is_nested
+from probes.custom.quick import QuickProducts
 from probes.custom.redrawing import redraw, sigmas
 from probes.initialisations import INITIALISATIONS
 from probes.seeds import generator
@@ -348,3 +349,16 @@ def test_a_module_of_ones_own_is_initialised():
 def test_what_cannot_be_initialised_is_refused(module, more, message):
     with pytest.raises(ValueError, match=message):
         probes.initialise(module, **{"sigma_w": 1.0, "sigma_b": 0.1, **more})
+
+
+@pytest.mark.parametrize("shape", [(600, 64), (40, 30, 64), (4, 64)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_quick_products_are_those_of_torch(shape, bias):
+    layer, x = nn.Linear(64, 48, bias=bias), torch.randn(shape)
+    with torch.no_grad(), QuickProducts():
+        torch.testing.assert_close(layer(x), layer.double()(x.double()).float(), rtol=1e-5, atol=1e-5)
+        assert layer(x.double()).dtype == torch.float64
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert layer.float()(x).dtype == torch.bfloat16
+    with QuickProducts():
+        assert layer(x).requires_grad
