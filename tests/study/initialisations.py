@@ -3,8 +3,8 @@
 Each case is a network that is trained at three depths and with two seeds, with every initialisation alike: those of
 `RULES`, the sigmas that `sweep.advise` recommends for this depth, and the critical ones of mean field theory. The data
 are digits. Training is that of `tests.study.examples`, Adam at 0.001 and 15 epochs, but that it ends at a test accuracy
-of 0.9. All rules have biases of zero, but torch's default has its own. What the file of a case
-lacks is measured; the files are in `tests/examples/initialised`.
+of 0.9. All rules have biases of zero; torch's default and advice have their own. What the file of a case lacks is
+measured: the files are in `tests/examples/initialised`, and a new initialisation does not repeat the others.
 
 An initialisation *trains* at a depth if the mean accuracy over the seeds is above half way between chance and the best
 accuracy of the case. How deep it trains is the largest of the three depths at which it does, or 0.
