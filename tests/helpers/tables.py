@@ -26,7 +26,7 @@ from sweep.spec.columns import COLUMNS, UNITS
 from sweep.spec.options import AXES
 from sweep.spec.spec import SweepSpec
 from tests.helpers import DOCUMENTS, ROOT
-from tests.study import examples, zero_cost
+from tests.study import examples, initialisations, zero_cost
 from tests.study.calibrate import accuracies
 from tests.study.calibrate import outcomes as outcomes_of
 from tests.study.calibrate import reliability as reliability_of
@@ -339,6 +339,24 @@ def own_networks() -> str:
     return markdown(heads, rows)
 
 
+def initialised() -> str:
+    """Return how deep networks train with each initialisation, and in how many cases none is deeper."""
+    rows, deepest = [], dict.fromkeys(initialisations.INITIALISATIONS, 0)
+    cases = dict.fromkeys(initialisations.INITIALISATIONS, 0)
+    for name in initialisations.measured():
+        table = initialisations.read(name)
+        reached = initialisations.reached(table)
+        best = max(reached.values())
+        for each, depth in reached.items():
+            cases[each] += 1
+            deepest[each] += depth == best
+        shown = {each: f"**{depth}**" if depth == best else str(depth) for each, depth in reached.items()}
+        depths = ", ".join(map(str, sorted(set(table["depth"]))))
+        rows.append((f"`{name}`", depths, *(shown.get(each, "") for each in deepest)))
+    rows.append(("none is deeper", "", *(f"{deepest[each]} of {cases[each]}" for each in deepest)))
+    return markdown(("network", "depths", *deepest), rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "commands": commands,
     "packages": packages,
@@ -357,6 +375,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "patience": patience,
     "patience: candidates": patience_candidates,
     "networks of one's own": own_networks,
+    "initialisations": initialised,
     "benchmarks": benchmarks,
     "exit codes": exit_codes,
 }

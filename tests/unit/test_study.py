@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.study import initialisations
 from tests.study.calibrate import Outcomes, chosen, prior_from
 from tests.study.endings import CANDIDATES, CHOSEN, SELECTION, Endings, auto, curves, endings, of_candidate
 from tests.study.make import POINT, TRUTH, arranged
@@ -150,3 +151,26 @@ def test_a_truth_overlaps_with_itself_and_less_with_one_that_differs(monkeypatch
     assert (overlap_of_truths(study) == 1).all() and pairs_of(study).alike == 1
     same["accuracy"] = same["accuracy"].max()
     assert overlap_of_truths(study).max() < 0.95 and 0.3 < pairs_of(study).alike < 0.7
+
+
+@pytest.mark.parametrize("name", initialisations.CASES)
+def test_every_initialisation_of_a_case_was_trained_at_each_depth(name):
+    case, table = initialisations.CASES[name], initialisations.read(name)
+    theory = [each for each in initialisations.INITIALISATIONS if case.theory or not each.startswith("mean field")]
+    places = {(each, depth, seed) for each in theory for depth in case.depths for seed in range(initialisations.SEEDS)}
+    assert {*table[["initialisation", "depth", "seed"]].itertuples(index=False, name=None)} == places
+    assert len(table) == len(places) and table[["accuracy", "chance"]].notna().to_numpy().all()
+    drawn = table["initialisation"].str.contains("advice|mean field")
+    assert (table[["sigma_w", "sigma_b"]].notna().to_numpy() == drawn.to_numpy()[:, None]).all()
+
+
+def test_an_initialisation_reaches_the_deepest_depth_at_which_it_trains_on_average():
+    accuracies = {"advice": (0.9, 0.5, 0.1), initialisations.DEFAULT: (0.4, 0.1, 0.1), "LSUV": (0.4, 0.7, 0.5)}
+    rows = [
+        {"initialisation": name, "depth": depth, "accuracy": value + change, "chance": 0.1}
+        for name, values in accuracies.items()
+        for depth, value in zip((10, 30, 90), values, strict=True)
+        for change in (-0.05, 0.05)  # of two seeds
+    ]
+    reached = initialisations.reached(pd.DataFrame(rows))  # the level is 0.525
+    assert reached == {"advice": 10, initialisations.DEFAULT: 0, "LSUV": 30}
