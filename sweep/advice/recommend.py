@@ -22,6 +22,10 @@ from sweep.measuring.memory import check_memory
 from sweep.measuring.settings import given_images, probe_settings, sweep_images
 from sweep.spec.kinds import seconds_of
 from sweep.spec.network import FUNCTION
+from sweep.spec.ranges import SIGMA_W
+
+_WIDER = 4  # times the end of the range of sigma_w, if the recommended place is there
+_NARROWEST = 0.01  # sigma_w, below which no range is made to reach
 
 
 def advise(
@@ -83,7 +87,20 @@ def advise(
     check_memory(settings, images, spec.depth[0])
     count = min(spec.images, HELD_OUT_IMAGES)  # as many as the probe learns from: more would take time for little
     prober = Prober(replace(images, test=images.test[:count], test_labels=images.test_labels[:count]), settings)
-    return Session(spec, prober, module).advice(steps)
+    found = Session(spec, prober, module).advice(steps)
+    while "sigma_w" not in options and (wider := _wider(found)) is not None:
+        found = Session(replace(found.spec, sigma_w=wider), prober, module).advice(steps)
+    return found
+
+
+def _wider(found: Advice) -> tuple[float, float] | None:
+    """Return a wider range of sigma_w if the recommended place is at one of its ends; None if it is wide enough."""
+    low, high = found.spec.sigma_w
+    if found.sigma_w >= high < SIGMA_W.high:
+        return low, min(_WIDER * high, SIGMA_W.high)
+    if found.sigma_w <= low > _NARROWEST:
+        return max(low / _WIDER, _NARROWEST), high
+    return None
 
 
 def _prepared(

@@ -195,3 +195,14 @@ def bare(shape, classes):
 def test_bad_questions_are_refused(network, more, message):
     with pytest.raises(SpecError, match=message):
         sweep.advise(network, **more)
+
+
+def test_the_default_range_is_widened_where_the_best_place_is_at_its_end(digits):
+    def sigmoids(depth, shape, classes):
+        return mlp(depth, shape, classes, nn.Sigmoid)
+
+    wider = sweep.advise(sigmoids, depth=15, data=digits, **FEW)
+    assert wider.spec.sigma_w[1] > 9 and wider.sigma_w > 5  # it is critical at 10.1
+    given = sweep.advise(sigmoids, depth=15, data=digits, sigma_w=(0.5, 2.5), **FEW)
+    assert given.spec.sigma_w == (0.5, 2.5) and given.sigma_w <= 2.5
+    assert wider.score.margin > given.score.margin
