@@ -16,7 +16,7 @@ from probes.decoders import BATCH
 from probes.gradients import image_count
 from probes.initialisations import ORTHOGONAL
 from probes.layers import Layer
-from probes.settings import HELD_OUT_IMAGES, MIN_STEPS, ProbeSettings
+from probes.settings import HELD_OUT_IMAGES, ProbeSettings
 from probes.training.settings import TEST_IMAGES
 
 _TYPICAL_REACH = 1.5  # last layer to which the direct probe follows a network, as a multiple of the depth
@@ -70,7 +70,7 @@ def cost(settings: ProbeSettings, images: Images, depth: int) -> Cost:
         direct = reach * sum(forward) * (n + held_out) + decoding
         direct += (reach - 1) * drawing  # the gradients draw the layers up to the depth, which are then kept
     if settings.probe != "direct":
-        steps = settings.probe_steps or max(math.ceil(n / BATCH), MIN_STEPS)
+        steps = settings.decoder_steps(n)
         # A decoder has as many weights as its layer. Each step takes two products: the reconstruction, and the gradient
         # by the weights. (The decoder of a residual block has half as many: its cost is overestimated.)
         cascade = sum(forward) * (n + held_out) + 2 * steps * BATCH * sum(forward) + drawing
@@ -94,7 +94,7 @@ def _own_cost(settings: ProbeSettings, network: Custom, images: Images, depth: i
     decoding = _decoding(settings, reach * depth, n, held_out, size.widest, images.pixels)
     shown = min(n, gradient_images([size.outputs]))
     train_images, tested = min(settings.training.images, len(images.train)), min(TEST_IMAGES, len(images.test))
-    steps = settings.probe_steps or max(math.ceil(n / BATCH), MIN_STEPS)
+    steps = settings.decoder_steps(n)
     return Cost(
         direct=0.0 if settings.probe == "cascade" else reach * size.operations * (n + held_out) + decoding,
         cascade=0.0

@@ -12,7 +12,7 @@ from probes.definition import HORIZONS, MIN_BEST, TRAINABLE_DEPTH
 from probes.direct import Profile
 from probes.gradients import Gradients
 from probes.meanfield import applies_to, mean_field
-from probes.networks import Network, Walkable
+from probes.networks import Decodable, Network
 from probes.point import Measurement
 from probes.settings import ProbeSettings
 
@@ -38,7 +38,7 @@ class Observation:
         Cascade of the network; None unless there is one.
     """
 
-    network: Walkable
+    network: Decodable
     gradients: Gradients
     gradient_seconds: float
     profile: Profile | None = None
@@ -132,8 +132,7 @@ class Evaluator:
         """
         depth, decoded = cascade.network.point.depth, len(cascade.decoders)
         reached = depth if cascade.diverged_at is None else cascade.diverged_at - 1
-        left_out = [n - 1 for n in range(1, reached + 1) if not cascade.network.decodes(n)]
-        known = np.delete(np.arange(depth), left_out)
+        known = np.array([*(number - 1 for number in cascade.numbers), *range(reached, depth)])
         relative = np.full((depth, len(self._targets)), self._mean_image_entropy)
         differential = np.full(depth, -math.inf)
         correlation, loss = np.zeros(depth), np.full(depth, math.nan)
@@ -149,7 +148,7 @@ class Evaluator:
             differential[known[0]] = float(entropy.differential_entropy(identical))
         differential[reached:] = differential[known[max(decoded - 1, 0)]]
         for profile in (relative, differential, correlation):
-            profile[left_out] = math.nan
+            profile[np.setdiff1d(np.arange(depth), known)] = math.nan
         profiles["cascade_relative_entropy"] = relative.mean(1)
         profiles["cascade_retained"] = 1 - profiles["cascade_relative_entropy"] / self._mean_image_entropy
         profiles["cascade_correlation"] = correlation

@@ -92,7 +92,7 @@ def peak_bytes(
     """Return the peak memory of measuring a pack, in bytes, without the data set and the process itself.
 
     The estimate is within 20 % of measured peaks. It is further above them where the direct probe stops before it has
-    used all images, and of networks of the user: up to two thirds.
+    used all images, and of networks of the user: up to three quarters.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def _own(settings: ProbeSettings, network: Custom, images: Images, depth: int, p
     What happens between its layers is unknown: the estimate is that of layers each of which has two tensors of the size
     of its outputs under way. The module runs in a thread, whose heap the C library makes of parts of 64 MB: the larger
     its outputs, the fewer of those that were freed have their place taken by others. These holes are counted as they
-    were measured with glibc 2.36: a pack of dense networks with outputs of 16 MB held 1.5 to 2 times what was in use.
+    were measured with glibc 2.36: a pack of dense networks with outputs of 16 MB held 1.6 to 2.2 times what was in use.
     """
     n, m = min(settings.images, len(images.train)), min(HELD_OUT_IMAGES, len(images.test))
     try:

@@ -177,6 +177,9 @@ class Decodable(Walkable, Protocol):
     def bounds(self, x: torch.Tensor) -> bool:
         """Return whether activations ``x [images, outputs]`` of a hidden layer lie between -1 and 1."""
 
+    def forget(self) -> None:
+        """Free what is kept of the network; what is needed again is made anew."""
+
 
 class Network:
     """One random network, whose parameters are drawn layer by layer each time they are needed, unless it keeps them.
@@ -233,8 +236,12 @@ class Network:
         return self.architecture.convolutional
 
     def keep(self, limit: int) -> None:
-        """Keep the parameters of the hidden layers up to the depth, once drawn, up to ``limit`` bytes; 0 frees them."""
+        """Keep the parameters of the hidden layers up to the depth, once drawn, up to ``limit`` bytes."""
         self._kept, self._room = {}, limit
+
+    def forget(self) -> None:
+        """Free the parameters that are kept, and keep no more."""
+        self.keep(0)
 
     def parameters(self, number: int) -> Parameters:
         """Return the parameters of hidden layer ``number``, or of the read-out (0), on the device."""

@@ -13,7 +13,7 @@ from probes.cost import cost
 from probes.custom.function import Custom
 from probes.custom.network import CustomNetwork
 from probes.datasets import Images
-from probes.decoders import BATCH, Decoder, train_decoders
+from probes.decoders import Decoder, train_decoders
 from probes.direct import DirectProbe
 from probes.evaluation import Evaluator, Observation
 from probes.failure import Failure
@@ -24,7 +24,6 @@ from probes.seeds import derive
 from probes.settings import (
     CASCADE_IMAGES,
     HELD_OUT_IMAGES,
-    MIN_STEPS,
     POINTS_PER_ANCHOR,
     UNCERTAIN_MARGINS,
     UNCERTAIN_SCORES,
@@ -86,7 +85,7 @@ class Prober:
         self._reconstructed = slice(count, count + self.reconstructed)
         self._direct = DirectProbe(settings, self._inputs, learn_from=count)
         self._evaluator = Evaluator(settings, self._inputs[:count], self._inputs[self._reconstructed])
-        self.steps = settings.probe_steps or max(-(-count // BATCH), MIN_STEPS)
+        self.steps = settings.decoder_steps(count)
 
     def measure(self, points: Sequence[Point]) -> list[Measurement]:
         """Probe a pack of points and train the networks that the settings ask for; return the measurements in order."""
@@ -215,21 +214,16 @@ class Prober:
             network = CustomNetwork(point, custom, self.images.shape, self.images.classes, self.device)
             found = network.gradients(self._inputs[: self._count])
             observed = Observation(network, found, time.perf_counter() - started)
-            if self.settings.probe != "direct":
-                observed.cascade = self.cascade(network)
-            if self.settings.probe != "cascade":
-                self._add_profile(observed)
-            network.forget()
-            return observed
-        built_in = self.network(point)
-        built_in.keep(KEPT_BYTES)
-        count = min(self._count, image_count(self.architecture, self.settings.activation, point.depth))
-        observed = Observation(built_in, gradients(built_in, self._inputs[:count]), time.perf_counter() - started)
+        else:
+            built_in = self.network(point)
+            built_in.keep(KEPT_BYTES)
+            count = min(self._count, image_count(self.architecture, self.settings.activation, point.depth))
+            observed = Observation(built_in, gradients(built_in, self._inputs[:count]), time.perf_counter() - started)
         if self.settings.probe != "direct":
-            observed.cascade = self.cascade(built_in)
+            observed.cascade = self.cascade(observed.network)
         if self.settings.probe != "cascade":
             self._add_profile(observed)
-        built_in.keep(0)
+        observed.network.forget()
         return observed
 
     def _add_profile(self, observed: Observation) -> None:
@@ -243,8 +237,7 @@ class Prober:
                 yield decoder
                 if self._progress:
                     self._progress()
-            if isinstance(cascade.network, CustomNetwork):
-                cascade.network.forget()
+            cascade.network.forget()
 
     def _worth_training(self, m: Measurement, doubtful: bool) -> bool:
         if self.settings.train != "boundary" or m.status == "failed":

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from probes.custom.function import Custom
 from probes.datasets import Images
-from probes.decoders import PRECISIONS
+from probes.decoders import BATCH, PRECISIONS
 from probes.definition import (
     CURRENT_DEFINITION,
     DEFAULT_STATISTICS,
@@ -142,6 +142,10 @@ class ProbeSettings:
         return Architecture(
             self.architecture, images.shape, images.classes, self.width, self.widths, initialise=self.initialise
         )
+
+    def decoder_steps(self, count: int) -> int:
+        """Return the number of Adam steps of each decoder of a cascade that learns from so many images."""
+        return self.probe_steps or max(math.ceil(count / BATCH), MIN_STEPS)
 
     def threshold_of(self, statistic: str) -> float:
         """Return the threshold of one of `STATISTICS`; ``threshold`` is that of all of the same kind."""

@@ -1,7 +1,7 @@
 """Networks of the user in a sweep: where their function comes from, and what is known of it before the first point."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -110,7 +110,7 @@ def _prepared(spec: Spec, network: Custom, shape: tuple[int, ...], classes: int)
     for depth in sorted({*spec.depth}):
         deepest = CustomNetwork(Point(*sigmas, depth, spec.seed), network, shape, classes)
     if spec.probe != "direct":
-        tell_left_out(deepest)
+        tell_left_out(deepest.undecoded)
     try:
         code = code_of(network.function)
     except OSError as error:
@@ -120,10 +120,10 @@ def _prepared(spec: Spec, network: Custom, shape: tuple[int, ...], classes: int)
     return replace(spec, code=code, nested=is_nested(network, shape, classes))
 
 
-def tell_left_out(network: CustomNetwork) -> None:
-    """Say in one line which layers are too large for a cascade, if any are."""
-    if left_out := network.undecoded:
-        said = ", ".join(map(str, left_out))
+def tell_left_out(layers: Sequence[int]) -> None:
+    """Say in one line which layers are too large for a cascade, by their numbers, if any are."""
+    if layers:
+        said = ", ".join(map(str, layers))
         _LOG.warning("layers with more than %d values are left out of the cascade: %s", MAX_DECODED, said)
 
 

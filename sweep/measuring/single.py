@@ -1,9 +1,11 @@
 """Measurement of a single point in this process, without Ray."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from sweep.measuring.own_network import own_network, tell_left_out
 from sweep.measuring.settings import probe_settings, sweep_images
@@ -49,8 +51,6 @@ def probe(
         measured of a user's network.
     """
     from probes import Point
-    from probes.custom.function import NetworkError
-    from probes.custom.network import CustomNetwork
     from probes.pictures import gallery
     from probes.prober import Prober
     from sweep.measuring.memory import check_memory
@@ -60,14 +60,14 @@ def probe(
     layers = point.depth if spec.probe != "direct" else 0
     with own_network(spec) as custom:
         settings = replace(probe_settings(spec, custom), train="none" if pictures else spec.train)
-        if custom is None:
+        if custom is None:  # a network of the user that is not valid is a failed point
             check_memory(settings, images, point.depth)
-        elif layers:
-            with suppress(NetworkError):  # then it is a failed point
-                tell_left_out(CustomNetwork(point, custom, images.shape, images.classes))
         with steps("cascade", layers) as progress:
             prober = Prober(images, settings, progress=progress)
             (measurement,) = prober.measure([point])
+    if "cascade_retained" in measurement.profiles:
+        unknown = np.isnan(measurement.profiles["cascade_retained"])
+        tell_left_out([int(n) + 1 for n in np.flatnonzero(unknown)])
     if measurement.status != "failed":
         margin = expected(measurement.values["margin"], measurement.values["margin_censored"])
         measurement.values["p_trainable"] = float(default_of(spec).probability(margin))

@@ -112,3 +112,49 @@ def test_modules_beside_one_file_are_not_those_beside_another(file, tmp_path):
     ]
     assert found[0]["direct_retained"] > 0.01 > found[1]["direct_retained"]
     assert "beside" not in sys.modules
+
+
+TROUBLE = """
+import math
+import time
+from torch import nn
+
+class Trouble(nn.Module):
+    def __init__(self, wait):
+        super().__init__()
+        self.wait = wait
+
+    def forward(self, x):
+        if not self.wait:
+            raise RuntimeError("out of order")
+        time.sleep(self.wait)
+        return x
+
+def raises(shape, classes):
+    layers = [Trouble(0), nn.Tanh()]
+    return nn.Sequential(nn.Flatten(), *layers, nn.Linear(math.prod(shape), classes)), layers
+
+def never_ends(shape, classes):
+    layers = [Trouble(3600), nn.Tanh()]
+    return nn.Sequential(nn.Flatten(), *layers, nn.Linear(math.prod(shape), classes)), layers
+
+def widening(shape, classes):
+    layers = [nn.Linear(math.prod(shape), 17_000), nn.Linear(17_000, 8)]
+    return nn.Sequential(nn.Flatten(), *layers, nn.Linear(8, classes)), layers
+"""
+
+
+@pytest.mark.parametrize(("function", "error"), [("raises", "out of order"), ("never_ends", "than the 2 s that")])
+def test_a_network_in_trouble_is_a_failed_point_whatever_the_probe(tmp_path, function, error):
+    (tmp_path / "trouble.py").write_text(TROUBLE)
+    options = ("--network", f"{tmp_path}/trouble.py:{function}", "--probe", "both", "--timeout", "2s")
+    result = invoke("probe", "--sigma-w", 1, "--sigma-b", 0, "--depth", 2, *options)
+    assert result.exit_code == 1 and error in result.output, result.output
+
+
+def test_layers_that_the_cascade_of_a_point_leaves_out_are_named(tmp_path, caplog):
+    (tmp_path / "trouble.py").write_text(TROUBLE)
+    options = ("--network", f"{tmp_path}/trouble.py:widening", "--probe", "cascade", "--images", 64, "--probe-steps", 5)
+    result = invoke("probe", "--sigma-w", 1, "--sigma-b", 0, "--depth", 2, *options)
+    assert result.exit_code == 0, result.output
+    assert caplog.messages == ["layers with more than 16384 values are left out of the cascade: 1"]
