@@ -1,11 +1,11 @@
-"""A network that a function of the user has made, read layer by layer by hooks."""
+"""A network that a function of the user has made, walked through layer by layer."""
 
 import math
 import queue
 import threading
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -14,13 +14,14 @@ import torch
 from torch import nn
 
 from probes.custom.decoding import MAX_DECODED, decoded_layers, hidden_calls
-from probes.custom.function import CONVOLUTIONS, FORWARD, Custom, Made, NetworkError, kind_of, tried_images
+from probes.custom.function import CONVOLUTIONS, Custom, NetworkError
+from probes.custom.module import OwnModule
 from probes.custom.quick import QuickProducts
 from probes.gradients import MAX_IMAGES, MIN_IMAGES, SAFE_NORMS, Gradients, summary
 from probes.layers import Layer
 from probes.networks import LARGEST_ACTIVATION
 from probes.point import REACH, Point
-from probes.seeds import DRAWN, derive, generator
+from probes.seeds import DRAWN, generator
 from probes.threads import plain_modes
 from probes.time_limit import interrupt
 
@@ -31,103 +32,6 @@ _LEAVING_TIME_S = 5.0  # for which a module that is no longer needed is waited f
 _GRADIENT_BYTES = 2**27  # of what autograd keeps, about
 _TRACED = 4  # times as many bytes as the outputs of layers, that autograd keeps of what leads to them
 _SMALLEST = torch.finfo(torch.float64).tiny  # a gradient that has vanished altogether counts as this
-
-
-class OwnModule:
-    """A module that a function of the user has made for a point, and which was tried with a few images.
-
-    Parameters
-    ----------
-    custom, point, shape, classes:
-        The function, the point, the shape of an image and the number of classes.
-    depth:
-        The depth that the function is asked for; by default that of the point.
-    device:
-        Device of the module.
-
-    Attributes
-    ----------
-    made:
-        The module and its layers.
-    tried:
-        The images ``[n, pixels]`` that it was tried with.
-    shapes:
-        Shape of what each call of a layer gives for an image, in the order of the calls.
-
-    Raises
-    ------
-    NetworkError
-        There is no module, or what it returns has another shape than logits.
-    """
-
-    def __init__(
-        self,
-        custom: Custom,
-        point: Point,
-        shape: tuple[int, ...],
-        classes: int,
-        depth: int | None = None,
-        device: torch.device | str = "cpu",
-    ) -> None:
-        self._custom, self._point, self._shape, self._classes = custom, point, shape, classes
-        self.tried = tried_images(shape).to(device)
-        self.made: Made = custom.make(point, depth or point.depth, shape, classes)
-        with custom.running(derive(point.seed, FORWARD)):  # a module on the device "meta" raises an exception
-            self.made.module.to(device)
-        self.shapes = self._try()
-
-    @property
-    def sizes(self) -> list[int]:
-        """The number of values that each call of a layer gives for an image."""
-        return [math.prod(shape) for shape in self.shapes]
-
-    def _try(self) -> list[tuple[int, ...]]:
-        images = self.tried
-        outputs: list[torch.Tensor] = []
-
-        def read(output: torch.Tensor) -> torch.Tensor:
-            outputs.append(output)
-            return output
-
-        name = self._custom.name
-        with torch.no_grad():
-            logits = self.apply(images, read)
-        self._custom.check_logits(logits, len(images), self._classes)
-        if outputs and outputs[-1].shape == logits.shape and torch.equal(outputs[-1], logits):
-            outputs.pop()
-        if not outputs:
-            raise NetworkError(
-                f"`network` {name} has no hidden layers: none of those found is called before the read-out"
-            )
-        if any(len(output) != len(images) for output in outputs):
-            raise NetworkError(f"`network` {name} has a layer whose outputs do not begin with the axis of the images")
-        return [tuple(output.shape[1:]) for output in outputs]
-
-    def apply(self, images: torch.Tensor, read: Callable[[torch.Tensor], torch.Tensor]) -> Any:
-        """Return what the module gives for images ``[n, pixels]``, and let ``read`` see the outputs of its layers.
-
-        What ``read`` returns is what the module goes on with, in a copy: operations in place change the copy alone.
-        """
-
-        def hook(module: nn.Module, inputs: Any, output: Any) -> Any:
-            tensor = _first_tensor(output)
-            if tensor is None:
-                raise NetworkError(
-                    f"`network` {self._custom.name} has a layer that gives no tensor, but {kind_of(output)}"
-                )
-            after = read(tensor).clone()
-            if tensor is output:
-                return after
-            # Of a mapping, or of a tuple with names, a copy would be another kind of object.
-            return type(output)([after, *output[1:]]) if type(output) in (tuple, list) and tensor is output[0] else None
-
-        hooks = [layer.register_forward_hook(hook) for layer in dict.fromkeys(self.made.layers)]
-        try:
-            with self._custom.running(derive(self._point.seed, FORWARD)):
-                return self.made.module(images.view(-1, *self._shape))
-        finally:
-            for each in hooks:
-                each.remove()
 
 
 class CustomNetwork:
@@ -415,14 +319,6 @@ class CustomNetwork:
 
 class _Enough(BaseException):
     """The module has computed what was wanted of it."""
-
-
-def _first_tensor(output: Any) -> torch.Tensor | None:
-    """Return the first tensor of what a module gives: a tensor, a tuple, or a mapping."""
-    if isinstance(output, torch.Tensor):
-        return output
-    values = output.values() if isinstance(output, Mapping) else output if isinstance(output, tuple | list) else ()
-    return next((v for v in values if isinstance(v, torch.Tensor)), None)
 
 
 def layers_ahead(layer_bytes: int) -> int:

@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from probes.custom.decoding import decoded_layers, hidden_calls
 from probes.custom.function import Custom, NetworkError
-from probes.custom.network import OwnModule
+from probes.custom.module import OwnModule
 from probes.point import Point
 
 _STEPS_PER_DOUBLING = 2  # of the depths at which networks are made, between which sizes are scaled by the depth
