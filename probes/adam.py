@@ -16,7 +16,7 @@ class Adam:
         First and second moment of each parameter, of its shape: zeros, or those of an earlier training. They change in
         place, too.
     learning_rate:
-        Learning rate of every step.
+        Learning rate of every step; a list has one for each parameter.
     steps:
         Number of steps that the moments have seen.
 
@@ -32,12 +32,18 @@ class Adam:
         first: list[torch.Tensor],
         second: list[torch.Tensor],
         *,
-        learning_rate: float,
+        learning_rate: float | list[float],
         steps: int = 0,
     ) -> None:
-        self._parameters, self._moments, self._rate = parameters, (first, second), learning_rate
-        self._steps = [torch.full((), float(steps), dtype=torch.float32, device=p.device) for p in parameters]
+        made = [torch.full((), float(steps), dtype=torch.float32, device=p.device) for p in parameters]
+        self._tensors = parameters, (first, second), made
+        rates = learning_rate if isinstance(learning_rate, list) else [learning_rate] * len(parameters)
+        # Of parameters with one rate, which torch changes together.
+        self._groups = {rate: [i for i, r in enumerate(rates) if r == rate] for rate in dict.fromkeys(rates)}
 
     def step(self, gradients: list[torch.Tensor]) -> None:
         """Make one step, with torch's default decay rates; ``gradients`` are in the order of the parameters."""
-        torch_private.adam_step(self._parameters, gradients, *self._moments, self._steps, self._rate)
+        parameters, (first, second), steps = self._tensors
+        for rate, members in self._groups.items():
+            some = ([tensors[i] for i in members] for tensors in (parameters, gradients, first, second, steps))
+            torch_private.adam_step(*some, rate=rate)

@@ -206,10 +206,12 @@ class Conv(_Convolutional):
 
 @dataclass(frozen=True)
 class Residual(_Convolutional):
-    """A residual block, ``phi(x + W2 * phi(W1 * x + b1) + b2)``.
+    """A residual block, ``phi(x + scale (W2 * phi(W1 * x + b1) + b2))``.
 
     If the block has more output than input channels, the x that is added is 0 in the additional ones.
     """
+
+    scale: float = 1.0
 
     def shapes(self) -> list[tuple[tuple[int, ...], int]]:
         """Return the shapes of the weights and the biases of both convolutions."""
@@ -221,6 +223,7 @@ class Residual(_Convolutional):
         """Return the outputs of the layer; see `Layer`."""
         inner = _activated(circular(self._unflatten(x), *parameters[:2]), phi)
         out = self._flatten(circular(inner, *parameters[2:]), x)
+        out = out if self.scale == 1 else out.mul_(self.scale)
         # Channels come first in the flat order, so the values of additional channels are at the end.
         return _activated(out + pad(x, (0, self.outputs - self.inputs)), phi)
 

@@ -7,8 +7,8 @@ arXiv:2406.12916 for the architectures.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import torch
 
@@ -50,11 +50,14 @@ class Architecture:
         only.
     initialise:
         How the weights of the hidden layers are drawn, one of `probes.initialisations.INITIALISATIONS`.
+    residual_scale:
+        Factor of what a block of ``resnet`` adds to its input.
 
     Raises
     ------
     ValueError
-        A name is unknown, the images are flat and the layers are convolutions, or the architecture has no ``widths``.
+        A name is unknown, the images are flat and the layers are convolutions, or the architecture has no ``widths`` or
+        no ``residual_scale``.
     """
 
     name: str
@@ -63,6 +66,7 @@ class Architecture:
     width: int | None = None
     widths: tuple[int, ...] | None = None
     initialise: str = NORMAL
+    residual_scale: float = 1.0
 
     def __post_init__(self) -> None:
         if self.name not in ARCHITECTURES:
@@ -76,6 +80,13 @@ class Architecture:
             )
         if self.widths is not None and self.name not in ("mlp", "conv"):
             raise ValueError(f"`widths` must be left out with architecture {self.name!r}, got {self.widths}")
+        if self.residual_scale != 1 and self.name != "resnet":
+            raise ValueError(f"`residual_scale` must be left out with architecture {self.name!r}")
+
+    def of(self, point: Point) -> "Architecture":
+        """Return the architecture of a point's network: with the width and the residual scale of the point, if any."""
+        own: dict[str, Any] = {name: value for name, value in point.extra if name in ("width", "residual_scale")}
+        return replace(self, **own) if own else self
 
     @property
     def convolutional(self) -> bool:
@@ -114,8 +125,9 @@ class Architecture:
         before, after = (self._width(n, depth) for n in (number - 1, number))
         if not self.convolutional:
             return Dense(before, after)
-        kind = Conv if self.name == "conv" else Residual
-        return kind(before, after, *self.shape[-2:])
+        if self.name == "conv":
+            return Conv(before, after, *self.shape[-2:])
+        return Residual(before, after, *self.shape[-2:], scale=self.residual_scale)
 
     def _width(self, number: int, depth: int) -> int:
         if number == 0:

@@ -1,8 +1,9 @@
 """Points, which are the random networks to measure, and their measurements."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,10 @@ def reach(architecture: str, depth: int, widths: Sequence[int] | None = None) ->
     return min(REACH * depth, len(widths)) if widths else REACH * depth
 
 
-@dataclass(frozen=True, order=True)
+Extra = tuple[tuple[str, float], ...]  # names and values of further axes, by name
+
+
+@dataclass(frozen=True, order=True, repr=False)
 class Point:
     """A point of the parameter space, which stands for one random network.
 
@@ -43,19 +47,24 @@ class Point:
         Number of hidden layers: from 1 to 2000.
     seed:
         Seed of all random numbers: from 0 to 2**53 - 1.
+    extra:
+        Names and values of further axes, sorted by name: settings of the point's own (see
+        `probes.settings.ProbeSettings.at`), and arguments of a function of the user that makes the networks.
 
     Raises
     ------
     ValueError
-        A value is outside its range.
+        A value is outside its range, or is not finite.
     """
 
     sigma_w: float
     sigma_b: float
     depth: int
     seed: int = 0
+    extra: Extra = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "extra", sorted_extra(self.extra))
         if not (math.isfinite(self.sigma_w) and 0 < self.sigma_w <= MAX_SIGMA):
             raise ValueError(f"`sigma_w` must be above 0 and at most {MAX_SIGMA:g}, got {self.sigma_w}")
         if not (math.isfinite(self.sigma_b) and 0 <= self.sigma_b <= MAX_SIGMA):
@@ -64,6 +73,21 @@ class Point:
             raise ValueError(f"`depth` must be from 1 to {MAX_DEPTH}, got {self.depth}")
         if not 0 <= self.seed <= MAX_SEED:
             raise ValueError(f"`seed` must be from 0 to {MAX_SEED}, got {self.seed}")
+        for name, value in self.extra:
+            if not math.isfinite(value):
+                raise ValueError(f"`{name}` must be finite, got {value}")
+
+    def __repr__(self) -> str:
+        extra = f", extra={self.extra!r}" if self.extra else ""  # of points without it, the text is that of before
+        return (
+            f"Point(sigma_w={self.sigma_w!r}, sigma_b={self.sigma_b!r}, depth={self.depth!r}, seed={self.seed!r}"
+            f"{extra})"
+        )
+
+
+def sorted_extra(extra: Iterable[Sequence[Any]]) -> Extra:
+    """Return the names and values of further axes, sorted by name, from any pairs; JSON has lists for tuples."""
+    return tuple(sorted((str(name), value) for name, value in extra))
 
 
 @dataclass(frozen=True)

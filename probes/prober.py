@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from probes.cascade import Cascade
-from probes.cost import cost
+from probes.cost import Cost, cost
 from probes.custom.function import Custom
 from probes.custom.network import CustomNetwork
 from probes.datasets import Images
@@ -25,6 +25,7 @@ from probes.settings import (
     CASCADE_IMAGES,
     HELD_OUT_IMAGES,
     POINTS_PER_ANCHOR,
+    RATE,
     UNCERTAIN_MARGINS,
     UNCERTAIN_SCORES,
     ProbeSettings,
@@ -165,13 +166,13 @@ class Prober:
         m.values["train_images"] = min(self.settings.training.images, len(self.images.train))
         m.values["train_seconds"] = curve.seconds
         if self.settings.network is None:  # as in `_probe`
-            m.values["train_flops"] = len(curve.epoch) * cost(self.settings, self.images, m.point.depth).epoch
+            m.values["train_flops"] = len(curve.epoch) * self._cost(m.point).epoch
         for name in ("lr", "epoch", "accuracy", "loss"):
             m.curves[name] = getattr(curve, name)
 
     def network(self, point: Point, trained: dict[int, list[torch.Tensor]] | None = None) -> Network:
         """Return a point's network on this device; ``trained`` parameters, by layer number, replace random ones."""
-        return Network(point, self.architecture, self.settings.activation, self.device, trained)
+        return Network(point, self.architecture.of(point), self.settings.activation, self.device, trained)
 
     def cascade(self, network: Decodable, *, readout: bool = False) -> Cascade:
         """Return the untrained cascade of a network on these images; with ``readout`` it decodes the read-out, too."""
@@ -198,7 +199,7 @@ class Prober:
                 m.values["probe_steps"] = self.steps
                 m.values["cascade_seconds"] = seconds * m.point.depth / layers
             if self.settings.network is None:  # of a user's network the operations are not known
-                needed = cost(self.settings, self.images, m.point.depth)
+                needed = self._cost(m.point)
                 m.values["gradient_flops"] = needed.gradients
                 if o.profile is not None:
                     m.values["direct_flops"] = needed.direct
@@ -217,7 +218,7 @@ class Prober:
         else:
             built_in = self.network(point)
             built_in.keep(KEPT_BYTES)
-            count = min(self._count, image_count(self.architecture, self.settings.activation, point.depth))
+            count = min(self._count, image_count(built_in.architecture, self.settings.activation, point.depth))
             observed = Observation(built_in, gradients(built_in, self._inputs[:count]), time.perf_counter() - started)
         if self.settings.probe != "direct":
             observed.cascade = self.cascade(observed.network)
@@ -271,6 +272,9 @@ class Prober:
             yield from self._train(measured, some, saved)
         failure.note_halving([measured[i] for i in chosen])
 
+    def _cost(self, point: Point) -> Cost:
+        return cost(self.settings.at(point.extra), self.images, point.depth)
+
     def _time_limit(self, count: int) -> AbstractContextManager[None]:
         """Return the limit of the time that the computations of some points may take."""
         timeout = self.settings.timeout
@@ -323,5 +327,8 @@ def measure(
     """
     settings = settings or ProbeSettings("both" if network is None else "direct")
     if network is not None:
-        settings = replace(settings, network=network if isinstance(network, Custom) else Custom(network))
+        if not isinstance(network, Custom):
+            own = points[0].extra if points else ()
+            network = Custom(network, extra=tuple(pair for pair in own if pair[0] != RATE))
+        settings = replace(settings, network=network)
     return Prober(images, settings, device).measure(list(points))

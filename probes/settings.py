@@ -1,7 +1,9 @@
 """The settings of the probes, which say how points are measured."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
 
 from probes.custom.function import Custom
 from probes.datasets import Images
@@ -19,8 +21,13 @@ from probes.definition import (
 from probes.initialisations import INITIALISATIONS, NORMAL
 from probes.layers import ACTIVATIONS
 from probes.networks import ARCHITECTURES, Architecture
+from probes.point import Extra
 from probes.training.settings import TrainingSettings
 
+# Settings that a point may have a value of its own for, see `Point.extra`: that of training, and those of networks,
+# which of a user's networks are arguments like others.
+RATE = "lr"
+OWN_SETTINGS = (RATE, "width", "residual_scale")
 PROBES = ("both", "cascade", "direct")
 TRAIN = ("none", "boundary", "all")
 
@@ -82,6 +89,8 @@ class ProbeSettings:
         no limit. See `probes.time_limit`.
     definition:
         Definition of the margin: its formula and thresholds.
+    residual_scale:
+        Factor of what a block of the architecture ``resnet`` adds to its input.
 
     Raises
     ------
@@ -108,6 +117,7 @@ class ProbeSettings:
     training: TrainingSettings = field(default_factory=TrainingSettings)
     timeout: float | None = None
     definition: Definition = CURRENT_DEFINITION
+    residual_scale: float = 1.0
 
     def __post_init__(self) -> None:
         for name, allowed in (
@@ -140,8 +150,22 @@ class ProbeSettings:
     def architecture_for(self, images: Images) -> Architecture:
         """Return the architecture of the networks for a data set; raises ValueError if it is not one for its images."""
         return Architecture(
-            self.architecture, images.shape, images.classes, self.width, self.widths, initialise=self.initialise
+            self.architecture,
+            images.shape,
+            images.classes,
+            self.width,
+            self.widths,
+            initialise=self.initialise,
+            residual_scale=self.residual_scale,
         )
+
+    def at(self, extra: Extra) -> "ProbeSettings":
+        """Return the settings of points with these values of further axes, for estimates of their cost and memory.
+
+        Of the arguments of a function of the user, only whole numbers change the size of its networks: the others keep
+        the values that the function is tried with, so that few networks need to be made.
+        """
+        return _at(self, extra) if extra else self
 
     def decoder_steps(self, count: int) -> int:
         """Return the number of Adam steps of each decoder of a cascade that learns from so many images."""
@@ -162,3 +186,14 @@ class ProbeSettings:
     def by_gradient(self) -> bool:
         """Whether the margin is computed from the logarithm of a gradient."""
         return self.statistic in LOGARITHMS
+
+
+@lru_cache(maxsize=256)  # the function of the user must stay the same object: what is known of it is kept by it
+def _at(settings: ProbeSettings, extra: Extra) -> ProbeSettings:
+    own: dict[str, Any] = dict(extra)
+    if RATE in own:
+        settings = replace(settings, training=replace(settings.training, lr=(own.pop(RATE),)))
+    if settings.network is None:
+        return replace(settings, **own)
+    whole = {name: value for name, value in own.items() if isinstance(value, int)}
+    return replace(settings, network=settings.network.with_extra(whole))

@@ -4,9 +4,9 @@ import inspect
 import math
 import random
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch import nn
 
 from probes.custom.redrawing import redraw
 from probes.initialisations import INITIALISATIONS
-from probes.point import Point
+from probes.point import Extra, Point
 from probes.seeds import DRAWN, derive, generator
 
 ARGUMENTS = ("sigma_w", "sigma_b", "depth", "seed", "shape", "classes")
@@ -57,16 +57,20 @@ class Custom:
     initialise:
         One of `probes.initialisations.INITIALISATIONS`, by which parameters are drawn anew, see
         `probes.custom.redrawing`. None: they are left as the function has drawn them.
+    extra:
+        Names of further arguments that points have values for, each with the value that networks are tried with.
 
     Raises
     ------
     NetworkError
-        The function cannot be called with these arguments, the expression is none, or there is no such initialisation.
+        The function cannot be called with these arguments, or does not take one of the further ones; the expression is
+        none; or there is no such initialisation.
     """
 
     function: Callable[..., Any]
     layers: str | None = None
     initialise: str | None = None
+    extra: Extra = ()
 
     def __post_init__(self) -> None:
         try:
@@ -76,9 +80,16 @@ class Custom:
         needed = [
             p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
         ]
-        if unknown := [n for n in needed if n not in ARGUMENTS]:
+        further = [name for name, _ in self.extra]
+        if unknown := [n for n in needed if n not in (*ARGUMENTS, *further)]:
+            allowed = ", ".join([*ARGUMENTS, *further])
             raise NetworkError(
-                f"`network` {self.name} may have the arguments {', '.join(ARGUMENTS)}, got {', '.join(unknown)}"
+                f"`network` {self.name} may have the arguments {allowed}, got {', '.join(unknown)}: give others a "
+                "default, or make them axes"
+            )
+        if missing := [n for n in further if n not in self.arguments]:
+            raise NetworkError(
+                f"`network` {self.name} must take {', '.join(missing)} as an argument to have it as an axis"
             )
         try:
             re.compile(self.layers or "")
@@ -94,10 +105,20 @@ class Custom:
 
     @cached_property
     def arguments(self) -> tuple[str, ...]:
-        """Those of `ARGUMENTS` that the function is called with."""
+        """Those of `ARGUMENTS` and of the further ones that the function is called with."""
         parameters = inspect.signature(self.function).parameters
         takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-        return tuple(n for n in ARGUMENTS if takes_any or n in parameters)
+        known = (*ARGUMENTS, *(name for name, _ in self.extra))
+        return tuple(n for n in known if takes_any or n in parameters)
+
+    def with_extra(self, values: Mapping[str, float]) -> "Custom":
+        """Return the function with other values of further arguments to try networks with."""
+        changed = tuple((name, values.get(name, value)) for name, value in self.extra)
+        return self if changed == self.extra else replace(self, extra=changed)
+
+    def tried_point(self, depth: int) -> Point:
+        """Return the point of a depth that networks are tried at."""
+        return Point(1.0, 0.1, depth, 0, self.extra)
 
     def make(self, point: Point, depth: int, shape: tuple[int, ...], classes: int, *, dropout: bool = False) -> Made:
         """Call the function for a point's network, of another depth than the point's if so wished.
@@ -109,7 +130,8 @@ class Custom:
         NetworkError
             The function raises an exception, or returns something else than it should.
         """
-        every = {**vars(point), "depth": depth, "shape": shape, "classes": classes}
+        every = {**vars(point), **dict(self.extra), **dict(point.extra)}
+        every |= {"depth": depth, "shape": shape, "classes": classes}
         try:
             with own_randomness(derive(point.seed, "custom network")), torch.enable_grad():
                 returned = self.function(**{n: every[n] for n in self.arguments})

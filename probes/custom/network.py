@@ -342,7 +342,7 @@ def layer_count(custom: Custom, point: Point, shape: tuple[int, ...], classes: i
     return len(OwnModule(custom, point, shape, classes).shapes)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=256)
 def is_nested(custom: Custom, shape: tuple[int, ...], classes: int) -> bool:
     """Return whether a deeper network of a function contains the shallower one, by the outputs of two small ones."""
     if "depth" not in custom.arguments:
@@ -350,7 +350,7 @@ def is_nested(custom: Custom, shape: tuple[int, ...], classes: int) -> bool:
     outputs, counts = [], []
     try:
         for depth in _NESTED_DEPTHS:
-            network = CustomNetwork(Point(1.0, 0.1, depth, 0), custom, shape, classes, reach=depth)
+            network = CustomNetwork(custom.tried_point(depth), custom, shape, classes, reach=depth)
             outputs.append([x for _, x in network.walk(network.tried, until=_NESTED_DEPTHS[0])])
             counts.append(network.call_count)
     except NetworkError:  # there may be no network of so few layers

@@ -10,7 +10,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from probes.custom.decoding import decoded_layers, hidden_calls
 from probes.custom.function import Custom, NetworkError
 from probes.custom.module import OwnModule
-from probes.point import Point
 
 _STEPS_PER_DOUBLING = 2  # of the depths at which networks are made, between which sizes are scaled by the depth
 
@@ -74,7 +73,7 @@ def size_of(custom: Custom, shape: tuple[int, ...], classes: int, depth: int) ->
 
 @lru_cache(maxsize=256)
 def _measured(custom: Custom, shape: tuple[int, ...], classes: int, depth: int) -> Size:
-    module = OwnModule(custom, Point(1.0, 0.1, depth, 0), shape, classes)
+    module = OwnModule(custom, custom.tried_point(depth), shape, classes)
     tensors = [*module.made.module.parameters(), *module.made.module.buffers()]
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         module.apply(module.tried, lambda output: output)

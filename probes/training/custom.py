@@ -274,7 +274,7 @@ def custom_stacks(
     task = Task(custom, images.shape, images.classes)
     kinds: dict[Hashable, list[_Network]] = {}
     for network in [_made(run, task, settings, device) for run in runs]:  # kinds are told apart while all exist
-        kind = kind_of_module(network.module), network.run.lr, len(network.run.accuracy)
+        kind = kind_of_module(network.module), network.run.kind
         kinds.setdefault(kind, []).append(network)
     stacks: list[Stack] = []
     for networks in kinds.values():

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
+from itertools import chain
 from typing import Any
 
 import torch
@@ -25,7 +26,7 @@ from probes.training.convolutional import ConvolutionalStack
 from probes.training.custom import custom_stacks
 from probes.training.data import TrainingData
 from probes.training.dense import DenseStack
-from probes.training.run import TrainingRun, curve_of
+from probes.training.run import TrainingRun, curve_of, runs_of
 from probes.training.settings import TrainingCurve, TrainingSettings
 from probes.training.stack import Stack
 
@@ -34,7 +35,7 @@ _MIN_LONE_MULTIPLICATIONS = 10_000_000  # in the largest product; from here on o
 
 
 class Training:
-    """A training of the networks of some points, each with each learning rate of the settings.
+    """A training of the networks of some points, each with each learning rate of the settings or with its own.
 
     Parameters
     ----------
@@ -78,11 +79,11 @@ class Training:
         self._device = torch.device(device)
         self._data = TrainingData(images, settings, self._device)
         self._epochs = settings.max_epochs(images)
-        self._runs = [TrainingRun(p, lr) for p in self._points for lr in settings.lr]
-        for run in self._runs:
+        self._runs = [runs_of(p, settings) for p in self._points]
+        for run in chain.from_iterable(self._runs):
             for name, value in ((saved or {}).get(run.point) or {}).get(run.lr, {}).items():
                 setattr(run, name, copy(value))  # what is saved stays as it is: another attempt may need it
-        running = [run for run in self._runs if not run.is_over(settings, self._epochs)]
+        running = [run for run in chain.from_iterable(self._runs) if not run.is_over(settings, self._epochs)]
         self.stacks: list[Stack] = (
             self._layered_stacks(running, architecture, activation)
             if network is None
@@ -92,14 +93,14 @@ class Training:
     def _layered_stacks(
         self, running: Sequence[TrainingRun], architecture: Architecture, activation: str
     ) -> list[Stack]:
-        """Return stacks, each of one shape, learning rate and epoch, of built-in networks."""
+        """Return stacks, each of one shape and one kind of run, of built-in networks."""
         shapes: dict[tuple[Any, ...], list[TrainingRun]] = {}
         for run in running:
             depth = None if architecture.uniform else run.point.depth
-            shapes.setdefault((depth, run.lr, len(run.accuracy)), []).append(run)
+            shapes.setdefault((depth, architecture.of(run.point), run.kind), []).append(run)
         kind = ConvolutionalStack if architecture.convolutional else DenseStack
         stacks: list[Stack] = []
-        for (depth, *_), runs in shapes.items():
+        for (depth, architecture, _), runs in shapes.items():
             size = _stack_size(architecture, depth or 2, self._settings.batch, self._device)
             runs.sort(key=lambda r: -r.point.depth)
             for i in range(0, len(runs), size):
@@ -141,7 +142,7 @@ class Training:
     def state(self) -> dict[Point, dict[float, dict[str, Any]]]:
         """Return what another `Training` needs to go on, by point and learning rate; tensors are on the CPU."""
         state: dict[Point, dict[float, dict[str, Any]]] = {p: {} for p in self._points}
-        for run in self._runs:
+        for run in chain.from_iterable(self._runs):
             state[run.point][run.lr] = {
                 "accuracy": list(run.accuracy),
                 "loss": list(run.loss),
@@ -159,8 +160,7 @@ class Training:
 
     def curves(self) -> list[TrainingCurve]:
         """Return the training curve of each point, in the order of the points."""
-        rates = len(self._settings.lr)
-        return [curve_of(self._runs[i : i + rates]) for i in range(0, len(self._runs), rates)]
+        return [curve_of(runs) for runs in self._runs]
 
 
 def train_pack(

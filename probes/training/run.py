@@ -1,6 +1,6 @@
 """The training of one network: its progress and when it ends."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +19,8 @@ class TrainingRun:
     ----------
     point, lr:
         Point of the network, and learning rate.
+    own_rate:
+        Whether the learning rate is the point's own, not one of the settings.
     accuracy, loss:
         Test accuracy and training loss (nats) after each epoch so far.
     seconds:
@@ -34,10 +36,22 @@ class TrainingRun:
     loss: list[float] = field(default_factory=list)
     seconds: float = 0.0
     tensors: list[dict[int, Parameters]] = field(default_factory=list)
+    own_rate: bool = False
+
+    @property
+    def kind(self) -> Hashable:
+        """What runs of one stack have in common: the learning rate, unless each has its own, and the epoch."""
+        return None if self.own_rate else self.lr, len(self.accuracy)
 
     def is_over(self, settings: TrainingSettings, epochs: int) -> bool:
         """Return whether the training has reached its level or last epoch, diverged or stalled; see `ending`."""
         return is_over(self.accuracy, self.loss, settings, epochs)
+
+
+def runs_of(point: Point, settings: TrainingSettings) -> list[TrainingRun]:
+    """Return the runs of a point: one for each learning rate of the settings, or one with the point's own rate."""
+    own = dict(point.extra).get("lr")
+    return [TrainingRun(point, own, own_rate=True)] if own else [TrainingRun(point, lr) for lr in settings.lr]
 
 
 def curve_of(runs: Sequence[TrainingRun]) -> TrainingCurve:

@@ -22,7 +22,7 @@ class Stack:
     Parameters
     ----------
     runs:
-        Runs of the networks, with one learning rate and the same number of epochs behind them.
+        Runs of the networks, of one kind: with one learning rate, or each with its own, and equally many epochs.
     settings:
         How the networks are trained.
     lone:
@@ -41,7 +41,7 @@ class Stack:
 
     def __init__(self, runs: Sequence[TrainingRun], settings: TrainingSettings, *, lone: bool) -> None:
         self.runs, self.lone = list(runs), lone
-        self.rate, self._adam = runs[0].lr, settings.optimizer == "adam"
+        self._adam = settings.optimizer == "adam"
         self._epoch = len(runs[0].accuracy)
 
     @property
@@ -77,7 +77,8 @@ class Stack:
     @torch.no_grad()  # here, because the setting is one of each thread
     def steps(self, data: TrainingData) -> torch.Tensor:
         """Make the steps of one epoch and return the sum of each network's losses over the images, ``[stack]``."""
-        descent = Descent(self.tensors, self.rate, lone=self.lone, steps_done=self._epoch * data.steps)
+        rate = [run.lr for run in self.runs] if self.runs[0].own_rate else self.runs[0].lr
+        descent = Descent(self.tensors, rate, lone=self.lone, steps_done=self._epoch * data.steps)
         total = torch.zeros(len(self.runs), dtype=torch.float64, device=self.parameters[READOUT][0].device)
         for x, y in data.batches(self._epoch):
             total += self.losses(x, y, descent) * len(x)
