@@ -45,5 +45,5 @@ class Adam:
         """Make one step, with torch's default decay rates; ``gradients`` are in the order of the parameters."""
         parameters, (first, second), steps = self._tensors
         for rate, members in self._groups.items():
-            some = ([tensors[i] for i in members] for tensors in (parameters, gradients, first, second, steps))
-            torch_private.adam_step(*some, rate=rate)
+            p, g, m, v, n = ([tensors[i] for i in members] for tensors in (parameters, gradients, first, second, steps))
+            torch_private.adam_step(p, g, m, v, n, rate)

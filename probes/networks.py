@@ -125,9 +125,10 @@ class Architecture:
         before, after = (self._width(n, depth) for n in (number - 1, number))
         if not self.convolutional:
             return Dense(before, after)
+        height, width = self.shape[-2:]
         if self.name == "conv":
-            return Conv(before, after, *self.shape[-2:])
-        return Residual(before, after, *self.shape[-2:], scale=self.residual_scale)
+            return Conv(before, after, height, width)
+        return Residual(before, after, height, width, self.residual_scale)
 
     def _width(self, number: int, depth: int) -> int:
         if number == 0:

@@ -162,10 +162,11 @@ class ProbeSettings:
     def at(self, extra: Extra) -> "ProbeSettings":
         """Return the settings of points with these values of further axes, for estimates of their cost and memory.
 
-        Of the arguments of a function of the user, only whole numbers change the size of its networks: the others keep
-        the values that the function is tried with, so that few networks need to be made.
+        Only whole numbers are taken to change the size of networks: of others, a user's function keeps those that it is
+        tried with, so that few of its networks need to be made.
         """
-        return _at(self, extra) if extra else self
+        sizes = tuple((name, value) for name, value in extra if isinstance(value, int))
+        return _at(self, sizes) if sizes else self
 
     def decoder_steps(self, count: int) -> int:
         """Return the number of Adam steps of each decoder of a cascade that learns from so many images."""
@@ -189,11 +190,8 @@ class ProbeSettings:
 
 
 @lru_cache(maxsize=256)  # the function of the user must stay the same object: what is known of it is kept by it
-def _at(settings: ProbeSettings, extra: Extra) -> ProbeSettings:
-    own: dict[str, Any] = dict(extra)
-    if RATE in own:
-        settings = replace(settings, training=replace(settings.training, lr=(own.pop(RATE),)))
+def _at(settings: ProbeSettings, sizes: Extra) -> ProbeSettings:
+    own: dict[str, Any] = dict(sizes)
     if settings.network is None:
         return replace(settings, **own)
-    whole = {name: value for name, value in own.items() if isinstance(value, int)}
-    return replace(settings, network=settings.network.with_extra(whole))
+    return replace(settings, network=settings.network.with_extra(own))

@@ -31,8 +31,8 @@ from sweep.analysis.surface import MIN_POINTS, Surface, truth_surface
 from sweep.errors import SpecError
 from sweep.model.calibration import Calibration, default_of, expected
 from sweep.results.results import Results
-from sweep.spec.columns import POINT
 from sweep.spec.experiment import Experiment
+from sweep.spec.rows import keys_of
 from sweep.text import finite
 
 
@@ -101,8 +101,8 @@ class Comparison:
 def compare(results: Results, truth: Results | None = None) -> Comparison:
     """Compare what the probes of a sweep predict with the outcome of training, in the same sweep or in another.
 
-    Points of two sweeps are matched by (sigma_w, sigma_b, depth, seed). If a trained point was not probed, its scores
-    are interpolated from the points that were.
+    Points of two sweeps are matched by (sigma_w, sigma_b, depth, seed) and further axes. If a trained point was not
+    probed, its scores are interpolated from the points that were.
 
     Parameters
     ----------
@@ -208,6 +208,8 @@ def _check_alike(one: Experiment, other: Experiment) -> None:
             f"`truth` must be a sweep over the same axes, got {', '.join(other.free_axes) or 'none'} "
             f"for {', '.join(one.free_axes) or 'none'}"
         )
+    if one.further_names != other.further_names:
+        raise SpecError(f"`truth` must be a sweep with the further axes {one.further_names}, got {other.further_names}")
     if not one.free_axes:
         raise SpecError("a comparison needs a sweep with at least one free axis, got one point with its replicas")
 
@@ -217,11 +219,11 @@ def _trained_scores(results: Results, trained: pd.DataFrame, *, same: bool) -> p
 
     Those of points that were not probed are interpolated, unless probes and truth are of the ``same`` sweep.
     """
-    spec = results.spec
+    spec, keys = results.spec, keys_of(results.spec)
     probed = results.points[np.isfinite(results.points["margin"])]
     names = [n for n in STATISTICS if np.isfinite(score(n, probed, spec)).any()]
-    own = pd.DataFrame({n: score(n, probed, spec) for n in names}, index=pd.MultiIndex.from_frame(probed[list(POINT)]))
-    scores = own.reindex(pd.MultiIndex.from_frame(trained[list(POINT)]))
+    own = pd.DataFrame({n: score(n, probed, spec) for n in names}, index=pd.MultiIndex.from_frame(probed[keys]))
+    scores = own.reindex(pd.MultiIndex.from_frame(trained[keys]))
     scores.index = trained.index
     missing = scores.isna().any(axis=1)
     if missing.any() and not same:

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from sweep.results.results import Results
-from sweep.spec.columns import POINT
+from sweep.spec.rows import keys_of
 
 _PAPER_IMAGES = 200 * 60_000  # images that a network is shown by the paper's protocol, at most
 
@@ -27,8 +27,9 @@ def mean_cost(results: Results, truth: Results) -> dict[str, Any]:
         them.
     """
     trained = truth.points[truth.points["train_seconds"].notna()]
+    keys = keys_of(results.spec)
     # Only points of both sweeps if there are any: cost depends on depth.
-    probed = results.points.merge(trained[list(POINT)], on=list(POINT)) if results is not truth else trained
+    probed = results.points.merge(trained[keys], on=keys) if results is not truth else trained
     probed = probed if len(probed) else results.points
     training = {"seconds": trained["train_seconds"].mean(), "flops": trained["train_flops"].mean()}
     seen = (trained["train_epochs"] * trained["train_images"]).astype(float)

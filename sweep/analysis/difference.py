@@ -24,8 +24,8 @@ may miss a difference.
 
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -128,17 +128,20 @@ def diff(one: Results, other: Results, depths: Sequence[int] | None = None) -> D
     for s in sweeps:
         if not s.phase.has_estimates or "sigma_w" not in s.spec.free_axes:
             raise SpecError(f"{s.files.location!r} has no boundary in sigma_w: too few points, or a fixed sigma_w")
-    ends = {a: _common_range(sweeps, a) for a in ("sigma_w", "sigma_b", "depth")}
+    if one.spec.further_names != other.spec.further_names:
+        raise SpecError(f"`other` must have the further axes {one.spec.further_names}, got {other.spec.further_names}")
+    ends = {a: _common_range(sweeps, a) for a in one.spec.axes}
+    further = {a.name: replace(a, low=ends[a.name][0], high=ends[a.name][1]).middle for a in one.spec.further_axes}
     low, high = ends["depth"]
     chosen = sorted({round(d) for d in depths or np.geomspace(low, high, _DEPTHS)})
     if outside := [d for d in chosen if not low <= d <= high]:
         raise SpecError(f"`depths` must be from {low:g} to {high:g}, those of both sweeps, got {outside[0]}")
     sigma_w = np.linspace(*ends["sigma_w"], _SIGMA_W_STEPS)
     sigma_b = np.linspace(*ends["sigma_b"], _SIGMA_B_STEPS if ends["sigma_b"][0] < ends["sigma_b"][1] else 1)
-    places, positions, pooled = _places([s.phase for s in sweeps], sigma_w, sigma_b, chosen)
+    places, positions, pooled = _places([s.phase for s in sweeps], sigma_w, sigma_b, chosen, further)
     tested, z = {"p": math.nan, "shift_5": math.nan, "shift_95": math.nan}, np.empty(0)
     if positions:
-        tested, z = _test([s.phase for s in sweeps], positions, sigma_w, sigma_b, pooled, chosen)
+        tested, z = _test([s.phase for s in sweeps], positions, sigma_w, sigma_b, pooled, chosen, further)
     places["z"] = z
     places.attrs["columns"] = _COLUMNS
     apart = places["shift"].dropna()
@@ -156,13 +159,17 @@ def diff(one: Results, other: Results, depths: Sequence[int] | None = None) -> D
 
 
 def _places(
-    phases: Sequence[PhaseModel], sigma_w: np.ndarray, sigma_b: np.ndarray, depths: Sequence[int]
+    phases: Sequence[PhaseModel],
+    sigma_w: np.ndarray,
+    sigma_b: np.ndarray,
+    depths: Sequence[int],
+    further: Mapping[str, float],
 ) -> tuple[pd.DataFrame, list[tuple[float, float, int]], np.ndarray]:
     """Return the table of places (without ``z``), their coordinates and the mean of both margins.
 
     The coordinates are (sigma_w, sigma_b, depth); the mean is ``[depths, sigma_b, sigma_w]``.
     """
-    means = [_means(phase, sigma_w, sigma_b, depths) for phase in phases]
+    means = [_means(phase, sigma_w, sigma_b, depths, further) for phase in phases]
     pooled = (means[0] + means[1]) / 2
     rows, positions = [], []
     for i, depth in enumerate(depths):
@@ -176,7 +183,7 @@ def _places(
 
 
 def _common_range(sweeps: Sequence[Results], axis: str) -> tuple[float, float]:
-    ranges = [getattr(s.spec, axis) for s in sweeps]
+    ranges = [s.spec.range_of(axis) for s in sweeps]
     low, high = max(r[0] for r in ranges), min(r[1] for r in ranges)
     if low > high or (axis == "sigma_w" and low == high):
         a, b = (f"{r[0]:g} to {r[1]:g}" for r in ranges)
@@ -184,10 +191,16 @@ def _common_range(sweeps: Sequence[Results], axis: str) -> tuple[float, float]:
     return low, high
 
 
-def _means(phase: PhaseModel, sigma_w: np.ndarray, sigma_b: np.ndarray, depths: Sequence[int]) -> np.ndarray:
+def _means(
+    phase: PhaseModel,
+    sigma_w: np.ndarray,
+    sigma_b: np.ndarray,
+    depths: Sequence[int],
+    further: Mapping[str, float],
+) -> np.ndarray:
     """Return the mean of the margin on a grid, ``[depths, sigma_b, sigma_w]``."""
     d, b, w = np.meshgrid(np.array(depths, dtype=float), sigma_b, sigma_w, indexing="ij")
-    return phase.mean(w.ravel(), b.ravel(), d.ravel()).reshape(w.shape)
+    return phase.mean(sigma_w=w.ravel(), sigma_b=b.ravel(), depth=d.ravel(), **further).reshape(w.shape)
 
 
 def _nearest(x: np.ndarray, y: np.ndarray, position: float, end: str) -> float:
@@ -207,11 +220,13 @@ def _test(
     sigma_b: np.ndarray,
     pooled: np.ndarray,
     depths: Sequence[int],
+    further: Mapping[str, float],
 ) -> tuple[dict[str, float], np.ndarray]:
     """Return p with the interval of the mean shift, and z at each place."""
     w, b, d = (np.array(column, dtype=float) for column in zip(*positions, strict=True))
-    difference = phases[1].mean(w, b, d) - phases[0].mean(w, b, d)
-    centred = [draws - draws.mean(0) for draws in (p.draws(w, b, d, _DRAWS) for p in phases)]
+    at = {"sigma_w": w, "sigma_b": b, "depth": d, **further}
+    difference = phases[1].mean(**at) - phases[0].mean(**at)
+    centred = [draws - draws.mean(0) for draws in (p.draws(_DRAWS, **at) for p in phases)]
     rng = np.random.default_rng(0)
     pairs = rng.integers(_DRAWS, size=(2, _PAIRS))
     noise = centred[1][pairs[1]] - centred[0][pairs[0]]

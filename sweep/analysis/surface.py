@@ -1,14 +1,15 @@
 """Surfaces over the axes of a sweep, whose zeros are boundaries: of the truth, or of a score."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from sweep.levelset.domain import Axis
 from sweep.levelset.level_set import LevelSet
 from sweep.model.calibration import predicted_trainable
 from sweep.model.crossings import outer_crossings
+from sweep.model.margin import searched_axes
 from sweep.spec.experiment import Experiment
 from sweep.spec.parts import Space
 
@@ -19,7 +20,8 @@ GRID = 64  # places along each side of a plane
 class Surface:
     """A smooth function over the free axes of a sweep, fitted to values at points.
 
-    It is the mean of a Gaussian process, on logarithmic scales of sigma_w and depth and a linear one of sigma_b.
+    It is the mean of a Gaussian process, on the scales of the search: logarithmic ones of sigma_w and depth, a linear
+    one of sigma_b.
 
     Parameters
     ----------
@@ -31,8 +33,7 @@ class Surface:
 
     def __init__(self, spec: Space, points: pd.DataFrame, values: np.ndarray) -> None:
         self._free = spec.free_axes
-        ends = {a: getattr(spec, a) for a in self._free}
-        axes = [Axis(a, low, high, log=a != "sigma_b") for a, (low, high) in ends.items()]
+        axes = [replace(axis, integer=False) for axis in searched_axes(spec, self._free)]
         self._model = LevelSet(axes, seed=spec.seed)
         self._model.tell(points[self._free].to_numpy(float), list(values))
 
@@ -66,13 +67,17 @@ def truth_surface(spec: Experiment, points: pd.DataFrame) -> Surface:
 
 
 def depth_planes(spec: Space, size: int) -> dict[str, np.ndarray]:
-    """Return a plane of places for each of a few depths: by axis, an array ``[depths, sigma_b, sigma_w]``."""
+    """Return a plane of places for each of a few depths: by axis, an array ``[depths, sigma_b, sigma_w]``.
+
+    Further axes are in the middle of their ranges.
+    """
     low, high = spec.depth
     depths = np.unique(np.geomspace(low, high, 4).round())
     ends = [(getattr(spec, a), size if a in spec.free_axes else 1) for a in ("sigma_b", "sigma_w")]
     sides = [np.linspace(low, high, count) for (low, high), count in ends]
     d, b, w = np.meshgrid(depths, *sides, indexing="ij")
-    return {"sigma_w": w, "sigma_b": b, "depth": d}
+    further = {name: np.full(w.shape, value) for name, value in spec.further_at().items()}
+    return {"sigma_w": w, "sigma_b": b, "depth": d, **further}
 
 
 def distance_to_boundary(truth: Surface, points: pd.DataFrame, spec: Space) -> np.ndarray:
@@ -82,7 +87,7 @@ def distance_to_boundary(truth: Surface, points: pd.DataFrame, spec: Space) -> n
     """
     sigma_w = np.geomspace(*spec.sigma_w, 161)
     shape = (len(points), len(sigma_w))
-    places = {a: np.broadcast_to(points[a].to_numpy(float)[:, None], shape) for a in ("sigma_b", "depth")}
+    places = {a: np.broadcast_to(points[a].to_numpy(float)[:, None], shape) for a in spec.axes if a != "sigma_w"}
     ends = outer_crossings(sigma_w, truth({**places, "sigma_w": np.broadcast_to(sigma_w, shape)}))
     distance = np.abs(np.log(points["sigma_w"].to_numpy(float)[:, None] / ends))
     return np.nan_to_num(distance, nan=math.inf).min(1)

@@ -1,5 +1,6 @@
 """Options of click, made from the declarations of a spec's options."""
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import Field
 from typing import Any, TypeVar
@@ -8,10 +9,12 @@ import click
 
 from sweep.cli.numbers import Number, Numbers
 from sweep.spec import kinds
+from sweep.spec.axes import AXIS_FLAGS, Axes
 from sweep.spec.options import AUTO, NONE, Option, Part, declared, is_resolved, part_of
 from sweep.spec.spec import SweepSpec
 
 F = TypeVar("F", bound=Callable[..., Any])
+_AXIS = "--axis"
 
 
 class SpecOption(click.Option):
@@ -25,6 +28,10 @@ class SpecOption(click.Option):
 class Sectioned(click.Command):
     """A command whose help shows the options of a spec in sections, and its own options last."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the arguments; an axis may take several words."""
+        return super().parse_args(ctx, _with_axes_as_one_word(args))
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the sections of the options."""
         sections: dict[str, list[tuple[str, str]]] = {}
@@ -36,6 +43,20 @@ class Sectioned(click.Command):
         for title, records in [*sections.items(), ("Other options", own)]:
             with formatter.section(title):
                 formatter.write_dl(records)
+
+
+def _with_axes_as_one_word(arguments: Iterable[str]) -> list[str]:
+    """Return arguments with the words behind each ``--axis`` joined: the option takes three to five."""
+    words, joined = deque(arguments), list[str]()
+    while words:
+        if (word := words.popleft()) != _AXIS or (words and " " in words[0].strip()):
+            joined.append(word)
+            continue
+        axis = [words.popleft() for _ in range(min(3, len(words)))]
+        while words and words[0] in AXIS_FLAGS:
+            axis.append(words.popleft())
+        joined.append(f"{_AXIS}={' '.join(axis)}")
+    return joined
 
 
 def spec_options(names: Iterable[str], *, spec: type[Part] = SweepSpec, defaults: bool = True) -> Callable[[F], F]:
@@ -76,6 +97,8 @@ def _option(field: Field[Any], declaration: Option, section: str, defaults: bool
     elif isinstance(kind, kinds.Duration):
         settings |= {"metavar": "DURATION"}
         text += f" [{kind}]"
+    elif isinstance(kind, Axes):
+        settings |= {"metavar": kind.metavar, "multiple": True, "default": ()}
     elif isinstance(kind, kinds.Text):
         settings |= {"metavar": kind.metavar}
         if declaration.word == NONE:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from sweep.cli.numbers import Number, Numbers
-from sweep.cli.shared import bad_input_is_usage, directory, json_option
+from sweep.cli.shared import at_option, bad_input_is_usage, directory, json_option
 from sweep.errors import SpecError
 from sweep.spec.kinds import Range
 from sweep.spec.options import FIGURES, TABLES
@@ -56,6 +56,10 @@ def status_command(directory: str, watched: bool, as_json: bool) -> None:
     help="Depths of the table boundary, within the range of the sweep (default: four, evenly on a log scale), or of "
     "the networks in the table profiles (default: all).",
 )
+@at_option(
+    "Value of a further axis of the table boundary; others are in the middle of their ranges. Default: three values of "
+    "each."
+)
 @click.option("--layers", type=Numbers(DEPTH), help="Layers in the table profiles; default: all.")
 @click.option(
     "--format",
@@ -70,6 +74,7 @@ def results_command(
     directories: tuple[str, ...],
     table: str,
     depths: tuple[int, ...] | None,
+    at: dict[str, float],
     layers: tuple[int, ...] | None,
     kind: str | None,
     output: str | None,
@@ -84,13 +89,15 @@ def results_command(
 
     if depths and table not in ("boundary", "profiles"):
         raise SpecError(f"`depths` must be left out with table {table!r}")
+    if at and table != "boundary":
+        raise SpecError(f"`at` must be left out with table {table!r}")
     if layers and table != "profiles":
         raise SpecError(f"`layers` must be left out with table {table!r}")
     results = load(directories) if len(directories) > 1 else load(directories[0])
     if table == "profiles" and (depths or layers):
         frame = results.profiles_at(depth=depths, layer=layers)
     else:
-        frame = results.boundary_at(depths) if depths else results.table(table)
+        frame = results.boundary_at(depths, at or None) if depths or at else results.table(table)
     write_table(frame, kind, output)
 
 
@@ -114,13 +121,20 @@ def results_command(
     "--sigma-b",
     type=Number(SIGMA_B),
     default=None,
-    help="sigma_b of profiles, reconstructions, paper and cascade; default: the middle of the range (profiles: all).",
+    help="sigma_b of profiles, reconstructions, paper and cascade, and of phase over other axes; default: the middle "
+    "of the range (profiles: all).",
 )
 @click.option(
     "--depth",
     type=Number(DEPTH),
     default=None,
     help="Depth of phase, profiles, reconstructions and truth; default: a few, or the middle of the range.",
+)
+@click.option("--x", metavar="AXIS", help="Axis across, of phase; default: the first free one.")
+@click.option("--y", metavar="AXIS", help="Axis up, of phase; default: the next free one.")
+@at_option(
+    "Value of a further axis, of phase, depth, profiles, truth and paper; default: the middle of its range. Can be "
+    "given several times."
 )
 @click.option(
     "--truth",
@@ -137,6 +151,9 @@ def plot_command(
     fig_width: float | None,
     sigma_b: float | None,
     depth: int | None,
+    x: str | None,
+    y: str | None,
+    at: dict[str, float],
     truth: str | None,
 ) -> None:
     """Draw a figure for publication, as PNG, PDF or SVG.
@@ -160,9 +177,8 @@ def plot_command(
     from sweep.results.loading import load
 
     results, other = load(directory), load(truth) if truth else None
-    path = save_figure(
-        results, kind, output, sigma_b=sigma_b, depth=depth, truth=other, style_file=style, width=fig_width
-    )
+    chosen: dict[str, Any] = {"sigma_b": sigma_b, "depth": depth, "truth": other, "plane": (x, y), "at": at}
+    path = save_figure(results, kind, output, **chosen, style_file=style, width=fig_width)
     click.echo(str(path))
 
 

@@ -12,6 +12,7 @@ from sweep.cli.config import config_option, preset_option, sequence_key
 from sweep.cli.numbers import Number
 from sweep.cli.options import Sectioned, spec_options
 from sweep.cli.shared import (
+    at_option,
     bad_input_is_usage,
     directory,
     is_given,
@@ -21,6 +22,7 @@ from sweep.cli.shared import (
     verbose_option,
 )
 from sweep.errors import SpecError
+from sweep.spec.axes import fixed_axes
 from sweep.spec.experiment import Measuring
 from sweep.spec.kinds import expanded
 from sweep.spec.options import changeable, local, names
@@ -170,6 +172,10 @@ def _unless_it_fails(what: str, make: Callable[[], T], path: str) -> T | None:
 @click.option("--sigma-w", type=Number(SIGMA_W), required=True, help="Standard deviation of the weights.")
 @click.option("--sigma-b", type=Number(SIGMA_B), required=True, help="Standard deviation of the biases.")
 @click.option("--depth", type=Number(DEPTH), required=True, help="Hidden layers.")
+@at_option(
+    "Value of a further argument of the function of --network, or of lr (with --train), width or residual_scale "
+    "(resnet); can be given several times."
+)
 @spec_options([*names(SweepSpec, Measuring), "seed"])
 @click.option(
     "--images-out",
@@ -185,6 +191,7 @@ def probe_command(
     sigma_w: float,
     sigma_b: float,
     depth: int,
+    at: dict[str, float],
     images_out: str | None,
     as_json: bool,
     **fields: Any,
@@ -197,7 +204,8 @@ def probe_command(
     fields = _with_probe_of_network(fields)
     if fields["network"] is not None and images_out is not None:
         raise SpecError("`images_out` must be left out with `network`")
-    spec = SweepSpec(points=1, sigma_w=(sigma_w, sigma_w), sigma_b=(sigma_b, sigma_b), depth=(depth, depth), **fields)
+    place: dict[str, Any] = {"sigma_w": (sigma_w, sigma_w), "sigma_b": (sigma_b, sigma_b), "depth": (depth, depth)}
+    spec = SweepSpec(points=1, **place, axis=fixed_axes(at), **fields)
     from sweep.cli.point import point_json, point_text
     from sweep.measuring import single
     from sweep.monitor.screen import progress_bar

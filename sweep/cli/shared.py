@@ -1,5 +1,6 @@
 """Options and the handling of errors that several commands share."""
 
+import math
 import re
 import sys
 from collections.abc import Callable
@@ -59,6 +60,26 @@ log_option = click.option(
     help="Log every point as a run of a tracker, in DIR/tensorboard, in DIR/mlflow (or at MLFLOW_TRACKING_URI), or to "
     "W&B; can be given several times.",
 )
+
+
+def at_option(help: str) -> Callable[[F], F]:
+    """Return the option ``--at NAME=VALUE``, which can be given several times; the command gets a dict."""
+
+    def read(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, float]:
+        at = {}
+        for text in values:
+            name, equals, value = text.partition("=")
+            try:
+                at[name.strip()] = float(value) if equals else math.nan
+            except ValueError:
+                at[name.strip()] = math.nan
+            if not math.isfinite(at[name.strip()]):
+                raise click.BadParameter(f"{text[:80]!r} is not NAME=VALUE, with a number.", ctx, param)
+        return at
+
+    return click.option("--at", metavar="NAME=VALUE", multiple=True, callback=read, help=help)
+
+
 directory = click.argument("directory", metavar="DIR", type=click.Path())
 
 

@@ -85,11 +85,13 @@ def table(results: Results, seconds: float, picture: Path | None) -> str:
 
 
 def _boundary_lines(results: Results) -> list[str]:
-    boundary = results.boundary
+    boundary = results.middle_boundary
     if not len(boundary):
         return ["too few points, or a fixed sigma_w: no boundary"]
     depths = sorted(boundary["depth"].unique())
     lines = ["", "trainable band of sigma_w at depth".rjust(9 + 20 * len(depths))]
+    if further := results.spec.further_at():
+        lines[1] += f", at {', '.join(f'{name} = {value:.3g}' for name, value in further.items())}"
     lines.append(f"{'sigma_b':>9}" + "".join(f"{d:>20}" for d in depths) + f"{'critical sigma_w':>26}{'theory':>8}")
     for b in sorted(boundary["sigma_b"].unique())[::4]:
         rows = boundary[boundary["sigma_b"] == b].set_index("depth")

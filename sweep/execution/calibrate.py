@@ -15,6 +15,7 @@ from sweep.execution.capacity import Capacity
 from sweep.execution.cost import cost_of_point, guessed_speeds
 from sweep.spec.design import budget
 from sweep.spec.experiment import Workload
+from sweep.spec.parts import Space
 
 if TYPE_CHECKING:
     from probes import Images, ProbeSettings
@@ -55,9 +56,9 @@ def share_gpus(
             capacity.set_trials_per_gpu(best_trials_per_gpu(spec, settings, images, make or make_prober, most))
 
 
-def _is_long(spec: Workload, cost: Callable[[int], float], capacity: Capacity) -> bool:
+def _is_long(spec: Workload, cost: Callable[[Point], float], capacity: Capacity) -> bool:
     """Return whether a sweep takes so long that a minute of calibration is worth it."""
-    points, mean = budget(spec) * spec.replicas, cost(sum(spec.depth) // 2)
+    points, mean = budget(spec) * spec.replicas, cost(_middle_point(spec))
     return points * mean / guessed_speeds(capacity)["gpu"] / capacity.slots > _MIN_SWEEP_S
 
 
@@ -85,8 +86,7 @@ def best_trials_per_gpu(
         num_gpus=1 / max_trials, num_cpus=spec.cpus_per_trial, scheduling_strategy=strategy, max_restarts=0
     )
     threads = max(1, math.floor(spec.cpus_per_trial))
-    depth = sum(spec.depth) // 2
-    points = [Point(1.3, 0.2, depth, seed) for seed in range(_POINTS_PER_PACK)]
+    points = [_middle_point(spec, seed) for seed in range(_POINTS_PER_PACK)]
     end = time.monotonic() + _TIMEOUT_S
     trials: list[Any] = []
     best, rate = 1, 0.0
@@ -107,6 +107,11 @@ def best_trials_per_gpu(
             ray.kill(trial)
         remove_placement_group(device)
     return best
+
+
+def _middle_point(spec: Space, seed: int = 0) -> Point:
+    """Return a point of middle depth near the critical line."""
+    return Point(1.3, 0.2, sum(spec.depth) // 2, seed, spec.middle_extra)
 
 
 class _Trial:

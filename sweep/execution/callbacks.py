@@ -45,6 +45,6 @@ class LiveEpochs(PicklesAsNothing, Callback):
         """Log the latest epoch of every network in a pack; Tune calls this after each epoch."""
         networks = result.get("networks") or {}
         for point in [Point(*p) for p in trial.config["points"]] if networks else ():
-            latest = [(lr, networks.get(network_name(point, lr))) for lr in self._trackers.rates]
+            latest = [(lr, networks.get(network_name(point, lr))) for lr in self._trackers.rates_of(point)]
             if epochs := [(lr, n["epoch"], n["accuracy"], n["loss"]) for lr, n in latest if n]:
                 self._trackers.log_epochs(point, epochs)

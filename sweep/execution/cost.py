@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sweep.execution.capacity import Capacity
 
 if TYPE_CHECKING:
-    from probes import Images, ProbeSettings
+    from probes import Images, Point, ProbeSettings
 
 _CORE_FLOPS, _GPU_FLOPS = 100e9, 10e12  # per second, in large matrix products in float32
 
@@ -19,8 +19,8 @@ def cost_of_depth(settings: "ProbeSettings", images: "Images") -> Callable[[int]
     return lambda depth: cost(settings, images, depth).probes
 
 
-def cost_of_point(settings: "ProbeSettings", images: "Images") -> Callable[[int], float]:
-    """Return a function that maps a depth to the approximate floating point operations of one point.
+def cost_of_point(settings: "ProbeSettings", images: "Images") -> "Callable[[Point], float]":
+    """Return a function that maps a point to its approximate floating point operations.
 
     Training is included where the settings ask for it, with all learning rates and epochs, as if all were trained.
     """
@@ -30,11 +30,11 @@ def cost_of_point(settings: "ProbeSettings", images: "Images") -> Callable[[int]
     epochs = 0 if settings.train == "none" else len(training.lr) * training.max_epochs(images)
 
     @cache
-    def of_depth(depth: int) -> float:
+    def of_depth(settings: "ProbeSettings", depth: int) -> float:
         costs = cost(settings, images, depth)
         return costs.probes + epochs * costs.epoch
 
-    return of_depth
+    return lambda point: of_depth(settings.at(point.extra), point.depth)
 
 
 def guessed_speeds(capacity: Capacity) -> dict[str, float]:

@@ -76,16 +76,16 @@ def measure(
     KeyboardInterrupt
         The sweep was interrupted, or its time limit was reached. What had been measured is stored.
     """
-    store = Store(spec.storage or path, spec.digest)
+    store = Store(spec.storage or path, spec.digest, spec.further_names)
     rows = store.read([*NEEDED, *(COLUMNS_LOGGED if log else ())]).rows.to_pylist()
     rows = [r for r in rows if within(spec, r)]  # not those of parts that somebody copied in from another sweep
     failed = [r for r in rows if r["status"] == "failed"] if retry_failed else []
     if failed:
         rows = [r for r in rows if r["status"] != "failed"]
-    batch = spec.pack or _POINTS_PER_UPDATE
-    study = SweepStudy(spec, path, rows, cost=cost_of_depth(settings, images), batch=batch, failed_rows=failed)
+    batch, cost = spec.pack or _POINTS_PER_UPDATE, cost_of_depth(settings.at(spec.middle_extra), images)
+    study = SweepStudy(spec, path, rows, cost=cost, batch=batch, failed_rows=failed)
     total = study.budget * spec.replicas
-    with Trackers(log, path, _sweep_name(spec, path), spec.lr) as trackers:
+    with Trackers(log, path, _sweep_name(spec, path), spec.lr, spec.further_names) as trackers:
         trackers.log_rows(rows)
         with Progress(spec, total, rows, locations=locations, quiet=quiet, plain=verbose) as progress:
             if len(rows) < total and not study.stopped:
@@ -126,7 +126,7 @@ def run_trials(sweep: Sweep) -> None:
 
     def stored(rows: Sequence[dict[str, Any]]) -> None:
         if spec.train != "none":
-            checkpoints.forget(point_of(r) for r in rows)
+            checkpoints.forget(point_of(r, spec.further_names) for r in rows)
         progress.measured(rows)
         sweep.trackers.log_rows(rows)
 

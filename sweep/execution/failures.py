@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from probes.point import Measurement, Point
 from sweep.execution.ray_patches import is_lost_node, memory_shortage
-from sweep.spec.rows import point_of, row
+from sweep.spec.rows import row
 
 _MAX_NODE_LOSSES = 20  # a point that loses more nodes is taken to be the cause
 _MAX_PACK_KILLS = 2  # for lack of memory, of a pack; then its points are measured one by one, which needs less
@@ -55,11 +55,16 @@ class Failures:
         self._kills_in_a_row = self._ended_well = 0  # trials
         self._ended_well_before: dict[Point, int] = {}  # when a point was killed first
 
-    def judge_rows(self, rows: Sequence[dict[str, Any]]) -> Verdict:
-        """Decide what to do with the rows of a trial that ended well; some of its points may have failed."""
+    def judge_rows(self, points: Sequence[Point], rows: Sequence[dict[str, Any]]) -> Verdict:
+        """Decide what to do with the rows of a trial that ended well, one for each point; some may have failed."""
         self._kills_in_a_row, self._ended_well = 0, self._ended_well + 1
-        again = [r for r in rows if r["status"] == "failed" and self._may_retry(point_of(r))]
-        return Verdict(alone=[point_of(r) for r in again], rows=[r for r in rows if r not in again])
+        again, done = [], []
+        for point, values in zip(points, rows, strict=True):
+            if values["status"] == "failed" and self._may_retry(point):
+                again.append(point)
+            else:
+                done.append(values)
+        return Verdict(alone=again, rows=done)
 
     def judge_trial(self, points: Sequence[Point], error: str, others: int = 0) -> Verdict:
         """Decide what to do with the points of a trial that ended with an error, e.g. because its worker died.

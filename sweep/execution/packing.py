@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from probes.point import Point
 from sweep.execution.capacity import MEMORY_FRACTION, Capacity
 from sweep.limits import available_bytes
-from sweep.measuring.memory import check_memory
+from sweep.measuring.memory import check_memory, largest
 from sweep.spec.experiment import Workload
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Packer:
     spec:
         The specification of the sweep. Its ``pack`` is used as it is, unless it is None.
     cost:
-        Function that maps a depth to the floating point operations of a point.
+        Function that maps a point to its floating point operations.
     speed:
         A first guess of the floating point operations per second of a trial, for each kind of trial. Replaced by
         measurements, see `update_speed`.
@@ -40,7 +40,7 @@ class Packer:
     """
 
     def __init__(
-        self, spec: Workload, cost: Callable[[int], float], speed: dict[str, float], max_points: int = MAX_PACK
+        self, spec: Workload, cost: Callable[[Point], float], speed: dict[str, float], max_points: int = MAX_PACK
     ) -> None:
         self._spec, self._cost, self._speed = spec, cost, dict(speed)
         self._measured = dict.fromkeys(speed, False)
@@ -50,7 +50,7 @@ class Packer:
 
     def seconds(self, points: Sequence[Point], kind: str) -> float:
         """Return the expected time in seconds that points take in a trial of a kind."""
-        return sum(self._cost(p.depth) for p in points) / self._speed[kind]
+        return sum(map(self._cost, points)) / self._speed[kind]
 
     def max_size(self, slots: int) -> int:
         """Return the maximum number of points per pack when ``slots`` trials run at once."""
@@ -89,7 +89,7 @@ class Packer:
 
     def update_speed(self, points: Sequence[Point], kind: str, seconds: float) -> None:
         """Update the speed of trials of a kind from the time that a pack took."""
-        speed = sum(self._cost(p.depth) for p in points) / max(seconds, 1e-6)
+        speed = sum(map(self._cost, points)) / max(seconds, 1e-6)
         if not math.isfinite(speed) or speed <= 0:
             return
         if self._measured[kind]:
@@ -114,7 +114,7 @@ def fitting_pack(spec: Workload, settings: "ProbeSettings", images: "Images", ca
     from probes.memory import peak_bytes
 
     device, threads = "cuda" if capacity.gpus else "cpu", max(1, math.floor(capacity.cpus))
-    depth = spec.depth[1]
+    depth, settings = spec.depth[1], largest(settings, images, spec)
     if device == "cpu":
         nodes = [n for n in capacity.nodes() if n.cores >= capacity.cpus]
         if nodes and not spec.is_here and not spec.concurrency:  # else larger nodes may be yet to come

@@ -5,13 +5,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from probes.point import Point
 from sweep.execution.capacity import Capacity
 from sweep.execution.cost import cost_of_point, guessed_speeds
 from sweep.execution.deadline import time_left
 from sweep.execution.packing import Packer, fitting_pack
 from sweep.limits import available_bytes, cores
-from sweep.spec.design import budget, grid_axes
+from sweep.measuring.memory import largest
+from sweep.spec.design import budget, grid_axes, point_at
 from sweep.spec.experiment import Workload
 from sweep.spec.spec import SweepSpec
 from sweep.text import duration, printable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from probes import Images, ProbeSettings
 
 _MAX_MEASUREMENT_S = 30.0  # networks that take longer, by the estimate, are not measured for a preview
-_DEPTHS = 16  # number of depths over which the cost of a point is averaged
+_DEPTHS = 16  # number of points, from one corner of the ranges to the opposite one, whose cost is averaged
 
 
 def preview(spec: SweepSpec, settings: "ProbeSettings", images: "Images", directory: Path) -> dict[str, str]:
@@ -59,15 +59,11 @@ def preview(spec: SweepSpec, settings: "ProbeSettings", images: "Images", direct
 
 
 def _points(spec: Workload, points: int) -> str:
-    ranges = [f"{name} {low:g} to {high:g}" for name, (low, high) in _axes(spec).items()]
+    ranges = [f"{axis.name} {axis.low:g} to {axis.high:g}" for axis in spec.axes.values()]
     if spec.search == "grid":
         ranges.append("a grid of " + " x ".join(str(len(v)) for v in grid_axes(spec).values()))
     trained = {"none": "", "boundary": ", those near the boundary trained", "all": ", all trained"}[spec.train]
     return f"{points} ({', '.join(ranges)}; search: {spec.search}{trained})"
-
-
-def _axes(spec: Workload) -> dict[str, tuple[float, float]]:
-    return {"sigma_w": spec.sigma_w, "sigma_b": spec.sigma_b, "depth": spec.depth}
 
 
 def _data(images: "Images") -> str:
@@ -90,7 +86,7 @@ def _memory(spec: Workload, settings: "ProbeSettings", images: "Images", capacit
     from probes.memory import peak_bytes
 
     device, threads = "cuda" if capacity.gpus else "cpu", max(1, math.floor(capacity.cpus))
-    needed = peak_bytes(settings, images, spec.depth[1], pack, device, threads)
+    needed = peak_bytes(largest(settings, images, spec), images, spec.depth[1], pack, device, threads)
     return f"up to {needed / 2**30:.1f} GiB a trial, of the deepest networks"
 
 
@@ -101,16 +97,15 @@ def _expected_time(spec: Workload, settings: "ProbeSettings", images: "Images", 
     from sweep.execution.trainable import make_prober
 
     cost = cost_of_point(settings, images)
-    low, high = spec.depth
-    depths = [round(low + (high - low) * (i + 0.5) / _DEPTHS) for i in range(_DEPTHS)]
-    middle = depths[_DEPTHS // 2]
-    if cost(middle) / guessed_speeds(capacity)[capacity.kinds[0]] > _MAX_MEASUREMENT_S:
+    shares = [(i + 0.5) / _DEPTHS for i in range(_DEPTHS)]
+    points_between = [point_at(spec, tuple(a.at(share) for a in spec.axes.values()), spec.seed) for share in shares]
+    point = points_between[_DEPTHS // 2]
+    if cost(point) / guessed_speeds(capacity)[capacity.kinds[0]] > _MAX_MEASUREMENT_S:
         return "not known: measuring one network for the estimate would take too long"
     threads = torch.get_num_threads()
     try:
         prober = make_prober(images, settings, max(1, math.floor(capacity.cpus)), capacity.gpus)
         started = time.monotonic()
-        point = Point(sum(spec.sigma_w) / 2, sum(spec.sigma_b) / 2, middle, spec.seed)
         measured = prober.probe([point])
         trains = spec.train != "none"
         for _ in prober.train(measured, doubtful=[point]) if trains else ():
@@ -118,5 +113,7 @@ def _expected_time(spec: Workload, settings: "ProbeSettings", images: "Images", 
         took = time.monotonic() - started
     finally:
         torch.set_num_threads(threads)
-    mean = sum(map(cost, depths)) / len(depths) / cost(middle) * took
-    return f"about {duration(points * mean / capacity.slots)} ({took:.2g} s for a network of {middle} layers, alone)"
+    mean = sum(map(cost, points_between)) / len(points_between) / cost(point) * took
+    return (
+        f"about {duration(points * mean / capacity.slots)} ({took:.2g} s for a network of {point.depth} layers, alone)"
+    )

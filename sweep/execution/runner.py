@@ -17,7 +17,7 @@ from probes.settings import ProbeSettings
 from sweep.errors import SpecError, StoreError, UnavailableError
 from sweep.execution.cluster import check_local_resources
 from sweep.execution.driver import measure
-from sweep.measuring.memory import check_memory
+from sweep.measuring.memory import check_memory, largest
 from sweep.measuring.own_network import named, own_network, prepared, sent
 from sweep.measuring.settings import given_images, probe_settings, sweep_images
 from sweep.processes import restores_process_state
@@ -169,7 +169,8 @@ def _check_machine(spec: SweepSpec, settings: ProbeSettings, images: Images) -> 
         import torch
 
         on_gpu = torch.cuda.is_available() and spec.gpus_per_trial != 0  # where the prober halves packs that do not fit
-        check_memory(settings, images, spec.depth[1], pack=1 if on_gpu else spec.pack or 1)
+        largest_settings = largest(settings, images, spec)
+        check_memory(largest_settings, images, spec.depth[1], pack=1 if on_gpu else spec.pack or 1)
 
 
 def _make_folder(path: Path) -> bool:
@@ -232,7 +233,7 @@ def _results_option(spec: Storage, files: SweepFiles) -> str:
 def _create_store(spec: SweepSpec, files: SweepFiles) -> Store:
     """Make and return the store of a new sweep."""
     try:
-        store = Store(spec.storage or files.location, spec.digest)
+        store = Store(spec.storage or files.location, spec.digest, spec.further_names)
         store.create()
     except StoreError as error:
         raise _named(_results_option(spec, files), error) from None
@@ -244,7 +245,10 @@ def _find_store(spec: SweepSpec, files: SweepFiles) -> Store:
 
     A store that is missing is never made anew, since all points would then be measured again.
     """
-    store, end = Store(spec.storage or files.location, spec.digest), time.monotonic() + _STORAGE_TIMEOUT_S
+    store, end = (
+        Store(spec.storage or files.location, spec.digest, spec.further_names),
+        time.monotonic() + _STORAGE_TIMEOUT_S,
+    )
     for wait in count(1):
         try:
             files.check_storage(spec)

@@ -106,7 +106,7 @@ class PackSearcher(PicklesAsNothing, Searcher):
             return Searcher.FINISHED if self._ended else None
         self._running[trial_id] = _Trial(points, kind)
         doubtful = [i for i, p in enumerate(points) if self._planner.doubtful(p)]
-        config = {"points": [astuple(p) for p in points], "kind": kind}
+        config = {"points": [_words_of(p) for p in points], "kind": kind}
         return {**config, **({"doubtful": doubtful} if doubtful else {})}
 
     def _storage_keeps_up(self, slots: int) -> bool:
@@ -159,7 +159,7 @@ class PackSearcher(PicklesAsNothing, Searcher):
         trial = self._running.pop(trial_id)
         self._pressure.note_success()
         self._packer.update_speed(trial.points, trial.kind, result["seconds"])
-        self._apply(self._failures.judge_rows(rows))
+        self._apply(self._failures.judge_rows(trial.points, rows))
         rows.clear()  # Tune keeps the results of all trials in memory
 
     def give_up(self, trial_id: str, error: str) -> None:
@@ -189,3 +189,9 @@ class PackSearcher(PicklesAsNothing, Searcher):
 
     def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
         """Save nothing."""
+
+
+def _words_of(point: Point) -> tuple[Any, ...]:
+    """Return a point as it stands in the config of a trial: its values, and those of further axes if it has any."""
+    values = astuple(point)
+    return values if point.extra else values[:-1]

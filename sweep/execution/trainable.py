@@ -11,7 +11,8 @@ from ray import tune
 
 from probes.point import Measurement, Point
 from sweep.processes import called_after
-from sweep.spec.rows import row
+from sweep.spec.axes import RATE
+from sweep.spec.rows import point_values, row
 from sweep.storage.checkpoints import Checkpoints
 
 if TYPE_CHECKING:
@@ -162,8 +163,10 @@ class PackTrainable(tune.Trainable):
 
 def network_name(point: Point, lr: float) -> str:
     """Return the name of a network in training, as it stands in the results of a trial."""
-    p = point
-    return f"sigma_w={p.sigma_w:.4g} sigma_b={p.sigma_b:.4g} depth={p.depth} seed={p.seed} lr={lr:g}"
+    values = " ".join(
+        f"{name}={value:.4g}" for name, value in point_values(point).items() if name not in ("seed", RATE)
+    )
+    return f"{values} seed={point.seed} lr={lr:g}"
 
 
 def _progress(training: "Training") -> dict[str, Any]:

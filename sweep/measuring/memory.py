@@ -1,12 +1,24 @@
 """A check that a machine has enough memory for the networks of a sweep."""
 
+import itertools
 from typing import TYPE_CHECKING
 
 from sweep.errors import SpecError
 from sweep.limits import total_bytes
+from sweep.spec.parts import Space
 
 if TYPE_CHECKING:
     from probes import Images, ProbeSettings
+
+
+def largest(settings: "ProbeSettings", images: "Images", spec: Space) -> "ProbeSettings":
+    """Return the settings of those networks of a sweep that take most memory, at the ends of axes of whole numbers."""
+    from probes.memory import peak_bytes
+
+    sizes = [axis for axis in spec.further_axes if axis.whole]
+    corners = itertools.product(*[axis.ends for axis in sizes])
+    several = [settings.at(tuple(zip((a.name for a in sizes), corner, strict=True))) for corner in corners]
+    return max(several, key=lambda some: peak_bytes(some, images, spec.depth[1])) if sizes else settings
 
 
 def check_memory(

@@ -16,9 +16,10 @@ from probes.threads import safe_in_forks
 from probes.time_limit import TimeLimitError, time_limit
 from sweep.errors import SpecError
 from sweep.measuring.own_code import Sent, code_of
+from sweep.spec.axes import RATE
 from sweep.spec.experiment import Experiment
 from sweep.spec.kinds import seconds_of
-from sweep.spec.network import FUNCTION, Network
+from sweep.spec.network import FUNCTION
 from sweep.spec.options import is_resolved
 from sweep.text import printable
 
@@ -28,7 +29,7 @@ Given = Callable[..., Any] | Custom | None
 
 
 @contextmanager
-def own_network(spec: Network, given: Given = None) -> Iterator[Custom | None]:
+def own_network(spec: Experiment, given: Given = None) -> Iterator[Custom | None]:
     """Give the function of the user that makes the networks of a spec; None if it has none.
 
     The program that ``spec.network`` names is run, and can be used until the ``with`` block ends: call this only if the
@@ -50,7 +51,8 @@ def own_network(spec: Network, given: Given = None) -> Iterator[Custom | None]:
         given = given.function
     try:
         with nullcontext(given) if given is not None else _program(str(spec.network)) as function:
-            yield Custom(function, spec.layers, None if spec.initialise == FUNCTION else spec.initialise)
+            extra = tuple(pair for pair in spec.middle_extra if pair[0] != RATE)
+            yield Custom(function, spec.layers, None if spec.initialise == FUNCTION else spec.initialise, extra)
     except ProgramError as error:
         raise SpecError(f"`network` {error}") from None
     except NetworkError as error:
@@ -99,7 +101,7 @@ def prepared(spec: Spec, network: Custom | None, images: Images) -> Spec:
 def _prepared(spec: Spec, network: Custom, shape: tuple[int, ...], classes: int) -> Spec:
     sigmas = sum(spec.sigma_w) / 2, sum(spec.sigma_b) / 2
     if "depth" not in network.arguments:
-        count = layer_count(network, Point(*sigmas, 1, spec.seed), shape, classes)
+        count = layer_count(network, Point(*sigmas, 1, spec.seed, spec.middle_extra), shape, classes)
         if is_resolved(spec.depth):
             spec = replace(spec, depth=(count, count))
         elif spec.depth != (count, count):
@@ -108,7 +110,7 @@ def _prepared(spec: Spec, network: Custom, shape: tuple[int, ...], classes: int)
                 f"`depth` must be {count} {count}, the number of layers of `network` {network.name}, got {low} {high}"
             )
     for depth in sorted({*spec.depth}):
-        deepest = CustomNetwork(Point(*sigmas, depth, spec.seed), network, shape, classes)
+        deepest = CustomNetwork(Point(*sigmas, depth, spec.seed, spec.middle_extra), network, shape, classes)
     if spec.probe != "direct":
         tell_left_out(deepest.undecoded)
     try:

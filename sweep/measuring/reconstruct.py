@@ -11,12 +11,11 @@ import numpy as np
 import pandas as pd
 
 from sweep.errors import SpecError
-from sweep.measuring.memory import check_memory
+from sweep.measuring.memory import check_memory, largest
 from sweep.measuring.settings import probe_settings, sweep_images
 from sweep.results.results import Results
 from sweep.spec.columns import POINT
 from sweep.spec.experiment import Experiment
-from sweep.spec.options import AXES
 from sweep.spec.rows import point_of
 
 if TYPE_CHECKING:
@@ -62,7 +61,8 @@ def reconstructions(results: Results, sigma_b: float, depth: int) -> Tiles:
     chosen = _three_points(measured, sigma_b, depth, results.spec.sigma_b, results.spec.depth)
     painter = Painter(results.spec)
     layers = some_layers(int(chosen["depth"].min()))
-    rows = [painter.images(point_of(row), layers) for row in _records(chosen)]
+    further = results.spec.further_names
+    rows = [painter.images(point_of(row, further), layers) for row in _records(chosen, further)]
     return Tiles(np.array(rows), chosen, ["image", *map(str, layers)])
 
 
@@ -89,14 +89,14 @@ class Painter:
         spec = replace(spec, download=False)
         self._settings = replace(probe_settings(spec), probe="both")
         self._images: Images = sweep_images(spec)
-        check_memory(self._settings, self._images, spec.depth[1])
+        check_memory(largest(self._settings, self._images, spec), self._images, spec.depth[1])
         self._prober = Prober(self._images, self._settings)
 
-    def cost(self, depth: int) -> float:
-        """Return the floating point operations that the reconstructions of a network of this depth take."""
+    def cost(self, point: "Point") -> float:
+        """Return the floating point operations that the reconstructions of a point's network take."""
         from probes.cost import cost
 
-        return cost(self._settings, self._images, depth).cascade
+        return cost(self._settings.at(point.extra), self._images, point.depth).cascade
 
     def images(self, point: "Point", layers: Sequence[int]) -> np.ndarray:
         """Return the first test image and its reconstructions from some layers of a point's network.
@@ -124,8 +124,8 @@ class Painter:
         return as_shown(np.array([self._images.test[0].numpy(), *flat]), self._images.shape)
 
 
-def _records(points: pd.DataFrame) -> list[dict[str, float]]:
-    return points[list(POINT)].astype({"depth": int, "seed": int}).to_dict("records")  # type: ignore[return-value]
+def _records(points: pd.DataFrame, further: Sequence[str]) -> list[dict[str, float]]:
+    return points[[*POINT, *further]].astype({"depth": int, "seed": int}).to_dict("records")  # type: ignore[return-value]
 
 
 def spread(points: pd.DataFrame, spec: Experiment) -> Iterator[tuple[int, "Point"]]:
@@ -135,14 +135,14 @@ def spread(points: pd.DataFrame, spec: Experiment) -> Iterator[tuple[int, "Point
     every axis scaled to length 1 and depths on a logarithmic scale.
     """
     measured = np.flatnonzero((points["status"] == "ok") & np.isfinite(points["margin"]))
-    table, records = points.iloc[measured], _records(points.iloc[measured])
-    ends = {a: np.array(getattr(spec, a), dtype=float) for a in AXES}
-    scales = [np.log if a == "depth" else np.asarray for a in AXES]
-    x = np.stack([(f(table[a]) - f(ends[a][0])) / (np.ptp(f(ends[a])) or 1) for f, a in zip(scales, AXES, strict=True)])
+    table, records = points.iloc[measured], _records(points.iloc[measured], spec.further_names)
+    scales = {a.name: np.log if a.log or a.name == "depth" else np.asarray for a in spec.axes.values()}
+    ends = {name: scale(np.array(spec.range_of(name), dtype=float)) for name, scale in scales.items()}
+    x = np.stack([(scale(table[a]) - ends[a][0]) / (np.ptp(ends[a]) or 1) for a, scale in scales.items()])
     distance = np.full(len(table), np.inf)  # squared, from the nearest point chosen so far
     best = int(np.argmax(table["margin"] + np.log(table["depth"]))) if len(table) else -1
     while len(table) and distance[best] > 0:
-        yield int(measured[best]), point_of(records[best])
+        yield int(measured[best]), point_of(records[best], spec.further_names)
         distance = np.minimum(distance, ((x - x[:, [best]]) ** 2).sum(0))
         distance[best] = 0.0
         best = int(np.argmax(distance))

@@ -56,12 +56,12 @@ def probe(
     from sweep.measuring.memory import check_memory
 
     images = sweep_images(spec, run_code=True)
-    point = Point(spec.sigma_w[0], spec.sigma_b[0], spec.depth[0], spec.seed)
+    point = Point(spec.sigma_w[0], spec.sigma_b[0], spec.depth[0], spec.seed, spec.middle_extra)
     layers = point.depth if spec.probe != "direct" else 0
     with own_network(spec) as custom:
         settings = replace(probe_settings(spec, custom), train="none" if pictures else spec.train)
         if custom is None:  # a network of the user that is not valid is a failed point
-            check_memory(settings, images, point.depth)
+            check_memory(settings.at(point.extra), images, point.depth)
         with steps("cascade", layers) as progress:
             prober = Prober(images, settings, progress=progress)
             (measurement,) = prober.measure([point])

@@ -2,12 +2,14 @@
 
 The model is that of the search (`margin.MarginModel`). Estimates are medians over functions drawn from its posterior;
 intervals run from their 5 % to their 95 % quantile. Margins are calibrated: they are positive where at least half of
-the networks train (`sweep.model.calibration`). Mean field theory is given for comparison only, unless the sweep uses it
-as a prior.
+the networks train (`sweep.model.calibration`). In a sweep over learning rates, which no probe sees, the modelled
+outcome of training takes the place of the margin: from -1, at chance, to 1. Mean field theory is given for comparison
+only, unless the sweep uses it as a prior.
 """
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,11 +20,11 @@ import pandas as pd
 from probes.critical import critical_sigma_w
 from sweep.model.calibration import Calibration, calibration_of
 from sweep.model.crossings import outer_crossings
-from sweep.model.margin import MIN_POINTS, SearchModel
+from sweep.model.margin import MIN_POINTS, MarginModel, SearchModel, TruthModel
+from sweep.spec.axes import Axis
 from sweep.spec.columns import COLUMNS
 from sweep.spec.experiment import Experiment
 from sweep.spec.network import Network
-from sweep.spec.options import AXES
 
 NORMAL_90 = 1.645  # standard deviations on either side of the mean that hold 90 % of a normal distribution
 
@@ -30,6 +32,7 @@ _SIGMA_W_STEPS = 241
 _SIGMA_B_STEPS = 20
 _DRAW_COUNT = 200
 _DEPTH_COUNT = 4
+_FURTHER_COUNT = 3  # values of each further axis in the table of the boundary
 _MAX_POINTS = 10_000
 _HISTORY_LENGTH = 12  # rows
 _OUTLINE_SHAPE = (48, 24)  # points across and up
@@ -94,48 +97,63 @@ class PhaseModel:
         if not self.has_estimates:
             return
         self._search = SearchModel(self.spec)
-        self._model = self._search.margin
+        self._model: MarginModel | TruthModel = self._search.margin
+        if self.spec.trains_over_rates:
+            assert self._search.truth is not None
+            self._model = self._search.truth
         self._slices: dict[Any, np.ndarray] = {}
         # The estimates must not depend on the order in which points were measured.
-        measured = measured.sort_values([*AXES, "seed"])
+        measured = measured.sort_values([*self.spec.axes, "seed"])
         accuracy, chance = (measured.get(name, math.nan) for name in ("accuracy", "chance"))
         censored = measured["margin_censored"].astype(bool)
         calibration = calibration_of(self.spec, measured["margin"], censored, accuracy, chance)
         if len(measured) > _MAX_POINTS:
             measured = measured.sample(_MAX_POINTS, random_state=self.spec.seed)
-        columns = [*AXES, "margin", "margin_censored", "accuracy", "chance"]
+        columns = [*self.spec.axes, "margin", "margin_censored", "accuracy", "chance"]
         rows: list[Any] = measured.reindex(columns=columns).to_dict("records")
         self._search.tell(rows)
-        self._model.calibration = calibration  # by all points
+        self._search.margin.calibration = calibration  # by all points
 
     @property
     def calibration(self) -> Calibration:
         """The calibration by the trainings among the points; there must be estimates."""
-        return self._model.calibration
+        return self._search.margin.calibration
 
-    def margin(
-        self, sigma_w: np.ndarray | float, sigma_b: np.ndarray | float, depth: np.ndarray | float
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the mean and standard deviation of the margin at points, ``[n]`` each."""
-        at = self._model.at(sigma_w=sigma_w, sigma_b=sigma_b, depth=depth)
-        mean, deviation = self._model.level_set.mean_and_deviation(at)
-        return self._model.above_boundary(mean, depth), np.hypot(deviation, self.calibration.deviation)
+    @property
+    def is_of_truth(self) -> bool:
+        """Whether the modelled outcome of training takes the place of the margin; there must be estimates."""
+        return self._model is self._search.truth
 
-    def mean(self, sigma_w: np.ndarray | float, sigma_b: np.ndarray | float, depth: np.ndarray | float) -> np.ndarray:
+    @property
+    def _deviation(self) -> float:
+        """The standard deviation of the margin at which the boundary is."""
+        return 0.0 if self.is_of_truth else self.calibration.deviation
+
+    def margin(self, **axes: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return the mean and standard deviation of the margin at points, ``[n]`` each.
+
+        ``axes`` are values of the axes by name, numbers or arrays; those left out are as of `Space.place_at`.
+        """
+        place = self.spec.place_at(**axes)
+        mean, deviation = self._model.level_set.mean_and_deviation(self._model.at(**place))
+        return self._model.above_boundary(mean, place["depth"]), np.hypot(deviation, self._deviation)
+
+    def mean(self, **axes: Any) -> np.ndarray:
         """Return the mean of the margin at points, ``[n]``, much faster than with the standard deviation."""
-        at = self._model.at(sigma_w=sigma_w, sigma_b=sigma_b, depth=depth)
-        return np.asarray(self._model.above_boundary(self._model.level_set.mean(at), depth))
+        place = self.spec.place_at(**axes)
+        values = self._model.level_set.mean(self._model.at(**place))
+        return np.asarray(self._model.above_boundary(values, place["depth"]))
 
-    def draws(self, sigma_w: np.ndarray, sigma_b: np.ndarray, depth: np.ndarray, count: int) -> np.ndarray:
+    def draws(self, count: int, **axes: Any) -> np.ndarray:
         """Return ``[count, n]``: margins at n points, drawn jointly from the posterior."""
-        at = self._model.at(sigma_w=sigma_w, sigma_b=sigma_b, depth=depth)
-        margins = self._model.above_boundary(self._model.level_set.sample(at, count), depth)
-        return np.asarray(margins + self._boundary_draws(count))
+        place = self.spec.place_at(**axes)
+        values = self._model.level_set.sample(self._model.at(**place), count)
+        return np.asarray(self._model.above_boundary(values, place["depth"]) + self._boundary_draws(count))
 
     def _boundary_draws(self, count: int) -> np.ndarray:
         """Return ``[count, 1]``: how far below the most probable calibration the boundary is, drawn at random."""
         draws = np.random.default_rng(self.spec.seed).standard_normal((count, 1))
-        return self.calibration.deviation * draws
+        return self._deviation * draws
 
     @cached_property
     def expected_error(self) -> float:
@@ -162,21 +180,34 @@ class PhaseModel:
         low, high = self.spec.depth
         return sorted({round(d) for d in np.geomspace(low, high, _DEPTH_COUNT)})
 
-    def _draws(self, sigma_b: float, depth: float) -> np.ndarray:
-        """Return ``[draws, sigma_w]``: margins at one sigma_b and depth, the same draws in every call."""
-        key = sigma_b, None if self._model.through_depth else depth
+    @property
+    def further(self) -> list[dict[str, float]]:
+        """A few places of the further axes, by name: all combinations of three values of each, or one if it is fixed.
+
+        Without further axes there is one place, which is empty.
+        """
+        sides = {a.name: _few_values(a) for a in self.spec.further_axes}
+        return [dict(zip(sides, values, strict=True)) for values in itertools.product(*sides.values())]
+
+    def _draws(self, sigma_b: float, depth: float, further: Mapping[str, float]) -> np.ndarray:
+        """Return ``[draws, sigma_w]``: margins at one place of the other axes, the same draws in every call."""
+        key = sigma_b, None if self._model.through_depth else depth, *further.items()
         if key not in self._slices:
-            at = self._model.at(sigma_w=self.sigma_w, sigma_b=sigma_b, depth=depth)
-            self._slices[key] = self._model.level_set.sample(at, _DRAW_COUNT)
+            place = self.spec.place_at(**further, sigma_w=self.sigma_w, sigma_b=sigma_b, depth=depth)
+            self._slices[key] = self._model.level_set.sample(self._model.at(**place), _DRAW_COUNT)
         return np.asarray(self._model.above_boundary(self._slices[key], depth))
 
-    def critical_line(self, sigma_b: Sequence[float] | None = None) -> pd.DataFrame:
+    def critical_line(
+        self, sigma_b: Sequence[float] | None = None, further: Mapping[str, float] | None = None
+    ) -> pd.DataFrame:
         """Return the critical line: the sigma_w where the horizon (or score) is largest, for each sigma_b.
 
         Parameters
         ----------
         sigma_b:
             Values of sigma_b; by default those of the property `sigma_b`.
+        further:
+            Values of further axes by name; those left out are in the middle of their range.
 
         Returns
         -------
@@ -185,18 +216,19 @@ class PhaseModel:
             what a probe could see, sigma_w is the middle of that band. Empty if there are too few points or sigma_w is
             fixed.
         """
-        rows = []
+        rows, deepest, at = [], self.spec.depth[1], further or {}
         if self.has_estimates and "sigma_w" in self.free:
             for b in self.sigma_b if sigma_b is None else sigma_b:
-                low, median, high = np.quantile(self._highest(self._draws(b, self.spec.depth[1])), (0.05, 0.5, 0.95))
+                low, median, high = np.quantile(self._highest(self._draws(b, deepest, at)), (0.05, 0.5, 0.95))
                 rows.append((b, median, low, high))
         return pd.DataFrame(rows, columns=["sigma_b", "sigma_w", "lower", "upper"], dtype=float)
 
     def _highest(self, margins: np.ndarray) -> np.ndarray:
         """Return the sigma_w ``[n]`` where each row of margins ``[n, sigma_w]`` of the deepest networks is largest."""
         deepest = self.spec.depth[1]
-        model = self._model
-        cap = model.above_boundary(model.max_visible(deepest), deepest) if self.spec.by_horizon else math.inf
+        model, cap = self._search.margin, math.inf
+        if self.spec.by_horizon and not self.is_of_truth:
+            cap = model.above_boundary(model.max_visible(deepest), deepest)
         margins = np.minimum(margins, cap)
         top = margins >= margins.max(1, keepdims=True) - 1e-9
         return np.asarray((top * self.sigma_w).sum(1) / top.sum(1))
@@ -208,9 +240,11 @@ class PhaseModel:
         from scipy.special import ndtr
 
         across, up = self.free[:2]
-        (left, right), (bottom, top) = (getattr(self.spec, a) for a in (across, up))
-        x, y = np.linspace(left, right, _OUTLINE_SHAPE[0]), np.linspace(bottom, top, _OUTLINE_SHAPE[1])
-        fixed = {a: getattr(self.spec, a)[0] for a in AXES}
+        x, y = (
+            (np.geomspace if self.spec.axes[a].log else np.linspace)(*self.spec.range_of(a), count)
+            for a, count in zip((across, up), _OUTLINE_SHAPE, strict=True)
+        )
+        fixed = self.spec.place_at()
         at = fixed | {across: np.tile(x, len(y)), up: np.repeat(y, len(x))}
         free_depth = "depth" in self.free[2:]
         low, deepest = self.spec.depth
@@ -224,7 +258,7 @@ class PhaseModel:
             probabilities.append(ndtr(mean / np.maximum(deviation, 1e-9)))
             margins[int(d) if free_depth else None] = mean.reshape(len(y), len(x))
         critical = np.full(len(y), math.nan)
-        if across == "sigma_w":
+        if across == "sigma_w":  # which has a linear scale
             along = {**fixed, up: np.repeat(y, _SIGMA_W_STEPS), "depth": deepest, across: np.tile(self.sigma_w, len(y))}
             critical = self._highest(self.mean(**along).reshape(len(y), -1))
         with_boundary = [d for d, m in margins.items() if (m >= 0).any() and (m < 0).any()]
@@ -232,13 +266,17 @@ class PhaseModel:
         trainable = np.mean(probabilities, 0).reshape(len(y), len(x))
         return Outline((across, up), x, y, trainable, {d: margins[d] for d in shown}, critical)
 
-    def boundary(self, depths: Sequence[int] | None = None) -> pd.DataFrame:
+    def boundary(self, depths: Sequence[int] | None = None, further: Mapping[str, float] | None = None) -> pd.DataFrame:
         """Return the ``boundary`` table: where the margin crosses zero, for each depth and each sigma_b.
+
+        With further axes, it has rows for a few values of each, and they are columns of it.
 
         Parameters
         ----------
         depths:
             Depths of networks, in layers; by default those of the property `depths`.
+        further:
+            Values of further axes by name, for which alone there are rows; by default those of the property `further`.
 
         Returns
         -------
@@ -247,19 +285,24 @@ class PhaseModel:
             the ends of their 90 % intervals. They are NaN where at least half of the draws have no such crossing within
             the range. Empty if there are too few points or sigma_w is fixed.
         """
+        names = [*COLUMNS["boundary"], *self.spec.further_names]
         if not self.has_estimates or "sigma_w" not in self.free:
-            return pd.DataFrame(columns=list(COLUMNS["boundary"]), dtype=float).astype({"depth": int})
-        critical = self.critical_line()[["sigma_w", "lower", "upper"]].to_numpy()
+            return pd.DataFrame(columns=names, dtype=float).astype({"depth": int})
+        at = self.further if further is None else [self.spec.further_at(**further)]
+        rows = [row for place in at for row in self._boundary_rows(depths or self.depths, place)]
+        return pd.DataFrame(rows, columns=names).astype({"depth": int})
+
+    def _boundary_rows(self, depths: Sequence[int], further: Mapping[str, float]) -> Iterator[tuple[float, ...]]:
+        """Yield the rows of the table of the boundary at one place of the further axes."""
+        critical = self.critical_line(further=further)[["sigma_w", "lower", "upper"]].to_numpy()
         theory = theory_line(self.spec, self.sigma_b)
-        rows = []
-        for depth in depths or self.depths:
+        for depth in depths:
             for b, c, t in zip(self.sigma_b, critical, theory, strict=True):
-                draws = self._draws(b, depth) + self._boundary_draws(_DRAW_COUNT)
+                draws = self._draws(b, depth, further) + self._boundary_draws(_DRAW_COUNT)
                 ends = outer_crossings(self.sigma_w, draws)
                 ends[draws[:, [0, -1]] >= 0] = math.nan  # the band continues beyond the range
                 lower, upper = (_quantiles(end) for end in ends.T)
-                rows.append((depth, b, *lower, *upper, float((draws >= 0).mean()), *c, t))
-        return pd.DataFrame(rows, columns=list(COLUMNS["boundary"])).astype({"depth": int})
+                yield (depth, b, *lower, *upper, float((draws >= 0).mean()), *c, t, *further.values())
 
 
 def history(spec: Experiment, points: pd.DataFrame, steps: int = _HISTORY_LENGTH) -> pd.DataFrame:
@@ -281,7 +324,7 @@ def history(spec: Experiment, points: pd.DataFrame, steps: int = _HISTORY_LENGTH
         share of the range that is expected to be on the wrong side of the boundary, given so many points in the order
         in which they finished. Empty if there are too few points.
     """
-    measured = points[np.isfinite(points["margin"])].sort_values(["finished", *AXES, "seed"])
+    measured = points[np.isfinite(points["margin"])].sort_values(["finished", *spec.axes, "seed"])
     rows = []
     if len(measured) >= MIN_POINTS and spec.free_axes:
         for count in np.unique(np.geomspace(MIN_POINTS, min(len(measured), _MAX_POINTS), steps).round().astype(int)):
@@ -289,6 +332,12 @@ def history(spec: Experiment, points: pd.DataFrame, steps: int = _HISTORY_LENGTH
     frame = pd.DataFrame(rows, columns=["points", "expected_error"]).astype({"points": int, "expected_error": float})
     frame.attrs["columns"] = {"points": "measured", "expected_error": "share of the range on the boundary's wrong side"}
     return frame
+
+
+def _few_values(axis: Axis) -> list[float]:
+    """Return three values of an axis, evenly spaced on its scale, or fewer if there are no more."""
+    shares = np.linspace(0, 1, _FURTHER_COUNT).tolist()
+    return sorted({axis.at(share) for share in shares}) if axis.is_free else [axis.low]
 
 
 def theory_line(spec: Network, sigma_b: np.ndarray) -> np.ndarray:

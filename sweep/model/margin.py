@@ -12,9 +12,9 @@ outcome   truth in [-1, 1]: -1 at chance, 0 at the level of accuracy, +1 at the 
 ========  =============================================================================  ============
 
 A network of one width contains every shallower one: its horizon does not depend on the depth at which it was probed.
-For such networks ``margin + shift`` is log(horizon), a function of sigma_w and sigma_b alone. It is modelled with one
+For such networks ``margin + shift`` is log(horizon), a function of the other axes alone. It is modelled with one
 level for each of a few depths, and one probe informs them all. For other networks and statistics the margin itself is
-modelled, with the depth as an axis.
+modelled, with the depth as an axis. The learning rate, which no probe sees, is an axis of the truth alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,8 +29,8 @@ from sweep.levelset.level_set import LevelSet
 from sweep.model.calibration import calibration_of, default_of, expected
 from sweep.model.level import level_of
 from sweep.model.theory import depth_scale
+from sweep.spec.axes import RATE
 from sweep.spec.experiment import Experiment
-from sweep.spec.options import AXES
 from sweep.spec.parts import Space
 
 MIN_POINTS = 10  # measured points before anything is estimated
@@ -62,11 +62,12 @@ class MarginModel:
     def __init__(self, spec: Experiment) -> None:
         self.spec = spec
         self.calibration = default_of(spec)
-        without_depth = [a for a in spec.free_axes if a != "depth"]
+        probed = [a for a in spec.free_axes if a != RATE]
+        without_depth = [a for a in probed if a != "depth"]
         self.through_depth = spec.by_horizon and spec.is_nested and bool(without_depth)
-        self.names = sorted(without_depth if self.through_depth else spec.free_axes)
+        self.names = sorted(without_depth if self.through_depth else probed)
         self.level_set = LevelSet(
-            _axes(spec, self.names),
+            searched_axes(spec, self.names),
             levels=self._levels(),
             aim=spec.aim if "sigma_w" in self.names else "boundary",
             along="sigma_w" if "sigma_w" in self.names else None,
@@ -96,13 +97,13 @@ class MarginModel:
         return float(spec.definition.margin(spec.statistic, followed, depth) + self.shift(depth))
 
     def at(self, **axes: Any) -> np.ndarray:
-        """Return points ``[n, len(names)]`` from values of the axes sigma_w, sigma_b and depth, arrays or numbers."""
+        """Return points ``[n, len(names)]`` from values of all axes, arrays or numbers."""
         return _at(self.names, axes)
 
     def tell(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add rows with the axes, ``margin`` and ``margin_censored``; nothing is learnt from rows without a margin."""
         if rows:
-            columns = {a: np.array([r[a] for r in rows], dtype=float) for a in (*AXES, "margin")}
+            columns = {a: np.array([r[a] for r in rows], dtype=float) for a in (*self.spec.axes, "margin")}
             margin = columns.pop("margin") + self.shift(columns["depth"])
             self.level_set.tell(self.at(**columns), list(margin), [bool(r["margin_censored"]) for r in rows])
 
@@ -129,7 +130,7 @@ class MarginModel:
             if by_depth:
                 known.append(-np.log(column["depth"]))
             if theory is not None:
-                sigmas = (column.get(a, getattr(spec, a)[0]) for a in ("sigma_w", "sigma_b"))
+                sigmas = (column.get(a, spec.axes[a].low) for a in ("sigma_w", "sigma_b"))
                 known.append(np.log(theory(*sigmas)))
             return np.stack(np.broadcast_arrays(*known, points[:, 0])[:-1], 1)
 
@@ -154,16 +155,28 @@ class TruthModel:
         Names of the axes of the model, in order.
     level_set:
         The model, over points ``[n, len(names)]``.
+    through_depth:
+        Whether one training informs all depths: it does not.
     """
+
+    through_depth = False
 
     def __init__(self, margin: MarginModel) -> None:
         self._margin, spec = margin, margin.spec
         self.names = sorted(spec.free_axes)
-        self.level_set = LevelSet(_axes(spec, self.names), features=self._predicted, seed=spec.seed)
+        self.level_set = LevelSet(searched_axes(spec, self.names), features=self._predicted, seed=spec.seed)
 
     def at(self, **axes: Any) -> np.ndarray:
         """Return points ``[n, len(names)]`` from values of the axes, arrays or numbers."""
         return _at(self.names, axes)
+
+    def shift(self, depth: Any) -> Any:
+        """Return 0 for each depth: the boundary is where the modelled outcome is 0."""
+        return 0.0 * depth
+
+    def above_boundary(self, values: Any, depth: Any) -> Any:
+        """Return how far modelled outcomes are above the boundary: as they are."""
+        return values
 
     def retell(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Replace all observations by those of rows.
@@ -189,14 +202,13 @@ class TruthModel:
             level = self._margin.spec.level or level_of(accuracy, chance)
             scale = np.where(accuracy < level, level - chance, np.nanmax(accuracy) - level)
             outcome = np.where(trained, np.clip((accuracy - level) / np.maximum(scale, 1e-6), -1, 1), outcome)
-        points = self.at(**{a: np.array([r[a] for r in rows], dtype=float) for a in AXES})
+        points = self.at(**{a: np.array([r[a] for r in rows], dtype=float) for a in self._margin.spec.axes})
         self.level_set.tell(points, list(outcome), variances=list(np.where(trained, 0.0, _PREDICTION_VARIANCE)))
 
     def _predicted(self, points: np.ndarray) -> np.ndarray:
         """Return the outcomes ``[n, 1]`` that the model of the margin predicts, between -1 and 1."""
         spec, model = self._margin.spec, self._margin
-        fixed = {a: getattr(spec, a)[0] for a in AXES}
-        axes = {**fixed, **dict(zip(self.names, points.T, strict=True))}
+        axes = spec.place_at(**dict(zip(self.names, points.T, strict=True)))
         if not len(model.level_set):
             return np.zeros((len(points), 1))
         mean = model.above_boundary(model.level_set.mean(model.at(**axes)), axes["depth"])
@@ -241,10 +253,11 @@ class SearchModel:
             self.truth.retell(self._rows)
 
 
-def _axes(spec: Space, names: Sequence[str]) -> list[Axis]:
+def searched_axes(spec: Space, names: Sequence[str]) -> list[Axis]:
+    """Return some axes of a sweep as axes of a level set, on the scales that are searched."""
     # The horizon depends on the ratio of sigma_w to its critical value, hence the log scale; sigma_b may be 0.
-    ends = {a: getattr(spec, a) for a in names}
-    return [Axis(a, low, high, log=a != "sigma_b", integer=a == "depth") for a, (low, high) in ends.items()]
+    axes = [spec.axes[name] for name in names]
+    return [Axis(a.name, a.low, a.high, log=a.log or a.name in ("sigma_w", "depth"), integer=a.whole) for a in axes]
 
 
 def _at(names: Sequence[str], axes: dict[str, Any]) -> np.ndarray:

@@ -44,7 +44,7 @@ class PhaseDiagram:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
         columns, rows = self._columns, self._rows
         (across, (left, right)), (up, (bottom, top)) = self._view.ranges.items()
-        numbers = {0: _number(top), rows - 1: _number(bottom), rows // 2: _LABEL[up]}
+        numbers = {0: _number(top), rows - 1: _number(bottom), rows // 2: _label_of(up)}
         for i, row in enumerate(_cells(self._view, columns, rows, self._colours)):
             yield Segment(f"{numbers.get(i, ''):>{MARGIN - 1}} ")
             yield Segment("┤" if i in (0, rows - 1) else "│", _style("dim"))
@@ -53,7 +53,7 @@ class PhaseDiagram:
             yield Segment.line()
         yield Segment(" " * MARGIN + "└" + "─" * columns, _style("dim"))
         yield Segment.line()
-        ends = _number(left), _LABEL[across], _number(right)
+        ends = _number(left), _label_of(across), _number(right)
         gap = columns - sum(map(len, ends))
         yield Segment(" " * (MARGIN + 1) + ends[0] + " " * (gap // 2) + ends[1] + " " * (gap - gap // 2) + ends[2])
         yield Segment.line()
@@ -89,7 +89,14 @@ def _legend(view: View, columns: int, colours: bool) -> Iterator[Segment]:
 
 
 def _number(value: float) -> str:
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.2f}" if 0.095 <= abs(value) < 1000 or value == 0 else f"{value:.1g}"
+
+
+def _label_of(axis: str) -> str:
+    """Return the name of an axis, in as few columns as there are beside the diagram."""
+    return _LABEL.get(axis, axis[: MARGIN - 1])
 
 
 Cell = tuple[str, Style | None]
@@ -104,8 +111,10 @@ def _cells(view: View, columns: int, rows: int, colours: bool) -> list[list[Cell
         levels, background, lines = _background(view.outline, columns, rows, colours)
         cells = [row[:] for row in background]
     spans = list(view.ranges.values())
+    scales = [math.log if axis in view.log_axes else float for axis in view.ranges]
     for k, (x, y, good) in enumerate(view.recent):
-        i, j = rows - 1 - _cell_index(y, spans[1], rows), _cell_index(x, spans[0], columns)
+        i = rows - 1 - _cell_index(scales[1](y), (scales[1](spans[1][0]), scales[1](spans[1][1])), rows)
+        j = _cell_index(scales[0](x), (scales[0](spans[0][0]), scales[0](spans[0][1])), columns)
         dark = levels is not None and levels[2 * i, j] < _COLOUR_LEVELS // 4
         colour = "ffffff" if good else "9fb3d9" if dark else "000000"
         cells[i][j] = _MARKS[good], _on(levels, i, j, colour, bold=k >= len(view.recent) - _BOLD_POINTS)

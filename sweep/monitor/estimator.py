@@ -75,6 +75,8 @@ class Estimator:
         points = pd.DataFrame(measured, columns=list(MeasuredPoint._fields)).astype(
             {k: float for k in ("accuracy", "chance")}
         )
+        for i, name in enumerate(self._spec.further_names):
+            points[name] = [values[i] for values in points["further"]]
         phase = PhaseModel(self._spec, points)
         self.outline, self.error = phase.outline(), phase.expected_error
         self.estimates = self._texts(phase.critical_line([float(phase.sigma_b[len(phase.sigma_b) // 2])]))

@@ -61,7 +61,7 @@ class Progress:
         self._stream = stream or sys.stderr  # none in a process without standard error
         self._quiet = quiet or self._stream is None
         self._terminal = not plain and is_terminal(self._stream)
-        self._tally = Tally(rows)
+        self._tally = Tally(rows, spec.further_names)
         self._estimator = Estimator(spec, self._tally)
         self._start_time = time.monotonic()
         self._started = False

@@ -3,7 +3,7 @@
 import math
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sweep.spec.columns import POINT
@@ -16,7 +16,7 @@ NEEDED = ("status", "margin", "margin_censored", "accuracy", "chance", "error", 
 
 
 class MeasuredPoint(NamedTuple):
-    """The columns of a measured point from which the boundary is estimated."""
+    """The columns of a measured point from which the boundary is estimated, and its values on further axes."""
 
     sigma_w: float
     sigma_b: float
@@ -26,6 +26,7 @@ class MeasuredPoint(NamedTuple):
     margin_censored: bool | None
     accuracy: float | None
     chance: float | None
+    further: tuple[float, ...] = ()
 
 
 class Tally:
@@ -37,6 +38,8 @@ class Tally:
     ----------
     rows:
         Rows of the points measured before; they do not count towards the speed.
+    further:
+        Names of the sweep's further axes.
 
     Attributes
     ----------
@@ -46,7 +49,8 @@ class Tally:
         All points with a finite margin, in the order in which they were counted.
     """
 
-    def __init__(self, rows: Iterable[Mapping[str, Any]] = ()) -> None:
+    def __init__(self, rows: Iterable[Mapping[str, Any]] = (), further: Sequence[str] = ()) -> None:
+        self._further = further
         self.last_error = ""
         self.measured: list[MeasuredPoint] = []
         self._seen = Seen()
@@ -71,13 +75,15 @@ class Tally:
         new = 0
         for row in sorted(rows, key=lambda r: r.get("finished") or 0.0):
             failed = row["status"] == "failed"
-            if not self._seen.add(tuple(row[k] for k in POINT), failed):
+            further = tuple(row[name] for name in self._further)
+            if not self._seen.add((*(row[name] for name in POINT), *further), failed):
                 continue
             new += 1
             if failed:
                 self.last_error = printable(" ".join(str(row.get("error") or "").split()))
             elif (margin := row.get("margin")) is not None and math.isfinite(margin):
-                self.measured.append(MeasuredPoint._make(row.get(name) for name in MeasuredPoint._fields))
+                values = {name: row.get(name) for name in MeasuredPoint._fields}
+                self.measured.append(MeasuredPoint(**values | {"further": further}))
         return new
 
     @property

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sweep.model.calibration import expected
 from sweep.monitor.estimator import Estimator
-from sweep.monitor.tally import Tally
+from sweep.monitor.tally import MeasuredPoint, Tally
 from sweep.spec.experiment import Experiment
 from sweep.storage.heartbeat import Running, Sign
 from sweep.text import duration, printable
@@ -45,6 +45,8 @@ class View:
         Texts that say where the critical line is and how well the boundary is known, most important first.
     ranges:
         Range of the axis across and of the axis up, by name; fewer than two if there is no phase diagram.
+    log_axes:
+        Names of the axes that are shown on a log scale.
     depths:
         The smallest and the largest depth of the sweep.
     outline:
@@ -66,6 +68,7 @@ class View:
     trouble: str = ""
     estimates: Sequence[str] = ()
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    log_axes: frozenset[str] = frozenset()
     depths: tuple[int, int] | None = None
     outline: "Outline | None" = None
     recent: Sequence[tuple[float, float, bool]] = ()
@@ -87,6 +90,11 @@ def view_of(spec: Experiment, location: str, total: int, tally: Tally, estimator
     The counts come from the tally, the boundary from the estimator, and what is running from the driver's sign of life.
     """
     across, up = (*spec.free_axes, "", "")[:2]
+
+    def value(point: MeasuredPoint, axis: str) -> float:
+        further = dict(zip(spec.further_names, point.further, strict=True))
+        return further[axis] if axis in further else getattr(point, axis)
+
     recent = tally.measured[-_MAX_RECENT_POINTS:] if up else []
     good = expected([p.margin for p in recent], [bool(p.margin_censored) for p in recent]) >= estimator.shift
     return View(
@@ -102,10 +110,11 @@ def view_of(spec: Experiment, location: str, total: int, tally: Tally, estimator
         note=sign.note,
         trouble=sign.trouble,
         estimates=estimator.estimates,
-        ranges={a: getattr(spec, a) for a in (across, up) if a},
+        ranges={a: spec.range_of(a) for a in (across, up) if a},
+        log_axes=frozenset(name for name, axis in spec.axes.items() if axis.log),
         depths=spec.depth,
         outline=estimator.outline,
-        recent=tuple((getattr(p, across), getattr(p, up), g) for p, g in zip(recent, good.tolist(), strict=True)),
+        recent=tuple((value(p, across), value(p, up), g) for p, g in zip(recent, good.tolist(), strict=True)),
     )
 
 

@@ -45,7 +45,7 @@ class Watcher:
         self._copies = self._files.spec_copies(self._spec)  # files that may hold the driver's sign of life
         self._seen: set[str] = set()
         self._behind = True  # whether there may be parts that have not been read yet
-        self._tally = Tally()
+        self._tally = Tally(further=self._spec.further_names)
         self._estimator = Estimator(self._spec, self._tally)
         self._total = budget(self._spec) * self._spec.replicas
         self._sign, self._sign_time, self._trouble = Sign(), float("-inf"), ""

@@ -12,11 +12,10 @@ from matplotlib.figure import Figure
 from probes.meanfield import mean_field
 from sweep.model.estimate import theory_line
 from sweep.plots.diagram import draw_theory
-from sweep.plots.planes import axis_range, regular_grid
-from sweep.plots.style import COLOURS, DASHED, LABELS, RED, legend, without_mathtext
+from sweep.plots.planes import axis_values, regular_grid, use_scales
+from sweep.plots.style import COLOURS, DASHED, RED, axis_label, legend, without_mathtext
 from sweep.plots.trained import ACCURACY, draw_theory_depths, truth
 from sweep.spec.network import Network
-from sweep.spec.options import AXES
 from sweep.spec.parts import Space
 
 if TYPE_CHECKING:
@@ -38,14 +37,14 @@ def comparison_figure(comparison: "Comparison") -> Figure:
     surfaces = {n: getattr(comparison, n) for n in ("accuracy", "truth", "prediction")}
     if {"sigma_w", "sigma_b"} <= free:
         figure, panels = truth_planes(spec, points, surfaces, few_depths(spec), _WIDTH)
-        b = np.linspace(*axis_range(spec, "sigma_b"), 61)
+        b = axis_values(spec, "sigma_b", 61)
         w = theory_line(spec, b)
         if np.isfinite(w).any():
             for ax in panels:
                 ax.plot(w, b, color=RED, ls=DASHED, label=r"mean field, $\chi_1 = 1$")
     elif {"sigma_w", "depth"} <= free:
-        figure, panels = truth_over_depth(spec, points, surfaces, "variance", _WIDTH)
-        sigma_w = np.linspace(*axis_range(spec, "sigma_w"), 301)
+        figure, panels = truth_over(spec, points, surfaces, "variance", "depth", _WIDTH)
+        sigma_w = axis_values(spec, "sigma_w", 301)
         limits = panels[0].get_ylim()
         draw_theory_depths(panels[0], pd.Series(sigma_w), xi_c_over(spec, sigma_w, spec.sigma_b[0]))
         panels[0].set_ylim(limits)
@@ -68,12 +67,17 @@ def xi_c_over(spec: Network, sigma_w: np.ndarray, sigma_b: float) -> pd.Series:
 
 
 def truth_planes(
-    spec: Space, trained: pd.DataFrame, surfaces: Surfaces, depths: Sequence[int], width: float
+    spec: Space,
+    trained: pd.DataFrame,
+    surfaces: Surfaces,
+    depths: Sequence[int],
+    width: float,
+    at: Mapping[str, float] | None = None,
 ) -> tuple[Figure, list[Axes]]:
     """Draw `truth` over (sigma_w, sigma_b), with a panel for each depth; return the figure and its panels.
 
     Each trained point is drawn in the panel of the depth that is nearest to it on a logarithmic scale. If there is only
-    one depth, points that differ from it by more than a factor of 1.25 are left out.
+    one depth, points that differ from it by more than a factor of 1.25 are left out. ``at`` are values of further axes.
     """
     several = len(depths) > 1
     row_count, column_count = (-(-len(depths) // 2), 2) if several else (1, 1)
@@ -85,7 +89,7 @@ def truth_planes(
     log_ratio = np.abs(np.log(trained["depth"].to_numpy()[:, None] / np.array(depths, dtype=float)))
     nearest = np.where(several | (log_ratio.min(1) < np.log(1.25)), log_ratio.argmin(1), -1)
     for i, (ax, depth) in enumerate(zip(panels, depths, strict=True)):
-        surface = _evaluated(regular_grid(spec, "sigma_w", "sigma_b", depth=float(depth)), surfaces)
+        surface = _evaluated(regular_grid(spec, "sigma_w", "sigma_b", {**(at or {}), "depth": float(depth)}), surfaces)
         truth(trained[nearest == i], surface, bar=not several, ax=ax)
         if several:
             ax.set_title(f"depth {depth}")
@@ -95,28 +99,38 @@ def truth_planes(
     return figure, panels
 
 
-def truth_over_depth(
-    spec: Space, trained: pd.DataFrame, surfaces: Surfaces, x: str, width: float
+def truth_over(
+    spec: Space,
+    trained: pd.DataFrame,
+    surfaces: Surfaces,
+    x: str,
+    y: str,
+    width: float,
+    at: Mapping[str, float] | None = None,
 ) -> tuple[Figure, list[Axes]]:
-    """Draw `truth` over ``x`` (``sigma_w``, or its square, ``variance``) and depth; return the figure and its panel."""
+    """Draw `truth` over ``x`` (``sigma_w``, or its square, ``variance``) and ``y``; return the figure and its panel.
+
+    ``y`` is an axis of the sweep; ``at`` are values of the others.
+    """
     figure = Figure(figsize=(width, 0.7 * width), layout="constrained")
     ax = figure.add_subplot()
-    frames = _evaluated(regular_grid(spec, "sigma_w", "depth"), surfaces), trained
+    frames = _evaluated(regular_grid(spec, "sigma_w", y, at), surfaces), trained
     surface, points = (frame.assign(variance=frame["sigma_w"] ** 2) for frame in frames)
-    truth(points, surface[[x, "depth", *surfaces]], x=x, y="depth", ax=ax)
+    use_scales(ax, spec, y=y)
+    truth(points, surface[[x, y, *surfaces]], x=x, y=y, ax=ax)
     return figure, [ax]
 
 
 def _evaluated(grid: pd.DataFrame, surfaces: Surfaces) -> pd.DataFrame:
     """Return the grid with a further column for each surface: its values at the places of the grid."""
-    places = {a: grid[a].to_numpy(float) for a in AXES}
+    places = {str(a): grid[a].to_numpy(float) for a in grid}
     return grid.assign(**{name: surface(places) for name, surface in surfaces.items()})
 
 
 def _comparison_title(comparison: "Comparison") -> str:
     """Return a title that says what was trained and how well it was predicted."""
     spec = comparison.spec
-    fixed = [f"{a} = {getattr(spec, a)[0]:g}" for a in AXES if a not in spec.free_axes]
+    fixed = [f"{without_mathtext(a)} = {axis.low:g}" for a, axis in spec.axes.items() if not axis.is_free]
     parts = [without_mathtext(Path(spec.dataset).name), *spec.network_words, *fixed]
     auc = comparison.table["auc"].get(comparison.default, float("nan"))
     return " · ".join(
@@ -135,7 +149,7 @@ def _comparison_line(comparison: "Comparison") -> Figure:
     above.set(ylabel=ACCURACY, ylim=(0, 1))
     below.plot(x, comparison.points[f"score_{comparison.default}"], "o", ms=4, color="black")
     below.axhline(comparison.calibration.shift, color="0.5", lw=0.8)
-    below.set(xlabel=LABELS[axis], ylabel=f"score of {comparison.default}")
+    below.set(xlabel=axis_label(axis), ylabel=f"score of {comparison.default}")
     if axis == "sigma_w":
         for axes in (above, below):
             draw_theory(axes, comparison.spec)

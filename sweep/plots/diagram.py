@@ -1,5 +1,6 @@
 """The phase diagram of a sweep, whatever its free axes are."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,17 +11,21 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from probes.definition import HORIZONS, depth_name
+from sweep.errors import SpecError
 from sweep.model.calibration import calibrated_share
 from sweep.model.estimate import NORMAL_90, theory_line
 from sweep.plots.marks import draw_points, draw_surface
-from sweep.plots.planes import STEPS, axis_range, phase, regular_grid
+from sweep.plots.planes import STEPS, axis_values, phase, regular_grid, use_scales
 from sweep.plots.saving import Picture
-from sweep.plots.style import COLOURS, DASHED, LABELS, RED, WHITE_OUTLINE, legend, without_mathtext
+from sweep.plots.style import COLOURS, DASHED, RED, WHITE_OUTLINE, axis_label, legend, without_mathtext
 from sweep.results.results import Results
+from sweep.spec.axes import RATE
 from sweep.spec.experiment import Experiment
-from sweep.spec.options import AXES
 
 PICTURE = "phase_diagram.png"
+_USUAL_PLANE = "sigma_w", "sigma_b"
+_NEAR = 1 / 8  # of the range of an axis
+_MARGIN, _OUTCOME = "margin (positive: predicted trainable)", "outcome of training (positive: trained)"
 
 
 def save_phase_diagram(results: Results, output: str | Path | None = None) -> Path:
@@ -29,8 +34,16 @@ def save_phase_diagram(results: Results, output: str | Path | None = None) -> Pa
         return Picture(results, PICTURE, output).save(phase_diagram(results))
 
 
-def phase_diagram(results: Results, *, title: bool = True, depth: int | None = None, width: float = 8.6) -> Figure:
-    """Draw the results of a sweep over its first two free axes, or along the only one.
+def phase_diagram(
+    results: Results,
+    *,
+    title: bool = True,
+    depth: int | None = None,
+    width: float = 8.6,
+    plane: tuple[str, str] | None = None,
+    at: Mapping[str, float] | None = None,
+) -> Figure:
+    """Draw the results of a sweep over two of its axes, by default the first two free ones, or along the only one.
 
     Over (sigma_w, sigma_b), colour shows the horizon, or the margin if the statistic is not a horizon. Lines show the
     boundary at a few depths, or at ``depth``, with its 90 % interval, the critical line and mean field's critical line.
@@ -44,16 +57,28 @@ def phase_diagram(results: Results, *, title: bool = True, depth: int | None = N
     title:
         Whether the figure has a title that says what was measured.
     depth:
-        The only depth to draw the boundary at. It is used over (sigma_w, sigma_b) only.
+        The only depth to draw the boundary at. It is used where depth is no axis of the figure.
     width:
         In inches.
+    plane:
+        Names of the axes across and up; None: the first two free ones.
+    at:
+        Values of axes that are free, but not in the figure; those left out are in the middle of their ranges.
+
+    Raises
+    ------
+    SpecError
+        An axis of the figure is to have one value.
     """
     figure = Figure(figsize=(width, 0.6 * width), layout="constrained")
     axes = figure.add_subplot()
     phase = results.phase
     free = results.spec.free_axes
-    if len(free) >= 2:
-        _draw_plane(axes, results, depth)
+    at = dict(at or {}) | ({} if depth is None else {"depth": depth})
+    if plane or len(free) >= 2:
+        plane = plane or (free[0], free[1])
+        at = _beside_plane(results.spec, plane, at)
+        _draw_plane(axes, results, plane, at)
         if phase.has_estimates:
             note_calibration(axes, results)
             legend(figure, axes)
@@ -65,16 +90,31 @@ def phase_diagram(results: Results, *, title: bool = True, depth: int | None = N
         note = "too few points for a boundary"
         axes.text(0.5, 0.98, note, transform=axes.transAxes, ha="center", va="top", style="italic")
     if title:
-        axes.set_title(_title(results), fontsize=10, loc="left")
+        axes.set_title(_title(results, at), fontsize=10, loc="left")
     return figure
 
 
-def _title(results: Results) -> str:
+def _beside_plane(spec: Experiment, plane: tuple[str, str], at: Mapping[str, float]) -> dict[str, float]:
+    """Return where a plane cuts the other free axes: as given, or else in the middle, or of depth at its end.
+
+    The depth is left out where it was not given and lines show a few depths.
+    """
+    if twice := [name for name in at if name in plane]:
+        raise SpecError(f"`{twice[0]}` must be left out where it is an axis of the figure")
+    at = dict(at)
+    others = [a for a in spec.free_axes if a not in (*plane, *at)]
+    if plane != _USUAL_PLANE and "depth" in others:
+        at["depth"] = spec.depth[1]
+    return at | {name: spec.axes[name].middle for name in others if name != "depth"}
+
+
+def _title(results: Results, at: Mapping[str, float]) -> str:
     """Return a title that says what was measured, by which statistic and calibration, and how many points there are."""
     spec = results.spec
     failed = int((results.points["status"] == "failed").sum())
     name = without_mathtext(Path(spec.dataset).name)
-    fixed = [f"{a} = {getattr(spec, a)[0]:g}" for a in AXES if a not in spec.free_axes]
+    values = {**{a: axis.low for a, axis in spec.axes.items() if not axis.is_free}, **at}
+    fixed = [f"{without_mathtext(a)} = {value:.4g}" for a, value in values.items()]
     parts = [
         ", ".join([name, *spec.network_words]),
         str(spec.statistic),
@@ -90,51 +130,68 @@ def note_calibration(axes: Axes, results: Results) -> None:
         axes.plot([], [], " ", label=f"calibrated by {networks} trainings")
 
 
-def _draw_plane(axes: Axes, results: Results, depth: int | None) -> None:
-    """Draw the plane of the first two free axes, or only its points if they are too few for a boundary."""
-    spec, points = results.spec, results.points
-    x, y = spec.free_axes[:2]
+def _draw_plane(axes: Axes, results: Results, plane: tuple[str, str], at: dict[str, float]) -> None:
+    """Draw a plane of two axes, or only its points if they are too few for a boundary."""
+    spec, points, (x, y) = results.spec, _near(results, at), plane
+    use_scales(axes, spec, x, y)
     if not results.phase.has_estimates:
         draw_points(axes, points, x, y)
-    elif (x, y) == ("sigma_w", "sigma_b"):
-        boundary = results.boundary if depth is None else results.boundary_at([depth])
-        phase(points, boundary, _margin_surface(results, spec.depth[1] if depth is None else depth), ax=axes)
+    elif plane == _USUAL_PLANE:
+        further = {name: at[name] for name in at if name in spec.further_names}
+        depths = [int(at["depth"])] if "depth" in at else None
+        boundary = results.boundary_at(depths, further)
+        phase(points, boundary, _margin_surface(results, {"depth": spec.depth[1], **at}), ax=axes)
     else:
-        _draw_over_depth(axes, results, x, y)
+        _draw_over_others(axes, results, plane, at)
         draw_points(axes, points, x, y)
-    axes.set(xlabel=LABELS[x], ylabel=LABELS[y], xlim=getattr(spec, x), ylim=getattr(spec, y))
+    axes.set(xlabel=axis_label(x), ylabel=axis_label(y), xlim=spec.range_of(x), ylim=spec.range_of(y))
 
 
-def _margin_surface(results: Results, depth: int) -> pd.DataFrame:
-    """Return the margin at a depth on a grid over (sigma_w, sigma_b), and the horizon if the margin is made of one."""
-    spec = results.spec
-    surface = regular_grid(spec, "sigma_w", "sigma_b", depth=float(depth))
-    surface["margin"] = results.phase.mean(surface["sigma_w"].to_numpy(), surface["sigma_b"].to_numpy(), float(depth))
-    surface.attrs["label"] = f"margin at depth {depth}"
-    if spec.by_horizon:
+def _near(results: Results, at: Mapping[str, float]) -> pd.DataFrame:
+    """Return the points within an eighth of the range of each axis that a plane cuts, on the scale of the axis.
+
+    Depth does not count: white marks are predicted trainable at their own depth.
+    """
+    points, spec = results.points, results.spec
+    for axis in (spec.axes[name] for name in at if name != "depth" and spec.axes[name].is_free):
+        scale = np.log if axis.log else np.asarray
+        distance = np.abs(scale(points[axis.name].to_numpy(float)) - scale(at[axis.name]))
+        points = points[distance <= _NEAR * float(np.ptp(scale(np.array(axis.ends, dtype=float))))]
+    return points
+
+
+def _margin_surface(results: Results, at: Mapping[str, float]) -> pd.DataFrame:
+    """Return the margin on a grid over (sigma_w, sigma_b), and the horizon if the margin is made of one."""
+    spec, depth = results.spec, at["depth"]
+    surface = regular_grid(spec, "sigma_w", "sigma_b", at)
+    surface["margin"] = results.phase.mean(**{a: surface[a].to_numpy(float) for a in spec.axes})
+    surface.attrs["label"] = _OUTCOME if results.phase.is_of_truth else f"margin at depth {depth:g}"
+    if spec.by_horizon and not results.phase.is_of_truth:
         surface["horizon"] = depth * calibrated_share(spec, results.calibration) * np.exp(surface["margin"])
         surface.attrs["label"] = f"{depth_name(spec.statistic)} (layers)"
     return surface
 
 
-def _draw_over_depth(axes: Axes, results: Results, x: str, y: str) -> None:
-    """Draw a plane whose second axis is the depth: the margin, its zero line and, over sigma_w, the critical lines."""
+def _draw_over_others(axes: Axes, results: Results, plane: tuple[str, str], at: Mapping[str, float]) -> None:
+    """Draw any other plane: the margin, its zero line and, over (sigma_w, depth), the critical lines."""
     phase, spec = results.phase, results.spec
-    grid = regular_grid(spec, x, y)
-    gx, gy = (grid[a].to_numpy().reshape(STEPS, STEPS) for a in (x, y))
-    mean, deviation = (v.reshape(gx.shape) for v in phase.margin(**{a: grid[a].to_numpy() for a in AXES}))
+    grid = regular_grid(spec, *plane, at)
+    gx, gy = (grid[a].to_numpy(float).reshape(STEPS, STEPS) for a in plane)
+    mean, deviation = (v.reshape(gx.shape) for v in phase.margin(**{a: grid[a].to_numpy(float) for a in spec.axes}))
     limit = float(np.abs(mean).max()) or 1.0
-    draw_surface(axes, gx, gy, mean, Normalize(-limit, limit), "margin (positive: predicted trainable)")
+    draw_surface(axes, gx, gy, mean, Normalize(-limit, limit), _OUTCOME if phase.is_of_truth else _MARGIN)
     axes.contour(gx, gy, mean, levels=[0], colors="white", linewidths=1.8)
     for edge in (mean - NORMAL_90 * deviation, mean + NORMAL_90 * deviation):
         axes.contour(gx, gy, edge, levels=[0], colors="white", linewidths=0.8, linestyles="dotted")
     axes.plot([], [], color="white", lw=1.8, path_effects=WHITE_OUTLINE, label="boundary")
     axes.plot([], [], color="white", lw=0.8, ls="dotted", path_effects=WHITE_OUTLINE, label="its 90 % interval")
-    if x == "sigma_w":
-        line = phase.critical_line().iloc[0]
+    if plane == ("sigma_w", "depth"):
+        further = {name: at[name] for name in at if name in spec.further_names}
+        line = phase.critical_line([at.get("sigma_b", spec.sigma_b[0])], further).iloc[0]
         axes.axvspan(line["lower"], line["upper"], color="black", alpha=0.25, lw=0)
         axes.axvline(line["sigma_w"], color="black", lw=2.4, label="critical line, measured")
-        draw_theory(axes, spec)
+        if spec.sigma_b[0] == spec.sigma_b[1]:
+            draw_theory(axes, spec)
 
 
 def _draw_line(axes: Axes, results: Results, x: str) -> None:
@@ -143,18 +200,20 @@ def _draw_line(axes: Axes, results: Results, x: str) -> None:
     measured = results.points[results.points["status"] != "failed"]
     axes.axhline(0, color="0.5", lw=0.8)
     if phase.has_estimates:
-        grid = np.linspace(*axis_range(spec, x), 200)
-        mean, deviation = phase.margin(**{a: getattr(spec, a)[0] for a in AXES} | {x: grid})
+        grid = axis_values(spec, x, 200)
+        mean, deviation = phase.margin(**{x: grid})
         low, high = mean - NORMAL_90 * deviation, mean + NORMAL_90 * deviation
         axes.fill_between(grid, low, high, color=COLOURS(0.3), alpha=0.3, lw=0, label="90 % interval")
         axes.plot(grid, mean, color=COLOURS(0.1), lw=2, label="estimate")
     censored = measured["margin_censored"].fillna(False).astype(bool)
-    for part, marker, label in ((measured[~censored], "o", "measured"), (measured[censored], "^", "at least")):
+    marks = ((measured[~censored], "o", "measured"), (measured[censored], "^", "at least"))
+    for part, marker, label in marks if x != RATE else ():  # no margin depends on the learning rate
         if len(part):
             axes.plot(part[x], part["margin"] - results.calibration.shift, marker, ms=4, color="black", label=label)
     if x == "sigma_w":
         draw_theory(axes, spec)
-    axes.set(xlabel=LABELS[x], ylabel="margin (positive: predicted trainable)", xlim=getattr(spec, x))
+    use_scales(axes, spec, x)
+    axes.set(xlabel=axis_label(x), ylabel=_OUTCOME if spec.trains_over_rates else _MARGIN, xlim=spec.range_of(x))
     if axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize=8, frameon=False)
 

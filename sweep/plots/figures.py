@@ -3,7 +3,8 @@
 Every function takes the results and a `View`: what is shown of them, and how large.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,13 +20,12 @@ from sweep.analysis.surface import MIN_POINTS, Surface, truth_surface
 from sweep.errors import SpecError
 from sweep.model.calibration import calibrated_share, default_of, expected
 from sweep.model.estimate import NORMAL_90
-from sweep.plots.comparison import few_depths, truth_over_depth, truth_planes, xi_c_over
+from sweep.plots.comparison import few_depths, truth_over, truth_planes, xi_c_over
 from sweep.plots.diagram import note_calibration, phase_diagram
 from sweep.plots.planes import STEPS, regular_grid
 from sweep.plots.style import legend
 from sweep.results.results import Results
-from sweep.spec.columns import POINT
-from sweep.spec.options import AXES
+from sweep.spec.rows import keys_of
 
 _MAX_PROFILES = 24
 
@@ -42,12 +42,18 @@ class View:
         What it is drawn at; None: its own choice.
     truth:
         Another sweep, whose trained networks are drawn as well.
+    plane:
+        Names of the axes across and up; None: its own choice.
+    at:
+        Values of further axes that it is drawn at; those left out are in the middle of their ranges.
     """
 
     width: float
     sigma_b: float | None = None
     depth: int | None = None
     truth: Results | None = None
+    plane: tuple[str, str] | None = None
+    at: Mapping[str, float] = field(default_factory=dict)
 
 
 def _require(present: Any, results: Results, kind: str, what: str) -> None:
@@ -74,7 +80,8 @@ def _chosen_place(results: Results, view: View) -> tuple[float, int]:
 def phase_figure(results: Results, view: View) -> Figure:
     """Draw the phase diagram without a title."""
     _require((results.points["status"] != "failed").any(), results, "phase", "measured points")
-    return phase_diagram(results, title=False, depth=view.depth, width=view.width)
+    at = dict(view.at) | ({} if view.sigma_b is None else {"sigma_b": view.sigma_b})
+    return phase_diagram(results, title=False, depth=view.depth, width=view.width, plane=view.plane, at=at)
 
 
 def depth_figure(results: Results, view: View) -> Figure:
@@ -84,16 +91,17 @@ def depth_figure(results: Results, view: View) -> Figure:
     names = [n for n in wanted if n in DEPTHS and points[n].notna().any()]
     _require(names, results, "depth", "measured horizons")
     figure = Figure(figsize=(view.width, 0.45 * view.width), layout="constrained")
-    has_band = len(results.boundary) > 0 and results.spec.depth[0] < results.spec.depth[1]
+    boundary = results.boundary_at(at=view.at)
+    has_band = len(boundary) > 0 and results.spec.depth[0] < results.spec.depth[1]
     axes = figure.subplots(1, 2 if has_band else 1, squeeze=False)[0]
     spec, name = results.spec, names[0]
     share = calibrated_share(spec, results.calibration) if name == spec.statistic else spec.definition.share(name)
-    plots.depth(points, statistic=names[0], boundary=results.boundary, share=share, ax=axes[0])
+    plots.depth(points, statistic=names[0], boundary=boundary, share=share, ax=axes[0])
     axes[0].legend(loc="upper left", ncols=2)
     if has_band:
         low, high = results.spec.depth
         depths = sorted({round(d) for d in np.geomspace(low, high, 16)})
-        plots.band(results.boundary_at(depths), ax=axes[1])
+        plots.band(results.boundary_at(depths, view.at), ax=axes[1])
         axes[1].legend(loc="upper right")
     return figure
 
@@ -110,7 +118,7 @@ def profiles_figure(results: Results, view: View) -> Figure:
         horizon = next((n for n in measured if statistic in (n, HORIZONS[n])), measured[0])
         value, threshold = HORIZONS[horizon], results.spec.threshold_of(horizon)
         if results.spec.definition.relative(horizon):  # there is no threshold that all networks have in common
-            threshold, horizons = None, chosen.set_index(list(POINT))[horizon].to_dict()
+            threshold, horizons = None, chosen.set_index(keys_of(results.spec))[horizon].to_dict()
     rows = results.profiles_at(points=chosen, columns=[value])
     figure, ax = _single_panel(view.width)
     plots.profiles(rows, value=value, threshold=threshold, horizons=horizons, ax=ax)
@@ -120,9 +128,9 @@ def profiles_figure(results: Results, view: View) -> Figure:
 
 
 def _some_points_near(results: Results, points: pd.DataFrame, view: View) -> pd.DataFrame:
-    """Return a few points, spread evenly in order of sigma_w, near sigma_b and depth of a view.
+    """Return a few points, spread evenly in order of sigma_w, near the place of a view.
 
-    If it has neither, they are chosen from the deeper half of the points.
+    If it has neither sigma_b nor depth, they are chosen from the deeper half of the points.
     """
     spec, sigma_b, depth = results.spec, view.sigma_b, view.depth
     if sigma_b is None and depth is None:
@@ -132,6 +140,9 @@ def _some_points_near(results: Results, points: pd.DataFrame, view: View) -> pd.
         distance += (points["sigma_b"] - sigma_b).abs() / ((spec.sigma_b[1] - spec.sigma_b[0]) or 1)
     if depth is not None:
         distance += np.log(points["depth"] / depth).abs() / (np.log(spec.depth[1] / spec.depth[0]) or 1)
+    for name, value in view.at.items():
+        low, high = spec.range_of(name)
+        distance += (points[name] - value).abs() / ((high - low) or 1)
     near = points.loc[distance.nsmallest(max(_MAX_PROFILES, len(points) // 10)).index] if distance.any() else points
     near = near.sort_values("sigma_w")
     at = np.unique(np.linspace(0, len(near) - 1, min(_MAX_PROFILES, len(near))).round().astype(int))
@@ -177,9 +188,10 @@ def truth_figure(results: Results, view: View) -> Figure:
     }
     if "sigma_b" in free:
         depths = [view.depth] if view.depth else few_depths(spec)
-        figure, panels = truth_planes(spec, trained, surfaces, depths, view.width)
+        figure, panels = truth_planes(spec, trained, surfaces, depths, view.width, view.at)
     else:
-        figure, panels = truth_over_depth(spec, trained, surfaces, "sigma_w", view.width)
+        up = next(name for name in spec.free_axes if name != "sigma_w")
+        figure, panels = truth_over(spec, trained, surfaces, "sigma_w", up, view.width, view.at)
     note_calibration(panels[0], results)
     legend(figure, panels[0])
     return figure
@@ -227,8 +239,8 @@ def paper_figure(results: Results, view: View) -> Figure:
     _require({"sigma_w", "depth"} <= set(spec.free_axes), results, "paper", "free axes sigma_w and depth")
     _require(phase.has_estimates, results, "paper", "enough points for a boundary")
     b, _ = _chosen_place(results, view)
-    surface = regular_grid(spec, "sigma_w", "depth", sigma_b=b)
-    places = {a: surface[a].to_numpy() for a in AXES}
+    surface = regular_grid(spec, "sigma_w", "depth", {**view.at, "sigma_b": b})
+    places = {a: surface[a].to_numpy() for a in spec.axes}
     trained = results.points[results.points["accuracy"].notna()]
     if len(trained) >= MIN_POINTS:
         surface["accuracy"] = Surface(spec, trained, trained["accuracy"].to_numpy(float))(places)
@@ -237,7 +249,7 @@ def paper_figure(results: Results, view: View) -> Figure:
     points = results.points if "margin" in surface else trained
     fixed = spec.sigma_b[0] == spec.sigma_b[1]
     figure, ax = _single_panel(view.width, 0.78)
-    plots.paper(surface, _trainable_depths(results, b), points if fixed else None, ax=ax)
+    plots.paper(surface, _trainable_depths(results, b, view.at), points if fixed else None, ax=ax)
     note_calibration(ax, results)
     legend(figure, ax)
     return figure
@@ -263,13 +275,13 @@ def cascade_figure(results: Results, view: View) -> Figure:
     return figure
 
 
-def _trainable_depths(results: Results, sigma_b: float) -> pd.DataFrame:
+def _trainable_depths(results: Results, sigma_b: float, at: Mapping[str, float]) -> pd.DataFrame:
     """Return a table of the depth up to which networks are predicted trainable (90 % interval) and xi_c, by sigma_w."""
     spec, phase = results.spec, results.phase
     w = np.linspace(*spec.sigma_w, STEPS)
     depths = np.geomspace(*spec.depth, 61)
     grid_w, grid_d = (g.ravel() for g in np.meshgrid(w, depths, indexing="ij"))
-    mean, deviation = phase.margin(grid_w, sigma_b, grid_d)
+    mean, deviation = phase.margin(**at, sigma_w=grid_w, sigma_b=sigma_b, depth=grid_d)
     lines = {"sigma_w": w}
     for name, shift in (("lower", -NORMAL_90), ("depth", 0.0), ("upper", NORMAL_90)):
         margin = (mean + shift * deviation).reshape(len(w), len(depths))

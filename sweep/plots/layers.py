@@ -10,7 +10,7 @@ from matplotlib.patheffects import withStroke
 from probes.definition import HORIZONS
 from sweep.plots.style import LABELS, VALUE_LABELS, WHITE_OUTLINE, axes_or_new
 from sweep.plots.trained import draw_theory_depths
-from sweep.spec.columns import POINT
+from sweep.spec.columns import keys_in
 
 _LIGHT_OUTLINE = (withStroke(linewidth=2.6, foreground="0.85"),)
 _EXTREMES = (1, 99)  # percentiles of the values beyond which colours do not change
@@ -42,7 +42,7 @@ def layers(
     """
     ax = axes_or_new(ax)
     rows = profiles[profiles[value].notna()]
-    networks = [network for _, network in rows.groupby(list(POINT))]  # sorted, by sigma_w first
+    networks = [network for _, network in rows.groupby(keys_in(rows))]  # sorted, by sigma_w first
     edges = _edges(np.array([float(network["sigma_w"].iloc[0]) ** 2 for network in networks]))
     norm = _norm(rows[value].to_numpy(), value)
     for network, left, right in zip(networks, edges[:-1], edges[1:], strict=True):

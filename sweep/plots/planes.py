@@ -1,5 +1,6 @@
 """Planes of two axes of a sweep: regular grids over them, and the phase diagram over (sigma_w, sigma_b)."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,24 +9,30 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 
 from sweep.plots.marks import draw_points, draw_surface
-from sweep.plots.style import DASHED, LABELS, LINE_STYLES, RED, WHITE_OUTLINE, axes_or_new
-from sweep.spec.options import AXES
+from sweep.plots.style import DASHED, LABELS, LINE_STYLES, RED, WHITE_OUTLINE, axes_or_new, use_plain_ticks
 from sweep.spec.parts import Space
 
 STEPS = 81  # values along each side of a grid
 
 
-def axis_range(spec: Space, axis: str) -> tuple[float, float]:
-    """Return the ends of the range of an axis."""
-    low, high = getattr(spec, axis)
-    return float(low), float(high)
+def axis_values(spec: Space, axis: str, count: int = STEPS) -> np.ndarray:
+    """Return values of an axis that are evenly spaced on its scale, from one end of its range to the other."""
+    spread = np.geomspace if spec.axes[axis].log else np.linspace
+    return np.asarray(spread(*spec.range_of(axis), count))
 
 
-def regular_grid(spec: Space, x: str, y: str, **fixed: float) -> pd.DataFrame:
-    """Return a regular grid over two axes of a sweep, with the third at its lower end or as given in ``fixed``."""
-    gx, gy = np.meshgrid(*[np.linspace(*axis_range(spec, a), STEPS) for a in (x, y)])
-    others = {a: axis_range(spec, a)[0] for a in AXES} | fixed
-    return pd.DataFrame({**others, x: gx.ravel(), y: gy.ravel()})
+def regular_grid(spec: Space, x: str, y: str, fixed: Mapping[str, float] | None = None) -> pd.DataFrame:
+    """Return a regular grid over two axes of a sweep, with the others as in ``fixed``, or else in `Space.place_at`."""
+    gx, gy = np.meshgrid(*[axis_values(spec, a) for a in (x, y)])
+    return pd.DataFrame({**spec.place_at(**(fixed or {})), x: gx.ravel(), y: gy.ravel()})
+
+
+def use_scales(ax: Axes, spec: Space, x: str | None = None, y: str | None = None) -> None:
+    """Let matplotlib's axes have the scales of axes of a sweep."""
+    for name, set_scale, axis in ((x, ax.set_xscale, ax.xaxis), (y, ax.set_yscale, ax.yaxis)):
+        if name is not None and spec.axes[name].log:
+            set_scale("log")
+            use_plain_ticks(axis)
 
 
 def phase(

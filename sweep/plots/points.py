@@ -23,7 +23,7 @@ from sweep.plots.style import (
     axes_or_new,
     use_plain_ticks,
 )
-from sweep.spec.columns import POINT
+from sweep.spec.columns import keys_in
 
 
 def depth(
@@ -149,7 +149,8 @@ def profiles(
     threshold:
         The value at which to draw a horizontal line; None: no line.
     horizons:
-        The horizon of each network, in layers, by its `POINT`: marked where it is within the profile. None: no marks.
+        The horizon of each network, in layers, by the columns that tell networks apart: marked where it is within the
+        profile. None: no marks.
     ax:
         The axes to draw on; by default, those of a new figure.
     """
@@ -158,8 +159,8 @@ def profiles(
     norm = Normalize(rows["sigma_w"].min(), rows["sigma_w"].max())
     colours = colormaps[rcParams["image.cmap"]]
     marks = []
-    for _, network in rows.groupby(list(POINT)):
-        point = tuple(network[list(POINT)].iloc[0])
+    for _, network in rows.groupby(keys_in(rows)):
+        point = tuple(network[keys_in(rows)].iloc[0])
         layer, values = network["layer"].to_numpy(float), network[value].to_numpy(float)
         ax.plot(layer, values, color=colours(norm(point[0])), lw=1.1)
         if horizons is not None and horizons[point] <= layer[-1]:

@@ -18,6 +18,7 @@ LABELS = {
     "depth": "depth (hidden layers)",
     "variance": r"weight variance $\sigma_w^2$",
 }
+_FURTHER_LABELS = {"lr": "learning rate", "width": "width (hidden layers)", "residual_scale": "residual scale"}
 VALUE_LABELS = {
     "direct_retained": "retained information (direct)",
     "cascade_retained": "retained information (cascade)",
@@ -34,6 +35,11 @@ RED, _BLUE = "#d55e00", "#0072b2"
 PALETTE = ("#000000", RED, _BLUE, "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "0.5")
 WHITE_OUTLINE = (withStroke(linewidth=2.6, foreground="0.25"),)
 DASHED = (0, (4, 2))
+
+
+def axis_label(name: str) -> str:
+    """Return the label of an axis of a sweep, or of sigma_w^2."""
+    return LABELS.get(name) or without_mathtext(_FURTHER_LABELS.get(name, name))
 
 
 def axes_or_new(ax: Axes | None) -> Axes:

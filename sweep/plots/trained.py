@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 
 from sweep.plots.marks import draw_points, draw_surface
-from sweep.plots.style import DASHED, LABELS, LINE_STYLES, PALETTE, RED, WHITE_OUTLINE, axes_or_new
+from sweep.plots.style import DASHED, LABELS, LINE_STYLES, PALETTE, RED, WHITE_OUTLINE, axes_or_new, axis_label
 
 ACCURACY = "accuracy after training"
 
@@ -52,7 +52,7 @@ def truth(
             ax.plot([], [], color=colour, lw=1.8, path_effects=outline, label=label)
         ax.set(xlim=(gx.min(), gx.max()), ylim=(gy.min(), gy.max()))
     draw_points(ax, points, x, y, truth=True)
-    ax.set(xlabel=LABELS[x], ylabel=LABELS[y])
+    ax.set(xlabel=axis_label(x), ylabel=axis_label(y))
     return ax
 
 

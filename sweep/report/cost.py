@@ -12,7 +12,7 @@ from sweep.errors import SpecError
 from sweep.measuring.settings import probe_settings, sweep_images
 from sweep.report.data import safe_text
 from sweep.results.results import Results
-from sweep.spec.experiment import Measuring
+from sweep.spec.experiment import Experiment
 from sweep.text import duration
 
 MAX_TABLE_ROWS = 50  # of a table whose length depends on the sweep
@@ -81,7 +81,7 @@ def _extrapolated(points: pd.DataFrame, trained: pd.DataFrame) -> tuple[float, f
     return share * seconds, share * flops
 
 
-def _estimated(spec: Measuring, points: pd.DataFrame) -> tuple[float, float] | None:
+def _estimated(spec: Experiment, points: pd.DataFrame) -> tuple[float, float] | None:
     """Estimate the seconds and operations of training all points from the operations of an epoch.
 
     Training is assumed to do as many operations per second as the probes. None is returned if the images are not on
@@ -91,7 +91,7 @@ def _estimated(spec: Measuring, points: pd.DataFrame) -> tuple[float, float] | N
 
     if Path(spec.dataset).suffix or spec.network is not None:
         return None
-    settings = probe_settings(spec)
+    settings = probe_settings(spec).at(spec.middle_extra)
     try:
         images = sweep_images(replace(spec, download=False))
     except SpecError:

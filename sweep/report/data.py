@@ -11,7 +11,7 @@ from sweep.model.estimate import NORMAL_90, PhaseModel, theory_line
 from sweep.model.margin import MIN_POINTS, MarginModel
 from sweep.results.results import Results
 from sweep.spec.columns import COLUMNS, KINDS, LIST_PREFIX, POINT
-from sweep.spec.options import AXES
+from sweep.spec.rows import keys_of
 from sweep.text import finite, printable
 
 _MAX_POINTS = 600  # shown one by one; estimates are from all points
@@ -51,15 +51,16 @@ def sampled_points(points: pd.DataFrame) -> pd.DataFrame:
 def column_data(points: pd.DataFrame) -> dict[str, list[Any]]:
     """Return the values of each column of the ``points`` table, without columns that are empty."""
     columns: dict[str, list[Any]] = {}
-    for name in COLUMNS["points"]:
-        column, kind = points[name], KINDS[name]
+    keys = [*POINT, *(name for name in map(str, points) if name not in COLUMNS["points"])]  # and further axes
+    for name in map(str, points):
+        column, kind = points[name], KINDS.get(name, "number")
         if kind == "text":
             values: list[Any] = [safe_text(v) for v in column]
-        elif kind == "number" and name not in POINT:
+        elif kind == "number" and name not in keys:
             values = ["∞" if v == math.inf else n for v, n in zip(column, numbers(column), strict=True)]
         else:  # the point itself, not rounded
             values = [None if pd.isna(v) else v for v in column.astype(object)]
-        if name in POINT or name == "status" or any(v not in (None, "") for v in values):
+        if name in keys or name == "status" or any(v not in (None, "") for v in values):
             columns[name] = values
     return columns
 
@@ -70,8 +71,9 @@ def profile_data(results: Results, shown: pd.DataFrame) -> dict[str, list[Any]]:
     table = results.store.read(names).rows
     if not table.num_rows:
         return {}
-    keys = pd.MultiIndex.from_frame(table.select(list(POINT)).to_pandas())
-    rows = keys.get_indexer(pd.MultiIndex.from_frame(shown[list(POINT)])).tolist()
+    names_of_key = keys_of(results.spec)
+    keys = pd.MultiIndex.from_frame(table.select(names_of_key).to_pandas())
+    rows = keys.get_indexer(pd.MultiIndex.from_frame(shown[names_of_key])).tolist()
     profiles: dict[str, list[Any]] = {}
     for name in (n for n in names if n in table.column_names):
         curves = [_curve(table[name][i].as_py() if i >= 0 else None) for i in rows]
@@ -107,8 +109,8 @@ def phase_data(results: Results) -> dict[str, Any] | None:
         np.linspace(*spec.sigma_w, _SIGMA_W_STEPS) if "sigma_w" in phase.free else np.array(spec.sigma_w[:1]),
     ]
     d, b, w = np.meshgrid(*sides, indexing="ij")
-    margin = phase.margin(w.ravel(), b.ravel(), d.ravel())[0].reshape(w.shape)
-    boundary = phase.boundary(depths)
+    margin = phase.margin(sigma_w=w.ravel(), sigma_b=b.ravel(), depth=d.ravel())[0].reshape(w.shape)
+    boundary = phase.boundary(depths, {})
     shape = len(depths), len(sides[1])
     ends = [f"{end}{q}" for end in ("lower", "upper") for q in ("", "_5", "_95")]
     return {
@@ -129,9 +131,9 @@ def line_data(results: Results) -> dict[str, Any] | None:
     spec, phase = results.spec, results.phase
     if not phase.has_estimates or len(phase.free) != 1:
         return None
-    low, high = getattr(spec, phase.free[0])
+    low, high = spec.range_of(phase.free[0])
     x = np.linspace(float(low), float(high), 121)
-    mean, deviation = phase.margin(**{a: getattr(spec, a)[0] for a in AXES} | {phase.free[0]: x})
+    mean, deviation = phase.margin(**{phase.free[0]: x})
     mean += phase.calibration.shift
     return {
         "x": numbers(x),

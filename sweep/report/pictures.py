@@ -71,7 +71,7 @@ def _affordable(chosen: list[tuple[int, "Point"]], painter: "Painter") -> list[t
     """Return the points, in their order, whose reconstructions together take no more than the allowed operations."""
     spent, affordable = 0.0, []
     for at, point in chosen:
-        cost = painter.cost(point.depth)
+        cost = painter.cost(point)
         if spent + cost <= _MAX_OPERATIONS:
             spent += cost
             affordable.append((at, point))

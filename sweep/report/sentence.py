@@ -51,7 +51,7 @@ def _boundary_sentence(results: Results) -> str:
     line = results.phase.critical_line()
     middle = len(line) // 2
     row = line.iloc[middle]
-    band = results.boundary[results.boundary["depth"] == spec.depth[1]].iloc[middle]
+    band = results.middle_boundary[results.middle_boundary["depth"] == spec.depth[1]].iloc[middle]
     (theory,) = theory_line(spec, np.array([row["sigma_b"]]))
     theory_text = f"; mean field theory says {theory:.2f}" if math.isfinite(theory) else ""
     interval = f"90 % interval {row['lower']:.2f} to {row['upper']:.2f}"

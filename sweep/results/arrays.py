@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from sweep.errors import SpecError
-from sweep.spec.columns import COLUMNS, DTYPES, POINT, SCHEMA_VERSION, UNITS
+from sweep.spec.columns import COLUMNS, DTYPES, POINT, SCHEMA_VERSION, UNITS, meaning_of
 from sweep.spec.design import grid_axes
 from sweep.spec.experiment import Design
-from sweep.spec.options import AXES
+from sweep.spec.rows import keys_of
 from sweep.version import __version__
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ _REPLICA = "replica"
 def points_to_xarray(spec: Design, points: pd.DataFrame, profiles: pd.DataFrame) -> "xarray.Dataset":
     """Return the tables ``points`` and ``profiles`` of a sweep as one Dataset.
 
-    The points of a grid have the dimensions ``sigma_w``, ``sigma_b``, ``depth`` and ``replica``, with NaN for missing
-    points. Those of any other search, or points beside the grid, have the dimension ``point``, with the axes and the
-    seed as coordinates. Profiles (named ``NAME_profile``) have the further dimension ``layer``. Numbers and truth
-    values are float64, with NaN for what is not known; coordinates keep their own types. Each variable has the
+    The points of a grid have the dimensions ``sigma_w``, ``sigma_b``, ``depth``, further axes and ``replica``, with NaN
+    for missing points. Those of any other search, or points beside the grid, have the dimension ``point``, with the
+    axes and the seed as coordinates. Profiles (named ``NAME_profile``) have the dimension ``layer``, too. Numbers and
+    truth values are float64, with NaN for what is not known; coordinates keep their own types. Each variable has the
     attribute ``description`` and, if it has a unit, ``units``. The attributes of the Dataset hold the specification as
     JSON.
 
@@ -41,18 +41,19 @@ def points_to_xarray(spec: Design, points: pd.DataFrame, profiles: pd.DataFrame)
 def boundary_to_xarray(spec: Design, boundary: pd.DataFrame) -> "xarray.Dataset":
     """Return the table ``boundary`` of a sweep as a Dataset over ``depth`` and ``sigma_b``.
 
-    Its attributes are as described in `points_to_xarray`. If trainings calibrated the sweep, ``calibration`` says so.
+    Further axes are dimensions, too. Its attributes are as described in `points_to_xarray`. If trainings calibrated the
+    sweep, ``calibration`` says so.
 
     Raises
     ------
     SpecError
         xarray is not installed.
     """
-    depths, sigma_b = (np.unique(boundary[a]) for a in ("depth", "sigma_b"))
-    full = boundary.set_index(["depth", "sigma_b"]).reindex(pd.MultiIndex.from_product([depths, sigma_b]))
-    shape = len(depths), len(sigma_b)
-    data = {str(n): (("depth", "sigma_b"), full[n].to_numpy().reshape(shape)) for n in full}
-    coordinates = {"depth": depths.astype(int), "sigma_b": sigma_b.astype(float)}
+    dims = ["depth", "sigma_b", *spec.further_names]
+    coordinates = {a: np.unique(boundary[a]).astype(int if spec.axes[a].whole else float) for a in dims}
+    full = boundary.set_index(dims).reindex(pd.MultiIndex.from_product([*coordinates.values()], names=dims))
+    shape = [len(values) for values in coordinates.values()]
+    data = {str(n): (dims, full[n].to_numpy().reshape(shape)) for n in full}
     dataset = _dataset(spec, data, coordinates, COLUMNS["boundary"])
     if calibrated := boundary.attrs.get("calibration"):
         dataset.attrs["calibration"] = calibrated
@@ -74,14 +75,15 @@ def _dataset(
     dataset = xarray.Dataset(data, coordinates, attributes)
     for name in dataset.variables:
         plain = str(name).removesuffix("_profile")
-        dataset[name].attrs["description"] = meanings.get(plain, "number of the network at its place, from 0")
+        meaning = "number of the network at its place, from 0" if plain == _REPLICA else meaning_of(plain)
+        dataset[name].attrs["description"] = meanings.get(plain, meaning)
         if unit := UNITS.get(plain):
             dataset[name].attrs["units"] = unit
     return dataset
 
 
 def _variables(spec: Design, points: pd.DataFrame, profiles: pd.DataFrame) -> tuple[dict[str, Any], dict[str, Any]]:
-    names = [n for n in points if n not in (*AXES, "seed")]
+    names = [n for n in points if n not in (*spec.axes, "seed")]
     columns = {str(n): _without_na(points[n]) for n in names}
     position, dims, shape, coordinates = _flat_index(spec, points)
     if "point" not in dims:
@@ -92,9 +94,10 @@ def _variables(spec: Design, points: pd.DataFrame, profiles: pd.DataFrame) -> tu
         full[position] = values
         data[name] = dims, full.reshape(shape)
     layers = int(profiles["layer"].max()) if len(profiles) else 0
-    keys = pd.MultiIndex.from_frame(points[list(POINT)])
+    columns_of_point = keys_of(spec)
+    keys = pd.MultiIndex.from_frame(points[columns_of_point])
     # The counts are sorted by point, as the rows of the profiles are.
-    counts = profiles.groupby(list(POINT), sort=True)["layer"].size()
+    counts = profiles.groupby(columns_of_point, sort=True)["layer"].size()
     row = np.repeat(keys.get_indexer(counts.index), counts.to_numpy())
     for name in [n for n in COLUMNS["profiles"] if n in COLUMNS["points"] and n not in POINT]:
         full = np.full((int(np.prod(shape)), layers), np.nan)
@@ -118,10 +121,10 @@ def _flat_index(
         axes = {a: np.array(values) for a, values in grid_axes(spec).items()}
         indices = [np.minimum(np.searchsorted(v, points[a]), len(v) - 1) for a, v in axes.items()]
         if all((v[i] == points[a].to_numpy()).all() for i, (a, v) in zip(indices, axes.items(), strict=True)):
-            replica = points.groupby(list(AXES)).cumcount().to_numpy()
+            replica = points.groupby(list(axes)).cumcount().to_numpy()
             count = max(spec.replicas, int(replica.max(initial=0)) + 1)
             shape = (*(len(v) for v in axes.values()), count)
             position = np.ravel_multi_index([*indices, replica], shape)
-            return position, (*AXES, _REPLICA), shape, {**axes, _REPLICA: np.arange(count)}
-    coordinates = {a: ("point", points[a].to_numpy()) for a in POINT}
+            return position, (*axes, _REPLICA), shape, {**axes, _REPLICA: np.arange(count)}
+    coordinates = {a: ("point", points[a].to_numpy()) for a in keys_of(spec)}
     return np.arange(len(points)), ("point",), (len(points),), coordinates

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from sweep.errors import SpecError
+from sweep.spec.axes import RATE
 from sweep.spec.columns import COLUMNS, DTYPES, LATER, SWEEP, described
 from sweep.spec.kinds import expanded
 from sweep.spec.options import TABLES
@@ -134,18 +135,23 @@ def _csv_quoting(frame: pd.DataFrame) -> Literal[0, 2]:
 
     Before Python 3.13, `csv` leaves a carriage return unquoted, which readers take for the end of a line.
     """
-    texts = (frame[n] for n in frame if DTYPES[str(n)] == "str")
+    texts = (frame[n] for n in frame if DTYPES.get(str(n)) == "str")
     return csv.QUOTE_NONNUMERIC if any(t.str.contains("\r", regex=False).any() for t in texts) else csv.QUOTE_MINIMAL
 
 
 def _are_columns(names: list[str], table: str) -> bool:
-    """Return whether these are the columns of a table, which may be one of before some of them."""
-    return names == [n for n in COLUMNS[table] if n in names or n not in LATER]
+    """Return whether these are the columns of a table, which may be one of before some, and have some of further axes.
+
+    A column that is declared in no table is one of a further axis; the learning rate may be one in any table.
+    """
+    known = [n for n in COLUMNS[table] if n in names or n not in LATER]
+    further = names[len(known) :]
+    return names[: len(known)] == known and all(n not in DTYPES or n == RATE for n in further)
 
 
 def _typed(column: pd.Series) -> pd.Series:
     """Return a column with the type that `DTYPES` gives it, from texts, from values of JSON or from that type."""
-    dtype = DTYPES[str(column.name)]
+    dtype = DTYPES.get(str(column.name)) or _number_type(column)
     if column.dtype == dtype:
         return column
     if dtype == "str":
@@ -158,6 +164,12 @@ def _typed(column: pd.Series) -> pd.Series:
         return pd.Series([pd.NA if _is_none(v) else truth[v] for v in values], dtype="boolean")
     whole = [v if v is None or _is_none(v) else int(v) for v in values]
     return pd.Series(whole, dtype=dtype)
+
+
+def _number_type(column: pd.Series) -> str:
+    """Return the type of the numbers of a further axis: whole ones, which are written without a point, or others."""
+    values = [v for v in column.astype(object) if v not in (None, "") and not _is_none(v)]
+    return "int64" if values and all(isinstance(v, int) or str(v).lstrip("-").isdigit() for v in values) else "float64"
 
 
 def _is_none(value: Any) -> bool:

@@ -11,7 +11,7 @@ from sweep.results.results import Results
 from sweep.spec.columns import SWEEP, described
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 
 @dataclass(repr=False)
@@ -61,9 +61,11 @@ class Joined:
         """
         return self._joined("profiles", lambda results: results.profiles_at(*args, **keys))
 
-    def boundary_at(self, depths: "Sequence[int]") -> pd.DataFrame:
-        """Return `boundary` at other depths, within the ranges of all sweeps: see `Results.boundary_at`."""
-        return self._joined("boundary", lambda results: results.boundary_at(depths))
+    def boundary_at(
+        self, depths: "Sequence[int] | None" = None, at: "Mapping[str, float] | None" = None
+    ) -> pd.DataFrame:
+        """Return `boundary` at other places, within the ranges of all sweeps: see `Results.boundary_at`."""
+        return self._joined("boundary", lambda results: results.boundary_at(depths, at))
 
     def table(self, name: str) -> pd.DataFrame:
         """Return a table by its name: points, profiles, truth or boundary."""

@@ -42,7 +42,7 @@ def load(directory: str | Path | Sequence[str | Path]) -> Results | Joined:
     if isinstance(directory, str | Path):
         files = SweepFiles(directory)
         spec = files.read_spec()
-        return Results(files, spec, Store(spec.storage or files.location, spec.digest))
+        return Results(files, spec, Store(spec.storage or files.location, spec.digest, spec.further_names))
     sweeps: dict[str, Results] = {}
     for item in directory:
         results = load(item)

@@ -63,7 +63,7 @@ def merge(directories: Sequence[str | Path], output: str | Path) -> Results:
         raise SpecError(f"`output` {str(output)!r} cannot be written: {getattr(error, 'strerror', error)}") from None
     spec = _merged(sweeps, files.uri or None)
     with locked(files.uri or files.local, files.location):
-        store = Store(files.location, spec.digest)
+        store = Store(files.location, spec.digest, spec.further_names)
         store.create()
         if store.read([]).seen:
             raise SpecError(f"`output` {files.location!r} holds the results of another sweep")
@@ -90,6 +90,7 @@ def _check_alike(one: Results, other: Results) -> None:
     if one.spec.digest == other.spec.digest:
         return
     differ = {n: (getattr(one.spec, n), getattr(other.spec, n)) for n in (*measured(one.spec), "code", "definition")}
+    differ["axis"] = (one.spec.further_names, other.spec.further_names)
     differ["dataset"] = ("", "") if one.spec.has_data_of(other.spec) else (one.spec.data, other.spec.data)
     for name, (a, b) in differ.items():
         if a != b:
@@ -101,10 +102,10 @@ def _check_alike(one: Results, other: Results) -> None:
 
 def _merged(sweeps: Sequence[Results], uri: str | None) -> SweepSpec:
     specs = [s.spec for s in sweeps]
-    ranges: dict[str, Any] = {
-        a: (min(getattr(s, a)[0] for s in specs), max(getattr(s, a)[1] for s in specs)) for a in AXES
-    }
-    measured_by = [set(s.points[list(AXES)].itertuples(index=False, name=None)) for s in sweeps]
+    ends = {a: (min(s.range_of(a)[0] for s in specs), max(s.range_of(a)[1] for s in specs)) for a in specs[0].axes}
+    ranges: dict[str, Any] = {a: ends[a] for a in AXES}
+    ranges["axis"] = [str(replace(a, low=ends[a.name][0], high=ends[a.name][1])) for a in specs[0].further_axes]
+    measured_by = [set(s.points[list(s.spec.axes)].itertuples(index=False, name=None)) for s in sweeps]
     places = set().union(*measured_by)
     remaining = sum(max(0, budget(s) - len(m)) for s, m in zip(specs, measured_by, strict=True))
     points = min(len(places) + remaining, int(POINTS.high))
@@ -113,8 +114,11 @@ def _merged(sweeps: Sequence[Results], uri: str | None) -> SweepSpec:
         search = "boundary"
     if search == "grid":
         points = specs[0].points
-    elif {a for a in AXES if ranges[a][0] != ranges[a][1]} <= {"depth"}:  # then there are no more places
-        points = min(points, ranges["depth"][1] - ranges["depth"][0] + 1)
+    else:
+        all_places = replace(
+            specs[0], **ranges, points=1, first_points=None, search="boundary", storage=uri
+        ).place_count
+        points = int(min(points, all_places))
     return replace(
         specs[0],
         **ranges,
@@ -131,4 +135,4 @@ def _merged(sweeps: Sequence[Results], uri: str | None) -> SweepSpec:
 
 
 def _grid(spec: Design) -> Any:
-    return spec.points, spec.first_points, [getattr(spec, a) for a in AXES]
+    return spec.points, spec.first_points, [*spec.axes.values()]

@@ -15,13 +15,18 @@ from sweep.storage.store import Store
 
 def read_profiles(
     store: Store,
+    further: Sequence[str],
     depth: int | Sequence[int] | None,
     layer: int | Sequence[int] | None,
     points: pd.DataFrame | None,
     columns: Sequence[str] | None,
 ) -> pd.DataFrame:
-    """Return some rows and columns of the table ``profiles``, see `Results.profiles_at`. None stands for all."""
-    names = list(PROFILES) if columns is None else [n for n in columns if n not in (*POINT, "layer")]
+    """Return some rows and columns of the table ``profiles``, see `Results.profiles_at`. None stands for all.
+
+    ``further`` are the names of the sweep's further axes.
+    """
+    keys = [*POINT, *further]
+    names = list(PROFILES) if columns is None else [n for n in columns if n not in (*keys, "layer")]
     if unknown := [n for n in names if n not in PROFILES]:
         raise SpecError(f"`columns` must be among {', '.join(PROFILES)}, got {unknown[0]!r}")
     lists = [LIST_PREFIX["profiles"] + n for n in names]
@@ -41,9 +46,9 @@ def read_profiles(
     all_wanted = span is None and all(values is None for values in wanted.values())
     wide = store.read(lists, None if all_wanted else reduced).rows
     if points is not None and wide.num_rows:  # other points may have the same seeds
-        keys = pd.MultiIndex.from_frame(wide.select(list(POINT)).to_pandas())
-        wide = wide.filter(pa.array(keys.isin(pd.MultiIndex.from_frame(points[list(POINT)]))))
-    frame = unfolded_lists(wide, "profiles", names, first=span[0] if span else 1)
+        stored = pd.MultiIndex.from_frame(wide.select(keys).to_pandas())
+        wide = wide.filter(pa.array(stored.isin(pd.MultiIndex.from_frame(points[keys]))))
+    frame = unfolded_lists(wide, "profiles", names, further, first=span[0] if span else 1)
     if layers is not None and len(layers) < layers[-1] - layers[0] + 1:
         frame = described(frame[frame["layer"].isin(layers)].reset_index(drop=True), "profiles")
     return frame

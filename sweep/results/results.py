@@ -20,7 +20,7 @@ from sweep.storage.sweep_files import SweepFiles
 from sweep.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pyarrow.dataset as ds
     import xarray
@@ -81,7 +81,7 @@ class Results:
     @cached_property
     def _stored(self) -> tuple[pd.DataFrame, dict[str, str]]:
         reading = self.store.read(list(COLUMNS["points"]))
-        return points_of(reading.rows), reading.damaged
+        return points_of(reading.rows, self.spec.further_names), reading.damaged
 
     @property
     def damaged(self) -> dict[str, str]:
@@ -148,14 +148,16 @@ class Results:
         SpecError
             A column is not a profile, or a layer is not a whole number from 1.
         """
-        return read_profiles(self.store, depth, layer, points, columns)
+        return read_profiles(self.store, self.spec.further_names, depth, layer, points, columns)
 
     @cached_property
     def truth(self) -> pd.DataFrame:
         """The training curves, one row per trained point, learning rate and epoch."""
         names = list(CURVES)
         wide = self.store.read([LIST_PREFIX["truth"] + n for n in names]).rows
-        frame = unfolded_lists(wide, "truth", names).dropna(subset=["epoch"], ignore_index=True)
+        frame = unfolded_lists(wide, "truth", names, self.spec.further_names).dropna(
+            subset=["epoch"], ignore_index=True
+        )
         return described(frame.astype({"epoch": "int64"}), "truth")
 
     @property
@@ -208,12 +210,17 @@ class Results:
 
     @cached_property
     def boundary(self) -> pd.DataFrame:
-        """The boundary and the critical line at a few depths, one row per depth and sigma_b.
+        """The boundary and the critical line at a few depths, one row per depth and sigma_b (and further axes).
 
         The boundary is where half of the networks train, by the sweep's `calibration`; if that is one by trainings,
         ``attrs["calibration"]`` says so.
         """
         return self._described_boundary(self.phase.boundary())
+
+    @cached_property
+    def middle_boundary(self) -> pd.DataFrame:
+        """The table `boundary` in the middle of the further axes, if the sweep has any."""
+        return self.boundary_at(at={}) if self.spec.further_axes else self.boundary
 
     def _described_boundary(self, frame: pd.DataFrame) -> pd.DataFrame:
         frame = described(frame, "boundary")
@@ -221,23 +228,53 @@ class Results:
             frame.attrs["calibration"] = calibrated
         return frame
 
-    def boundary_at(self, depths: "Sequence[int]") -> pd.DataFrame:
-        """Return the table `boundary` at other depths.
+    def boundary_at(
+        self, depths: "Sequence[int] | None" = None, at: "Mapping[str, float] | None" = None
+    ) -> pd.DataFrame:
+        """Return the table `boundary` at other depths, or at other values of further axes.
+
+        Parameters
+        ----------
+        depths:
+            The depths; None: those of `boundary`.
+        at:
+            Values of further axes by name, those left out being in the middle of their ranges; None: the places of
+            `boundary`.
 
         Raises
         ------
         SpecError
-            A depth is outside of the range of the sweep.
+            A value is outside of the range of the sweep.
         """
         low, high = self.spec.depth
-        if outside := [d for d in depths if not low <= d <= high]:
+        if outside := [d for d in depths or () if not low <= d <= high]:
             raise SpecError(f"`depths` must be from {low} to {high}, those of the sweep, got {outside[0]}")
-        return self._described_boundary(self.phase.boundary(depths))
+        return self._described_boundary(self.phase.boundary(depths, checked_at(self.spec, at)))
 
     def table(self, name: str) -> pd.DataFrame:
         """Return a table by its name: points, profiles, truth or boundary."""
         frame: pd.DataFrame = getattr(self, name)
         return frame
+
+
+def checked_at(spec: SweepSpec, at: "Mapping[str, float] | None") -> dict[str, float] | None:
+    """Return values of further axes, as numbers of their kinds; refuse other names, and values outside of the ranges.
+
+    Raises
+    ------
+    SpecError
+        There is no such axis, or a value is outside of its range.
+    """
+    if at is None:
+        return None
+    for name, value in at.items():
+        if name not in spec.further_names:
+            known = ", ".join(spec.further_names) or "none"
+            raise SpecError(f"`at` must name a further axis of the sweep ({known}), got {name!r}")
+        low, high = spec.range_of(name)
+        if not low <= value <= high:
+            raise SpecError(f"`at` {name} must be from {low:g} to {high:g}, as in the sweep, got {value:g}")
+    return {name: spec.axes[name].typed(value) for name, value in at.items()}
 
 
 def _is_censored(points: pd.DataFrame) -> pd.Series:

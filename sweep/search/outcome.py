@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from sweep.levelset.sampler import CENSORED
-from sweep.spec.design import Place
 
 Row = Mapping[str, Any]
 
@@ -58,8 +57,3 @@ class Outcome:
         if self.trained:
             means |= {"accuracy": self.accuracy / self.trained, "chance": self.chance / self.trained}
         return means
-
-
-def place_of(values: Mapping[str, Any]) -> Place:
-    """Return the place of a row or of the parameters of a trial."""
-    return float(values["sigma_w"]), float(values["sigma_b"]), int(values["depth"])

@@ -9,6 +9,7 @@ from typing import Any
 
 from probes.point import Point
 from sweep.search.study import SweepStudy
+from sweep.spec.design import Place, place_of_point
 
 Row = Mapping[str, Any]
 _SMOOTHING = 0.7  # weight of earlier durations in an exponential average
@@ -179,7 +180,7 @@ class Planner:
 
 
 def _by_place(points: Sequence[Point]) -> list[list[Point]]:
-    groups: dict[tuple[float, float, int], list[Point]] = {}
+    groups: dict[Place, list[Point]] = {}
     for p in points:
-        groups.setdefault((p.sigma_w, p.sigma_b, p.depth), []).append(p)
+        groups.setdefault(place_of_point(p), []).append(p)
     return list(groups.values())

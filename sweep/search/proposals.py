@@ -1,5 +1,7 @@
 """Choice of the next place: from a design, or by the sampler of the study."""
 
+import itertools
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -8,11 +10,11 @@ import numpy as np
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
-from sweep.search.outcome import Outcome, place_of
+from sweep.search.outcome import Outcome
 from sweep.search.record import Record
 from sweep.search.sweep_sampler import SweepSampler
-from sweep.spec.design import Place, places
-from sweep.spec.options import AXES
+from sweep.spec.axes import Axis
+from sweep.spec.design import Place, place_of, places
 
 _MAX_BATCH = 64  # places chosen per update of the model
 _MAX_REPETITIONS = 20  # known places that a search may suggest in a row before another place is taken instead
@@ -74,7 +76,7 @@ class Proposals:
             return None
         record.outcomes[place] = Outcome(number)
         sampler = record.study.sampler if self._spec.train == "boundary" else None
-        if isinstance(sampler, SweepSampler) and sampler.doubtful(dict(zip(AXES, place, strict=True))):
+        if isinstance(sampler, SweepSampler) and sampler.doubtful(dict(zip(self._spec.axes, place, strict=True))):
             record.mark_doubtful(place)
         return place
 
@@ -96,7 +98,7 @@ class Proposals:
         record = self._record
         for _ in range(_MAX_REPETITIONS):
             trial = record.study.ask(record.space)
-            place = place_of(trial.params)
+            place = place_of(self._spec, trial.params)
             if place not in record.outcomes:
                 return place, trial.number
             record.close(trial.number)
@@ -104,13 +106,25 @@ class Proposals:
         return unused, None if unused is None else record.add_trial(unused)
 
     def _unused_place(self, near: Place) -> Place | None:
-        """Return an unused place, which is random or ``near`` at another depth, or None if there is none."""
+        """Return an unused place, which is random or near another one, or None if there is none."""
         known, spec = self._record.outcomes, self._spec
         rng = np.random.default_rng([spec.seed, len(known)])
-        low, high = spec.depth
-        sigmas = [float(rng.uniform(*getattr(spec, a))) for a in ("sigma_w", "sigma_b")]
-        random_place = (sigmas[0], sigmas[1], int(rng.integers(low, high + 1)))
+        axes = [*spec.axes.values()]
+        random_place = tuple(axis.at(share) for axis, share in zip(axes, rng.random(len(axes)), strict=True))
         if random_place not in known:
             return random_place
-        depths = [d for d in range(low, high + 1) if (*near[:2], d) not in known]
-        return (*near[:2], min(depths, key=lambda d: abs(d - near[2]))) if depths else None
+        if not math.isfinite(spec.place_count):
+            return None
+        sides = (_nearest_values(axis, value, len(known)) for axis, value in zip(axes, near, strict=True))
+        return next((place for place in itertools.product(*sides) if place not in known), None)
+
+
+def _nearest_values(axis: Axis, value: float, reach: int) -> list[float]:
+    """Return the values of an axis of whole numbers, or of a fixed one, that differ by at most ``reach``, by nearness.
+
+    If so many places are known, one of them is not.
+    """
+    if not axis.is_free:
+        return [value]
+    low, high = max(axis.low, value - reach), min(axis.high, value + reach)
+    return sorted(range(int(low), int(high) + 1), key=lambda other: abs(other - value))

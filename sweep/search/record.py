@@ -19,9 +19,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from probes.point import Point
 from sweep.search.journal import JOURNAL, open_study, server_error
 from sweep.search.optuna_patches import storage_of
-from sweep.search.outcome import Outcome, Row, place_of
-from sweep.spec.design import Place, seeds
-from sweep.spec.options import AXES
+from sweep.search.outcome import Outcome, Row
+from sweep.spec.axes import Axis
+from sweep.spec.design import Place, place_of, point_at, seeds
 from sweep.spec.parts import Space
 from sweep.spec.spec import SweepSpec
 
@@ -31,11 +31,13 @@ _DOUBTFUL = "doubtful"  # user attribute of a trial whose points are to be train
 
 def search_space(spec: Space) -> dict[str, BaseDistribution]:
     """Return the axes of a sweep as distributions of Optuna, by name."""
-    return {
-        "sigma_w": FloatDistribution(*spec.sigma_w),
-        "sigma_b": FloatDistribution(*spec.sigma_b),
-        "depth": IntDistribution(*spec.depth),
-    }
+    return {name: _distribution(axis) for name, axis in spec.axes.items()}
+
+
+def _distribution(axis: Axis) -> BaseDistribution:
+    if axis.whole:
+        return IntDistribution(int(axis.low), int(axis.high), log=axis.log)
+    return FloatDistribution(*axis.ends, log=axis.log)
 
 
 class Record:
@@ -85,9 +87,9 @@ class Record:
         self.doubtful: set[Place] = set()
         self._open(spec)
         for row in rows:
-            self.outcomes.setdefault(place_of(row), Outcome()).add(row)
+            self.outcomes.setdefault(place_of(spec, row), Outcome()).add(row)
         for row in again:
-            self.outcomes.setdefault(place_of(row), Outcome()).retry_seeds += (row["seed"],)
+            self.outcomes.setdefault(place_of(spec, row), Outcome()).retry_seeds += (row["seed"],)
 
     def _open(self, spec: SweepSpec) -> None:
         self.study = open_study(spec, self._folder)
@@ -144,11 +146,11 @@ class Record:
         revived: dict[Place, Outcome] = {}  # places whose trial failed, but which were measured later
         for trial in self.study.get_trials(deepcopy=False):
             running = trial.state == TrialState.RUNNING
-            if set(trial.params) != set(AXES):
+            if set(trial.params) != set(self.spec.axes):
                 if running:
                     self.close(trial.number)
                 continue
-            place = place_of(trial.params)
+            place = place_of(self.spec, trial.params)
             outcome = self.outcomes.get(place)
             if not running and trial.state != TrialState.COMPLETE and outcome is None:
                 continue
@@ -181,19 +183,19 @@ class Record:
         outcome = self.outcomes[place]
         planned = seeds(self.spec, outcome.number or 0) if outcome.number != -1 else []
         wanted = [s for s in dict.fromkeys([*outcome.retry_seeds, *planned]) if s not in outcome.seeds]
-        return [Point(*place, seed) for seed in wanted[: max(0, self.spec.replicas - len(outcome.seeds))]]
+        return [point_at(self.spec, place, seed) for seed in wanted[: max(0, self.spec.replicas - len(outcome.seeds))]]
 
     def _adopt(self, place: Place) -> None:
         """Add a trial for a place that the study does not know, if the sweep's ranges contain it."""
         outcome = self.outcomes[place]
         done = len(outcome.seeds) >= self.spec.replicas
-        ranges = [getattr(self.spec, a) for a in AXES]
-        in_range = all(low <= value <= high for value, (low, high) in zip(place, ranges, strict=True))
+        axes = self.spec.axes.values()
+        in_range = all(axis.low <= value <= axis.high for value, axis in zip(place, axes, strict=True))
         outcome.number = self.add_trial(place, outcome if done else None) if in_range else -1
 
     def add_trial(self, place: Place, outcome: Outcome | None = None) -> int:
         """Add a trial that is running, or finished if its outcome is given, and return its number."""
-        params, now = dict(zip(AXES, place, strict=True)), datetime.now()
+        params, now = dict(zip(self.spec.axes, place, strict=True)), datetime.now()
         if outcome is None:
             trial = create_trial(state=TrialState.RUNNING, params=params, distributions=self.space)
             trial.datetime_start, trial.datetime_complete = now, None
@@ -216,7 +218,7 @@ class Record:
     def tell(self, rows: Sequence[Row]) -> None:
         """Add measured rows, and finish the trials of places whose replicas have all been measured."""
         for row in rows:
-            outcome = self.outcomes.setdefault(place_of(row), Outcome(-1))
+            outcome = self.outcomes.setdefault(place_of(self.spec, row), Outcome(-1))
             if outcome.add(row) and len(outcome.seeds) >= self.spec.replicas:
                 self.use_study(partial(self._finish, outcome))
 
@@ -225,7 +227,7 @@ class Record:
 
         The journal of an older version may lack them.
         """
-        outcome = self.outcomes.get(place_of(trial.params))
+        outcome = self.outcomes.get(place_of(self.spec, trial.params))
         return {**trial.user_attrs, **(outcome.attributes if outcome is not None else {})}
 
     def close(self, number: int, outcome: Outcome | None = None) -> None:
@@ -238,7 +240,7 @@ class Record:
         trial = self._storage.get_trial(trial_id)
         if trial.state.is_finished():
             if trial.state == TrialState.FAIL and outcome is not None and outcome.measured:
-                self.add_trial(place_of(trial.params), outcome)
+                self.add_trial(place_of(self.spec, trial.params), outcome)
             return
         value = None
         if outcome is not None and (value := self._value(outcome)) is not None:

@@ -14,7 +14,7 @@ from sweep.search.outcome import Row
 from sweep.search.proposals import Proposals, make_sampler
 from sweep.search.record import Record
 from sweep.search.stop import StopRule
-from sweep.spec.design import budget
+from sweep.spec.design import budget, place_of_point
 from sweep.spec.spec import SweepSpec
 
 
@@ -94,7 +94,7 @@ class SweepStudy:
 
     def doubtful(self, point: Point) -> bool:
         """Return whether a point is to be trained whatever the probe says, in a sweep that trains the boundary."""
-        return (point.sigma_w, point.sigma_b, point.depth) in self._record.doubtful
+        return place_of_point(point) in self._record.doubtful
 
     def tell(self, rows: Iterable[Row]) -> None:
         """Add measured rows, and finish the trials of places whose replicas have all been measured."""

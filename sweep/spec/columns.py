@@ -196,9 +196,21 @@ KINDS = {  # of the columns of a part file
 }
 
 
+def keys_in(profiles: pd.DataFrame) -> list[str]:
+    """Return the names of the columns of a table ``profiles`` that tell points apart, with further axes."""
+    return [*POINT, *(name for name in map(str, profiles) if name not in {SWEEP, *_TABLES["profiles"]})]
+
+
+def meaning_of(name: str) -> str:
+    """Return what a column means: those that are not declared are further axes of a sweep."""
+    known = [columns[name].meaning for columns in _TABLES.values() if name in columns]
+    return known[0] if known else f"value of the further axis {name}"
+
+
 def described(frame: pd.DataFrame, table: str) -> pd.DataFrame:
     """Return the frame, with attributes that say which table it is, what its columns mean, and their version."""
     frame.attrs["table"] = table
-    frame.attrs["columns"] = {SWEEP: SWEEP_MEANING, **COLUMNS[table]} if SWEEP in frame else COLUMNS[table]
+    known = {SWEEP: SWEEP_MEANING, **COLUMNS[table]} if SWEEP in frame else COLUMNS[table]
+    frame.attrs["columns"] = known | {name: meaning_of(name) for name in map(str, frame.columns) if name not in known}
     frame.attrs["schema_version"] = SCHEMA_VERSION
     return frame

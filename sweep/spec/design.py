@@ -2,30 +2,45 @@
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from probes.point import Point
+from sweep.spec.axes import Axis
 from sweep.spec.experiment import Design
-from sweep.spec.options import AXES
 from sweep.spec.parts import Space
 
-Place = tuple[float, float, int]  # sigma_w, sigma_b, depth
+Place = tuple[float, ...]  # sigma_w, sigma_b, depth, and further axes, in the order of `Space.axes`
 _POINTS_PER_DRAW = 512  # Sobol points are balanced in batches of a power of two
 
 
 def within(spec: Space, place: Any) -> Any:
     """Return whether a place is within the ranges of a sweep; of columns of places, an array of bools.
 
-    ``place`` maps ``sigma_w``, ``sigma_b`` and ``depth`` to numbers or columns, as a row or a table does.
+    ``place`` maps the names of axes to numbers or columns, as a row or a table does.
     """
     inside: Any = True
-    for axis in AXES:
-        low, high = getattr(spec, axis)
-        slack = 1e-9 * high  # places are computed, and rounded
-        inside = inside & (place[axis] >= low - slack) & (place[axis] <= high + slack)
+    for axis in spec.axes.values():
+        slack = 1e-9 * max(abs(axis.low), abs(axis.high))  # places are computed, and rounded
+        inside = inside & (place[axis.name] >= axis.low - slack) & (place[axis.name] <= axis.high + slack)
     return inside
+
+
+def place_of(spec: Space, values: Mapping[str, Any]) -> Place:
+    """Return the place of a row, or of the parameters of a trial."""
+    return tuple(axis.typed(values[name]) for name, axis in spec.axes.items())
+
+
+def point_at(spec: Space, place: Place, seed: int) -> Point:
+    """Return the point with a seed at a place."""
+    return Point(place[0], place[1], int(place[2]), seed, tuple(zip(spec.further_names, place[3:], strict=True)))
+
+
+def place_of_point(point: Point) -> Place:
+    """Return the place of a point."""
+    return point.sigma_w, point.sigma_b, point.depth, *(value for _, value in point.extra)
 
 
 def places(spec: Design) -> Iterator[Place]:
@@ -35,14 +50,12 @@ def places(spec: Design) -> Iterator[Place]:
     """
     if spec.search == "grid":
         axes = grid_axes(spec)
-        cells = list(itertools.product(axes["sigma_w"], axes["sigma_b"], map(int, axes["depth"])))
+        cells = list(itertools.product(*axes.values()))
         for i in np.random.default_rng(spec.seed).permutation(len(cells)):  # a part of a grid covers the plane, too
             yield cells[i]
         return
-    (w, w_end), (b, b_end), (low, high) = spec.sigma_w, spec.sigma_b, spec.depth
-    for u_w, u_b, u_depth in _units(spec):
-        depth = low + min(int(u_depth * (high - low + 1)), high - low)
-        yield w + u_w * (w_end - w), b + u_b * (b_end - b), depth
+    for shares in _units(spec):
+        yield tuple(axis.at(share) for axis, share in zip(spec.axes.values(), shares, strict=True))
 
 
 class _OwnChild(np.random.SeedSequence):
@@ -55,7 +68,7 @@ class _OwnChild(np.random.SeedSequence):
 
 def _units(spec: Design) -> Iterator[list[float]]:
     """Yield points of the unit cube, which are 0 on fixed axes."""
-    free = [axis in spec.free_axes for axis in AXES]
+    free = [axis.is_free for axis in spec.axes.values()]
     # Sequence 0 is Optuna's: Sobol points scrambled by the generator itself instead of a child of it.
     random = np.random.default_rng(spec.seed if spec.sequence else _OwnChild(spec.seed))
     engine = None
@@ -64,7 +77,7 @@ def _units(spec: Design) -> Iterator[list[float]]:
 
         engine = Sobol(sum(free), scramble=True, rng=random)
     while True:
-        drawn = np.zeros((_POINTS_PER_DRAW, len(AXES)))
+        drawn = np.zeros((_POINTS_PER_DRAW, len(free)))
         drawn[:, free] = engine.random(len(drawn)) if engine else random.random((len(drawn), sum(free)))
         yield from drawn.tolist()
 
@@ -78,7 +91,7 @@ def grid_axes(spec: Design) -> dict[str, list[float]]:
     axes = _balanced_grid(spec, spec.first_points or spec.points)
     while True:
         finer = min(
-            ({**axes, a: _halved(axes[a], a)} for a in AXES),
+            ({**axes, name: _halved(axes[name], axis)} for name, axis in spec.axes.items()),
             key=lambda g: (_size(g) == _size(axes), _size(g)),
         )
         if _size(finer) == _size(axes) or _size(finer) > spec.points or spec.points == spec.first_points:
@@ -88,36 +101,27 @@ def grid_axes(spec: Design) -> dict[str, list[float]]:
 
 def _balanced_grid(spec: Design, points: int) -> dict[str, list[float]]:
     """Lengthen the shortest axis, again and again, as long as the grid stays within ``points``."""
-    counts = dict.fromkeys(AXES, 1)
-    limits = {a: _max_count(spec, a) for a in AXES}
-    while open_axes := [a for a in AXES if counts[a] < limits[a]]:
+    counts = dict.fromkeys(spec.axes, 1)
+    while open_axes := [name for name, axis in spec.axes.items() if counts[name] < axis.count]:
         shortest = min(open_axes, key=counts.__getitem__)
         if math.prod(counts.values()) // counts[shortest] * (counts[shortest] + 1) > points:
             break
         counts[shortest] += 1
-    return {a: _spread(spec, a, counts[a]) for a in AXES}
+    return {name: _spread(axis, counts[name]) for name, axis in spec.axes.items()}
 
 
-def _max_count(spec: Design, axis: str) -> int:
-    low, high = getattr(spec, axis)
-    if axis == "depth":
-        return int(high - low + 1)
-    return 1 if low == high else spec.points
+def _spread(axis: Axis, count: int) -> list[float]:
+    spread = np.geomspace if axis.log else np.linspace
+    values = spread(*axis.ends, count) if count > 1 else np.array([_between(axis, *axis.ends)])
+    return sorted({min(max(axis.typed(v), axis.low), axis.high) for v in values})
 
 
-def _spread(spec: Design, axis: str, count: int) -> list[float]:
-    low, high = getattr(spec, axis)
-    values = np.linspace(low, high, count) if count > 1 else np.array([(low + high) / 2])
-    if axis == "depth":
-        return [int(v) for v in np.unique(np.round(values))]
-    return [float(v) for v in values]
+def _between(axis: Axis, a: float, b: float) -> float:
+    return math.sqrt(a * b) if axis.log else (a + b) / 2
 
 
-def _halved(values: list[float], axis: str) -> list[float]:
-    middles = [(a + b) / 2 for a, b in itertools.pairwise(values)]
-    if axis == "depth":
-        middles = [round(m) for m in middles]
-    return sorted({*values, *middles})
+def _halved(values: list[float], axis: Axis) -> list[float]:
+    return sorted({*values, *(axis.typed(_between(axis, a, b)) for a, b in itertools.pairwise(values))})
 
 
 def _size(axes: dict[str, list[float]]) -> int:

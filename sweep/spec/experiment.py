@@ -5,14 +5,19 @@ The bases stand in reverse order: dataclasses takes the fields of the last one f
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from probes.definition import ORIGINAL_DEFINITION
 from sweep.errors import SpecError
+from sweep.spec.axes import RATE
 from sweep.spec.network import Network
 from sweep.spec.options import measured
 from sweep.spec.parts import Data, Probing, Resources, Search, Space, Training
+
+_SETTINGS = (RATE, "width", "residual_scale")  # that may be axes: `probes.settings.OWN_SETTINGS`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,12 +27,16 @@ class Design(Search, Space):
     def _refuse(self) -> None:
         if self.until_boundary_error is not None and not self.free_axes:
             raise SpecError("`until_boundary_error` must be left out where no axis is free")
-        if set(self.free_axes) <= {"depth"}:
-            max_points = self.depth[1] - self.depth[0] + 1
-            if self.points > max_points and self.search != "grid":
-                raise SpecError(
-                    f"`points` must be at most {max_points}, the distinct points there are, got {self.points}"
-                )
+        max_points = self.place_count
+        if self.points > max_points and self.search != "grid":
+            raise SpecError(
+                f"`points` must be at most {max_points:.0f}, the distinct points there are, got {self.points}"
+            )
+
+    @property
+    def place_count(self) -> float:
+        """The number of different places that there are, which is infinite unless all free axes are whole numbers."""
+        return math.prod(axis.count for axis in self.axes.values())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +46,10 @@ class Measuring(Training, Probing, Network, Data):
     @property
     def digest(self) -> str:
         """A hash of what is measured: part files of two sweeps belong together if it is equal."""
+        return hashlib.blake2b(json.dumps(self._defining(), sort_keys=True).encode(), digest_size=8).hexdigest()
+
+    def _defining(self) -> dict[str, Any]:
+        """Return what defines a measurement."""
         # By what differs from the defaults, so that options of later versions change nothing.
         defaults = {f.name: f.default for f in fields(self)}
         defining = {name: getattr(self, name) for name in measured(self) if getattr(self, name) != defaults[name]}
@@ -47,7 +60,7 @@ class Measuring(Training, Probing, Network, Data):
         if self.definition != ORIGINAL_DEFINITION:
             known = {f.name: f.default for f in fields(self.definition)}
             defining["definition"] = {k: v for k, v in asdict(self.definition).items() if v != known[k]}
-        return hashlib.blake2b(json.dumps(defining, sort_keys=True).encode(), digest_size=8).hexdigest()
+        return defining
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +80,29 @@ class Experiment(Measuring, Design):
             raise SpecError(f"`prior` must be none with {networks}, which mean field theory is not for")
         if self.aim == "ridge" and self.train != "none":
             raise SpecError("`aim` must be boundary or both where networks are trained: the truth has no ridge")
+        self._refuse_axes()
+
+    def _refuse_axes(self) -> None:
+        """Refuse further axes that mean nothing for these networks."""
+        given = self.further_names
+        if RATE in given:
+            if self.train == "none":
+                raise SpecError(f"`axis` {RATE} must be left out where no network is trained: see `train`")
+            if self.lr != Training.lr:
+                raise SpecError(f"`lr` must be left out where it is an axis, got {', '.join(map(str, self.lr))}")
+        if self.network is not None:
+            return
+        for name in given:
+            if name not in _SETTINGS:
+                raise SpecError(f"`axis` must be {', '.join(_SETTINGS)}, or an argument of `network`, got {name!r}")
+        if "width" in given and (self.width or self.widths):
+            raise SpecError("`axis` width must be left out where `width` or `widths` is given")
+        if "residual_scale" in given and self.architecture != "resnet":
+            raise SpecError(f"`axis` residual_scale must be left out with architecture {self.architecture!r}")
+
+    def _defining(self) -> dict[str, Any]:
+        # Where points have values of further axes, they are others than where these have their defaults.
+        return super()._defining() | ({"axes": self.further_names} if self.axis else {})
 
     @property
     def reach(self) -> float:

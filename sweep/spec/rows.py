@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 from sweep.spec.columns import LIST_PREFIX, POINT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from probes import Measurement, Point
+    from sweep.spec.parts import Space
 
 
 def row(measurement: "Measurement", **extra: Any) -> dict[str, Any]:
@@ -19,15 +20,25 @@ def row(measurement: "Measurement", **extra: Any) -> dict[str, Any]:
         for table, arrays in (("profiles", m.profiles), ("truth", m.curves))
         for name, values in arrays.items()
     }
-    point = {name: getattr(m.point, name) for name in POINT}
-    return {**point, "status": m.status, "error": m.error, **m.values, **lists, **extra}
+    return {**point_values(m.point), "status": m.status, "error": m.error, **m.values, **lists, **extra}
 
 
-def point_of(row: "Mapping[str, Any]") -> "Point":
-    """Return the point of a row."""
+def point_values(point: "Point") -> dict[str, Any]:
+    """Return the values of a point by the names of their columns."""
+    return {**{name: getattr(point, name) for name in POINT}, **dict(point.extra)}
+
+
+def keys_of(spec: "Space") -> list[str]:
+    """Return the names of the columns that tell the points of a sweep apart."""
+    return [*POINT, *spec.further_names]
+
+
+def point_of(row: "Mapping[str, Any]", further: "Iterable[str]" = ()) -> "Point":
+    """Return the point of a row; ``further`` are the names of its further axes."""
     from probes import Point
 
-    return Point(*(row[name] for name in POINT))
+    sigma_w, sigma_b, depth, seed = (row[name] for name in POINT)
+    return Point(sigma_w, sigma_b, depth, seed, tuple((name, row[name]) for name in further))
 
 
 class Seen:

@@ -69,20 +69,18 @@ def _groups(sizes: dict[str, int]) -> Collection[list[str]]:
 
 def _good_parts(folder: Folder, format: PartFormat, names: Sequence[str]) -> dict[str, pa.Table]:
     """Return the tables of those parts that are undamaged and have only columns that this version knows, by name."""
-    from sweep.spec.columns import KINDS
-
     good = {}
     for name in names:
         table = read_part(folder, format, Selection(), name)
         if isinstance(table, pa.Table) and not implausible(table) and table.nbytes < _MAX_UNPACKED_BYTES:
-            if set(table.column_names) <= KINDS.keys():
+            if set(table.column_names) <= format.known:
                 good[name] = table
     return good
 
 
 def _write_checked(folder: Folder, format: PartFormat, parts: dict[str, pa.Table]) -> str | None:
     """Write a part with the rows of others and read it back; return its name, or None if that fails."""
-    table = each_point_once(concatenated(parts.values()))
+    table = each_point_once(concatenated(parts.values()), format.keys)
     name = format.write(folder, table)
     read_back = read_part(folder, format, Selection(), name)
     if isinstance(read_back, pa.Table) and read_back.num_rows == table.num_rows:  # and its checksum is right

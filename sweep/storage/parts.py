@@ -35,10 +35,22 @@ class PartFormat:
     ----------
     digest:
         The digest of what is measured (`SweepSpec.digest`). Parts with another one are rejected; by default none is.
+    further:
+        Names of the sweep's further axes, which are columns that tell points apart.
+
+    Attributes
+    ----------
+    digest:
+        As given.
+    keys:
+        Names of the columns that tell points apart.
+    known:
+        Names of all columns that this version knows.
     """
 
-    def __init__(self, digest: str = "") -> None:
+    def __init__(self, digest: str = "", further: Collection[str] = ()) -> None:
         self.digest = digest
+        self.keys, self.known = [*KEY_RANGES, *further], {*KINDS, *further}
         self._checked: pa.Schema | None = None  # the last schema that was checked: most parts have the same one
 
     def write(self, folder: Folder, table: pa.Table) -> str:
@@ -107,6 +119,9 @@ class PartFormat:
         digest = metadata.get(b"sweep", b"").decode(errors="replace")
         if self.digest and digest and digest != self.digest:
             raise NotAPart(f"it is of another sweep, {digest[:40]}; this one is {self.digest}")
+        for name in self.keys:
+            if name not in schema.names or pa.types.is_null(schema.field(name).type):
+                raise NotAPart(f"it has no column {name}")
         _check_types(schema)
 
 
@@ -141,15 +156,12 @@ def _check_size(metadata: pq.FileMetaData, names: Sequence[str]) -> None:
 
 
 def _check_types(schema: pa.Schema) -> None:
-    """Refuse missing or duplicate columns and columns of a wrong type.
+    """Refuse duplicate columns and columns of a wrong type.
 
     Columns that are not known may have any type: a newer version may have written them.
     """
     if len({*schema.names}) < len(schema.names):
         raise NotAPart("it has two columns of the same name")
-    for name in KEY_RANGES:
-        if name not in schema.names or pa.types.is_null(schema.field(name).type):
-            raise NotAPart(f"it has no column {name}")
     for field in schema:
         kind, type_ = KINDS.get(field.name), field.type
         if kind == "numbers" and pa.types.is_list(type_):
@@ -191,12 +203,12 @@ def concatenated(tables: Iterable[pa.Table]) -> pa.Table:
         return pa.concat_tables(known, promote_options="permissive")
 
 
-def each_point_once(table: pa.Table) -> pa.Table:
-    """Return one row of each point; the measurement if a point failed and was measured later."""
+def each_point_once(table: pa.Table, keys: Sequence[str]) -> pa.Table:
+    """Return one row of each point, which ``keys`` tell apart; the measurement if one failed and was measured later."""
     if "status" in table.column_names:
         failed = pc.fill_null(pc.equal(table["status"], "failed"), False).to_numpy()
         table = table.take(pa.array(np.argsort(failed, kind="stable")))
-    return table.filter(pa.array(~table.select([*KEY_RANGES]).to_pandas().duplicated().to_numpy()))
+    return table.filter(pa.array(~table.select(keys).to_pandas().duplicated().to_numpy()))
 
 
 def implausible(table: pa.Table) -> str:

@@ -19,7 +19,6 @@ from sweep.storage.files import filesystem_at, store_error
 from sweep.storage.folder import folder_at
 from sweep.storage.parts import (
     ARROW_TYPES,
-    KEY_RANGES,
     LEFTOVER_NAME,
     PartFormat,
     check_bytes,
@@ -45,6 +44,8 @@ class Store:
         A local path, or any URI that pyarrow understands (``s3://bucket/path``).
     digest:
         The digest of what is measured (`SweepSpec.digest`). Parts with another one are rejected; by default none is.
+    further:
+        Names of the sweep's further axes, see `PartFormat`.
 
     Attributes
     ----------
@@ -57,13 +58,13 @@ class Store:
         The URI is malformed, its filesystem is unknown, or it holds a secret.
     """
 
-    def __init__(self, directory: str | Path, digest: str = "") -> None:
+    def __init__(self, directory: str | Path, digest: str = "", further: Collection[str] = ()) -> None:
         filesystem, root = filesystem_at(directory)
         self.folder, self._damaged = (
             folder_at(filesystem, f"{root}/{_PARTS}"),
             folder_at(filesystem, f"{root}/{_DAMAGED}"),
         )
-        self._format = PartFormat(digest)
+        self._format = PartFormat(digest, further)
 
     def create(self) -> None:
         """Make the folder for the parts.
@@ -117,14 +118,14 @@ class Store:
         StoreError
             The storage itself cannot be read.
         """
-        selection = Selection(None if columns is None else {*KEY_RANGES, *columns}, transform=transform)
+        selection = Selection(None if columns is None else {*self._format.keys, *columns}, transform=transform)
         reading = read_parts(self.folder, self._format, selection)
         rows = reading.rows
-        if rows.num_rows and rows.select([*KEY_RANGES]).to_pandas().duplicated().any():
+        if rows.num_rows and rows.select(self._format.keys).to_pandas().duplicated().any():
             if columns is not None and "status" not in columns:
                 reading = self.read([*columns, "status"], transform)
                 return reading._replace(rows=reading.rows.drop_columns("status"))
-            return reading._replace(rows=each_point_once(rows))
+            return reading._replace(rows=each_point_once(rows, self._format.keys))
         return reading
 
     def read_new(self, seen: Collection[str], columns: Sequence[str], max_parts: int | None = None) -> Reading:
@@ -146,7 +147,7 @@ class Store:
         StoreError
             The storage itself cannot be read.
         """
-        return read_parts(self.folder, self._format, Selection({*KEY_RANGES, *columns}), seen, max_parts)
+        return read_parts(self.folder, self._format, Selection({*self._format.keys, *columns}), seen, max_parts)
 
     def dataset(self) -> "ds.Dataset":
         """Return a pyarrow dataset of the readable parts, with all columns that this version knows.
@@ -164,12 +165,14 @@ class Store:
         parts = self._inspect().parts
         entries = self.folder.kinds()  # some parts may have been merged and removed since they were read
         paths = [f"{self.folder.path}/{name}" for name in parts if name in entries]
-        schema = pa.schema([(name, ARROW_TYPES[kind]) for name, kind in KINDS.items()])
+        kinds = dict.fromkeys(self._format.keys, "number") | KINDS
+        schema = pa.schema([(name, ARROW_TYPES[kind]) for name, kind in kinds.items()])
         return ds.dataset(paths, schema=schema, format="parquet", filesystem=self.folder.filesystem)
 
     def _inspect(self) -> Reading:
         """Check all known columns of every part, but keep only the point, its status and its margin."""
-        return read_parts(self.folder, self._format, Selection(KINDS.keys(), kept=(*KEY_RANGES, "status", "margin")))
+        kept = (*self._format.keys, "status", "margin")
+        return read_parts(self.folder, self._format, Selection(self._format.known, kept=kept))
 
     def copy(self, other: "Store") -> dict[str, str]:
         """Copy every readable part of another store; return the files that were left out, with the reasons.

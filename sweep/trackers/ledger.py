@@ -4,7 +4,7 @@ import contextlib
 import fcntl
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -31,6 +31,8 @@ class Ledger:
     ----------
     folder:
         The tracker's folder. A file that is missing or damaged counts as empty.
+    further:
+        Names of the sweep's further axes.
 
     Attributes
     ----------
@@ -40,7 +42,8 @@ class Ledger:
         Whether `held` has just begun the file, so that no point was ever logged.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, further: Sequence[str] = ()) -> None:
+        self._keys = [*POINT, *further]
         try:
             with open(folder / _LEDGER_FILE, opener=_open_safely) as file:
                 lines = file.read(_MAX_CHARACTERS).splitlines() if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else []
@@ -53,18 +56,18 @@ class Ledger:
         self.new = False
 
     def __contains__(self, row: Mapping[str, Any]) -> bool:
-        return self._seen.knows(*_point(row))
+        return self._seen.knows(*self._point(row))
 
     def __len__(self) -> int:
         return self._seen.done + self._seen.failed
 
     @classmethod
     @contextlib.contextmanager
-    def held(cls, folder: Path) -> Iterator["Ledger"]:
+    def held(cls, folder: Path, further: Sequence[str] = ()) -> Iterator["Ledger"]:
         """Open the ledger of a folder for writing and lock it; wait while another process holds the lock."""
         with open(folder / _LEDGER_FILE, "a", opener=_open_safely) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            ledger = cls(folder)
+            ledger = cls(folder, further)
             ledger._file = file
             ledger.new = not ledger.name
             if ledger.new:
@@ -74,11 +77,10 @@ class Ledger:
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Add a point that was logged."""
-        point, failed = _point(row)
+        point, failed = self._point(row)
         self._seen.add(point, failed)
         print(point + _FAILED_SUFFIX * failed, file=self._file, flush=True)
 
-
-def _point(row: Mapping[str, Any]) -> tuple[str, bool]:
-    """Return the point of a row as it stands in the ledger, and whether it failed."""
-    return " ".join(repr(row[name]) for name in POINT), row["status"] == "failed"
+    def _point(self, row: Mapping[str, Any]) -> tuple[str, bool]:
+        """Return the point of a row as it stands in the ledger, and whether it failed."""
+        return " ".join(repr(row[name]) for name in self._keys), row["status"] == "failed"

@@ -7,6 +7,7 @@ import queue
 import subprocess
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +36,16 @@ class TrackerProcess:
         The name of the sweep in the tracker.
     rates:
         The number of learning rates that each network is trained with.
+    further:
+        Names of the sweep's further axes.
     """
 
-    def __init__(self, name: str, folder: Path, sweep: str, rates: int) -> None:
+    def __init__(self, name: str, folder: Path, sweep: str, rates: int, further: Sequence[str] = ()) -> None:
         self._name, self._failed = name, False
         self._submitted = self._logged = 0  # points: each number is written by one thread only
         self._events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._last_progress = time.monotonic()
-        self.ledger = Ledger(folder)
+        self.ledger = Ledger(folder, further)
         self._process = subprocess.Popen(
             _COMMAND,
             stdin=subprocess.PIPE,
@@ -51,7 +54,7 @@ class TrackerProcess:
             start_new_session=True,  # Ctrl-C goes to the driver only
             env=environment(),
         )
-        self.put({"tracker": name, "folder": str(folder), "sweep": sweep, "rates": rates})
+        self.put({"tracker": name, "folder": str(folder), "sweep": sweep, "rates": rates, "further": [*further]})
         targets = (self._feed, self._listen)
         self._threads = [threading.Thread(target=t, name=f"{name} tracker", daemon=True) for t in targets]
         for thread in self._threads:

@@ -5,7 +5,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -32,10 +32,15 @@ class _Logger:
         The points that are logged already, which are skipped.
     several_rates:
         Whether networks are trained with several learning rates.
+    further:
+        Names of the sweep's further axes.
     """
 
-    def __init__(self, callback: Any, folder: Path, ledger: Ledger, several_rates: bool) -> None:
+    def __init__(
+        self, callback: Any, folder: Path, ledger: Ledger, several_rates: bool, further: Sequence[str] = ()
+    ) -> None:
         self._callback, self._folder, self._ledger, self._several_rates = callback, folder, ledger, several_rates
+        self._keys = [*POINT, *further]
         self._open: dict[tuple[Any, ...], TrackedRun] = {}
 
     def take(self, event: Mapping[str, Any]) -> None:
@@ -43,7 +48,7 @@ class _Logger:
         row = event.get("row")
         if row is not None and row in self._ledger:
             return
-        point = {name: (row or event["point"])[name] for name in POINT}
+        point = {name: (row or event["point"])[name] for name in self._keys}
         key = tuple(point.values())
         try:
             run = self._open.get(key) or self._start_run(point, key)
@@ -72,13 +77,13 @@ class _Logger:
         for lr, epoch, accuracy, loss in epochs:
             if (lr, int(epoch)) not in run.seen:
                 run.seen.add((lr, int(epoch)))
-                metrics = _finite({"accuracy": accuracy, "loss": loss})
+                metrics = _finite({"accuracy": accuracy, "loss": loss}, self._keys)
                 self._log_metrics(
                     run, {"epoch": {f"lr_{lr:g}": metrics} if self._several_rates else metrics}, int(epoch)
                 )
 
     def _end_run(self, run: TrackedRun, row: Mapping[str, Any]) -> None:
-        self._log_metrics(run, _finite(row), max((epoch for _, epoch in run.seen), default=1))
+        self._log_metrics(run, _finite(row, self._keys), max((epoch for _, epoch in run.seen), default=1))
         run.config |= {k: row[k][:_MAX_CHARACTERS] for k in _TEXT_COLUMNS if row.get(k)}
         self._callback.log_trial_end(run, failed=row["status"] == "failed")
 
@@ -92,15 +97,15 @@ def _digits(value: float) -> str:
     return short if float(short) == value else repr(value)
 
 
-def _finite(values: Mapping[str, Any]) -> dict[str, float]:
-    """Return the finite numbers among the values, without those that define the point.
+def _finite(values: Mapping[str, Any], keys: Sequence[str]) -> dict[str, float]:
+    """Return the finite numbers among the values, without the ``keys``, which define the point.
 
     An infinite or missing number would break an axis of a plot, or a database.
     """
     return {
         k: v if isinstance(v, int) and not isinstance(v, bool) else float(v)
         for k, v in values.items()
-        if k not in POINT and isinstance(v, int | float) and math.isfinite(v)
+        if k not in keys and isinstance(v, int | float) and math.isfinite(v)
     }
 
 
@@ -123,9 +128,9 @@ def main() -> None:
     folder = Path(settings["folder"])
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with Ledger.held(folder) as ledger:
+        with Ledger.held(folder, settings["further"]) as ledger:
             callback = CALLBACKS[settings["tracker"]](folder, settings["sweep"], ledger)
-            logger = _Logger(callback, folder, ledger, settings["rates"] > 1)
+            logger = _Logger(callback, folder, ledger, settings["rates"] > 1, settings["further"])
             for line in events:
                 event = json.loads(line)
                 try:

@@ -7,14 +7,15 @@ are logged when it is resumed with the same tracker, since each tracker keeps a 
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.errors import SpecError
+from sweep.spec.axes import RATE
 from sweep.spec.columns import COLUMNS
 from sweep.spec.options import TRACKERS
+from sweep.spec.rows import point_values
 from sweep.trackers.process import SHORT_TIMEOUT_S, TrackerProcess
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ class Trackers:
         The name of the sweep in the trackers.
     rates:
         The learning rates that networks are trained with.
+    further:
+        Names of the sweep's further axes.
 
     Raises
     ------
@@ -65,12 +68,14 @@ class Trackers:
         A tracker's folder contains a pipe, or a link that leads out of it.
     """
 
-    def __init__(self, names: Iterable[str], path: Path, sweep: str, rates: Sequence[float]) -> None:
-        self.rates = rates
+    def __init__(
+        self, names: Iterable[str], path: Path, sweep: str, rates: Sequence[float], further: Sequence[str] = ()
+    ) -> None:
+        self._rates, self._columns = rates, dict.fromkeys([*_POINT_COLUMNS, *further])
         folders = {name: (path / name).absolute() for name in names}
         for folder in folders.values():
             _stay_inside(folder)
-        self._all = [TrackerProcess(name, folder, sweep, len(rates)) for name, folder in folders.items()]
+        self._all = [TrackerProcess(name, folder, sweep, len(rates), further) for name, folder in folders.items()]
 
     def __enter__(self) -> "Trackers":
         return self
@@ -93,17 +98,22 @@ class Trackers:
         """Log the rows of points that were measured, but for those that are logged already."""
         for row in rows:
             event = {
-                "row": {name: row[name] for name in _POINT_COLUMNS if row.get(name) is not None},
+                "row": {name: row[name] for name in self._columns if row.get(name) is not None},
                 "epochs": list(zip(*(row.get(name) or () for name in _EPOCH_COLUMNS), strict=False)),
             }
             for tracker in self._all:
                 if row not in tracker.ledger:
                     tracker.put(event)
 
+    def rates_of(self, point: "Point") -> Sequence[float]:
+        """Return the learning rates that a point's network is trained with: its own, or those of the sweep."""
+        own = dict(point.extra).get(RATE)
+        return self._rates if own is None else [own]
+
     def log_epochs(self, point: "Point", epochs: Sequence[tuple[float, int, float, float]]) -> None:
         """Log epochs of a network in training, each as (learning rate, epoch, accuracy, loss)."""
         for tracker in self._all:
-            tracker.put({"point": asdict(point), "epochs": epochs})
+            tracker.put({"point": point_values(point), "epochs": epochs})
 
 
 def _stay_inside(folder: Path) -> None:

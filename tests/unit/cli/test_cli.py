@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sweep.cli.main import main
+from sweep.spec.axes import Axes
 from sweep.spec.kinds import Address, Choice, Duration, Flag, Interval, Numbers, Range, Text
 from sweep.spec.options import declared
 from sweep.spec.spec import SweepSpec
@@ -71,6 +72,19 @@ def wrong_values(kind):
                 "[::g]:1",
                 "a b:1",
             ]
+        case Axes():
+            wrong = [
+                "",
+                "width",
+                "width 3",
+                "width 1 2 3",
+                "width 5 3",
+                "width 1.5 2",
+                "margin 1 2",
+                "a.b 1 2",
+                "heads 1 2",
+            ]
+            return [*wrong, "width 1 2 log log", "residual_scale 0 1 log", "lr 0.1 1"]
         case Text():
             return ["", "a\0b"]
         case Duration():
@@ -87,9 +101,12 @@ def is_told(kind, value, error):
         Choice: lambda: kind.words,
         Address: lambda: [str(kind)] if value else ["must be"],
         Text: lambda: ["must be"],
+        Axes: lambda: ["must"],
         Duration: lambda: [str(kind)],
     }[type(kind)]()
     given = [value] if isinstance(value, str) else value
+    if isinstance(kind, Axes):  # its messages name the word that is wrong
+        given = [word for v in given for word in (v.split() or [""])]
     return all(word in error for word in allowed) and any(repr(v)[1:-1][:80] in error for v in given)
 
 

@@ -16,8 +16,12 @@ def groups(*depths):
     return [[Point(1.0, 0.1, d, i)] for i, d in enumerate(depths)]
 
 
+def depth_of(point):
+    return point.depth
+
+
 def packer(spec=None, max_points=MAX_PACK, **speed):
-    return Packer(spec or SweepSpec(points=10_000, search="sobol"), float, speed or {"cpu": 1.0}, max_points)
+    return Packer(spec or SweepSpec(points=10_000, search="sobol"), depth_of, speed or {"cpu": 1.0}, max_points)
 
 
 def test_a_pack_fills_its_seconds():

@@ -40,7 +40,7 @@ def make(tmp_path, parts):
     def make(retries=1, nodes=((1, 0),), **spec):
         spec = SweepSpec(**{"points": 10, "pack": 4, **spec})
         capacity = Capacity(spec, lambda: nodes)
-        packer = Packer(spec, float, dict.fromkeys(capacity.kinds, 100.0))
+        packer = Packer(spec, lambda point: point.depth, dict.fromkeys(capacity.kinds, 100.0))
         planner = Planner(SweepStudy(spec, tmp_path), lambda: 4, lambda: capacity.slots)
         recorder = Recorder(parts, lambda rows: None)
         made.append((planner, recorder))

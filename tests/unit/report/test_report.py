@@ -114,7 +114,9 @@ def test_the_boundary_is_that_of_the_table_at_every_depth_of_the_slider(full):
     for end in ("lower", "upper_95"):
         shown = np.array(phase["boundary"][end], dtype=float)
         np.testing.assert_allclose(shown.ravel(), table[end].to_numpy(), rtol=1e-4)
-    mean, _ = results.phase.margin(phase["sigma_w"][40], phase["sigma_b"][3], phase["grid_depths"][0])
+    mean, _ = results.phase.margin(
+        sigma_w=phase["sigma_w"][40], sigma_b=phase["sigma_b"][3], depth=phase["grid_depths"][0]
+    )
     assert phase["margin"][0][3][40] == pytest.approx(float(mean[0]), abs=1e-3)
 
 
@@ -210,7 +212,7 @@ def test_reconstructions_are_those_of_their_points(make_sweep, monkeypatch):
         seen = imread(io.BytesIO(base64.b64decode(uri.removeprefix("data:image/png;base64,"))))[..., 0]
         np.testing.assert_allclose(seen, gallery.stretched(image, 0), atol=2 / 255)  # rounded twice
     assert np.array_equal(images[0].ravel(), painter._images.test[0].ravel())
-    monkeypatch.setattr(pictures, "_MAX_OPERATIONS", 1.5 * painter.cost(4))
+    monkeypatch.setattr(pictures, "_MAX_OPERATIONS", 1.5 * painter.cost(Point(1.0, 0.1, 4)))
     few = reconstruction_data(SHALLOW, results.points, None)["at"]
     assert 0 < len(few) < 9
     monkeypatch.setattr(pictures, "_MAX_OPERATIONS", 0)

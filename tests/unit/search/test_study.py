@@ -2,8 +2,8 @@ import pytest
 from optuna.trial import TrialState
 
 from sweep.search.journal import JOURNAL, open_study
-from sweep.search.outcome import place_of
 from sweep.search.study import SweepStudy
+from sweep.spec.design import place_of
 from sweep.spec.spec import SweepSpec
 from tests.helpers.study import drain, places, rows_of
 
@@ -133,7 +133,7 @@ def test_failed_points_are_measured_again_in_their_places_if_that_is_asked_for(t
     assert len(places(rows)) == 27 and len({r["seed"] for r in rows}) == 54
     SweepStudy(spec, tmp_path, rows)
     trials = open_study(spec, tmp_path).get_trials(states=[TrialState.COMPLETE])
-    assert sorted(place_of(t.params) for t in trials) == sorted(places(rows))
+    assert sorted(place_of(spec, t.params) for t in trials) == sorted(places(rows))
 
 
 @pytest.mark.parametrize("search", ["boundary", "grid"])
@@ -146,7 +146,7 @@ def test_a_point_measured_again_whose_trial_never_heard_of_it_gets_one(tmp_path,
     for _ in range(2):
         SweepStudy(spec, tmp_path, rows_of(points))
         trials = open_study(spec, tmp_path).get_trials(states=[TrialState.COMPLETE])
-        assert sorted(place_of(t.params) for t in trials) == sorted(places(rows_of(points)))
+        assert sorted(place_of(spec, t.params) for t in trials) == sorted(places(rows_of(points)))
 
 
 @pytest.mark.parametrize("fail", [2, 13])

@@ -269,7 +269,9 @@ def test_a_point_that_could_not_be_logged_is_no_point_logged(tmp_path, ledger):
 def test_trackers_hear_of_networks_in_training():
     points, logged = [Point(1.23456789, 0.1, 5, 7), Point(1.3, 0.2, 6, 8)], []
     networks = {network_name(points[1], 0.1): {"epoch": 4, "accuracy": 0.5, "loss": 2.0}}
-    live = LiveEpochs(SimpleNamespace(rates=(0.01, 0.1), log_epochs=lambda *epochs: logged.append(epochs)))
+    live = LiveEpochs(
+        SimpleNamespace(rates_of=lambda point: (0.01, 0.1), log_epochs=lambda *epochs: logged.append(epochs))
+    )
     trial = SimpleNamespace(config={"points": [astuple(p) for p in points]})
     live.on_trial_result(1, [], trial, {"networks": networks})
     live.on_trial_result(2, [], trial, {"rows": []})
