@@ -30,8 +30,12 @@ _DOUBTFUL = "doubtful"  # user attribute of a trial whose points are to be train
 
 
 def search_space(spec: Space) -> dict[str, BaseDistribution]:
-    """Return the axes of a sweep as distributions of Optuna, by name."""
-    return {name: _distribution(axis) for name, axis in spec.axes.items()}
+    """Return the axes of a sweep as distributions of Optuna, by name.
+
+    The depth is the last one: it is chosen for the place that the others make up.
+    """
+    axes = sorted(spec.axes.values(), key=lambda axis: axis.name == "depth")
+    return {axis.name: _distribution(axis) for axis in axes}
 
 
 def _distribution(axis: Axis) -> BaseDistribution:
