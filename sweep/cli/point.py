@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sweep.spec.rows import row
+from sweep.spec.rows import point_values, row
 from sweep.text import finite
 
 if TYPE_CHECKING:
@@ -23,8 +23,9 @@ def point_json(m: "Measurement") -> str:
 
 def point_text(m: "Measurement") -> str:
     """Return the profiles as a small table and as sparklines, and the values."""
-    p = m.point
-    lines = [f"sigma_w = {p.sigma_w:g}, sigma_b = {p.sigma_b:g}, depth = {p.depth}, seed = {p.seed}: {m.status}"]
+    place = point_values(m.point).items()
+    values = (f"{name} = {value:g}" if isinstance(value, float) else f"{name} = {value}" for name, value in place)
+    lines = [f"{', '.join(values)}: {m.status}"]
     if m.status == "failed":
         return f"{lines[0]}\n{m.error}"
     names = list(m.profiles)

@@ -205,7 +205,10 @@ def probe_command(
     if fields["network"] is not None and images_out is not None:
         raise SpecError("`images_out` must be left out with `network`")
     place: dict[str, Any] = {"sigma_w": (sigma_w, sigma_w), "sigma_b": (sigma_b, sigma_b), "depth": (depth, depth)}
-    spec = SweepSpec(points=1, **place, axis=fixed_axes(at), **fields)
+    try:
+        spec = SweepSpec(points=1, **place, axis=fixed_axes(at), **fields)
+    except SpecError as error:
+        raise SpecError(str(error).replace("`axis`", "`at`", 1)) from None
     from sweep.cli.point import point_json, point_text
     from sweep.measuring import single
     from sweep.monitor.screen import progress_bar

@@ -91,7 +91,14 @@ def phase_diagram(
         axes.text(0.5, 0.98, note, transform=axes.transAxes, ha="center", va="top", style="italic")
     if title:
         axes.set_title(_title(results, at), fontsize=10, loc="left")
+    elif at:
+        axes.set_title(", ".join(_values(at)), loc="left")
     return figure
+
+
+def _values(at: Mapping[str, float]) -> list[str]:
+    """Return the values of axes as titles show them."""
+    return [f"{without_mathtext(name)} = {value:.4g}" for name, value in at.items()]
 
 
 def _beside_plane(spec: Experiment, plane: tuple[str, str], at: Mapping[str, float]) -> dict[str, float]:
@@ -114,11 +121,10 @@ def _title(results: Results, at: Mapping[str, float]) -> str:
     failed = int((results.points["status"] == "failed").sum())
     name = without_mathtext(Path(spec.dataset).name)
     values = {**{a: axis.low for a, axis in spec.axes.items() if not axis.is_free}, **at}
-    fixed = [f"{without_mathtext(a)} = {value:.4g}" for a, value in values.items()]
     parts = [
         ", ".join([name, *spec.network_words]),
         str(spec.statistic),
-        *fixed,
+        *_values(values),
         f"{len(results.points)} points" + (f", {failed} failed" if failed else ""),
     ]
     return "\n".join([" · ".join(parts), *filter(None, [results.calibration_sentence])])
@@ -143,7 +149,7 @@ def _draw_plane(axes: Axes, results: Results, plane: tuple[str, str], at: dict[s
         phase(points, boundary, _margin_surface(results, {"depth": spec.depth[1], **at}), ax=axes)
     else:
         _draw_over_others(axes, results, plane, at)
-        draw_points(axes, points, x, y)
+        draw_points(axes, points, x, y, truth=results.phase.is_of_truth)
     axes.set(xlabel=axis_label(x), ylabel=axis_label(y), xlim=spec.range_of(x), ylim=spec.range_of(y))
 
 

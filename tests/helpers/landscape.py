@@ -28,11 +28,21 @@ def true_horizon(sigma_w, sigma_b):
     return 40 * np.exp(-3 * np.log(np.asarray(sigma_w) / true_critical(sigma_b)) ** 2)
 
 
+def width_factor(point):
+    """How many times as high the ridge is for networks of a width, if points have one."""
+    return (dict(point.extra).get("width", 64) / 64) ** 0.5
+
+
+def trains_at(rate):
+    """Whether networks can be trained with a learning rate, where the probe says so."""
+    return 0.01 <= rate <= 0.3
+
+
 def made_up(point, cap=np.inf, status="ok"):
     """A measurement as the direct probe would make it on the made-up landscape."""
     if status == "failed":
         return Measurement(point, "failed", "RuntimeError: <b>no & luck</b>")
-    horizon = float(true_horizon(point.sigma_w, point.sigma_b))
+    horizon = width_factor(point) * float(true_horizon(point.sigma_w, point.sigma_b))
     censored = horizon > cap * point.depth
     horizon = min(horizon, cap * point.depth)
     values = {
@@ -55,7 +65,8 @@ def made_up(point, cap=np.inf, status="ok"):
 def made_up_sweep(path, spec=None, count=64, cap=np.inf, failed=0, rows_a_part=16, shift=None):
     """A sweep directory as a finished sweep leaves it, on the made-up landscape.
 
-    With ``shift``, all networks were trained, with success where the margin exceeds it.
+    With ``shift``, all networks were trained, with success where the margin exceeds it and the learning rate is a good
+    one, if it is an axis.
     """
     from sweep.results.loading import load
     from sweep.spec.rows import row
@@ -66,7 +77,7 @@ def made_up_sweep(path, spec=None, count=64, cap=np.inf, failed=0, rows_a_part=1
     spec = spec or SweepSpec(points=max(count, 1))
     path.mkdir()
     spec.save(path / SPEC_FILE)
-    store = Store(path, spec.digest)
+    store = Store(path, spec.digest, spec.further_names)
     store.create()
     rng, rows = np.random.default_rng(0), []
     for i in range(count):
@@ -75,9 +86,13 @@ def made_up_sweep(path, spec=None, count=64, cap=np.inf, failed=0, rows_a_part=1
             float(rng.uniform(*spec.sigma_b)),
             int(rng.integers(spec.depth[0], spec.depth[1] + 1)),
             i,
+            tuple((axis.name, axis.at(float(rng.random()))) for axis in spec.further_axes),
         )
         m = made_up(point, cap, "failed" if i < failed else "ok")
-        truth = {} if shift is None else {"accuracy": 0.9 if m.values["margin"] > shift else 0.1, "chance": 0.1}
+        truth = {}
+        if shift is not None:
+            good = m.values["margin"] > shift and trains_at(dict(point.extra).get("lr", 0.1))
+            truth = {"accuracy": 0.9 if good else 0.1, "chance": 0.1}
         rows.append(row(m, pack=1, device="cpu", hostname="here", finished=1e9 + i, **truth))
     for i in range(0, count, rows_a_part):
         store.write(rows[i : i + rows_a_part])

@@ -9,6 +9,7 @@ def rows_of(points, margin=None, status="ok"):
             "sigma_b": p.sigma_b,
             "depth": p.depth,
             "seed": p.seed,
+            **dict(p.extra),
             "status": status,
             "margin": (0.5 - abs(p.sigma_w - 1.3)) if margin is None else margin,
             "margin_censored": False,
@@ -30,5 +31,6 @@ def drain(study, pack=4, lose=()):
 
 
 def places(rows):
-    """Return the set of places of rows."""
-    return {(r["sigma_w"], r["sigma_b"], r["depth"]) for r in rows}
+    """Return the set of places of rows, with their values on further axes."""
+    other = ("seed", "status", "margin", "margin_censored")
+    return {tuple(value for name, value in r.items() if name not in other) for r in rows}
