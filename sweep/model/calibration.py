@@ -178,6 +178,8 @@ def expected(margin: Any, censored: Any) -> np.ndarray:
 def calibration_of(spec: Experiment, margin: Any, censored: Any, accuracy: Any, chance: Any) -> Calibration:
     """Return the calibration of a sweep: the one by its own trainings, or the default one if they are too few.
 
+    It is the default one, too, where learning rates are searched: a calibration belongs to one of them.
+
     Parameters
     ----------
     spec:
@@ -189,7 +191,8 @@ def calibration_of(spec: Experiment, margin: Any, censored: Any, accuracy: Any, 
     """
     margin, accuracy, chance = (np.asarray(v, dtype=float) for v in (expected(margin, censored), accuracy, chance))
     known = np.isfinite(margin) & np.isfinite(accuracy)
-    if spec.train == "none" or spec.calibration == 0 or known.sum() < MIN_TRAININGS:
+    # Where the learning rate is an axis, no two networks are trained by one protocol.
+    if spec.train == "none" or spec.trains_over_rates or spec.calibration == 0 or known.sum() < MIN_TRAININGS:
         return default_of(spec)
     level = spec.level or level_of(accuracy, chance)
     return fitted(prior_of(spec.statistic, spec.calibration), margin[known], accuracy[known] > level)

@@ -30,6 +30,7 @@ NORMAL_90 = 1.645  # standard deviations on either side of the mean that hold 90
 
 _SIGMA_W_STEPS = 241
 _SIGMA_B_STEPS = 20
+_SIGMA_B_STRIDE = 3  # of them, in tables for several places of further axes
 _DRAW_COUNT = 200
 _DEPTH_COUNT = 4
 _FURTHER_COUNT = 3  # values of each further axis in the table of the boundary
@@ -198,7 +199,7 @@ class PhaseModel:
         return np.asarray(self._model.above_boundary(self._slices[key], depth))
 
     def critical_line(
-        self, sigma_b: Sequence[float] | None = None, further: Mapping[str, float] | None = None
+        self, sigma_b: Sequence[float] | np.ndarray | None = None, further: Mapping[str, float] | None = None
     ) -> pd.DataFrame:
         """Return the critical line: the sigma_w where the horizon (or score) is largest, for each sigma_b.
 
@@ -269,7 +270,7 @@ class PhaseModel:
     def boundary(self, depths: Sequence[int] | None = None, further: Mapping[str, float] | None = None) -> pd.DataFrame:
         """Return the ``boundary`` table: where the margin crosses zero, for each depth and each sigma_b.
 
-        With further axes, it has rows for a few values of each, and they are columns of it.
+        With further axes, it has rows for a few values of each, for every third sigma_b, and they are columns of it.
 
         Parameters
         ----------
@@ -289,15 +290,18 @@ class PhaseModel:
         if not self.has_estimates or "sigma_w" not in self.free:
             return pd.DataFrame(columns=names, dtype=float).astype({"depth": int})
         at = self.further if further is None else [self.spec.further_at(**further)]
-        rows = [row for place in at for row in self._boundary_rows(depths or self.depths, place)]
+        sigma_b = self.sigma_b[:: _SIGMA_B_STRIDE if len(at) > 1 else 1]
+        rows = [row for place in at for row in self._boundary_rows(depths or self.depths, sigma_b, place)]
         return pd.DataFrame(rows, columns=names).astype({"depth": int})
 
-    def _boundary_rows(self, depths: Sequence[int], further: Mapping[str, float]) -> Iterator[tuple[float, ...]]:
+    def _boundary_rows(
+        self, depths: Sequence[int], sigma_b: np.ndarray, further: Mapping[str, float]
+    ) -> Iterator[tuple[float, ...]]:
         """Yield the rows of the table of the boundary at one place of the further axes."""
-        critical = self.critical_line(further=further)[["sigma_w", "lower", "upper"]].to_numpy()
-        theory = theory_line(self.spec, self.sigma_b)
+        critical = self.critical_line(sigma_b, further)[["sigma_w", "lower", "upper"]].to_numpy()
+        theory = theory_line(self.spec, sigma_b)
         for depth in depths:
-            for b, c, t in zip(self.sigma_b, critical, theory, strict=True):
+            for b, c, t in zip(sigma_b, critical, theory, strict=True):
                 draws = self._draws(b, depth, further) + self._boundary_draws(_DRAW_COUNT)
                 ends = outer_crossings(self.sigma_w, draws)
                 ends[draws[:, [0, -1]] >= 0] = math.nan  # the band continues beyond the range

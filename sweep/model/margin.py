@@ -62,7 +62,7 @@ class MarginModel:
     def __init__(self, spec: Experiment) -> None:
         self.spec = spec
         self.calibration = default_of(spec)
-        probed = [a for a in spec.free_axes if a != RATE]
+        probed = [a for a in spec.free_axes if a != RATE] or spec.free_axes
         without_depth = [a for a in probed if a != "depth"]
         self.through_depth = spec.by_horizon and spec.is_nested and bool(without_depth)
         self.names = sorted(without_depth if self.through_depth else probed)
