@@ -52,8 +52,8 @@ def _with_axes_as_one_word(arguments: Iterable[str]) -> list[str]:
         if (word := words.popleft()) != _AXIS or (words and " " in words[0].strip()):
             joined.append(word)
             continue
-        axis = [words.popleft() for _ in range(min(3, len(words)))]
-        while words and words[0] in AXIS_FLAGS:
+        axis = list[str]()
+        while words and not words[0].startswith("--") and (len(axis) < 3 or words[0] in AXIS_FLAGS):
             axis.append(words.popleft())
         joined.append(f"{_AXIS}={' '.join(axis)}")
     return joined

@@ -46,7 +46,7 @@ def test_the_margin_has_the_middle_for_what_is_left_out(wide):
     )
     assert middle == given != other
     assert float(given[0]) == pytest.approx(np.log(true_horizon(1.3, 0.3) / 20), abs=0.1)
-    assert len(wide.middle_boundary) == len(wide.boundary) / 3
+    assert len(wide.middle_boundary) == 4 * 20 and len(wide.boundary) == 4 * 7 * 3
 
 
 def test_the_model_has_the_axis_but_for_the_learning_rate():

@@ -247,6 +247,19 @@ def test_live_epochs_come_once_and_in_order(tmp_path, ledger):
     ]
 
 
+def test_points_that_differ_in_a_further_axis_are_different_runs(tmp_path):
+    callback, point = Recorded(), {"sigma_w": 1.5, "sigma_b": 0.1, "depth": 5, "seed": 7}
+    with Ledger.held(tmp_path, ["width"]) as ledger:
+        logger = _Logger(callback, tmp_path, ledger, several_rates=False, further=["width"])
+        for width in (16, 32, 16):
+            logger.take({"row": {**point, "width": width, "status": "ok", "margin": 1.0}, "epochs": []})
+    assert [name for what, name in callback.calls if what == "start"] == [
+        f"sigma_w=1.5 sigma_b=0.1 depth=5 seed=7 width={width}" for width in (16, 32)
+    ]
+    assert all("width" not in values for _, values in callback.calls if isinstance(values, dict))
+    assert len(Ledger(tmp_path, ["width"])) == 2
+
+
 def test_a_point_that_could_not_be_logged_is_no_point_logged(tmp_path, ledger):
     callback = Recorded()
     logger = _Logger(callback, tmp_path, ledger, several_rates=False)
