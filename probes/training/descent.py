@@ -32,7 +32,7 @@ class Descent:
     ) -> None:
         self._parameters, self._lone = tensors[0], lone
         self._rate, rates = (1.0, rate) if isinstance(rate, list) else (rate, None)
-        self._factors = None if rates is None else torch.tensor(rates, device=_device_of(tensors[0]))
+        self._factors = None if rates is None else _beside(tensors[0], rates)
         self._adam: Adam | None = None
         self._gradients: dict[int, list[torch.Tensor]] = {}
         if len(tensors) > 1:
@@ -75,8 +75,10 @@ class Descent:
             self._adam.step(_per_network(g for number in self._parameters for g in self._gradients.pop(number)))
 
 
-def _device_of(parameters: dict[int, Parameters]) -> torch.device:
-    return next(iter(parameters.values()))[0].device
+def _beside(parameters: dict[int, Parameters], values: list[float]) -> torch.Tensor:
+    """Return values as a tensor of the type of parameters, and on their device."""
+    first = next(iter(parameters.values()))[0]
+    return torch.tensor(values, dtype=first.dtype, device=first.device)
 
 
 def _per_network(stacked: Iterable[torch.Tensor]) -> list[torch.Tensor]:

@@ -53,7 +53,7 @@ class Network(Part):
         None,
         Text("FILE.py:FUNCTION|MODULE:FUNCTION"),
         "Function of yours that makes the networks: torch modules from images to logits. It is called with those of "
-        "sigma_w, sigma_b, depth, seed, shape and classes that its signature has.",
+        "sigma_w, sigma_b, depth, seed, shape and classes that its signature has, and with those of --axis.",
         is_location=True,
         local=True,
     )

@@ -9,9 +9,11 @@ from torch import nn
 
 from probes import Point, ProbeSettings, images_of, measure
 from probes.custom.function import Custom, NetworkError
+from probes.training.custom import JointStack
 from probes.training.settings import TrainingSettings
 
 TRAINING = TrainingSettings(epochs=2, images=128, batch=32)
+losses = JointStack.losses
 SETTINGS = ProbeSettings("direct", images=128, train="all", training=TRAINING)
 
 
@@ -90,6 +92,20 @@ def test_arguments_of_a_users_function(images):
     assert len({m.values["gradient_norm"] for m in measured}) == 3
     (default,) = measure([Point(1.2, 0.1, 3, 0, (("heads", 2),))], images, SETTINGS, network=narrow)
     assert default.values["gradient_norm"] == measured[0].values["gradient_norm"]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_networks_of_a_user_train_together_with_rates_of_their_own(images, optimizer, monkeypatch):
+    joint = []
+    monkeypatch.setattr(JointStack, "losses", lambda self, *batch: joint.append(self) or losses(self, *batch))
+    settings = replace(SETTINGS, training=replace(TRAINING, optimizer=optimizer))
+    points = [Point(1.2, 0.1, 3, seed, (("heads", 2), ("lr", 0.02 * (seed + 1)))) for seed in range(4)]
+    together = measure(points, images, settings, network=narrow)
+    assert joint and len(joint[0].runs) == 4
+    for point, measured in zip(points, together, strict=True):
+        (alone,) = measure([point], images, settings, network=narrow)
+        assert measured.values["lr"] == dict(point.extra)["lr"]
+        np.testing.assert_allclose(curves(measured), curves(alone), rtol=1e-3)
 
 
 def test_arguments_that_are_missing_or_too_many_are_named(images):
