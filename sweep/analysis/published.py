@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from sweep.spec.parts import Space
+from sweep.spec.space import Space
 
 CASCADE_PROFILES = ("cascade_relative_entropy", "differential_entropy", "cascade_correlation")
 _DEPTHS = (10, 80)  # layers: 6 xi_c where it can be compared; the cutoff of shorter ones is a matter of one layer

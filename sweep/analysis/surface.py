@@ -11,7 +11,7 @@ from sweep.model.calibration import predicted_trainable
 from sweep.model.crossings import outer_crossings
 from sweep.model.margin import searched_axes
 from sweep.spec.experiment import Experiment
-from sweep.spec.parts import Space
+from sweep.spec.space import Space
 
 MIN_POINTS = 12  # trained points that a comparison needs, with both outcomes among them
 GRID = 64  # places along each side of a plane

@@ -15,7 +15,7 @@ from sweep.execution.capacity import Capacity
 from sweep.execution.cost import cost_of_point, guessed_speeds
 from sweep.spec.design import budget
 from sweep.spec.experiment import Workload
-from sweep.spec.parts import Space
+from sweep.spec.space import Space
 
 if TYPE_CHECKING:
     from probes import Images, ProbeSettings

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from sweep.errors import SpecError
 from sweep.limits import total_bytes
-from sweep.spec.parts import Space
+from sweep.spec.space import Space
 
 if TYPE_CHECKING:
     from probes import Images, ProbeSettings

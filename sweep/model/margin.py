@@ -31,7 +31,7 @@ from sweep.model.level import level_of
 from sweep.model.theory import depth_scale
 from sweep.spec.axes import RATE
 from sweep.spec.experiment import Experiment
-from sweep.spec.parts import Space
+from sweep.spec.space import Space
 
 MIN_POINTS = 10  # measured points before anything is estimated
 _LEVEL_COUNT = 8  # depths whose boundaries are searched for

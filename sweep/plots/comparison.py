@@ -16,7 +16,7 @@ from sweep.plots.planes import axis_values, regular_grid, use_scales
 from sweep.plots.style import COLOURS, DASHED, RED, axis_label, legend, without_mathtext
 from sweep.plots.trained import ACCURACY, draw_theory_depths, truth
 from sweep.spec.network import Network
-from sweep.spec.parts import Space
+from sweep.spec.space import Space
 
 if TYPE_CHECKING:
     from sweep.analysis.compare import Comparison

@@ -10,7 +10,7 @@ from matplotlib.colors import LogNorm, Normalize
 
 from sweep.plots.marks import draw_points, draw_surface
 from sweep.plots.style import DASHED, LABELS, LINE_STYLES, RED, WHITE_OUTLINE, axes_or_new, use_plain_ticks
-from sweep.spec.parts import Space
+from sweep.spec.space import Space
 
 STEPS = 81  # values along each side of a grid
 

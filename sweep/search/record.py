@@ -22,7 +22,7 @@ from sweep.search.optuna_patches import storage_of
 from sweep.search.outcome import Outcome, Row
 from sweep.spec.axes import Axis
 from sweep.spec.design import Place, place_of, point_at, seeds
-from sweep.spec.parts import Space
+from sweep.spec.space import Space
 from sweep.spec.spec import SweepSpec
 
 T = TypeVar("T")

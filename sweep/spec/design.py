@@ -10,7 +10,7 @@ import numpy as np
 from probes.point import Point
 from sweep.spec.axes import Axis
 from sweep.spec.experiment import Design
-from sweep.spec.parts import Space
+from sweep.spec.space import Space
 
 Place = tuple[float, ...]  # sigma_w, sigma_b, depth, and further axes, in the order of `Space.axes`
 _POINTS_PER_DRAW = 512  # Sobol points are balanced in batches of a power of two

@@ -15,7 +15,8 @@ from sweep.errors import SpecError
 from sweep.spec.axes import RATE
 from sweep.spec.network import Network
 from sweep.spec.options import measured
-from sweep.spec.parts import Data, Probing, Resources, Search, Space, Training
+from sweep.spec.parts import Data, Probing, Resources, Search, Training
+from sweep.spec.space import Space
 
 _SETTINGS = (RATE, "width", "residual_scale")  # that may be axes: `probes.settings.OWN_SETTINGS`
 

@@ -1,4 +1,4 @@
-"""Declaration of a sweep's options: each once, as a field of a part of a spec (`sweep.spec.parts` and `network`).
+"""Declaration of a sweep's options: each once, as a field of a part of a spec (`sweep.spec.parts`, `space`, `network`).
 
 The options of the command line, the keys of TOML files, validation and its messages, the digest, what `resume` may
 change, the sections of the help, the report's table and the tests' tables all derive from the declarations.

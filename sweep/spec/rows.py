@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from probes import Measurement, Point
-    from sweep.spec.parts import Space
+    from sweep.spec.space import Space
 
 
 def row(measurement: "Measurement", **extra: Any) -> dict[str, Any]:
