@@ -7,6 +7,10 @@ ARG RAY_IMAGE=rayproject/ray:2.60.0-py311
 FROM ${RAY_IMAGE} AS build
 WORKDIR /home/ray/source
 COPY --chown=1000:100 pyproject.toml README.md LICENSE ./
+RUN mkdir /home/ray/pinned && python -c \
+    "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
+    > /home/ray/pinned/requirements.txt
+COPY --chown=1000:100 cluster/docker/constraints.txt /home/ray/pinned/
 COPY --chown=1000:100 probes probes
 COPY --chown=1000:100 sweep sweep
 COPY --chown=1000:100 cluster cluster
@@ -21,8 +25,11 @@ RUN apt-get update \
     && install -d -m 700 -o 1000 -g 100 /results /token
 USER 1000:100
 ARG PIP_EXTRA_INDEX_URL
+# The dependencies are some GB, and have a layer of their own: after an edit of the code, only the last layers are pushed.
+COPY --from=build /home/ray/pinned /home/ray/pinned
+RUN pip install --no-cache-dir -r /home/ray/pinned/requirements.txt -c /home/ray/pinned/constraints.txt
 COPY --from=build /home/ray/wheels /home/ray/wheels
-RUN pip install --no-cache-dir /home/ray/wheels/*.whl
+RUN pip install --no-cache-dir --no-deps /home/ray/wheels/*.whl
 WORKDIR /results
 # A container is well while a Ray node or a sweep runs in it.
 HEALTHCHECK --interval=15s --timeout=10s --start-period=60s --retries=4 \

@@ -2,9 +2,11 @@
 
 import json
 import re
+import tomllib
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 from sweep.errors import SpecError
 from sweep.launch.docker import plan
@@ -23,7 +25,27 @@ def test_image():
     assert not re.search(r"(?i)token=|password=|secret=", DOCKERFILE)
     copied = {word for line in instructions("COPY") for word in line.split()[1:-1] if not word.startswith("--")}
     allowed = set((ROOT / ".dockerignore").read_text().replace("!", "").split())
-    assert copied - {"/home/ray/wheels"} <= allowed
+    from_context = {word.partition("/")[0] for word in copied - {"/home/ray/wheels", "/home/ray/pinned"}}
+    assert from_context <= allowed
+
+
+def test_an_edit_of_the_code_leaves_the_layer_of_the_dependencies_as_it_is():
+    last = DOCKERFILE[DOCKERFILE.rindex("FROM ") :]
+    installs = [line for line in last.splitlines() if line.startswith("RUN pip install")]
+    assert len(installs) == 2 and "-r " in installs[0] and "-c " in installs[0] and "--no-deps" in installs[1]
+    before = last[: last.index(installs[0])]
+    assert "/home/ray/wheels" not in before and "sweep sweep" not in before
+
+
+def test_every_dependency_is_pinned_within_its_bounds():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = (ROOT / "cluster/docker/constraints.txt").read_text().splitlines()[1:]
+    pinned = {r.name.lower(): next(iter(r.specifier)) for r in map(Requirement, lines)}
+    needed = [Requirement(text) for text in project["dependencies"]]
+    assert {r.name for r in needed} == set(pinned) and {p.operator for p in pinned.values()} == {"=="}
+    for requirement in needed:
+        assert pinned[requirement.name].version in requirement.specifier, requirement
+    assert f"ray:{pinned['ray'].version}-" in instructions("ARG")[0]  # that of the image
 
 
 def test_compose_is_closed():

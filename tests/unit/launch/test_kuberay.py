@@ -1,9 +1,12 @@
 """The RayJob and what belongs to it: fields, references, what is closed."""
 
 import copy
+import gzip
+import json
 import random
 from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
 
@@ -47,6 +50,31 @@ def pods(documents):
 def test_fields_are_those_of_the_api(gpus):
     for document in made(gpus=gpus)[1]:
         assert errors(document, document["kind"], document["kind"]) == []
+
+
+def closed(schema):
+    """Return a schema in which objects have no other fields than those that it names."""
+    if isinstance(schema, list):
+        return [closed(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    inner = {key: closed(part) for key, part in schema.items()}
+    is_open = "additionalProperties" in schema or schema.get("x-kubernetes-preserve-unknown-fields")
+    if isinstance(schema.get("properties"), dict) and schema.get("type") == "object" and not is_open:
+        inner["additionalProperties"] = False
+    return inner
+
+
+@pytest.mark.parametrize("version", ("v1.6.0", "v1.7.0"))
+def test_a_job_is_one_by_the_published_schema(version, shared):
+    schema = closed(json.loads(gzip.open(shared / f"reference/kuberay/rayjob-{version}.schema.json.gz").read()))
+    schema["properties"]["metadata"] = {"type": "object"}  # Kubernetes' own
+    check = jsonschema.Draft202012Validator(schema)
+    for gpus in (0, 2):
+        (job,) = [d for d in made(gpus=gpus)[1] if d["kind"] == "RayJob"]
+        assert [e.message for e in check.iter_errors(job)] == []
+        for spoil in ({"backoffLimits": 3}, {"backoffLimit": "3"}, {"rayClusterSpec": {"headGroup": {}}}):
+            assert list(check.iter_errors({**job, "spec": {**job["spec"], **spoil}}))
 
 
 def test_the_check_of_fields_finds_misspelt_misplaced_and_mistyped_ones():
@@ -168,7 +196,7 @@ def test_network_policies_let_in_the_sweep_only():
     def part(name, sweep="first"):
         return {"sweep": sweep, "part": name}
 
-    operator = {"app.kubernetes.io/name": "kuberay-operator"}
+    operator = {"app.kubernetes.io/component": "kuberay-operator", "app.kubernetes.io/name": "kuberay"}  # by kustomize
     for source in ("head", "worker", "submitter"):
         assert allows(policies, part("head"), part(source), 6379)
     assert allows(policies, part("worker"), part("head"), 30_000)

@@ -30,7 +30,8 @@ def test_spot_machines_for_workers_only(tmp_path):
     assert aws["worker"]["node_config"]["InstanceType"] == "m7i.2xlarge"
     assert {n["node_config"]["ImageId"] for n in aws.values()} == {"an-image"}
     gcp = yaml.safe_load(made(tmp_path, "gcp", gpus=1)[1]["cluster.yaml"])["available_node_types"]
-    assert {"preemptible": True} in gcp["worker"]["node_config"]["scheduling"]
+    # An object, by the API of Compute Engine (Instance.scheduling).
+    assert gcp["worker"]["node_config"]["scheduling"] == {"preemptible": True, "onHostMaintenance": "TERMINATE"}
     assert "scheduling" not in gcp["head"]["node_config"]
     assert gcp["worker"]["node_config"]["machineType"] == "g2-standard-8"
     images = {n["node_config"]["disks"][0]["initializeParams"]["sourceImage"] for n in gcp.values()}
