@@ -3,17 +3,19 @@
 import json
 import os
 import secrets
-import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 from sweep.doctor.answers import FAULT, GIB, OK, REINSTALL, TOKENS, WARNING
+from sweep.execution.devices import described_gpu, driver_query, unusable_gpu
 
 _GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # NVIDIA, AMD, Windows Subsystem for Linux
-_DRIVER_TIMEOUT_S = 8.0  # for nvidia-smi
+_GPU_TIMEOUT_S = 25.0  # for a task on a GPU: its worker imports torch
+_GPU_ADVICE = (
+    "install a driver for the CUDA that torch is built for, or a build of torch for an older CUDA, on these nodes"
+)
 _NO_GPU = "none: trials run on the CPU"
 _VERSIONS = "install the same versions of Python and Ray here and on the cluster"
 
@@ -37,7 +39,7 @@ def _try_torch() -> dict[str, str]:
 
 
 def _try_gpu() -> dict[str, str]:
-    gpus = _driver_query()
+    gpus = driver_query()
     if not gpus and not any(map(os.path.exists, _GPU_DEVICES)):
         return _result(OK, _NO_GPU)
     import torch
@@ -63,15 +65,6 @@ def _try_gpu() -> dict[str, str]:
         return _result(WARNING, f"{names}, but torch is a CPU-only build", "install torch and torchvision for CUDA")
     advice = f"install a driver for CUDA {torch.version.cuda}, or a build of torch for an older CUDA"
     return _result(WARNING, f"{names}, but torch cannot use it", advice)
-
-
-def _driver_query() -> list[str]:
-    """Return "name, driver version" of every NVIDIA GPU, as nvidia-smi prints it; empty without nvidia-smi."""
-    if not (program := shutil.which("nvidia-smi")):
-        return []
-    query = [program, "--query-gpu=name,driver_version", "--format=csv,noheader"]
-    out = subprocess.run(query, capture_output=True, text=True, timeout=_DRIVER_TIMEOUT_S)
-    return out.stdout.strip().splitlines() if out.returncode == 0 else []
 
 
 def _try_ray(folder: str) -> dict[str, str]:
@@ -118,10 +111,47 @@ def _try_cluster(address: str) -> dict[str, str]:
     except Exception as error:
         text = str(error)
         return _result(FAULT, f"{address} cannot be joined: {text}", _VERSIONS if "ersion" in text else TOKENS)
-    nodes = live_nodes()
+    nodes, on_gpus = live_nodes(), _gpus_of_nodes()
     ray.shutdown()
     cores, gpus = sum(n.cores for n in nodes), sum(n.gpus for n in nodes)
-    return _result(OK, f"{address}: Ray {ray.__version__}, {len(nodes)} nodes, {cores:g} cores, {gpus:g} GPUs")
+    text = f"{address}: Ray {ray.__version__}, {len(nodes)} nodes, {cores:g} cores, {gpus:g} GPUs"
+    bad = [found for found, is_usable in on_gpus if not is_usable]
+    text = "; ".join([text, *(found for found, _ in on_gpus)])
+    return _result(FAULT, text, _GPU_ADVICE) if bad else _result(OK, text)
+
+
+def _gpus_of_nodes() -> list[tuple[str, bool]]:
+    """Run a task on a GPU of every node that has some; return what each found, in words, and whether it can be used."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    nodes = [n for n in ray.nodes() if n["Alive"] and n["Resources"].get("GPU")]
+    task = ray.remote(described_gpu)
+    tasks = {
+        task.options(
+            num_cpus=0,
+            num_gpus=min(1.0, n["Resources"]["GPU"]),
+            max_retries=0,
+            scheduling_strategy=NodeAffinitySchedulingStrategy(n["NodeID"], soft=False),
+        ).remote(): n["NodeManagerHostname"]
+        for n in nodes
+    }
+    waiting, end = [*tasks], time.monotonic() + _GPU_TIMEOUT_S
+    while waiting and time.monotonic() < end:  # in short steps: a check that only waits would be taken to hang
+        _, waiting = ray.wait(waiting, num_returns=len(waiting), timeout=0.05)
+    return [_answer_of(reference, host) for reference, host in tasks.items()]
+
+
+def _answer_of(reference: Any, host: str) -> tuple[str, bool]:
+    """Return what a task found on a host, in words, and whether its GPU can be used; a busy one counts as usable."""
+    import ray
+
+    try:
+        return f"{host}: {ray.get(reference, timeout=0)}", True
+    except ray.exceptions.GetTimeoutError:
+        return f"{host}: its GPUs are busy", True
+    except Exception as error:
+        return f"{host}: {unusable_gpu(str(error)) or type(error).__name__}", False
 
 
 def _try_storage(out: str) -> dict[str, str]:

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from probes.point import Measurement, Point
+from sweep.execution.devices import unusable_gpu
 from sweep.execution.ray_patches import is_lost_node, memory_shortage
 from sweep.spec.rows import row
 
+_MAX_UNUSABLE_GPUS = 2  # of a point, before any trial has ended well; then no node's GPU can be used
 _MAX_NODE_LOSSES = 20  # a point that loses more nodes is taken to be the cause
 _MAX_PACK_KILLS = 2  # for lack of memory, of a pack; then its points are measured one by one, which needs less
 _MAX_KILLS = 8  # of the trials of a point, while as many others end well; then it is taken to be the cause
@@ -43,7 +45,7 @@ class Failures:
     A point that fails is measured again up to ``retries`` times; then its row, with the error, is stored. When a worker
     dies, the point of its pack that caused it is not known: each is measured again in a trial of its own, and only
     failures there use up retries. Losing a node does not use up retries, nor does a worker that is killed because a
-    node runs out of memory.
+    node runs out of memory, nor a GPU that cannot be used, as long as others can.
     """
 
     def __init__(self, retries: int) -> None:
@@ -75,11 +77,20 @@ class Failures:
             self._losses.update(points)
             again = [p for p in points if self._losses[p] <= _MAX_NODE_LOSSES]
             return Verdict(again=again, rows=_failed_rows([p for p in points if p not in again], error))
+        if reason := unusable_gpu(error):
+            return self._judge_unusable_gpu(points, reason)
         if shortage := memory_shortage(error):
             return self._judge_kill(points, shortage, others)
         if len(points) > 1 or self._may_retry(points[0]):
             return Verdict(alone=points)
         return Verdict(rows=_failed_rows(points, error))
+
+    def _judge_unusable_gpu(self, points: Sequence[Point], reason: str) -> Verdict:
+        """Decide what to do with the points of a trial whose GPU cannot be used: another node may have a better one."""
+        self._losses.update(points)
+        most = _MAX_NODE_LOSSES if self._ended_well else _MAX_UNUSABLE_GPUS
+        later = [p for p in points if self._losses[p] < most]
+        return Verdict(later=later, rows=_failed_rows([p for p in points if p not in later], reason))
 
     def _judge_kill(self, points: Sequence[Point], shortage: str, others: int) -> Verdict:
         """Decide what to do with the points of a trial whose worker was killed for lack of memory."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ray import tune
 
 from probes.point import Measurement, Point
+from sweep.execution.devices import check_gpu
 from sweep.processes import called_after
 from sweep.spec.axes import RATE
 from sweep.spec.rows import point_values, row
@@ -52,16 +53,23 @@ def make_prober(images: "Images", settings: "ProbeSettings", threads: int, gpus:
 
     ``gpus`` is the share (0 for the CPU). Where it is below 1, the process can use no more than that fraction of the
     GPU's memory.
+
+    Raises
+    ------
+    UnusableGpuError
+        The process has a share of a GPU, but torch cannot use it.
     """
     import torch
 
     from probes.prober import Prober
 
     torch.set_num_threads(threads)
-    device = "cuda" if gpus and torch.cuda.is_available() else "cpu"
-    if device == "cuda" and gpus < 1:  # other trials share the device
+    if not gpus:
+        return Prober(images, settings, "cpu")
+    check_gpu()
+    if gpus < 1:  # other trials share the device
         torch.cuda.set_per_process_memory_fraction(gpus)
-    return Prober(images, settings, device)
+    return Prober(images, settings, "cuda")
 
 
 class PackTrainable(tune.Trainable):

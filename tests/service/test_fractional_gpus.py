@@ -47,6 +47,22 @@ def most_at_once(notes):
     return most
 
 
+def test_gpus_that_cannot_be_used_are_told_of(cluster, tmp_path):
+    """No device is there but for Ray: nothing is computed on the CPU in its place, and the doctor finds it, too."""
+    sweep_command = [sys.executable, "-m", "sweep"]
+    options = ("--points", "4", "--probe", "direct", "--images", "64", "--depth", "2", "4", "--gpus-per-trial", "0.5")
+    run = [*sweep_command, "run", "--address", cluster.address, *options, "--out", tmp_path / "sweep", "--quiet"]
+    done = subprocess.run(run, env=cluster.environment, capture_output=True, text=True, timeout=200)
+    points = sweep.load(tmp_path / "sweep").points
+    assert done.returncode == 1 and len(points) == 4 and set(points.status) == {"failed"}, done.stderr[-3000:]
+    assert points.error.str.startswith("this trial holds a GPU that cannot be used: torch ").all()
+    assert points.error.str.contains("there is no driver of NVIDIA").all() and points.error.str.len().max() < 200
+    doctor = [*sweep_command, "doctor", "--address", cluster.address, "--json"]
+    found = subprocess.run(doctor, env=cluster.environment, capture_output=True, text=True, timeout=200)
+    (check,) = [c for c in json.loads(found.stdout)["checks"] if c["name"] == "cluster"]
+    assert check["verdict"] == "fault" and "holds a GPU that cannot be used" in check["found"], check
+
+
 def test_two_trials_share_a_gpu(cluster, tmp_path):
     """Four trials on two devices, two on each, at once."""
     notes = witnessed(cluster, tmp_path, 4, points=32, gpus_per_trial=0.5, pack=1, depth=(100, 200))

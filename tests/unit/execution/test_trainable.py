@@ -7,13 +7,14 @@ import pytest
 import torch
 
 from probes import Measurement, Point, ProbeSettings, TrainingSettings, prober
-from sweep.execution import trainable
+from sweep.execution import devices, trainable
+from sweep.execution.failures import Failures
 
 
 @pytest.mark.parametrize(
     ("gpus", "has_gpu", "device", "fractions"),
     [(0.5, True, "cuda", [0.5]), (1 / 3, True, "cuda", [1 / 3]), (1, True, "cuda", []), (2, True, "cuda", [])]
-    + [(0, True, "cpu", []), (0.5, False, "cpu", [])],
+    + [(0, True, "cpu", []), (0, False, "cpu", [])],
 )
 def test_a_trial_takes_no_more_of_a_gpu_than_its_share(monkeypatch, gpus, has_gpu, device, fractions):
     asked = []
@@ -21,6 +22,29 @@ def test_a_trial_takes_no_more_of_a_gpu_than_its_share(monkeypatch, gpus, has_gp
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", asked.append)
     monkeypatch.setattr(prober, "Prober", lambda images, settings, device: device)
     assert trainable.make_prober(None, None, 1, gpus) == device and asked == fractions
+
+
+@pytest.mark.parametrize("names", [[], ["NVIDIA H100, 550.54.15"]])
+def test_a_gpu_that_cannot_be_used_is_an_error_that_names_the_versions(monkeypatch, names):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(devices, "driver_query", lambda: names)
+    with pytest.raises(devices.UnusableGpuError) as told:
+        trainable.make_prober(None, None, 1, 0.5)
+    text = str(told.value)
+    assert f"torch {torch.__version__}" in text and ("550.54.15" in text if names else "no driver" in text)
+    assert devices.unusable_gpu(f"ray::x()\nUnusableGpuError: {text}\nmore") == text
+    assert devices.unusable_gpu("CUDA out of memory") is None
+
+
+def test_points_of_an_unusable_gpu_go_to_others_unless_there_are_none():
+    points, reason = [Point(1.2, 0.1, 3, seed) for seed in range(2)], "this trial holds a GPU that cannot be used: y"
+    alone, among_others = Failures(retries=0), Failures(retries=0)
+    assert alone.judge_trial(points, f"x\n{reason}\n").later == points
+    verdict = alone.judge_trial(points, f"x\n{reason}\n")
+    assert not verdict.later and [r["error"] for r in verdict.rows] == [reason] * 2
+    among_others.judge_rows([], [])
+    assert all(among_others.judge_trial(points, reason).later == points for _ in range(19))
+    assert len(among_others.judge_trial(points, reason).rows) == 2
 
 
 @pytest.mark.parametrize(("kind", "share"), [("gpu", 0.5), ("cpu", 0.0)])
