@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -14,7 +15,7 @@ from sweep.cli.shared import is_given, usage_error
 from sweep.errors import SpecError
 from sweep.launch.job import Job, container_options
 from sweep.launch.plan import Plan
-from sweep.spec.kinds import Range
+from sweep.spec.kinds import Range, expanded
 from sweep.spec.options import changeable
 from sweep.spec.spec import SweepSpec
 
@@ -39,6 +40,10 @@ def _count(name: str, help: str, default: int | None) -> Callable[[F], F]:
         show_default=default is not None,
         help=f"{help} [{_RANGES[name]}]",
     )
+
+
+def _several(name: str, metavar: str, help: str) -> Callable[[F], F]:
+    return click.option(f"--{name}", metavar=metavar, multiple=True, help=f"{help} Can be given several times.")
 
 
 def _job_options(command: F) -> F:
@@ -84,17 +89,41 @@ def slurm_command(dry_run: bool, arguments: tuple[str, ...], **options: Any) -> 
 @click.option("--image", required=True, help="Image built from the Dockerfile, in a registry that the cluster reaches.")
 @click.option("--namespace", default="default", show_default=True, help="Namespace of Kubernetes.")
 @click.option(
-    "--secret", metavar="NAME", help="Secret with environment variables for the driver, such as keys for --storage."
+    "--secret",
+    metavar="NAME",
+    help="Secret with environment variables for driver and workers, such as keys for --storage.",
+)
+@_several("env", "NAME=VALUE", "Environment variable of driver and workers.")
+@click.option("--pull-secret", metavar="NAME", help="Secret with which the image is pulled.")
+@click.option("--service-account", metavar="NAME", help="Service account of driver and workers.")
+@_several("node-selector", "KEY=VALUE", "Label of the nodes that workers run on.")
+@_several("toleration", "KEY[=VALUE][:EFFECT]", "Taint of nodes that workers put up with.")
+@click.option("--priority", metavar="NAME", help="Priority class of the pods.")
+@click.option("--storage-class", metavar="NAME", help="Storage class of the volume for results.")
+@_several("label", "KEY=VALUE", "Label of everything that is created.")
+@click.option(
+    "--queue", metavar="NAME", help="Queue of Kueue, which starts all nodes at once; there is no autoscaling then."
+)
+@click.option(
+    "-o",
+    "--output",
+    metavar="DIR",
+    help="With --dry-run: write the documents to DIR/manifests.yaml, to be edited and applied.",
 )
 @_count("memory", "Memory of each node in GiB; default: 2 per core.", None)
 @_count("storage_size", "Size of the volume for results in GiB.", 10)
-def kuberay_command(dry_run: bool, arguments: tuple[str, ...], memory: int | None, **options: Any) -> None:
+def kuberay_command(
+    dry_run: bool, arguments: tuple[str, ...], memory: int | None, output: str | None, **options: Any
+) -> None:
     """Submit a RayJob to Kubernetes with kubectl; --out is where results are fetched to.
 
     \b
     Example: sweep launch kuberay --image registry.example.org/sweep:1 --nodes 8 --gpus 1 -- --points 500
     """
-    _launch("kuberay", dry_run, arguments, {**options, "memory": memory or 2 * options["cpus"]})
+    if output is not None and not dry_run:
+        raise usage_error(SpecError("`output` must be left out without --dry-run"))
+    output = None if output is None else f"{expanded(output)}/manifests.yaml"
+    _launch("kuberay", dry_run, arguments, {**options, "memory": memory or 2 * options["cpus"]}, output=output)
 
 
 @launch.command("ray")
@@ -145,14 +174,15 @@ def _launch(
     arguments: tuple[str, ...],
     options: dict[str, Any],
     in_container: bool = True,
+    output: str | None = None,
 ) -> None:
-    """Check the sweep, plan the job, and print or submit it."""
+    """Check the sweep, plan the job, and print or submit it, or write what is submitted to a file."""
     try:
         name, nodes, cpus, gpus = (options.pop(k) for k in ("name", "nodes", "cpus", "gpus"))
         job = parse_job(arguments, name, nodes, cpus, gpus, in_container)
         planned: Plan = import_module(f"sweep.launch.{launcher}").plan(job, **options)
         if dry_run:
-            click.echo(planned.text())
+            click.echo(planned.text() if output is None else planned.write_input(Path(output)))
             return
         if printed := planned.submit():
             click.echo(printed)

@@ -12,9 +12,10 @@ from sweep.errors import SpecError
 from sweep.launch.documents import dump, read
 from sweep.launch.job import Job, script
 from sweep.launch.plan import Plan, template
+from sweep.launch.pods import PodOptions
 
 
-def plan(job: Job, *, image: str, namespace: str, memory: int, storage_size: int, secret: str | None = None) -> Plan:
+def plan(job: Job, *, image: str, namespace: str, memory: int, storage_size: int, **options: Any) -> Plan:
     """Return the plan of a RayJob of at most ``job.nodes`` workers, with its Redis, volume and network policies.
 
     Parameters
@@ -29,25 +30,28 @@ def plan(job: Job, *, image: str, namespace: str, memory: int, storage_size: int
         Memory of a worker, in GiB.
     storage_size:
         Size of the volume for results, in GiB.
-    secret:
-        Name of a Secret with environment variables for the driver; None: there is none.
+    **options:
+        Those of `PodOptions`.
 
     Raises
     ------
     SpecError
-        The data set is a file on this machine.
+        The data set is a file on this machine, or an option is not valid.
     """
     if job.dataset:
         raise SpecError(
             f"`dataset` must be a name, or a path below /results, where kubectl can copy it, got {str(job.dataset)!r}"
         )
+    pods = PodOptions(**options)
+    password = secrets.token_hex(32)
     documents = [_renamed(d, job.name) for d in manifests("gpu" if job.gpus else "cpu")]
-    values = _values(job, memory, storage_size, secret)
+    documents.insert(0, _redis_password(job.name, password))
+    values = _values(job, memory, storage_size)
     for document in documents:
         for path, value in values.get((document["kind"], document["metadata"]["name"]), {}).items():
             set_pointer(document, path, value)
         _set_image(document, image)
-    password = secrets.token_hex(32)
+    pods.apply(documents, job.nodes)
     kubectl = ["kubectl", "-n", namespace]
     kubectl_line, results = shlex.join(kubectl), f"deploy/{job.name}-results"
     out = shlex.quote(job.out)
@@ -57,7 +61,7 @@ def plan(job: Job, *, image: str, namespace: str, memory: int, storage_size: int
             [*kubectl, "create", "--dry-run=server", "-l", "part=job", "-f", "-"],
             [*kubectl, "apply", "-f", "-"],
         ],
-        stdin=dump([_redis_password(job.name, password), *documents]),
+        stdin=dump(documents),
         watch=f"{kubectl_line} logs -f job/{job.name}",
         fetch=f"{kubectl_line} scale --replicas 1 {results} && {kubectl_line} rollout status {results} "
         f"&& mkdir -p {out} && {kubectl_line} exec {results} -- tar c -C {job.container_directory} . | tar x -C {out} "
@@ -67,17 +71,15 @@ def plan(job: Job, *, image: str, namespace: str, memory: int, storage_size: int
     )
 
 
-def _values(job: Job, memory: int, storage_size: int, secret: str | None) -> dict[tuple[str, str], dict[str, Any]]:
+def _values(job: Job, memory: int, storage_size: int) -> dict[tuple[str, str], dict[str, Any]]:
     """Return the values that the job sets in the documents: (kind, name) -> JSON pointer -> value."""
     cluster = "/spec/rayClusterSpec"
-    workers, head = f"{cluster}/workerGroupSpecs/0", f"{cluster}/headGroupSpec"
+    workers = f"{cluster}/workerGroupSpecs/0"
     amounts = {"cpu": str(job.cpus), "memory": f"{memory}Gi", **({"nvidia.com/gpu": str(job.gpus)} if job.gpus else {})}
     job_values = {
         f"{workers}/maxReplicas": job.nodes,
         f"{workers}/template/spec/containers/0/resources": {"requests": amounts, "limits": amounts},
     }
-    if secret:
-        job_values[f"{head}/template/spec/containers/0/envFrom"] = [{"secretRef": {"name": secret}}]
     return {
         ("RayJob", job.name): job_values,
         ("ConfigMap", f"{job.name}-run"): {"/data/run.sh": script(job)},

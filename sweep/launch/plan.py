@@ -52,6 +52,17 @@ class Plan:
             text = text.replace(secret, "(made anew when submitted)")
         return text
 
+    def write_input(self, path: Path) -> str:
+        """Write the standard input of the commands to a file, and return the lines that submit it.
+
+        Raises
+        ------
+        SpecError
+            The file cannot be written.
+        """
+        _write_private(path, self.stdin or "")
+        return "\n".join(shlex.join(str(path) if word == "-" else word for word in c) for c in self.commands)
+
     def advice(self) -> str:
         """Return three lines that say how to watch, fetch and stop the job."""
         return f"watch   {self.watch}\nfetch   {self.fetch}\nstop    {self.stop}"
@@ -65,13 +76,7 @@ class Plan:
             A file cannot be written, or a program is not installed or fails.
         """
         for path, content in self.files.items():
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.touch(mode=0o600)
-                path.chmod(0o600)
-                path.write_text(content)
-            except OSError as error:
-                raise SpecError(f"{str(path)!r} cannot be written: {error.strerror or error}") from None
+            _write_private(path, content)
         return "\n".join(p for p in (self._run(c) for c in self.commands) if p)
 
     def _run(self, command: Sequence[str]) -> str:
@@ -83,6 +88,17 @@ class Plan:
             reason = " ".join((completed.stderr or completed.stdout or "see its output above").split())[-500:]
             raise SpecError(f"{command[0]!r} failed with exit code {completed.returncode}: {reason}")
         return (completed.stdout or "").strip()
+
+
+def _write_private(path: Path, content: str) -> None:
+    """Write a file that only its owner may read; raises a `SpecError` if that fails."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.chmod(0o600)
+        path.write_text(content)
+    except OSError as error:
+        raise SpecError(f"{str(path)!r} cannot be written: {error.strerror or error}") from None
 
 
 def template(name: str) -> Path:

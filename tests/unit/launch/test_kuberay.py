@@ -9,12 +9,26 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from sweep.cli.main import main
 from sweep.errors import SpecError
 from sweep.launch.job import Job
 from sweep.launch.kuberay import plan
 from tests.helpers.kuberay_fields import TYPES, errors
 
+EVERY_OPTION = {
+    "secret": "keys",
+    "env": ["A=b"],
+    "pull_secret": "registry",
+    "service_account": "lab",
+    "priority": "low",
+    "node_selector": ["pool=a100", "cloud.google.com/gke-spot=true"],
+    "toleration": ["spot:NoSchedule", "team=vision"],
+    "storage_class": "ssd",
+    "label": ["owner=me", "lab/cost=7"],
+    "queue": "team-a",
+}
 OPTIONS = {"image": "r.example.org/sweep:1", "namespace": "lab", "memory": 24, "storage_size": 50}
 
 
@@ -70,8 +84,8 @@ def test_a_job_is_one_by_the_published_schema(version, shared):
     schema = closed(json.loads(gzip.open(shared / f"reference/kuberay/rayjob-{version}.schema.json.gz").read()))
     schema["properties"]["metadata"] = {"type": "object"}  # Kubernetes' own
     check = jsonschema.Draft202012Validator(schema)
-    for gpus in (0, 2):
-        (job,) = [d for d in made(gpus=gpus)[1] if d["kind"] == "RayJob"]
+    for options in ({}, {"gpus": 2}, {"gpus": 1, **EVERY_OPTION}):
+        (job,) = [d for d in asked(**options) if d["kind"] == "RayJob"]
         assert [e.message for e in check.iter_errors(job)] == []
         for spoil in ({"backoffLimits": 3}, {"backoffLimit": "3"}, {"rayClusterSpec": {"headGroup": {}}}):
             assert list(check.iter_errors({**job, "spec": {**job["spec"], **spoil}}))
@@ -148,12 +162,87 @@ def test_the_job_is_as_asked_for(gpus):
     assert all(c[:3] == ["kubectl", "-n", "lab"] for c in planned.commands)
 
 
-def test_keys_reach_the_driver_only():
-    job = Job("first", "out", (), nodes=1, cpus=1, gpus=0)
-    documents = list(yaml.safe_load_all(plan(job, **OPTIONS, secret="keys").stdin))
-    (path,) = [p for d in documents for p, n in nodes(d) if "envFrom" in n]
-    assert "headGroupSpec" in path
+def asked(gpus=0, **options):
+    """Return the documents of a job with options of its pods."""
+    job = Job("first", "out", (), nodes=7, cpus=1, gpus=gpus)
+    documents = list(yaml.safe_load_all(plan(job, **OPTIONS, **options).stdin))
     assert all(errors(d, d["kind"]) == [] for d in documents)
+    return documents
+
+
+def test_keys_reach_driver_and_workers_only():
+    documents = asked(secret="keys", env=["A_KEY=x=y z", "B="])
+    places = [(p, n) for d in documents for p, n in nodes(d) if "envFrom" in n]
+    assert [p[2] for p, _ in places] == ["headGroupSpec", "workerGroupSpecs"]
+    for _, container in places:
+        assert container["envFrom"] == [{"secretRef": {"name": "keys"}}]
+        assert container["env"][-2:] == [{"name": "A_KEY", "value": "x=y z"}, {"name": "B", "value": ""}]
+
+
+def test_pods_go_where_the_cluster_wants_them():
+    documents = asked(gpus=1, **EVERY_OPTION)
+    (job,) = [d for d in documents if d["kind"] == "RayJob"]
+    cluster = job["spec"]["rayClusterSpec"]
+    head, workers = (g["template"]["spec"] for g in (cluster["headGroupSpec"], cluster["workerGroupSpecs"][0]))
+    submitter = job["spec"]["submitterPodTemplate"]["spec"]
+    for pod in (head, workers, submitter):
+        assert pod["imagePullSecrets"] == [{"name": "registry"}] and pod["priorityClassName"] == "low"
+    assert (
+        head["serviceAccountName"] == workers["serviceAccountName"] == "lab" and "serviceAccountName" not in submitter
+    )
+    assert (
+        workers["nodeSelector"] == {"pool": "a100", "cloud.google.com/gke-spot": "true"} and "nodeSelector" not in head
+    )
+    assert workers["tolerations"] == [
+        {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},
+        {"key": "spot", "operator": "Exists", "effect": "NoSchedule"},
+        {"key": "team", "operator": "Equal", "value": "vision"},
+    ]
+    assert one(documents, "PersistentVolumeClaim", "first-results")["spec"]["storageClassName"] == "ssd"
+    labels = [d["metadata"]["labels"] for d in documents]
+    labels += [n["metadata"]["labels"] for d in documents for p, n in nodes(d) if "containers" in n.get("spec", {})]
+    assert len(labels) > 10 and all({"owner": "me", "lab/cost": "7"}.items() <= some.items() for some in labels)
+
+
+def test_a_queue_starts_all_nodes_at_once():
+    (job,) = [d for d in asked(queue="team-a") if d["kind"] == "RayJob"]
+    cluster = job["spec"]["rayClusterSpec"]
+    workers = cluster["workerGroupSpecs"][0]
+    assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "team-a"
+    assert cluster["enableInTreeAutoscaling"] is False and "autoscalerOptions" not in cluster
+    assert [workers[n] for n in ("replicas", "minReplicas", "maxReplicas")] == [7, 7, 7]
+    assert job["spec"]["shutdownAfterJobFinishes"] is True  # Kueue asks for it
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"secret": "No Good"}, "`secret` must be a name"),
+        ({"queue": "a/b"}, "`queue` must be a name"),
+        ({"env": ["1X=2"]}, "`env` must be KEY=VALUE"),
+        ({"env": ["X"]}, "`env` must be KEY=VALUE"),
+        ({"node_selector": ["pool"]}, "`node_selector` must be KEY=VALUE"),
+        ({"label": ["sweep=other"]}, "`label` must not be 'sweep'"),
+        ({"label": ["a=b c"]}, "`label` must be KEY=VALUE"),
+        ({"toleration": ["spot:Never"]}, "`toleration` must be KEY"),
+        ({"toleration": [""]}, "`toleration` must be KEY"),
+    ],
+)
+def test_what_kubernetes_would_refuse_is_refused_at_once(options, says):
+    with pytest.raises(SpecError, match=says):
+        asked(**options)
+
+
+def test_documents_are_written_to_be_edited(tmp_path):
+    command = ["launch", "kuberay", "--image", "i", "--name", "first", "--dry-run", "-o", str(tmp_path / "k")]
+    done = CliRunner().invoke(main, [*command, "--label", "a=b", "--", "--points", "9"])
+    path = tmp_path / "k" / "manifests.yaml"
+    assert done.exit_code == 0 and f"apply -f {path}" in done.stdout and path.stat().st_mode & 0o777 == 0o600
+    documents = list(yaml.safe_load_all(path.read_text()))
+    assert len(one(documents, "Secret", "first-redis")["stringData"]["password"]) == 64
+    assert {d["metadata"]["labels"]["a"] for d in documents} == {"b"}
+    refused = CliRunner().invoke(main, ["launch", "kuberay", "--image", "i", "-o", str(tmp_path)])
+    assert refused.exit_code == 2 and "'--output': must be left out without --dry-run" in refused.stderr
 
 
 def test_pods_have_no_rights_and_fixed_sizes():
