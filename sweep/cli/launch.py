@@ -75,6 +75,10 @@ def launch() -> None:
 @click.option("--time", default="1:00:00", show_default=True, metavar="D-HH:MM:SS", help="Time limit of the job.")
 @click.option("--partition", help="Partition; default: that of the cluster.")
 @click.option("--account", help="Account that is charged; default: that of the cluster.")
+@_several("sbatch", "OPTION", "Further option of sbatch, such as --sbatch --qos=high.")
+@click.option(
+    "--setup", metavar="LINE", help="Line of the shell to run on every node first, such as 'module load cuda'."
+)
 def slurm_command(dry_run: bool, arguments: tuple[str, ...], **options: Any) -> None:
     """Submit a batch job to SLURM; --out must be on a file system that all nodes see.
 

@@ -99,6 +99,37 @@ def check_gone(rays):
     assert len(rays) == 2 and not of_folders(rays) and not any(ray.exists() for ray in rays)
 
 
+def test_options_of_sbatch_and_a_line_of_the_shell(cluster, tmp_path):
+    line = f"touch {tmp_path}/$SLURMD_NODENAME && export MARK='a, b'"
+    options = ("--comment=mine", "--mem=1M", "--exclusive")
+    [command] = plan(tmp_path / "out", (*SMALL, "--points", "4"), sbatch=options, setup=line).commands
+    tested = [*command[: command.index("sbatch") + 1], "--test-only", *command[command.index("sbatch") + 1 :]]
+    cluster(*tested)
+    number = cluster(*command).split()[-1]
+    found = cluster.job(number)
+    assert found["Comment"] == "mine" and found["OverSubscribe"] == "NO" and found["Requeue"] == "1"
+    deadline = time.monotonic() + 240
+    while (state := cluster.job(number)["JobState"]) in ("PENDING", "RUNNING", "COMPLETING"):
+        assert time.monotonic() < deadline, cluster.logs()
+        time.sleep(0.2)
+    assert state == "COMPLETED", (cluster.folder / f"a-sweep-{number}.log").read_text()
+    assert {p.name for p in tmp_path.iterdir()} == {"n1", "n2", "out"}
+    assert len(sweep.load(tmp_path / "out").points) == 4
+
+
+def test_arrays_are_refused_in_a_line(cluster, tmp_path):
+    [command] = plan(tmp_path / "out", (*SMALL, "--points", "4"), nodes=1).commands
+    at = command.index("sbatch") + 1
+    number = cluster(*command[:at], "--array=0", *command[at:]).split()[-1]
+    deadline = time.monotonic() + 60
+    while (state := cluster.job(number)["JobState"]) in ("PENDING", "RUNNING", "COMPLETING"):
+        assert time.monotonic() < deadline, cluster.logs()
+        time.sleep(0.2)
+    logs = [p.read_text() for p in cluster.folder.glob("a-sweep-*.log")]
+    assert state == "FAILED" and any("in place of an array" in log for log in logs)
+    assert not (tmp_path / "out").exists()
+
+
 def test_stopped_cancelled_preempted_and_in_the_end_complete(cluster, tmp_path):
     """On two nodes; the job requeues itself when told to stop, stays away when cancelled, and goes on with the rest."""
     out, points = tmp_path / "out", 80
