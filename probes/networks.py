@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import torch
 
 from probes.activations import DECLARED
+from probes.further import OWN_SETTINGS, RATE
 from probes.initialisations import INITIALISATIONS, NORMAL
 from probes.layers import ACTIVATIONS, Conv, Dense, Layer, Parameters, Residual
 from probes.point import Point, reach
@@ -84,8 +85,16 @@ class Architecture:
             raise ValueError(f"`residual_scale` must be left out with architecture {self.name!r}")
 
     def of(self, point: Point) -> "Architecture":
-        """Return the architecture of a point's network: with the width and the residual scale of the point, if any."""
-        own: dict[str, Any] = {name: value for name, value in point.extra if name in ("width", "residual_scale")}
+        """Return the architecture of a point's network: with the width and the residual scale of the point, if any.
+
+        Raises
+        ------
+        ValueError
+            The width of the point is not a positive whole number, or the architecture has no residual scale.
+        """
+        own: dict[str, Any] = {name: value for name, value in point.extra if name in OWN_SETTINGS and name != RATE}
+        if "width" in own and not (isinstance(own["width"], int) and own["width"] > 0):
+            raise ValueError(f"`width` must be a positive whole number, got {own['width']}")
         return replace(self, **own) if own else self
 
     @property

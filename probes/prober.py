@@ -17,15 +17,15 @@ from probes.decoders import Decoder, train_decoders
 from probes.direct import DirectProbe
 from probes.evaluation import Evaluator, Observation
 from probes.failure import Failure
+from probes.further import OWN_SETTINGS, RATE
 from probes.gradients import KEPT_BYTES, gradients, image_count
 from probes.networks import Decodable, Network
-from probes.point import Measurement, Point
+from probes.point import Extra, Measurement, Point
 from probes.seeds import derive
 from probes.settings import (
     CASCADE_IMAGES,
     HELD_OUT_IMAGES,
     POINTS_PER_ANCHOR,
-    RATE,
     UNCERTAIN_MARGINS,
     UNCERTAIN_SCORES,
     ProbeSettings,
@@ -318,17 +318,28 @@ def measure(
     Raises
     ------
     ValueError
-        The architecture is not one for these images, or the ``network`` cannot be called.
+        The architecture is not one for these images, the ``network`` cannot be called, or the points have values of
+        different further axes, or of axes that there are not.
 
     Notes
     -----
     The numbers of a point do not depend on the other points, apart from rounding in the cascade's training. For several
     calls build a `Prober` once.
     """
-    settings = settings or ProbeSettings("both" if network is None else "direct")
+    points, settings = list(points), settings or ProbeSettings("both" if network is None else "direct")
     if network is not None:
-        if not isinstance(network, Custom):
-            own = points[0].extra if points else ()
-            network = Custom(network, extra=tuple(pair for pair in own if pair[0] != RATE))
-        settings = replace(settings, network=network)
-    return Prober(images, settings, device).measure(list(points))
+        custom = network if isinstance(network, Custom) else Custom(network, extra=_further_arguments(points))
+        settings = replace(settings, network=custom)
+    elif unknown := {name for p in points for name, _ in p.extra} - {*OWN_SETTINGS}:
+        if settings.network is None:
+            raise ValueError(f"`points` must have values of {', '.join(OWN_SETTINGS)} only, got {min(unknown)!r}")
+    return Prober(images, settings, device).measure(points)
+
+
+def _further_arguments(points: Sequence[Point]) -> Extra:
+    """Return the further arguments of a user's function, with the values of the first point; all points have the same."""
+    wanted = [tuple(pair for pair in p.extra if pair[0] != RATE) for p in points]
+    names = [[name for name, _ in pairs] for pairs in wanted]
+    if different := [p for p, own in zip(points, names, strict=True) if own != names[0]]:
+        raise ValueError(f"`points` must have values of the same further axes, got {points[0]} and {different[0]}")
+    return wanted[0] if wanted else ()

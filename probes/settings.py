@@ -18,16 +18,13 @@ from probes.definition import (
     is_threshold_of,
     statistics_of,
 )
+from probes.further import OWN_SETTINGS, RATE
 from probes.initialisations import INITIALISATIONS, NORMAL
 from probes.layers import ACTIVATIONS
 from probes.networks import ARCHITECTURES, Architecture
 from probes.point import Extra
 from probes.training.settings import TrainingSettings
 
-# Settings that a point may have a value of its own for, see `Point.extra`: that of training, and those of networks,
-# which of a user's networks are arguments like others.
-RATE = "lr"
-OWN_SETTINGS = (RATE, "width", "residual_scale")
 PROBES = ("both", "cascade", "direct")
 TRAIN = ("none", "boundary", "all")
 
@@ -165,7 +162,8 @@ class ProbeSettings:
         Only whole numbers are taken to change the size of networks: of others, a user's function keeps those that it is
         tried with, so that few of its networks need to be made.
         """
-        sizes = tuple((name, value) for name, value in extra if isinstance(value, int))
+        own = [name for name, _ in self.network.extra] if self.network else OWN_SETTINGS
+        sizes = tuple((n, value) for n, value in extra if isinstance(value, int) and n in own and n != RATE)
         return _at(self, sizes) if sizes else self
 
     def decoder_steps(self, count: int) -> int:

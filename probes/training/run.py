@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from probes.further import RATE
 from probes.layers import Parameters
 from probes.point import Point
 from probes.training.ending import is_over
@@ -49,9 +50,19 @@ class TrainingRun:
 
 
 def runs_of(point: Point, settings: TrainingSettings) -> list[TrainingRun]:
-    """Return the runs of a point: one for each learning rate of the settings, or one with the point's own rate."""
-    own = dict(point.extra).get("lr")
-    return [TrainingRun(point, own, own_rate=True)] if own else [TrainingRun(point, lr) for lr in settings.lr]
+    """Return the runs of a point: one for each learning rate of the settings, or one with the point's own rate.
+
+    Raises
+    ------
+    ValueError
+        The point's own learning rate is not positive.
+    """
+    own = dict(point.extra).get(RATE)
+    if own is None:
+        return [TrainingRun(point, lr) for lr in settings.lr]
+    if not own > 0:
+        raise ValueError(f"`{RATE}` must be positive, got {own}")
+    return [TrainingRun(point, own, own_rate=True)]
 
 
 def curve_of(runs: Sequence[TrainingRun]) -> TrainingCurve:

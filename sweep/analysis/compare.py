@@ -209,7 +209,8 @@ def _check_alike(one: Experiment, other: Experiment) -> None:
             f"for {', '.join(one.free_axes) or 'none'}"
         )
     if one.further_names != other.further_names:
-        raise SpecError(f"`truth` must be a sweep with the further axes {one.further_names}, got {other.further_names}")
+        mine, theirs = (", ".join(spec.further_names) or "none" for spec in (one, other))
+        raise SpecError(f"`truth` must be a sweep with the same further axes, {mine}, got {theirs}")
     if not one.free_axes:
         raise SpecError("a comparison needs a sweep with at least one free axis, got one point with its replicas")
 

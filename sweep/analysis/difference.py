@@ -85,6 +85,7 @@ class Difference:
     p: float
     differs: dict[str, tuple[Any, Any]]
     names: tuple[str, str]
+    further: dict[str, float]
 
     @property
     def significant(self) -> bool:
@@ -129,7 +130,8 @@ def diff(one: Results, other: Results, depths: Sequence[int] | None = None) -> D
         if not s.phase.has_estimates or "sigma_w" not in s.spec.free_axes:
             raise SpecError(f"{s.files.location!r} has no boundary in sigma_w: too few points, or a fixed sigma_w")
     if one.spec.further_names != other.spec.further_names:
-        raise SpecError(f"`other` must have the further axes {one.spec.further_names}, got {other.spec.further_names}")
+        mine, theirs = (", ".join(s.spec.further_names) or "none" for s in sweeps)
+        raise SpecError(f"`other` must have the same further axes, {mine}, got {theirs}")
     ends = {a: _common_range(sweeps, a) for a in one.spec.axes}
     further = {a.name: replace(a, low=ends[a.name][0], high=ends[a.name][1]).middle for a in one.spec.further_axes}
     low, high = ends["depth"]
@@ -155,6 +157,7 @@ def diff(one: Results, other: Results, depths: Sequence[int] | None = None) -> D
         tested["p"],
         _differs(one, other),
         (one.files.location, other.files.location),
+        further,
     )
 
 

@@ -1,5 +1,6 @@
 """Options of click, made from the declarations of a spec's options."""
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import Field
@@ -9,12 +10,12 @@ import click
 
 from sweep.cli.numbers import Number, Numbers
 from sweep.spec import kinds
-from sweep.spec.axes import AXIS_FLAGS, Axes
+from sweep.spec.axes import Axes
 from sweep.spec.options import AUTO, NONE, Option, Part, declared, is_resolved, part_of
 from sweep.spec.spec import SweepSpec
 
 F = TypeVar("F", bound=Callable[..., Any])
-_AXIS = "--axis"
+_AXIS, _IS_OPTION = "--axis", re.compile("--?[A-Za-z]|--$")
 
 
 class SpecOption(click.Option):
@@ -49,11 +50,12 @@ def _with_axes_as_one_word(arguments: Iterable[str]) -> list[str]:
     """Return arguments with the words behind each ``--axis`` joined: the option takes three to five."""
     words, joined = deque(arguments), list[str]()
     while words:
-        if (word := words.popleft()) != _AXIS or (words and " " in words[0].strip()):
-            joined.append(word)
+        word, equals, first = words.popleft().partition("=")
+        axis = [first] if equals else []
+        if word != _AXIS:
+            joined.append(word + equals + first)
             continue
-        axis = list[str]()
-        while words and not words[0].startswith("--") and (len(axis) < 3 or words[0] in AXIS_FLAGS):
+        while words and not _IS_OPTION.match(words[0]) and not (axis and " " in axis[-1].strip()):
             axis.append(words.popleft())
         joined.append(f"{_AXIS}={' '.join(axis)}")
     return joined

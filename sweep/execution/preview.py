@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from probes import Images, ProbeSettings
 
 _MAX_MEASUREMENT_S = 30.0  # networks that take longer, by the estimate, are not measured for a preview
-_DEPTHS = 16  # number of points, from one corner of the ranges to the opposite one, whose cost is averaged
+_PREVIEWED = 16  # number of points, from one corner of the ranges to the opposite one, whose cost is averaged
 
 
 def preview(spec: SweepSpec, settings: "ProbeSettings", images: "Images", directory: Path) -> dict[str, str]:
@@ -97,9 +97,9 @@ def _expected_time(spec: Workload, settings: "ProbeSettings", images: "Images", 
     from sweep.execution.trainable import make_prober
 
     cost = cost_of_point(settings, images)
-    shares = [(i + 0.5) / _DEPTHS for i in range(_DEPTHS)]
+    shares = [(i + 0.5) / _PREVIEWED for i in range(_PREVIEWED)]
     points_between = [point_at(spec, tuple(a.at(share) for a in spec.axes.values()), spec.seed) for share in shares]
-    point = points_between[_DEPTHS // 2]
+    point = points_between[_PREVIEWED // 2]
     if cost(point) / guessed_speeds(capacity)[capacity.kinds[0]] > _MAX_MEASUREMENT_S:
         return "not known: measuring one network for the estimate would take too long"
     threads = torch.get_num_threads()

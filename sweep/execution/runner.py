@@ -108,7 +108,7 @@ def run(
         images = given_images(images, spec)
         spec = replace(spec, dataset=FROM_PYTHON_PREFIX + images.name)
     with own_network(spec, network) as custom:
-        spec = prepared(replace(spec, fingerprint=images.fingerprint), custom, images)
+        spec, custom = prepared(replace(spec, fingerprint=images.fingerprint), custom, images)
         settings = probe_settings(spec, sent(custom))
         _check_machine(spec, settings, images)
         is_new = _make_folder(files.local)
@@ -150,7 +150,7 @@ def dry_run(spec: SweepSpec, directory: str | Path) -> dict[str, str]:
     spec = _new(_with_absolute_paths(spec, files))
     images = sweep_images(spec, run_code=True)
     with own_network(spec) as custom:
-        spec = prepared(spec, custom, images)
+        spec, custom = prepared(spec, custom, images)
         settings = probe_settings(spec, sent(custom))
         _check_machine(spec, settings, images)
         if files.read(SPEC_FILE) is not None:
@@ -245,10 +245,8 @@ def _find_store(spec: SweepSpec, files: SweepFiles) -> Store:
 
     A store that is missing is never made anew, since all points would then be measured again.
     """
-    store, end = (
-        Store(spec.storage or files.location, spec.digest, spec.further_names),
-        time.monotonic() + _STORAGE_TIMEOUT_S,
-    )
+    store = Store(spec.storage or files.location, spec.digest, spec.further_names)
+    end = time.monotonic() + _STORAGE_TIMEOUT_S
     for wait in count(1):
         try:
             files.check_storage(spec)
@@ -401,8 +399,7 @@ def _network_to_resume(
         raise SpecError(f"`network` must be given again, to run the program {printable(spec.network)!r}")
     here = replace(spec, network=given) if isinstance(given, str) else spec
     with own_network(here, None if isinstance(given, str) else given) as custom:
-        prepared(here, custom, images)
-        yield custom
+        yield prepared(here, custom, images)[1]
 
 
 def _warn_of_other_versions(files: SweepFiles) -> None:

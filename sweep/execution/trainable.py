@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ray import tune
 
+from probes.further import RATE
 from probes.point import Measurement, Point
 from sweep.execution.devices import check_gpu
 from sweep.processes import called_after
-from sweep.spec.axes import RATE
 from sweep.spec.rows import point_values, row
 from sweep.storage.checkpoints import Checkpoints
 

@@ -10,21 +10,23 @@ from probes.custom.decoding import MAX_DECODED
 from probes.custom.function import Custom, NetworkError
 from probes.custom.network import CustomNetwork, is_nested, layer_count
 from probes.datasets import FROM_PYTHON_PREFIX, Images
+from probes.further import RATE
 from probes.point import Point
 from probes.programs import ProgramError, function_of
 from probes.threads import safe_in_forks
 from probes.time_limit import TimeLimitError, time_limit
 from sweep.errors import SpecError
 from sweep.measuring.own_code import Sent, code_of
-from sweep.spec.axes import RATE
 from sweep.spec.experiment import Experiment
 from sweep.spec.kinds import seconds_of
 from sweep.spec.network import FUNCTION
 from sweep.spec.options import is_resolved
+from sweep.spec.space import Space
 from sweep.text import printable
 
 _LOG = logging.getLogger(__name__)
 Spec = TypeVar("Spec", bound=Experiment)
+_SHARES = (0.5, 0.0, 1.0, 0.25, 0.75, 0.125, 0.375, 0.625, 0.875)  # of the ranges of further axes, that are tried
 Given = Callable[..., Any] | Custom | None
 
 
@@ -78,11 +80,12 @@ def named(spec: Spec, given: Given) -> Spec:
 
 
 @safe_in_forks
-def prepared(spec: Spec, network: Custom | None, images: Images) -> Spec:
-    """Try the function of the user, and return the spec with what is found out about it.
+def prepared(spec: Spec, network: Custom | None, images: Images) -> tuple[Spec, Custom | None]:
+    """Try the function of the user, and return spec and function with what is found out about it.
 
     That is the hash of its code; the depth, if the function does not take one; and whether a deeper network contains
-    the shallower ones. One network of each end of the depths is made for it, in the middle of the other axes.
+    the shallower ones. One network of each end of the depths is made for it, in the middle of the other axes. If there
+    is none for the middle of further axes, other values of them are tried, with which the function is returned.
 
     Raises
     ------
@@ -90,7 +93,7 @@ def prepared(spec: Spec, network: Custom | None, images: Images) -> Spec:
         No network can be made, or none of these depths, or not in the time that ``spec.timeout`` allows.
     """
     if network is None:
-        return spec
+        return spec, None
     try:
         with time_limit(None if spec.timeout is None else seconds_of(spec.timeout)):
             return _prepared(spec, network, images.shape, images.classes)
@@ -98,10 +101,31 @@ def prepared(spec: Spec, network: Custom | None, images: Images) -> Spec:
         raise SpecError(f"`network` {network.name}: {error}") from None
 
 
-def _prepared(spec: Spec, network: Custom, shape: tuple[int, ...], classes: int) -> Spec:
-    sigmas = sum(spec.sigma_w) / 2, sum(spec.sigma_b) / 2
+def _with_values_that_work(spec: Experiment, network: Custom, shape: tuple[int, ...], classes: int) -> Custom:
+    """Return the function with values of its further arguments for which it makes a network."""
+    errors = []
+    for share in _SHARES if network.extra else ():
+        tried = network.with_extra({axis.name: axis.at(share) for axis in spec.further_axes})
+        try:
+            layer_count(tried, _middle_point(spec, spec.depth[0]), shape, classes)
+        except NetworkError as error:
+            values = ", ".join(f"{name} = {value:g}" for name, value in tried.extra)
+            errors.append(f"{error} (at {values}, and for other values)")
+        else:
+            return tried
+    if errors:
+        raise NetworkError(errors[0])
+    return network
+
+
+def _middle_point(spec: Space, depth: int) -> Point:
+    return Point(sum(spec.sigma_w) / 2, sum(spec.sigma_b) / 2, depth, spec.seed)
+
+
+def _prepared(spec: Spec, network: Custom, shape: tuple[int, ...], classes: int) -> tuple[Spec, Custom]:
+    network = _with_values_that_work(spec, network, shape, classes)
     if "depth" not in network.arguments:
-        count = layer_count(network, Point(*sigmas, 1, spec.seed, spec.middle_extra), shape, classes)
+        count = layer_count(network, _middle_point(spec, 1), shape, classes)
         if is_resolved(spec.depth):
             spec = replace(spec, depth=(count, count))
         elif spec.depth != (count, count):
@@ -110,7 +134,7 @@ def _prepared(spec: Spec, network: Custom, shape: tuple[int, ...], classes: int)
                 f"`depth` must be {count} {count}, the number of layers of `network` {network.name}, got {low} {high}"
             )
     for depth in sorted({*spec.depth}):
-        deepest = CustomNetwork(Point(*sigmas, depth, spec.seed, spec.middle_extra), network, shape, classes)
+        deepest = CustomNetwork(_middle_point(spec, depth), network, shape, classes)
     if spec.probe != "direct":
         tell_left_out(deepest.undecoded)
     try:
@@ -119,7 +143,7 @@ def _prepared(spec: Spec, network: Custom, shape: tuple[int, ...], classes: int)
         raise SpecError(f"`network` {network.name}: its code cannot be read ({error})") from None
     if spec.code not in (None, code):
         raise SpecError(f"`network` must be the code that this sweep measured, but {network.name} has changed since")
-    return replace(spec, code=code, nested=is_nested(network, shape, classes))
+    return replace(spec, code=code, nested=is_nested(network, shape, classes)), network
 
 
 def tell_left_out(layers: Sequence[int]) -> None:

@@ -130,7 +130,7 @@ class PhaseModel:
         """The standard deviation of the margin at which the boundary is."""
         return 0.0 if self.is_of_truth else self.calibration.deviation
 
-    def margin(self, **axes: Any) -> tuple[np.ndarray, np.ndarray]:
+    def margin(self, /, **axes: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return the mean and standard deviation of the margin at points, ``[n]`` each.
 
         ``axes`` are values of the axes by name, numbers or arrays; those left out are as of `Space.place_at`.
@@ -139,13 +139,13 @@ class PhaseModel:
         mean, deviation = self._model.level_set.mean_and_deviation(self._model.at(**place))
         return self._model.above_boundary(mean, place["depth"]), np.hypot(deviation, self._deviation)
 
-    def mean(self, **axes: Any) -> np.ndarray:
+    def mean(self, /, **axes: Any) -> np.ndarray:
         """Return the mean of the margin at points, ``[n]``, much faster than with the standard deviation."""
         place = self.spec.place_at(**axes)
         values = self._model.level_set.mean(self._model.at(**place))
         return np.asarray(self._model.above_boundary(values, place["depth"]))
 
-    def draws(self, count: int, **axes: Any) -> np.ndarray:
+    def draws(self, count: int, /, **axes: Any) -> np.ndarray:
         """Return ``[count, n]``: margins at n points, drawn jointly from the posterior."""
         place = self.spec.place_at(**axes)
         values = self._model.level_set.sample(self._model.at(**place), count)

@@ -23,13 +23,13 @@ from typing import Any
 import numpy as np
 
 from probes.definition import TRAINABLE_DEPTH
+from probes.further import RATE
 from probes.point import REACH
 from sweep.levelset.domain import Axis
 from sweep.levelset.level_set import LevelSet
 from sweep.model.calibration import calibration_of, default_of, expected
 from sweep.model.level import level_of
 from sweep.model.theory import depth_scale
-from sweep.spec.axes import RATE
 from sweep.spec.experiment import Experiment
 from sweep.spec.space import Space
 
@@ -96,7 +96,7 @@ class MarginModel:
         }.get(spec.statistic, depth)
         return float(spec.definition.margin(spec.statistic, followed, depth) + self.shift(depth))
 
-    def at(self, **axes: Any) -> np.ndarray:
+    def at(self, /, **axes: Any) -> np.ndarray:
         """Return points ``[n, len(names)]`` from values of all axes, arrays or numbers."""
         return _at(self.names, axes)
 
@@ -166,7 +166,7 @@ class TruthModel:
         self.names = sorted(spec.free_axes)
         self.level_set = LevelSet(searched_axes(spec, self.names), features=self._predicted, seed=spec.seed)
 
-    def at(self, **axes: Any) -> np.ndarray:
+    def at(self, /, **axes: Any) -> np.ndarray:
         """Return points ``[n, len(names)]`` from values of the axes, arrays or numbers."""
         return _at(self.names, axes)
 

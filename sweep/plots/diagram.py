@@ -11,6 +11,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from probes.definition import HORIZONS, depth_name
+from probes.further import RATE
 from sweep.errors import SpecError
 from sweep.model.calibration import calibrated_share
 from sweep.model.estimate import NORMAL_90, theory_line
@@ -19,7 +20,6 @@ from sweep.plots.planes import STEPS, axis_values, phase, regular_grid, use_scal
 from sweep.plots.saving import Picture
 from sweep.plots.style import COLOURS, DASHED, RED, WHITE_OUTLINE, axis_label, legend, without_mathtext
 from sweep.results.results import Results
-from sweep.spec.axes import RATE
 from sweep.spec.experiment import Experiment
 
 PICTURE = "phase_diagram.png"
@@ -91,14 +91,14 @@ def phase_diagram(
         axes.text(0.5, 0.98, note, transform=axes.transAxes, ha="center", va="top", style="italic")
     if title:
         axes.set_title(_title(results, at), fontsize=10, loc="left")
-    elif at:
+    elif plane != _USUAL_PLANE or {*at} - {"depth"}:
         axes.set_title(", ".join(_values(at)), loc="left")
     return figure
 
 
 def _values(at: Mapping[str, float]) -> list[str]:
     """Return the values of axes as titles show them."""
-    return [f"{without_mathtext(name)} = {value:.4g}" for name, value in at.items()]
+    return [f"{without_mathtext(name)} = {value:g}" for name, value in at.items()]
 
 
 def _beside_plane(spec: Experiment, plane: tuple[str, str], at: Mapping[str, float]) -> dict[str, float]:
@@ -107,7 +107,8 @@ def _beside_plane(spec: Experiment, plane: tuple[str, str], at: Mapping[str, flo
     The depth is left out where it was not given and lines show a few depths.
     """
     if twice := [name for name in at if name in plane]:
-        raise SpecError(f"`{twice[0]}` must be left out where it is an axis of the figure")
+        name, further = twice[0], twice[0] in spec.further_names
+        raise SpecError(f"`{'at' if further else name}` must be left out where {name} is an axis of the figure")
     at = dict(at)
     others = [a for a in spec.free_axes if a not in (*plane, *at)]
     if plane != _USUAL_PLANE and "depth" in others:
@@ -146,7 +147,8 @@ def _draw_plane(axes: Axes, results: Results, plane: tuple[str, str], at: dict[s
         further = {name: at[name] for name in at if name in spec.further_names}
         depths = [int(at["depth"])] if "depth" in at else None
         boundary = results.boundary_at(depths, further)
-        phase(points, boundary, _margin_surface(results, {"depth": spec.depth[1], **at}), ax=axes)
+        surface = _margin_surface(results, {"depth": spec.depth[1], **at})
+        phase(points, boundary, surface, truth=results.phase.is_of_truth, ax=axes)
     else:
         _draw_over_others(axes, results, plane, at)
         draw_points(axes, points, x, y, truth=results.phase.is_of_truth)
@@ -171,7 +173,7 @@ def _margin_surface(results: Results, at: Mapping[str, float]) -> pd.DataFrame:
     spec, depth = results.spec, at["depth"]
     surface = regular_grid(spec, "sigma_w", "sigma_b", at)
     surface["margin"] = results.phase.mean(**{a: surface[a].to_numpy(float) for a in spec.axes})
-    surface.attrs["label"] = _OUTCOME if results.phase.is_of_truth else f"margin at depth {depth:g}"
+    surface.attrs["label"] = f"{'outcome' if results.phase.is_of_truth else 'margin'} at depth {depth:g}"
     if spec.by_horizon and not results.phase.is_of_truth:
         surface["horizon"] = depth * calibrated_share(spec, results.calibration) * np.exp(surface["margin"])
         surface.attrs["label"] = f"{depth_name(spec.statistic)} (layers)"

@@ -59,7 +59,7 @@ def difference_figure(one: Results, other: Results, difference: "Difference") ->
     figure = Figure(figsize=(7.2, 3.2), layout="constrained")
     grid = figure.subplots(1, len(depths), squeeze=False, sharex=True, sharey=True)[0]
     for ax, depth in zip(grid, depths, strict=True):
-        tables = [r.phase.boundary([depth]) for r in (one, other)]
+        tables = [r.phase.boundary([depth], difference.further) for r in (one, other)]
         boundaries(tables[0], tables[1], names, ax=ax)
         ax.set_title(f"depth {depth}")
         ax.label_outer()

@@ -36,7 +36,12 @@ def use_scales(ax: Axes, spec: Space, x: str | None = None, y: str | None = None
 
 
 def phase(
-    points: pd.DataFrame, boundary: pd.DataFrame, surface: pd.DataFrame | None = None, *, ax: Axes | None = None
+    points: pd.DataFrame,
+    boundary: pd.DataFrame,
+    surface: pd.DataFrame | None = None,
+    *,
+    truth: bool = False,
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw the phase diagram over (sigma_w, sigma_b).
 
@@ -48,6 +53,8 @@ def phase(
         The values that are drawn as colour, on a regular grid: the columns ``sigma_w``, ``sigma_b`` and ``horizon`` (in
         layers, on a logarithmic scale) or ``margin``, with ``surface.attrs["label"]`` as the label of the colour bar.
         None: no colour.
+    truth:
+        Whether marks show the outcomes of training, in place of what is predicted.
     ax:
         The axes to draw on; by default, those of a new figure.
     """
@@ -57,7 +64,7 @@ def phase(
     _draw_boundaries(ax, boundary)
     if len(boundary):
         _draw_critical_line(ax, boundary[boundary["depth"] == boundary["depth"].max()])
-    draw_points(ax, points, "sigma_w", "sigma_b")
+    draw_points(ax, points, "sigma_w", "sigma_b", truth=truth)
     ends = surface if surface is not None else points
     ax.set(xlabel=LABELS["sigma_w"], ylabel=LABELS["sigma_b"])
     if len(ends):

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from probes.further import RATE
 from sweep.errors import SpecError
-from sweep.spec.axes import RATE
 from sweep.spec.columns import COLUMNS, DTYPES, LATER, SWEEP, described
 from sweep.spec.kinds import expanded
 from sweep.spec.options import TABLES

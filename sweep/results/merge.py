@@ -10,6 +10,7 @@ from typing import Any
 from sweep.errors import SpecError, StoreError
 from sweep.results.loading import load
 from sweep.results.results import Results
+from sweep.spec.axes import Axis
 from sweep.spec.design import budget
 from sweep.spec.experiment import Design
 from sweep.spec.options import AXES, measured
@@ -104,7 +105,7 @@ def _merged(sweeps: Sequence[Results], uri: str | None) -> SweepSpec:
     specs = [s.spec for s in sweeps]
     ends = {a: (min(s.range_of(a)[0] for s in specs), max(s.range_of(a)[1] for s in specs)) for a in specs[0].axes}
     ranges: dict[str, Any] = {a: ends[a] for a in AXES}
-    ranges["axis"] = [str(replace(a, low=ends[a.name][0], high=ends[a.name][1])) for a in specs[0].further_axes]
+    ranges["axis"] = [str(_joint([s.axes[name] for s in specs])) for name in specs[0].further_names]
     measured_by = [set(s.points[list(s.spec.axes)].itertuples(index=False, name=None)) for s in sweeps]
     places = set().union(*measured_by)
     remaining = sum(max(0, budget(s) - len(m)) for s, m in zip(specs, measured_by, strict=True))
@@ -132,6 +133,13 @@ def _merged(sweeps: Sequence[Results], uri: str | None) -> SweepSpec:
         study=None,
         storage=uri,
     )
+
+
+def _joint(axes: Sequence[Axis]) -> Axis:
+    """Return an axis with the ranges of all: of whole numbers, or on a log scale, if all of them are."""
+    low, high = min(axis.low for axis in axes), max(axis.high for axis in axes)
+    whole = all(axis.whole for axis in axes)
+    return Axis(axes[0].name, low, high, all(axis.log for axis in axes), whole)
 
 
 def _grid(spec: Design) -> Any:

@@ -247,6 +247,8 @@ class Results:
             A value is outside of the range of the sweep.
         """
         low, high = self.spec.depth
+        if depths is None and not (self.spec.further_axes and at is not None):
+            return self.boundary
         if outside := [d for d in depths or () if not low <= d <= high]:
             raise SpecError(f"`depths` must be from {low} to {high}, those of the sweep, got {outside[0]}")
         return self._described_boundary(self.phase.boundary(depths, checked_at(self.spec, at)))
@@ -274,6 +276,8 @@ def checked_at(spec: SweepSpec, at: "Mapping[str, float] | None") -> dict[str, f
         low, high = spec.range_of(name)
         if not low <= value <= high:
             raise SpecError(f"`at` {name} must be from {low:g} to {high:g}, as in the sweep, got {value:g}")
+        if spec.axes[name].typed(value) != value:
+            raise SpecError(f"`at` {name} must be a whole number, as in the sweep, got {value:g}")
     return {name: spec.axes[name].typed(value) for name, value in at.items()}
 
 

@@ -6,21 +6,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from probes.further import OWN_SETTINGS, RATE
 from sweep.errors import SpecError
 from sweep.spec.kinds import Range
 from sweep.spec.ranges import WIDTH
 
-RATE = "lr"  # the axis of training alone: `probes.settings.RATE`
-AXIS_FLAGS = ("log", "int")
+_FLAGS = ("log", "int")
 _MAX_COUNT = 2  # of further axes
 _NAME = re.compile("[A-Za-z_][A-Za-z0-9_]{0,39}")
-_TAKEN = ("shape", "classes")  # arguments of the user's function that mean something else
+_TAKEN = ("shape", "classes", "replica", "point", "variance")  # that mean something else to a function, or in tables
 # Of the axes that are settings of this tool. An argument of the user's function may be any number.
 _RANGES = {
     RATE: Range(0, 100, whole=False, above=True),
     "width": WIDTH,
     "residual_scale": Range(0, 100, whole=False),
 }
+assert {*_RANGES} == {*OWN_SETTINGS}
 _REAL = [name for name, allowed in _RANGES.items() if not allowed.whole]
 _ANY = {False: Range(-1e9, 1e9, whole=False), True: Range(-1_000_000_000, 1_000_000_000)}
 
@@ -84,7 +85,7 @@ class Axis:
         return round(float(value)) if self.whole else float(value)
 
     def __str__(self) -> str:
-        flags = [flag for flag, is_set in zip(AXIS_FLAGS, (self.log, self.whole), strict=True) if is_set]
+        flags = [flag for flag, is_set in zip(_FLAGS, (self.log, self.whole), strict=True) if is_set]
         return " ".join([self.name, *(repr(end).removesuffix(".0") for end in self.ends), *flags])
 
 
@@ -93,6 +94,11 @@ def fixed_axes(values: Mapping[str, float]) -> tuple[str, ...]:
     return tuple(
         str(Axis(name, value, value, whole=value == int(value) and name not in _REAL)) for name, value in values.items()
     )
+
+
+def _word(value: Any) -> str:
+    """Return a word of an axis, which a program may give as a number."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 @dataclass(frozen=True)
@@ -116,12 +122,14 @@ class Axes:
         """Return the axis that a text, or a list of its words, describes; ``name`` is that of the option."""
         if not isinstance(value, str | list | tuple):
             raise SpecError(f"`{name}` must be {self.metavar}, got {value!r}")
-        words = value.split() if isinstance(value, str) else [str(word) for word in value]
+        words = value.split() if isinstance(value, str) else [_word(word) for word in value]
         flags = words[3:]
-        if len(words) < 3 or len({*flags}) < len(flags) or not {*flags} <= {*AXIS_FLAGS}:
+        if len(words) < 3 or len({*flags}) < len(flags) or not {*flags} <= {*_FLAGS}:
             raise SpecError(f"`{name}` must be {self.metavar}, got {' '.join(words)[:200]!r}")
         axis = words[0]
         self._check_name(name, axis)
+        if "int" in flags and axis in _REAL:
+            raise SpecError(f"`{name}` {axis} must be left without int: it is no whole number")
         whole = "int" in flags or (axis in _RANGES and _RANGES[axis].whole)
         allowed = _RANGES.get(axis, _ANY[whole])
         try:

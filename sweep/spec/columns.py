@@ -177,6 +177,7 @@ _TABLES: dict[str, dict[str, Column]] = {
         "theory": Column("sigma_w where mean field's chi_1 = 1; NaN for resnet"),
     },
 }
+_FURTHER = "further"  # attribute of a table: the names of its columns of further axes
 SWEEP = "sweep"  # column of several sweeps that were loaded together
 SWEEP_MEANING = "directory or URI of the sweep"
 LIST_PREFIX = {"profiles": "profile_", "truth": "epoch_"}
@@ -198,7 +199,7 @@ KINDS = {  # of the columns of a part file
 
 def keys_in(profiles: pd.DataFrame) -> list[str]:
     """Return the names of the columns of a table ``profiles`` that tell points apart, with further axes."""
-    return [*POINT, *(name for name in map(str, profiles) if name not in {SWEEP, *_TABLES["profiles"]})]
+    return [*POINT, *(name for name in profiles.attrs.get(_FURTHER, ()) if name in profiles)]
 
 
 def meaning_of(name: str) -> str:
@@ -212,5 +213,6 @@ def described(frame: pd.DataFrame, table: str) -> pd.DataFrame:
     frame.attrs["table"] = table
     known = {SWEEP: SWEEP_MEANING, **COLUMNS[table]} if SWEEP in frame else COLUMNS[table]
     frame.attrs["columns"] = known | {name: meaning_of(name) for name in map(str, frame.columns) if name not in known}
+    frame.attrs[_FURTHER] = [name for name in map(str, frame.columns) if name not in known]
     frame.attrs["schema_version"] = SCHEMA_VERSION
     return frame

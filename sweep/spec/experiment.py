@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from probes.definition import ORIGINAL_DEFINITION
+from probes.further import OWN_SETTINGS, RATE
 from sweep.errors import SpecError
-from sweep.spec.axes import RATE
 from sweep.spec.network import Network
 from sweep.spec.options import measured
 from sweep.spec.parts import Data, Probing, Resources, Search, Training
 from sweep.spec.space import Space
-
-_SETTINGS = (RATE, "width", "residual_scale")  # that may be axes: `probes.settings.OWN_SETTINGS`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,8 +92,8 @@ class Experiment(Measuring, Design):
         if self.network is not None:
             return
         for name in given:
-            if name not in _SETTINGS:
-                raise SpecError(f"`axis` must be {', '.join(_SETTINGS)}, or an argument of `network`, got {name!r}")
+            if name not in OWN_SETTINGS:
+                raise SpecError(f"`axis` must be {', '.join(OWN_SETTINGS)}, or an argument of `network`, got {name!r}")
         if "width" in given and (self.width or self.widths):
             raise SpecError("`axis` width must be left out where `width` or `widths` is given")
         if "residual_scale" in given and self.architecture != "resnet":

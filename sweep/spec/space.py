@@ -6,7 +6,9 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
-from sweep.spec.axes import RATE, Axes, Axis
+from probes.further import RATE
+from sweep.errors import SpecError
+from sweep.spec.axes import Axes, Axis
 from sweep.spec.kinds import Interval, Range
 from sweep.spec.options import AXES, Part, option
 from sweep.spec.ranges import DEPTH, SIGMA_B, SIGMA_W
@@ -72,14 +74,22 @@ class Space(Part):
         """Return the ends of the range of an axis."""
         return self.axes[axis].ends
 
-    def place_at(self, **values: Any) -> dict[str, Any]:
-        """Return a value of every axis: as given, or else the middle of a further axis, and the lower end of others."""
+    def place_at(self, /, **values: Any) -> dict[str, Any]:
+        """Return a value of every axis: as given, or else the middle of a further axis, and the lower end of others.
+
+        Raises
+        ------
+        SpecError
+            A name is that of no axis.
+        """
+        if unknown := [name for name in values if name not in self.axes]:
+            raise SpecError(f"{unknown[0]!r} must be an axis of the sweep, which are {', '.join(self.axes)}")
         return {
             name: values[name] if name in values else axis.low if name in AXES else axis.middle
             for name, axis in self.axes.items()
         }
 
-    def further_at(self, **values: float) -> dict[str, float]:
+    def further_at(self, /, **values: float) -> dict[str, float]:
         """Return a value of every further axis: as given, or else its middle."""
         return {axis.name: values.get(axis.name, axis.middle) for axis in self.further_axes}
 

@@ -11,8 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from probes.further import RATE
 from sweep.errors import SpecError
-from sweep.spec.axes import RATE
 from sweep.spec.columns import COLUMNS
 from sweep.spec.options import TRACKERS
 from sweep.spec.rows import point_values

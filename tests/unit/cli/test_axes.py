@@ -32,6 +32,7 @@ def axes_of(*arguments):
         ["--axis", "width 16 256 log"],
         ["--axis=width 16 256 log"],
         ["--points", 9, "--axis", "width", "16", "256", "int", "log"],
+        ["--axis=width", 16, 256, "log", "--points", 9],
     ],
 )
 def test_an_axis_is_three_words_to_five_or_one(words):
@@ -55,7 +56,7 @@ def test_axes_in_a_file(tmp_path):
         (["--axis"], "'--axis': must be NAME LO HI [log] [int], got ''"),
         (["--axis", "width"], "'--axis': must be NAME LO HI [log] [int], got 'width'"),
         (["--axis", "width", "8", "--points", "9"], "got 'width 8'"),
-        (["--axis", "width", "8", "16", "exp"], "unexpected extra argument"),
+        (["--axis", "width", "8", "16", "exp"], "'--axis': must be NAME LO HI [log] [int], got 'width 8 16 exp'"),
         (["--axis", "lr", "0.1", "1"], "'--axis': lr must be left out where no network is trained"),
     ],
 )
@@ -133,3 +134,37 @@ def test_arguments_of_a_function_in_a_file(without_ray, tmp_path):
     assert one.exit_code == 0 and "scale = 0.5, width = 8: ok" in one.stdout
     refused = invoke("probe", *named[:6], *place, "--at", "width")
     assert refused.exit_code == 2 and "'width' is not NAME=VALUE" in refused.stderr
+
+
+DIVISIBLE = """
+from torch import nn
+
+def network(sigma_w, depth, classes, heads):
+    if 24 % heads:
+        raise ValueError(f"24 cannot be divided by {heads}")
+    blocks = nn.Sequential(*[nn.Sequential(nn.Linear(24, 24), nn.Tanh()) for _ in range(depth)])
+    return nn.Sequential(nn.Flatten(), nn.Linear(16, 24), blocks, nn.Linear(24, classes)), list(blocks)
+"""
+
+
+def test_values_for_which_there_is_no_network_are_failed_points(without_ray, tmp_path):
+    """Even if there is none in the middle of the range, with which the function is tried first."""
+    (tmp_path / "net.py").write_text(DIVISIBLE)
+    named = (
+        "--network",
+        f"{tmp_path / 'net.py'}:network",
+        *SMALL,
+        "--initialise",
+        "normal",
+        "--points",
+        24,
+        "--search",
+        "random",
+    )
+    done = invoke("run", "--out", tmp_path / "sweep", *named, "--points", 24, "--axis", "heads", 1, 8, "int")
+    points = sweep.load(tmp_path / "sweep").points
+    assert done.exit_code == 1 and len(points) == 24, done.output
+    good = points["heads"].isin([1, 2, 3, 4, 6, 8])
+    assert (points["status"][good] == "ok").all() and (points["status"][~good] == "failed").all() and (~good).any()
+    refused = invoke("run", "--out", tmp_path / "no", *named, "--axis", "heads", 9, 11, "int")
+    assert refused.exit_code == 2 and "divided by 10 (at heads = 10, and for other values)" in refused.stderr

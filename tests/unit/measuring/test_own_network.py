@@ -21,7 +21,8 @@ def known(function, spec=SPEC, digits=None):
     """Return a spec with what is found out about a function."""
     spec = named(spec, function)
     with own_network(spec, function) as custom:
-        return prepared(spec, custom, digits), probe_settings(spec, custom)
+        spec, custom = prepared(spec, custom, digits)
+        return spec, probe_settings(spec, custom)
 
 
 def of_three_layers(shape, classes):

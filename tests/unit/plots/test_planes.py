@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from matplotlib.collections import PathCollection, QuadMesh
 
+from sweep.analysis.difference import diff
 from sweep.errors import SpecError
+from sweep.plots.difference import difference_figure
 from sweep.plots.kinds import figure
 from sweep.spec.spec import SweepSpec
 from tests.helpers.landscape import made_up_sweep, true_horizon
@@ -81,6 +83,25 @@ def test_over_learning_rates_colour_and_marks_are_of_the_truth(rates):
     assert figure(rates, "truth").axes[0].get_ylabel() == "learning rate"
 
 
+def test_over_the_sigmas_marks_are_of_the_truth_where_rates_are_searched(make_sweep):
+    spec = SweepSpec(points=60, axis=("lr 0.001 3 log",), train="all", depth=(10, 10), probe="direct")
+    ax = figure(make_sweep(spec, count=60, shift=0.0), "phase").axes[0]
+    assert "trained" in {t.get_text() for t in ax.figure.legends[0].texts}
+    assert ax.figure.axes[1].get_ylabel() == "outcome at depth 10"
+
+
+def test_a_title_says_where_a_plane_cuts_and_nothing_else(wide, make_sweep):
+    assert "width = 64" in figure(wide, "phase").axes[0].get_title("left")
+    assert figure(make_sweep(count=40), "phase", depth=10).axes[0].get_title("left") == ""
+
+
+def test_the_boundaries_of_two_sweeps_are_those_that_are_compared(wide):
+    difference = diff(wide, wide, depths=[20])
+    assert difference.further == {"width": 64}
+    (panel,) = difference_figure(wide, wide, difference).axes
+    assert len(panel.lines[0].get_xdata()) == 20  # a line for one width
+
+
 def test_one_free_axis_on_a_log_scale(make_sweep):
     spec = SweepSpec(
         points=30, axis=("width 16 256 log",), sigma_w=(1.2, 1.2), sigma_b=(0.3, 0.3), depth=(20, 20), probe="direct"
@@ -97,9 +118,9 @@ def test_one_free_axis_on_a_log_scale(make_sweep):
             "`x` must be a free axis of the sweep (sigma_w, sigma_b, depth, width), got 'heads'",
         ),
         ({"plane": ("width", "width")}, "`y` must be another free axis"),
-        ({"plane": ("width", "sigma_w"), "at": {"width": 20}}, "`width` must be left out where it is an axis"),
-        ({"plane": ("width", "depth"), "depth": 20}, "`depth` must be left out where it is an axis"),
-        ({"sigma_b": 0.3}, "`sigma_b` must be left out where it is an axis"),
+        ({"plane": ("width", "sigma_w"), "at": {"width": 20}}, "`at` must be left out where width is an axis"),
+        ({"plane": ("width", "depth"), "depth": 20}, "`depth` must be left out where depth is an axis"),
+        ({"sigma_b": 0.3}, "`sigma_b` must be left out where sigma_b is an axis"),
         ({"at": {"width": 2}}, "`at` width must be from 16 to 256"),
         ({"at": {"lr": 2}}, "`at` must name a further axis of the sweep (width), got 'lr'"),
     ],

@@ -118,6 +118,24 @@ def test_arguments_that_are_missing_or_too_many_are_named(images):
     assert custom.with_extra({"heads": 2}) is custom and custom.with_extra({"heads": 3}).extra == (("heads", 3),)
 
 
+def test_values_that_mean_nothing_are_refused(images):
+    point = Point(1.2, 0.1, 3, 0, (("heads", 4),))
+    with pytest.raises(ValueError, match="values of lr, width, residual_scale only, got 'heads'"):
+        measure([point], images, SETTINGS)
+    with pytest.raises(ValueError, match="must have values of the same further axes"):
+        measure(iter([Point(1.2, 0.1, 3), point]), images, SETTINGS, network=narrow)
+    for extra, says in (
+        (("width", 0), "`width` must be a positive whole number, got 0"),
+        (("width", 8.0), "`width` must be a positive whole number, got 8.0"),
+        (("lr", 0.0), "`lr` must be positive, got 0.0"),
+        (("residual_scale", 0.5), "`residual_scale` must be left out with architecture 'mlp'"),
+    ):
+        (failed,) = measure([Point(1.2, 0.1, 3, 0, (extra,))], images, SETTINGS)
+        assert failed.status == "failed" and says in failed.error
+    (whole,) = measure([Point(1.2, 0.1, 3, 0, (("lr", 1),))], images, SETTINGS)
+    assert whole.status == "ok" and whole.values["lr"] == 1
+
+
 def test_the_text_of_a_point_names_its_values():
     assert repr(Point(1.0, 0.1, 3)) == "Point(sigma_w=1.0, sigma_b=0.1, depth=3, seed=0)"  # names of checkpoints
     point = Point(1.0, 0.1, 3, 0, [["width", 4], ["lr", 0.1]])

@@ -75,6 +75,8 @@ def test_the_boundary_at_what_is_not_there(make_sweep):
     results = make_sweep(WIDE, count=24)
     with pytest.raises(SpecError, match="`at` width must be from 16 to 256, as in the sweep, got 9"):
         results.boundary_at(at={"width": 9})
+    with pytest.raises(SpecError, match="`at` width must be a whole number, as in the sweep, got 20.5"):
+        results.boundary_at(at={"width": 20.5})
     with pytest.raises(SpecError, match=r"`at` must name a further axis of the sweep \(width\), got 'heads'"):
         results.boundary_at(at={"heads": 9})
 
@@ -96,6 +98,8 @@ def test_merged_sweeps(tmp_path):
     assert both.spec.axis == ("width 8 256 log int",)
     # Their points have the same places and seeds, but for the width.
     assert len(both.points) == len({*zip(both.points["seed"], both.points["width"], strict=True)}) > 20
+    linear = made_up_sweep(tmp_path / "linear", replace(WIDE, axis=("width 20 30",)), count=12)
+    assert merge([a.path, linear.path], tmp_path / "scales").spec.axis == ("width 16 256 int",)
     plain = made_up_sweep(tmp_path / "plain", SweepSpec(points=12), count=12)
     with pytest.raises(SpecError, match="axis"):
         merge([a.path, plain.path], tmp_path / "no")

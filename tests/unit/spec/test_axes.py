@@ -16,7 +16,7 @@ RESNET = {"architecture": "resnet", "axis": ("residual_scale 0.05 2 log",)}
 
 
 def test_an_axis_has_one_form_however_it_is_written():
-    spec = SweepSpec(axis=[("width", 16, 256, "log"), "lr  0.001 1  log"], train="all")
+    spec = SweepSpec(axis=[("width", 16.0, 256, "log"), "lr  0.001 1  log"], train="all")
     assert spec.axis == ("lr 0.001 1 log", "width 16 256 log int")
     assert spec.axes["width"] == Axis("width", 16, 256, log=True, whole=True)
     assert spec.further_names == ["lr", "width"] and spec.free_axes[-2:] == ["lr", "width"]
@@ -46,6 +46,9 @@ def test_the_digest_depends_on_the_names_alone():
         ({"axis": ("margin 1 4",), "network": "net.py:f"}, "must not be named 'margin'"),
         ({"axis": ("a 1.5 4 int",), "network": "net.py:f"}, "`axis` a must be a whole number"),
         ({"axis": ("a 0 4 log",), "network": "net.py:f"}, "`axis` a must be above 0 on a log scale, got 0"),
+        ({"axis": ("lr 1 2 int",), "train": "all"}, "`axis` lr must be left without int"),
+        ({**RESNET, "axis": ("residual_scale 1 2 int",)}, "`axis` residual_scale must be left without int"),
+        ({"axis": ("replica 1 2",), "network": "net.py:f"}, "must not be named 'replica'"),
         ({"axis": ("a 4 1",), "network": "net.py:f"}, "`axis` a must be LO HI with LO <= HI, got 4 1"),
         ({"axis": ("a nan 1",), "network": "net.py:f"}, "`axis` a must be a number"),
         ({"axis": ("a 1 2 exp",), "network": "net.py:f"}, "NAME LO HI"),
@@ -94,6 +97,13 @@ def test_a_place_is_that_of_its_row_and_of_its_point():
     place = place_of(spec, {"width": 5.0, "lr": 0.5, "depth": 7, "sigma_w": 1, "sigma_b": 0.1})
     assert place == (1.0, 0.1, 7, 0.5, 5)
     assert point_at(spec, place, 3).extra == (("lr", 0.5), ("width", 5))
+
+
+def test_a_place_has_only_axes_that_there_are():
+    spec = SweepSpec(network="net.py:f", axis=("count 1 3", "self 0 1"))  # as parameters of methods may be named
+    assert spec.place_at(sigma_w=1.0, count=2)["count"] == 2 and spec.further_at(self=0.2)["self"] == 0.2
+    with pytest.raises(SpecError, match="'heads' must be an axis of the sweep, which are sigma_w, sigma_b, depth"):
+        spec.place_at(heads=1)
 
 
 def test_fixed_values_are_axes_of_one_value():
