@@ -337,7 +337,7 @@ def measure(
 
 
 def _further_arguments(points: Sequence[Point]) -> Extra:
-    """Return the further arguments of a user's function, with the values of the first point; all points have the same."""
+    """Return the further arguments of a user's function, which all points have, with the values of the first one."""
     wanted = [tuple(pair for pair in p.extra if pair[0] != RATE) for p in points]
     names = [[name for name, _ in pairs] for pairs in wanted]
     if different := [p for p, own in zip(points, names, strict=True) if own != names[0]]:
