@@ -58,6 +58,7 @@ function criticalSection() {
   const meanDistance = data.critical.apart;
   const sentences = [
     `The σ_w at which ${data.optimum}, as measured and by mean field theory of infinite width.`,
+    further.length ? ` Measured at ${placeText(further, (name) => data.middle[name])}.` : "",
     meanDistance === null ? "" : ` On average they differ by ${number(meanDistance, 2)}.`,
     theory ? "" : " There is no such theory for this architecture.",
   ];
@@ -123,7 +124,10 @@ function horizonSection() {
     ["predicted trainable", { mark: "circle", colour: ink("blue") }],
     ["predicted untrainable", { mark: "circle", colour: ink("orange") }],
     [`lower limit: the ${word} is beyond what was probed`, { mark: "triangle", colour: ink("blue") }],
-    [`${word} = ${needed === 1 ? "depth" : `${number(needed, 3)} × depth`}`, { line: ink("quiet"), dash: "5 3" }],
+    [
+      `${word} = ${needed === 1 ? "depth" : `${number(needed, 3)} × depth`}`,
+      { line: ink("quiet"), dash: "5 3" },
+    ],
   ]);
   node.append(
     paragraph(
@@ -139,7 +143,8 @@ function meaningOf(name) {
   const threshold = number(data.thresholds[name]);
   if (name === "trainable_depth")
     return "The depth up to which such networks are predicted trainable, by how far images are passed on and gradients back";
-  if (name === "gradient_horizon") return `The depth at which gradients vanish or explode by a factor of e^${threshold}`;
+  if (name === "gradient_horizon")
+    return `The depth at which gradients vanish or explode by a factor of e^${threshold}`;
   const best = data.relative.includes(name) ? ", relative to the best layer" : "";
   if (name.includes("correlation"))
     return `The layer after which the squared correlation of images and their reconstructions is below ${threshold}${best}`;
@@ -173,7 +178,11 @@ function horizonChart(c, name, needed) {
   const ticks = ticksOf(lowest([...values, y[0]]) / 1.5, highest([...values, needed * last]) * 1.5);
   return [
     [path(x, y, c.quiet, 2, DASHED), dots],
-    layout(c, { title: NAMES.depth }, { title: `${data.names[name]} (layers)`, type: "log", ...ticked(ticks) }),
+    layout(
+      c,
+      { title: NAMES.depth },
+      { title: `${data.names[name]} (layers)`, type: "log", ...ticked(ticks) },
+    ),
   ];
 }
 
@@ -206,11 +215,15 @@ function cascadeSection() {
     node.append(chart);
     const known = z.flat().filter((v) => v !== null);
     const range = read ? [0, 1] : [lowest(known), highest(known)];
-    const shown = read ? z.map((row) => row.map((v) => (v === null ? null : Math.sqrt(v)))) : z;
+    const visible = read ? z.map((row) => row.map((v) => (v === null ? null : Math.sqrt(v)))) : z;
     plot(plotNode, CASCADE[name], (c) => {
-      const traces = [{ ...heat(c, variance, layers, shown, range, ""), zsmooth: false }];
+      const traces = [{ ...heat(c, variance, layers, visible, range, ""), zsmooth: false }];
       traces.push(path(variance, cutoff, WHITE, 2.2), path(variance, depths, RED, 2.2, DASHED));
-      if (read) traces.push(path(variance, horizon, "rgba(255,255,255,0.55)", 5), path(variance, horizon, BLACK, 2.2));
+      if (read)
+        traces.push(
+          path(variance, horizon, "rgba(255,255,255,0.55)", 5),
+          path(variance, horizon, BLACK, 2.2),
+        );
       const across = { title: "σ<sub>w</sub>²" };
       return [traces, layout(c, across, { title: "layer", range: [0.5, layers.at(-1) + 0.5] })];
     });
@@ -326,12 +339,12 @@ function rocFigure(truth) {
 }
 
 function reliabilityFigure(truth) {
-  const curves = Object.entries(truth.reliability).map(([name, bins], i) => ({
+  const calibrations = Object.entries(truth.reliability).map(([name, bins], i) => ({
     name,
     bins: bins.filter((b) => b.points),
     colour: ["orange", "blue"][i],
   }));
-  const items = curves.map(({ name, colour }) => [name, { line: ink(colour) }]);
+  const items = calibrations.map(({ name, colour }) => [name, { line: ink(colour) }]);
   const caption = `How many networks trained, over the probability that was predicted by ${truth.default}: on the diagonal, it can be trusted. The default calibration knows nothing of these trainings.`;
   const [node, plotNode] = figure("reliability", items, { title: "Reliability", caption });
   plot(plotNode, "Reliability", (c) => {
@@ -349,7 +362,7 @@ function reliabilityFigure(truth) {
     const diagonal = path([0, 1], [0, 1], c.rule, 1.5);
     const x = { title: "predicted probability", range: [-0.02, 1.02], tickformat: ".0%" };
     const y = { title: "share that trained", range: [-0.02, 1.02], tickformat: ".0%" };
-    return [[diagonal, ...curves.map(curve)], layout(c, x, y)];
+    return [[diagonal, ...calibrations.map(curve)], layout(c, x, y)];
   });
   return node;
 }
@@ -439,8 +452,7 @@ function failuresSection() {
   if (!rows.length && !damaged.length && !aside.length)
     node.append(paragraph("No point failed, and no file is damaged."));
   if (rows.length) {
-    const example = ([w, b, depth, seed]) =>
-      `σ_w ${number(w)}, σ_b ${number(b)}, depth ${depth}, seed ${seed}`;
+    const example = (values) => placeText(KEYS, (name) => values[KEYS.indexOf(name)]);
     const cells = ([error, n, p, host]) => [whole(n), plain(error), example(p), plain(host)];
     node.append(table(["points", "error", "example", "host"], rows.map(cells), ["number", "text", "", ""]));
   }
