@@ -314,7 +314,7 @@ class PhaseModel:
         self, depths: Sequence[int], sigma_b: np.ndarray, further: Mapping[str, float]
     ) -> Iterator[tuple[float, ...]]:
         """Yield the rows of the table of the boundary at one place of the further axes."""
-        critical = self.critical_line(sigma_b.tolist(), further)[["sigma_w", "lower", "upper"]].to_numpy()
+        critical = self.critical_line(sigma_b, further)[["sigma_w", "lower", "upper"]].to_numpy()
         theory = theory_line(self.spec, sigma_b)
         for depth in depths:
             for b, c, t in zip(sigma_b, critical, theory, strict=True):

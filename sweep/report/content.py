@@ -91,13 +91,13 @@ def _settings(spec: Part) -> list[list[Any]]:
         value = getattr(spec, name)
         shown = " to ".join(f"{v:g}" for v in value) if name in AXES else _plain(value, words[name])
         settings.append([name, safe_text(shown), value == getattr(defaults, name)])
-    return sorted(settings, key=lambda s: s[0] not in (*AXES, "points", *measured(spec)))
+    return sorted(settings, key=lambda s: s[0] not in (*AXES, "axis", "points", *measured(spec)))
 
 
 def _plain(value: Any, word: str | None) -> str:
     """Return the value of an option as the report shows it; ``word`` is the option's word, if there is one."""
     if isinstance(value, tuple):
-        return ", ".join(map(str, value))
+        return ", ".join(map(str, value)) or "not given"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if value is None:

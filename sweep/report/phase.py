@@ -28,7 +28,8 @@ _ENDS = [f"{end}{quantile}" for end in ("lower", "upper") for quantile in ("", "
 # With further axes, all of this is there for each combination of their values.
 _FURTHER_COUNTS = 9, 5  # values of one further axis, and of each of two
 _SLICE_STEPS = 41  # of sigma_w
-_SLICE_SEPARATE_DEPTHS, _SLICE_SEPARATE_SIGMA_B = 5, 10  # where the model is evaluated for each depth
+_SLICE_SIGMA_B = 10  # values of it, with two further axes or where the model is evaluated for each depth
+_SLICE_DEPTHS = 5  # where the model is evaluated for each depth
 _PLANE_SHAPE = 25, 33  # values up and across
 _PLANE_SIGMA_B, _PLANE_DEPTHS = 5, 5  # of sliders; the depths where the model is evaluated for each
 
@@ -57,13 +58,13 @@ def phase_data(results: Results) -> dict[str, Any] | None:
     if not phase.has_estimates or len([a for a in phase.free if a in AXES]) < 2:
         return None
     further, low, high = slider_values(spec), *spec.depth
-    separate = _SLICE_SEPARATE_DEPTHS if further else _SEPARATE_DEPTH_COUNT
+    separate = _SLICE_DEPTHS if further else _SEPARATE_DEPTH_COUNT
     depths = sorted({round(d) for d in np.geomspace(low, high, _DEPTH_COUNT if phase.through_depth else separate)})
     sigma_b, steps = phase.sigma_b, _SIGMA_W_STEPS
     if further:
         steps = _SLICE_STEPS
-        if not phase.through_depth and len(sigma_b) > 1:
-            sigma_b = np.linspace(*spec.sigma_b, _SLICE_SEPARATE_SIGMA_B)
+        if "sigma_b" in phase.free and (len(further) > 1 or not phase.through_depth):
+            sigma_b = np.linspace(*spec.sigma_b, _SLICE_SIGMA_B)
     sides = {
         "depth": np.array([high] if phase.through_depth else depths, dtype=float),
         "sigma_b": sigma_b,
