@@ -109,9 +109,10 @@ function layout(c, x, y, more = {}) {
   };
 }
 
-// Round numbers as ticks of a logarithmic axis: the fewer in a decade, the more decades there are
+// Round numbers as ticks of a logarithmic axis: the fewer in a decade, the more decades there are. Below four decades
+// there are none where the axis begins at 0.
 function ticksOf(low, high) {
-  const [first, last] = [low, high].map(Math.log10);
+  const [first, last] = [low > 0 ? low : high * 1e-4, high].map(Math.log10);
   const multiples = last - first > 6 ? [1] : last - first > 2.5 ? [1, 3] : [1, 1.5, 2, 3, 5];
   const decades = Array.from({ length: Math.floor(last) - Math.floor(first) + 1 }, (_, i) => i);
   return decades
