@@ -240,6 +240,27 @@ def test_further_axes_open_without_a_word(make_sweep, chromium, monkeypatch, fix
     opened.close()
 
 
+def test_names_of_axes_are_text(make_sweep, chromium, monkeypatch):
+    """Python allows names that mean something else in JavaScript."""
+    from selenium.webdriver.common.keys import Keys
+
+    monkeypatch.setattr(phase, "_FURTHER_COUNTS", (3, 2))
+    names = ["__proto__", "constructor"]
+    axes = ("__proto__ 0 1", "constructor 1 100 log int")
+    spec = SweepSpec(points=24, axis=axes, network="net.py:f", depth=(5, 20), sigma_b=(0.3, 0.3))
+    opened = Page(chromium, write_report(make_sweep(spec, count=24, failed=1)))
+    opened.through()
+    for name in names:
+        assert name in opened.find(f"label[for=slider-{name}]").text
+        before = whites(opened, "depths")
+        opened.find(f"#slider-{name}").send_keys(Keys.HOME)
+        time.sleep(0.3)
+        opened.wait(f"document.getElementById('over-{name}').querySelector('.ytitle').textContent === '{name}'")
+        assert f"--at {name}=" in opened.find("#command").text and before != whites(opened, "depths")
+    assert "--images-out" not in opened.find("#command").text  # no function of the user's is run for pictures
+    opened.close()
+
+
 def place_of(opened, plot, name, index):
     """Where a mark is in the window, scrolled to."""
     opened.js(f"document.getElementById('{plot}').scrollIntoView({{block: 'center'}})")

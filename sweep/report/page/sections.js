@@ -198,7 +198,9 @@ function cascadeSection() {
   if (!cascade) return;
   const node = section("cascade", "Reconstructions by the cascade");
   const { variance, layers, values, cutoff, theory: depths, horizon } = cascade;
-  const text = `From each layer on, the image is reconstructed. Networks near σ_b ${number(cascade.sigma_b, 3)}, in order of σ_w². The published cutoff is the last layer whose relative entropy still differs from the final one.`;
+  const others = further.filter((name) => free.has(name));
+  const anyOther = others.length ? ` and of any ${listed(others)}` : "";
+  const text = `From each layer on, the image is reconstructed. Networks near σ_b ${number(cascade.sigma_b, 3)}${anyOther}, in order of σ_w². The published cutoff is the last layer whose relative entropy still differs from the final one.`;
   const agreement = cascade.agreement && ` By all points, ${cascade.agreement.replace(/xi_c/g, "ξ_c")}.`;
   node.append(paragraph(text + (agreement || "")));
   for (const [name, z] of Object.entries(values)) {
