@@ -21,7 +21,6 @@ from probes.critical import critical_sigma_w
 from sweep.model.calibration import Calibration, calibration_of
 from sweep.model.crossings import outer_crossings
 from sweep.model.margin import MIN_POINTS, MarginModel, SearchModel, TruthModel
-from sweep.spec.axes import Axis
 from sweep.spec.columns import COLUMNS
 from sweep.spec.experiment import Experiment
 from sweep.spec.network import Network
@@ -102,7 +101,8 @@ class PhaseModel:
         if self.spec.trains_over_rates:
             assert self._search.truth is not None
             self._model = self._search.truth
-        self._slices: dict[Any, np.ndarray] = {}
+        self._slices: dict[Any, np.ndarray] = {}  # at one place of the further axes
+        self._sliced_at: dict[str, float] = {}
         # The estimates must not depend on the order in which points were measured.
         measured = measured.sort_values([*self.spec.axes, "seed"])
         accuracy, chance = (measured.get(name, math.nan) for name in ("accuracy", "chance"))
@@ -124,6 +124,11 @@ class PhaseModel:
     def is_of_truth(self) -> bool:
         """Whether the modelled outcome of training takes the place of the margin; there must be estimates."""
         return self._model is self._search.truth
+
+    @property
+    def through_depth(self) -> bool:
+        """Whether one point informs all depths; there must be estimates."""
+        return self._model.through_depth
 
     @property
     def _deviation(self) -> float:
@@ -187,14 +192,16 @@ class PhaseModel:
 
         Without further axes there is one place, which is empty.
         """
-        sides = {a.name: _few_values(a) for a in self.spec.further_axes}
+        sides = {a.name: a.spread(_FURTHER_COUNT) for a in self.spec.further_axes}
         return [dict(zip(sides, values, strict=True)) for values in itertools.product(*sides.values())]
 
     def _draws(self, sigma_b: float, depth: float, further: Mapping[str, float]) -> np.ndarray:
         """Return ``[draws, sigma_w]``: margins at one place of the other axes, the same draws in every call."""
-        key = sigma_b, None if self._model.through_depth else depth, *further.items()
+        key, at = (sigma_b, None if self.through_depth else depth), self.spec.further_at(**further)
+        if at != self._sliced_at:
+            self._slices, self._sliced_at = {}, at  # those of many places would take much memory
         if key not in self._slices:
-            place = self.spec.place_at(**further, sigma_w=self.sigma_w, sigma_b=sigma_b, depth=depth)
+            place = self.spec.place_at(**at, sigma_w=self.sigma_w, sigma_b=sigma_b, depth=depth)
             self._slices[key] = self._model.level_set.sample(self._model.at(**place), _DRAW_COUNT)
         return np.asarray(self._model.above_boundary(self._slices[key], depth))
 
@@ -249,11 +256,11 @@ class PhaseModel:
         at = fixed | {across: np.tile(x, len(y)), up: np.repeat(y, len(x))}
         free_depth = "depth" in self.free[2:]
         low, deepest = self.spec.depth
-        count = _OUTLINE_DEPTHS[not self._model.through_depth]
+        count = _OUTLINE_DEPTHS[not self.through_depth]
         depths = np.unique(np.geomspace(low, deepest, count).round()) if free_depth else [at["depth"]]
         probabilities, margins = list[np.ndarray](), dict[int | None, np.ndarray]()
         for d in depths:
-            if not probabilities or not self._model.through_depth:  # else one evaluation gives all depths
+            if not probabilities or not self.through_depth:  # else one evaluation gives all depths
                 (evaluated, deviation), evaluated_at = self.margin(**{**at, "depth": d}), d
             mean = evaluated + self._model.shift(evaluated_at) - self._model.shift(d)
             probabilities.append(ndtr(mean / np.maximum(deviation, 1e-9)))
@@ -267,7 +274,12 @@ class PhaseModel:
         trainable = np.mean(probabilities, 0).reshape(len(y), len(x))
         return Outline((across, up), x, y, trainable, {d: margins[d] for d in shown}, critical)
 
-    def boundary(self, depths: Sequence[int] | None = None, further: Mapping[str, float] | None = None) -> pd.DataFrame:
+    def boundary(
+        self,
+        depths: Sequence[int] | None = None,
+        further: Mapping[str, float] | None = None,
+        sigma_b: Sequence[float] | None = None,
+    ) -> pd.DataFrame:
         """Return the ``boundary`` table: where the margin crosses zero, for each depth and each sigma_b.
 
         With further axes, it has rows for a few values of each, for every third sigma_b, and they are columns of it.
@@ -278,6 +290,8 @@ class PhaseModel:
             Depths of networks, in layers; by default those of the property `depths`.
         further:
             Values of further axes by name, for which alone there are rows; by default those of the property `further`.
+        sigma_b:
+            Values of sigma_b; by default those of the property `sigma_b`, or every third of them.
 
         Returns
         -------
@@ -290,8 +304,10 @@ class PhaseModel:
         if not self.has_estimates or "sigma_w" not in self.free:
             return pd.DataFrame(columns=names, dtype=float).astype({"depth": int})
         at = self.further if further is None else [self.spec.further_at(**further)]
-        sigma_b = self.sigma_b[:: _SIGMA_B_STRIDE if len(at) > 1 else 1]
-        rows = [row for place in at for row in self._boundary_rows(depths or self.depths, sigma_b, place)]
+        if sigma_b is None:
+            sigma_b = self.sigma_b[:: _SIGMA_B_STRIDE if len(at) > 1 else 1].tolist()
+        heights = np.asarray(sigma_b, dtype=float)
+        rows = [row for place in at for row in self._boundary_rows(depths or self.depths, heights, place)]
         return pd.DataFrame(rows, columns=names).astype({"depth": int})
 
     def _boundary_rows(
@@ -336,12 +352,6 @@ def history(spec: Experiment, points: pd.DataFrame, steps: int = _HISTORY_LENGTH
     frame = pd.DataFrame(rows, columns=["points", "expected_error"]).astype({"points": int, "expected_error": float})
     frame.attrs["columns"] = {"points": "measured", "expected_error": "share of the range on the boundary's wrong side"}
     return frame
-
-
-def _few_values(axis: Axis) -> list[float]:
-    """Return three values of an axis, evenly spaced on its scale, or fewer if there are no more."""
-    shares = np.linspace(0, 1, _FURTHER_COUNT).tolist()
-    return sorted({axis.at(share) for share in shares}) if axis.is_free else [axis.low]
 
 
 def theory_line(spec: Network, sigma_b: np.ndarray) -> np.ndarray:

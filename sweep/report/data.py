@@ -1,24 +1,23 @@
-"""The points and estimates of the report, as data for JSON."""
+"""The points, their profiles and the search history of the report, as data for JSON."""
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from probes.definition import HORIZONS
-from sweep.model.estimate import NORMAL_90, PhaseModel, theory_line
-from sweep.model.margin import MIN_POINTS, MarginModel
+from sweep.model.estimate import PhaseModel, theory_line
+from sweep.model.margin import MIN_POINTS
 from sweep.results.results import Results
-from sweep.spec.columns import COLUMNS, KINDS, LIST_PREFIX, POINT
+from sweep.spec.columns import KINDS, LIST_PREFIX
 from sweep.spec.rows import keys_of
 from sweep.text import finite, printable
 
 _MAX_POINTS = 600  # shown one by one; estimates are from all points
 _MAX_FAILED = 100  # among them
 _MAX_LAYERS = 40  # of a profile
-_SIGMA_W_STEPS = 81
-_DEPTH_COUNT, _SEPARATE_DEPTH_COUNT = 24, 8  # of the slider, the latter where the model is evaluated for each depth
 _HISTORY_LENGTH = 12  # numbers of points for which the error is estimated
 _MAX_CHARACTERS = 500
 
@@ -48,17 +47,19 @@ def sampled_points(points: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([failed_sample, rest_sample]).sort_index()
 
 
-def column_data(points: pd.DataFrame) -> dict[str, list[Any]]:
-    """Return the values of each column of the ``points`` table, without columns that are empty."""
+def column_data(points: pd.DataFrame, keys: Collection[str]) -> dict[str, list[Any]]:
+    """Return the values of each column of the ``points`` table, without columns that are empty.
+
+    Those of ``keys``, which tell points apart, are not rounded.
+    """
     columns: dict[str, list[Any]] = {}
-    keys = [*POINT, *(name for name in map(str, points) if name not in COLUMNS["points"])]  # and further axes
     for name in map(str, points):
         column, kind = points[name], KINDS.get(name, "number")
         if kind == "text":
             values: list[Any] = [safe_text(v) for v in column]
         elif kind == "number" and name not in keys:
             values = ["∞" if v == math.inf else n for v, n in zip(column, numbers(column), strict=True)]
-        else:  # the point itself, not rounded
+        else:
             values = [None if pd.isna(v) else v for v in column.astype(object)]
         if name in keys or name == "status" or any(v not in (None, "") for v in values):
             columns[name] = values
@@ -89,58 +90,6 @@ def _curve(profile: list[float] | None) -> list[list[Any]] | None:
     if len(known) > _MAX_LAYERS:
         known = known[np.linspace(0, len(known) - 1, _MAX_LAYERS).round().astype(int)]
     return [(known + 1).tolist(), numbers(values[known], 4)] if len(known) else None
-
-
-def phase_data(results: Results) -> dict[str, Any] | None:
-    """Return the calibrated margin on a grid and the boundary at each depth; None without two free axes or an estimate.
-
-    The margin is ``[depth, sigma_b, sigma_w]``. Where networks contain all shallower ones, it is given at the largest
-    depth only, from which the page computes the others.
-    """
-    spec, phase = results.spec, results.phase
-    if not phase.has_estimates or len(phase.free) < 2:
-        return None
-    low, high = spec.depth
-    through = MarginModel(spec).through_depth
-    depths = sorted({round(d) for d in np.geomspace(low, high, _DEPTH_COUNT if through else _SEPARATE_DEPTH_COUNT)})
-    sides = [
-        np.array([high] if through else depths, dtype=float),
-        phase.sigma_b,
-        np.linspace(*spec.sigma_w, _SIGMA_W_STEPS) if "sigma_w" in phase.free else np.array(spec.sigma_w[:1]),
-    ]
-    d, b, w = np.meshgrid(*sides, indexing="ij")
-    margin = phase.margin(sigma_w=w.ravel(), sigma_b=b.ravel(), depth=d.ravel())[0].reshape(w.shape)
-    boundary = phase.boundary(depths, {})
-    shape = len(depths), len(sides[1])
-    ends = [f"{end}{q}" for end in ("lower", "upper") for q in ("", "_5", "_95")]
-    return {
-        "depths": depths,
-        "grid_depths": sides[0].tolist(),
-        "sigma_b": numbers(sides[1]),
-        "sigma_w": numbers(sides[2]),
-        "margin": numbers(margin, 4),
-        "boundary": {e: numbers(boundary[e].to_numpy().reshape(shape)) for e in ends} if len(boundary) else None,
-    }
-
-
-def line_data(results: Results) -> dict[str, Any] | None:
-    """Return the margin along the only free axis, with its 90 % interval; None with other axes or too few points.
-
-    It is that of the points, whose boundary is where it is the calibration's shift.
-    """
-    spec, phase = results.spec, results.phase
-    if not phase.has_estimates or len(phase.free) != 1:
-        return None
-    low, high = spec.range_of(phase.free[0])
-    x = np.linspace(float(low), float(high), 121)
-    mean, deviation = phase.margin(**{phase.free[0]: x})
-    mean += phase.calibration.shift
-    return {
-        "x": numbers(x),
-        "mean": numbers(mean),
-        "low": numbers(mean - NORMAL_90 * deviation),
-        "high": numbers(mean + NORMAL_90 * deviation),
-    }
 
 
 def critical_data(results: Results) -> dict[str, Any]:

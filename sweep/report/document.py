@@ -20,7 +20,7 @@ from sweep.storage.files import replaced
 
 REPORT = "report.html"
 _SUFFIXES = (".html", ".htm")
-_SCRIPTS = ("dom.js", "charts.js", "phase.js", "point.js", "sections.js")
+_SCRIPTS = ("dom.js", "charts.js", "phase.js", "further.js", "point.js", "truth.js", "sections.js")
 
 
 def write_report(results: Results, output: str | Path | None = None, reconstructions: int | None = 0) -> Path:

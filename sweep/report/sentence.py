@@ -9,7 +9,7 @@ from probes.definition import TRAINABLE_DEPTH
 from sweep.model.calibration import predicted_trainable
 from sweep.model.estimate import theory_line
 from sweep.results.results import Results
-from sweep.spec.parts import Probing
+from sweep.spec.experiment import Experiment
 
 
 def sentence(results: Results) -> str:
@@ -35,8 +35,10 @@ def _results_sentence(results: Results) -> str:
     return f"{trainable} of {measured} measured networks are predicted trainable; {why}."
 
 
-def optimum(spec: Probing) -> str:
+def optimum(spec: Experiment) -> str:
     """Return a clause that says what the critical line is where."""
+    if spec.trains_over_rates:
+        return "training succeeds best"
     if spec.statistic == TRAINABLE_DEPTH:
         return "trainable networks may be deepest"
     return "information travels deepest" if spec.by_horizon else "the score is largest"
@@ -45,7 +47,7 @@ def optimum(spec: Probing) -> str:
 def _boundary_sentence(results: Results) -> str:
     """Return a sentence that says where the critical line is and which of the deepest networks are trainable.
 
-    Both are given at the middle sigma_b.
+    Both are given at the middle sigma_b, and in the middle of further axes.
     """
     spec = results.spec
     line = results.phase.critical_line()
@@ -54,23 +56,26 @@ def _boundary_sentence(results: Results) -> str:
     band = results.middle_boundary[results.middle_boundary["depth"] == spec.depth[1]].iloc[middle]
     (theory,) = theory_line(spec, np.array([row["sigma_b"]]))
     theory_text = f"; mean field theory says {theory:.2f}" if math.isfinite(theory) else ""
+    values = {"σ_b": f"{row['sigma_b']:.2f}", **{n: f"{v:.4g}" for n, v in spec.further_at().items()}}
+    *places, last = (f"{name} = {value}" for name, value in values.items())
+    place = f"{', '.join(places)} and {last}" if places else last
     interval = f"90 % interval {row['lower']:.2f} to {row['upper']:.2f}"
     return (
-        f"At σ_b = {row['sigma_b']:.2f} {optimum(spec)} at σ_w = {row['sigma_w']:.2f} ({interval}{theory_text}), "
-        f"and {_band_clause(band)}."
+        f"At {place} {optimum(spec)} at σ_w = {row['sigma_w']:.2f} ({interval}{theory_text}), "
+        f"and {_band_clause(band, 'expected to train' if results.phase.is_of_truth else 'predicted trainable')}."
     )
 
 
-def _band_clause(band: pd.Series) -> str:
-    """Return a clause that says for which sigma_w networks are predicted trainable, given a row of the boundary."""
+def _band_clause(band: pd.Series, good: str) -> str:
+    """Return a clause that says for which sigma_w networks are ``good``, given a row of the boundary."""
     networks = f"networks of {int(band['depth'])} layers"
     low, high = (f"{band[end]:.2f}" if math.isfinite(band[end]) else None for end in ("lower", "upper"))
     if low and high:
-        return f"{networks} are predicted trainable from σ_w = {low} up to {high}"
+        return f"{networks} are {good} from σ_w = {low} up to {high}"
     if low:
-        return f"{networks} are predicted trainable from σ_w = {low} on"
+        return f"{networks} are {good} from σ_w = {low} on"
     if high:
-        return f"{networks} are predicted trainable at σ_w up to {high}"
+        return f"{networks} are {good} at σ_w up to {high}"
     if band["trainable_share"] > 0.5:
-        return f"{networks} are predicted trainable at every σ_w searched"
-    return f"no network of {int(band['depth'])} layers is predicted trainable there"
+        return f"{networks} are {good} at every σ_w searched"
+    return f"no network of {int(band['depth'])} layers is {good} there"

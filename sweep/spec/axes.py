@@ -80,6 +80,14 @@ class Axis:
             return self.low + min(int(share * (self.high - self.low + 1)), int(self.high - self.low))
         return self.low + share * (self.high - self.low)
 
+    def spread(self, count: int) -> list[float]:
+        """Return different values from end to end of the range, evenly spaced on the scale of the axis.
+
+        They are ``count``, or fewer where the axis has no more.
+        """
+        shares = [i / max(count - 1, 1) for i in range(count)]
+        return sorted({self.at(share) for share in shares})
+
     def typed(self, value: Any) -> float:
         """Return a value as the type that values of the axis have: the nearest int of a whole one, else float."""
         return round(float(value)) if self.whole else float(value)

@@ -90,7 +90,7 @@ def made_up_sweep(path, spec=None, count=64, cap=np.inf, failed=0, rows_a_part=1
         )
         m = made_up(point, cap, "failed" if i < failed else "ok")
         truth = {}
-        if shift is not None:
+        if shift is not None and m.status == "ok":
             good = m.values["margin"] > shift and trains_at(dict(point.extra).get("lr", 0.1))
             truth = {"accuracy": 0.9 if good else 0.1, "chance": 0.1}
         rows.append(row(m, pack=1, device="cpu", hostname="here", finished=1e9 + i, **truth))

@@ -11,6 +11,7 @@ from probes import Point
 from sweep.cli.main import main
 from sweep.errors import SpecError
 from sweep.measuring import single
+from sweep.report import phase
 from sweep.report.content import content
 from sweep.report.document import write_report
 from sweep.results.loading import load
@@ -36,6 +37,7 @@ def trained(tmp_path_factory):
         {"dataset": 'it\'s "my" $(data)\n.npz', "resize": 14, "images": 100},
         {"probe": "cascade", "probe_steps": 20, "activation": "relu", "lr": (0.01, 0.1), "train": "all"},
         {"widths": (32, 16, 8), "probe": "direct", "penalty": 0.1, "epochs": 3, "level": 0.5},
+        {"axis": ("lr 0.001 1 log", "width 8 64"), "train": "boundary", "probe": "direct"},
     ],
 )
 def test_the_command_measures_the_same_point_again(make_sweep, monkeypatch, options):
@@ -54,11 +56,14 @@ def test_the_command_measures_the_same_point_again(make_sweep, monkeypatch, opti
     command = ["bash", "-c", f"printf '%s\\0' {found['command']}"]
     split = subprocess.run(command, check=True, capture_output=True, env={"LC_ALL": "C.UTF-8"}, text=True).stdout
     words = split.split("\0")[:-1] + [f"--{n.replace('_', '-')}={v!r}" for n, v in point.items()]
+    further = {n: found["points"][n][0] for n in spec.further_names}
+    words += [f"--at={n}={v!r}" for n, v in further.items()]
     assert words[0] == "sweep"
     CliRunner().invoke(main, [*words[1:], "--images-out", "point.png"])
     ((again, pictures),) = asked
     assert pictures is True
     assert (again.sigma_w[0], again.sigma_b[0], again.depth[0], again.seed) == tuple(point.values())
+    assert dict(again.middle_extra) == further
     for name in set(measured(spec)) - {"train"}:  # the pictures are of a trained network anyway
         assert getattr(again, name) == getattr(spec, name), name
 
@@ -128,8 +133,7 @@ def test_the_sliders_move_the_boundary(make_sweep, chromium):
         for key in (Keys.HOME, Keys.END):
             opened.find(slider).send_keys(key)
             time.sleep(0.3)
-            whites = f"document.getElementById('{plot}').data.filter(t => t.line && t.line.color === '#ffffff')"
-            seen.append(opened.js(f"{whites}.map(t => t.x)"))
+            seen.append(whites(opened, plot))
             end = values[0] if key == Keys.HOME else values[-1]
             assert opened.js(f"document.querySelector('{slider} + output').textContent").startswith(f"{end:.3g}")
         assert seen[0] != seen[1]
@@ -139,6 +143,121 @@ def test_the_sliders_move_the_boundary(make_sweep, chromium):
     good = opened.js("document.getElementById('plane').data.find(t => t.name === 'good').x.length")
     horizons = results.points["direct_horizon"]
     assert good == int((horizons >= 30).sum())  # at the depth of the slider, not at their own
+    opened.close()
+
+
+def whites(opened, plot, axis="x"):
+    """The lines of the boundary in a plot."""
+    lines = f"document.getElementById('{plot}').data.filter(t => t.line && t.line.color === '#ffffff')"
+    return opened.js(f"{lines}.map(t => t.{axis})")
+
+
+def test_the_slider_of_a_further_axis_moves_all_views(make_sweep, chromium, monkeypatch):
+    from selenium.webdriver.common.keys import Keys
+
+    monkeypatch.setattr(phase, "_FURTHER_COUNTS", (3, 2))
+    results = make_sweep(SweepSpec(points=100, axis=("width 16 256 log",), sigma_b=(0.1, 0.5)), count=100)
+    opened = Page(chromium, write_report(results))
+    opened.through()
+    depths = opened.js("JSON.parse(document.getElementById('data').textContent).phase.depths")
+    at = int(opened.find("#slider-depth").get_attribute("value"))
+    assert opened.js("document.querySelector('#slider-width + output').textContent") == "64"  # the middle
+    seen = {}
+    for key, width in ((None, 64), (Keys.HOME, 16), (Keys.END, 256)):
+        if key:
+            opened.find("#slider-width").send_keys(key)
+            time.sleep(0.3)
+        assert opened.js("document.querySelector('#slider-width + output').textContent") == str(width)
+        table = results.boundary_at([depths[at]], {"width": width})
+        ends = np.array(whites(opened, "plane"), dtype=float)
+        np.testing.assert_allclose(ends, table[["lower", "upper"]].to_numpy().T, rtol=1e-4)
+        black = opened.js("document.getElementById('plane').data.find(t => t.line && t.line.width === 2.6).x")
+        np.testing.assert_allclose(np.array(black, dtype=float), table["critical"], rtol=1e-4)
+        bright = opened.js(
+            "document.getElementById('plane').data.filter(t => ['good', 'bad'].includes(t.name))"
+            ".flatMap(t => t.customdata.filter((_, i) => t.marker.opacity[i] === 1)).sort((a, b) => a - b)"
+        )
+        distance = np.abs(np.log2(results.points["width"] / width)) / 4  # as a share of the range
+        assert bright == np.flatnonzero(distance <= 0.125).tolist()
+        colours = opened.js("['plane', 'depths'].map(n => document.getElementById(n).data[0].z)")
+        seen[width] = (*colours, ends.tolist(), whites(opened, "depths"))
+    for one, *others in zip(*seen.values(), strict=True):
+        assert one not in others and others[0] != others[1]
+    opened.close()
+
+
+def test_a_plane_has_the_further_axis_up(make_sweep, chromium):
+    from selenium.webdriver.common.keys import Keys
+
+    results = make_sweep(SweepSpec(points=100, axis=("width 16 256 log",), sigma_b=(0.3, 0.3)), count=100)
+    opened = Page(chromium, write_report(results))
+    opened.through()
+    assert opened.js("[document.getElementById('over-width')._fullLayout].map(l => l.yaxis.type)[0]") == "log"
+    shown = []
+    for key, depth in ((Keys.HOME, 5), (Keys.END, 60)):
+        opened.find("#slider-depth-width").send_keys(key)
+        time.sleep(0.3)
+        field = opened.js("(t => [t.x, t.y, t.z])(document.getElementById('over-width').data[0])")
+        across, up, z = (np.array(values, dtype=float) for values in field)
+        mean, _ = results.phase.margin(sigma_w=across[7], width=up[9], depth=depth)
+        assert z[9, 7] == pytest.approx(float(mean[0]), abs=2e-3)
+        shown.append(opened.js("document.getElementById('over-width').data.find(t => t.name === 'good').x.length"))
+    assert shown[0] > shown[1]  # at the depth of the slider
+    opened.close()
+
+
+@pytest.mark.parametrize(
+    ("fixed", "axis", "views"),
+    [
+        ({}, ("lr 0.001 1 log",), ["plane", "depths", "over-lr"]),
+        ({"sigma_b": (0.3, 0.3)}, ("lr 0.001 1 log", "width 16 64"), ["depths", "over-lr", "over-width"]),
+        ({"sigma_b": (0.3, 0.3), "depth": (20, 20)}, ("width 16 64",), ["over-width"]),
+        (FIXED[-1], ("lr 0.001 1 log", "width 16 64"), ["over-width"]),
+        (FIXED[-1], ("width 16 256 log",), ["along"]),
+        (FIXED[-1], ("lr 0.001 1 log",), ["along"]),
+    ],
+)
+@pytest.mark.parametrize("count", [3, 24])
+def test_further_axes_open_without_a_word(make_sweep, chromium, monkeypatch, fixed, axis, views, count):
+    for name, value in (("_FURTHER_COUNTS", (3, 2)), ("_SLICE_SIGMA_B", 3), ("_SLICE_DEPTHS", 3)):
+        monkeypatch.setattr(phase, name, value)
+    train = {"train": "all"} if "lr" in axis[0] else {}
+    results = make_sweep(SweepSpec(points=24, axis=axis, **train, **fixed), count=count, failed=1, shift=0.0)
+    opened = Page(chromium, write_report(results))
+    opened.through()
+    assert opened.js("[...document.querySelectorAll('#phase [tabindex].plot')].map(n => n.id)") == views
+    names = results.spec.further_names
+    opened.find("#next").click()
+    index = opened.js("document.getElementById('row').textContent.match(/seed(\\d+)status/)[1]")
+    point = results.points.set_index("seed").loc[int(index)]
+    command = opened.find("#command").text
+    for name in names:
+        assert float(re.search(rf"--at {name}=(\S+)", command)[1]) == point[name]
+        assert f", {name} " in opened.find("#failures td:nth-of-type(2)").text
+        if f"over-{name}" in views:
+            title = opened.js(f"document.getElementById('over-{name}').querySelector('.ytitle').textContent")
+            assert title == name
+    opened.close()
+
+
+def test_names_of_axes_are_text(make_sweep, chromium, monkeypatch):
+    """Python allows names that mean something else in JavaScript."""
+    from selenium.webdriver.common.keys import Keys
+
+    monkeypatch.setattr(phase, "_FURTHER_COUNTS", (3, 2))
+    names = ["__proto__", "constructor"]
+    axes = ("__proto__ 0 1", "constructor 1 100 log int")
+    spec = SweepSpec(points=24, axis=axes, network="net.py:f", depth=(5, 20), sigma_b=(0.3, 0.3))
+    opened = Page(chromium, write_report(make_sweep(spec, count=24, failed=1)))
+    opened.through()
+    for name in names:
+        assert name in opened.find(f"label[for=slider-{name}]").text
+        before = whites(opened, "depths")
+        opened.find(f"#slider-{name}").send_keys(Keys.HOME)
+        time.sleep(0.3)
+        opened.wait(f"document.getElementById('over-{name}').querySelector('.ytitle').textContent === '{name}'")
+        assert f"--at {name}=" in opened.find("#command").text and before != whites(opened, "depths")
+    assert "--images-out" not in opened.find("#command").text  # no function of the user's is run for pictures
     opened.close()
 
 

@@ -12,6 +12,7 @@ const NAMES = {
   sigma_b: "bias standard deviation σ<sub>b</sub>",
   depth: "depth (hidden layers)",
 };
+const titleOf = (name) => (Object.hasOwn(NAMES, name) ? NAMES[name] : escaped(name));
 const DASHED = "6px,4px";
 const PALETTE = ["rule", "ink", "soft", "quiet", "theory", "blue", "orange", "green", "purple"];
 
@@ -108,12 +109,27 @@ function layout(c, x, y, more = {}) {
   };
 }
 
-// Round numbers as ticks of a logarithmic axis
-const ticksOf = (low, high) =>
-  [-4, -3, -2, -1, 0, 1, 2, 3]
-    .flatMap((e) => [1, 1.5, 2, 3, 5].map((m) => Number((m * 10 ** e).toPrecision(2))))
+// Round numbers as ticks of a logarithmic axis: the fewer in a decade, the more decades there are. Below four decades
+// there are none where the axis begins at 0.
+function ticksOf(low, high) {
+  const [first, last] = [low > 0 ? low : high * 1e-4, high].map(Math.log10);
+  const multiples = last - first > 6 ? [1] : last - first > 2.5 ? [1, 3] : [1, 1.5, 2, 3, 5];
+  const decades = Array.from({ length: Math.floor(last) - Math.floor(first) + 1 }, (_, i) => i);
+  return decades
+    .flatMap((i) => multiples.map((m) => Number((m * 10 ** (Math.floor(first) + i)).toPrecision(2))))
     .filter((t) => t >= low * 0.999 && t <= high * 1.001);
+}
 const ticked = (ticks) => ({ tickvals: ticks, ticktext: ticks.map(String) });
+
+// The title, range and scale of an axis of the sweep
+function axisOf(name) {
+  const [low, high] = data.axes[name];
+  const axis = { title: titleOf(name), range: [low, high] };
+  if (!isLog(name)) return axis;
+  const ticks = ticksOf(low, high);
+  const round = ticks.length > 2 ? ticked(ticks) : {}; // else Plotly finds some
+  return { ...axis, range: axis.range.map(Math.log10), type: "log", ...round };
+}
 
 // Legends
 
@@ -165,15 +181,20 @@ const spaced = (name) => name.replace(/_/g, " ");
 function hoverText(i) {
   const get = (name) => (points[name] ? points[name][i] : null);
   const known = (...names) => names.filter((name) => get(name) !== null);
-  const [w, b] = [number(get("sigma_w")), number(get("sigma_b"))];
-  const lines = [`σ<sub>w</sub> ${w}, σ<sub>b</sub> ${b}, depth ${get("depth")}, seed ${get("seed")}`];
+  const lines = [escaped(placeText(KEYS, get)).replace(/σ_(.)/g, "σ<sub>$1</sub>")];
   if (get("status") !== "ok") lines.push(`<b>${escaped(get("status"))}</b>`);
   lines.push(...((get("error") || "").slice(0, 180).match(/.{1,60}/g) || []).map(escaped));
   for (const name of known(...Object.keys(data.needs), "margin")) {
     const atLeast = get(`${name}_censored`) ? "at least " : "";
     lines.push(`${spaced(name)} ${atLeast}${number(get(name))}`);
   }
-  const others = ["direct_retained", "cascade_correlation", "cascade_retained", "gradient_norm", "gradient_ratio"];
+  const others = [
+    "direct_retained",
+    "cascade_correlation",
+    "cascade_retained",
+    "gradient_norm",
+    "gradient_ratio",
+  ];
   for (const name of known(...others)) lines.push(`${spaced(name)} ${number(get(name))}`);
   if (known("accuracy").length)
     lines.push(
@@ -266,6 +287,18 @@ function band(low, high, y, fillcolor, flip) {
     hoverinfo: "skip",
   };
 }
+
+// The line where values on a grid are 0
+const zeroLine = (x, y, z) => ({
+  type: "contour",
+  x,
+  y,
+  z,
+  showscale: false,
+  hoverinfo: "skip",
+  contours: { start: 0, end: 0, size: 1, coloring: "none" },
+  line: { color: WHITE, width: 2.2 },
+});
 
 // A phase diagram's colours
 function heat(c, x, y, z, [low, high], label, ticks) {

@@ -7,6 +7,22 @@ const points = data.points; // by column
 const count = points.seed.length;
 const indices = Array.from({ length: count }, (_, i) => i); // indices of the points
 
+// Axes: sigma_w, sigma_b and depth, and further ones, whose names are the user's
+
+const SYMBOLS = { sigma_w: "σ_w", sigma_b: "σ_b", depth: "depth" };
+const AXES = Object.keys(data.axes);
+const further = AXES.filter((name) => !Object.hasOwn(SYMBOLS, name));
+const KEYS = [...Object.keys(SYMBOLS), "seed", ...further]; // what tells points apart
+const symbolOf = (name) => (Object.hasOwn(SYMBOLS, name) ? SYMBOLS[name] : name);
+const isLog = (name) => data.log.includes(name);
+
+// Where a value lies in the range of an axis, on its scale: 0 at the lower end, 1 at the upper one
+function positionOn(name, value) {
+  const scale = name === "depth" || isLog(name) ? Math.log : (v) => v;
+  const [low, high] = data.axes[name].map(scale);
+  return (scale(value) - low) / (high - low || 1);
+}
+
 // Numbers
 
 const lowest = (values) => values.reduce((a, b) => (b !== null && b < a ? b : a), Infinity);
@@ -30,6 +46,19 @@ const decimals = (v, digits = 3) => (typeof v === "number" ? v.toFixed(digits) :
 function number(v, digits = 4) {
   if (typeof v === "number") return String(Number(v.toPrecision(digits)));
   return missing(v) ? "–" : String(v);
+}
+
+// Values of a point as a text: valueOf(name) gives them
+function placeText(names, valueOf) {
+  const exact = ["depth", "seed"];
+  const valueText = (name) => (exact.includes(name) ? String(valueOf(name)) : number(valueOf(name)));
+  return names.map((name) => `${symbolOf(name)} ${valueText(name)}`).join(", ");
+}
+
+// "a", "a and b" or "a, b and c"
+function listed(words, conjunction = "and") {
+  const all = words.slice(0, -1).join(", ");
+  return all ? `${all} ${conjunction} ${words.at(-1)}` : (words[0] ?? "");
 }
 
 function operations(v) {

@@ -8,10 +8,7 @@ const PROFILES = [
 const hasProfile = (i) => PROFILES.some(([name]) => data.profiles[name][i]);
 const profiled = indices.filter(hasProfile);
 const order = [...indices].sort(
-  (a, b) =>
-    points.sigma_w[a] - points.sigma_w[b] ||
-    points.sigma_b[a] - points.sigma_b[b] ||
-    points.depth[a] - points.depth[b],
+  (a, b) => AXES.map((name) => points[name][a] - points[name][b]).find((difference) => difference) || 0,
 );
 
 const detail = el("aside", { class: "detail", "aria-label": "The chosen point" });
@@ -25,7 +22,7 @@ const parts = {
 
 function showDetail() {
   const label = "Retained information after each layer of the chosen point";
-  plot(parts.profile, label, (c) => curves(c, chosen === null ? [] : [chosen], false));
+  plot(parts.profile, label, (c) => curves(c, chosen === null ? [] : [chosen], false)).showsPoint = true;
   const step = (id, by, sign) =>
     button(
       { id, "aria-label": `${id[0].toUpperCase()}${id.slice(1)} point`, onclick: () => chooseNext(by) },
@@ -48,8 +45,12 @@ function choose(i) {
   parts.noProfile.textContent = hasProfile(i) ? "" : "This point has no profile.";
   parts.measureAgain.replaceChildren(...reconstructions(i), ...commandOf(i));
   parts.row.replaceChildren(rowOf(i));
-  for (const chart of charts)
-    if (["profile", "plane", "depths", "along"].includes(chart.node.id)) chart.draw();
+  drawPoints();
+}
+
+// Draw all charts that show the chosen point among others, or alone.
+function drawPoints() {
+  for (const chart of charts) if (chart.showsPoint) chart.draw();
 }
 
 function chooseNext(step) {
@@ -83,12 +84,15 @@ function commandOf(i) {
   const point = ["sigma_w", "sigma_b", "depth", "seed"].map(
     (n) => `--${n.replace("_", "-")} ${points[n][i]}`,
   );
-  const words = `${data.command} ${point.join(" ")} --images-out point.png`;
+  const values = further.map((name) => `--at ${name}=${points[name][i]}`);
+  const pictures = data.pictures ? ["--images-out point.png"] : [];
+  const words = [data.command, ...point, ...values, ...pictures].join(" ");
   const code = el("pre", { id: "command", tabindex: 0 }, words);
   const copier = button({ id: "copy", onclick: () => copy(code, copier) }, "Copy");
-  const purpose =
-    "To measure the point again, train it, and draw reconstructions of more images before and after training:";
-  return [remark(purpose), code, copier];
+  const purpose = data.pictures
+    ? ", train it, and draw reconstructions of more images before and after training"
+    : "";
+  return [remark(`To measure the point again${purpose}:`), code, copier];
 }
 
 async function copy(code, copier) {
@@ -108,11 +112,8 @@ async function copy(code, copier) {
 
 // The squared distance of two points, each axis scaled to the range of the sweep
 function distance(i, k) {
-  return Object.entries(data.axes).reduce((sum, [name, ends]) => {
-    const scale = name === "depth" ? Math.log : (v) => v;
-    const length = scale(ends[1]) - scale(ends[0]) || 1;
-    return sum + ((scale(points[name][i]) - scale(points[name][k])) / length) ** 2;
-  }, 0);
+  const apart = (name) => positionOn(name, points[name][i]) - positionOn(name, points[name][k]);
+  return AXES.reduce((sum, name) => sum + apart(name) ** 2, 0);
 }
 
 function reconstructions(i) {
@@ -136,8 +137,7 @@ function reconstructions(i) {
 }
 
 function nearest(k) {
-  const [w, b, depth] = ["sigma_w", "sigma_b", "depth"].map((name) => number(points[name][k]));
-  const location = `σ_w ${w}, σ_b ${b}, depth ${depth}`;
+  const location = placeText(AXES, (name) => points[name][k]);
   const show = button({ id: "nearest", onclick: () => choose(k) }, "Show it");
   return el(
     "p",

@@ -18,8 +18,8 @@ from sweep.plots import gallery
 from sweep.report import pictures
 from sweep.report.content import content
 from sweep.report.cost import cost_data
-from sweep.report.data import phase_data
 from sweep.report.document import page
+from sweep.report.phase import phase_data
 from sweep.report.pictures import reconstruction_data
 from sweep.report.sentence import sentence
 from sweep.report.truth import truth_data
