@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from probes.definition import DEPTHS, HORIZONS, MIN_BEST, depth_name
+from probes.further import RATE
 from sweep.model.calibration import EXCESS, Calibration, calibrated_share
 from sweep.report.cascade import cascade_data
 from sweep.report.cost import MAX_TABLE_ROWS, cost_data
@@ -26,7 +27,6 @@ from sweep.report.sentence import optimum, sentence
 from sweep.report.truth import truth_data
 from sweep.results.results import Results
 from sweep.results.status import status
-from sweep.spec.axes import RATE
 from sweep.spec.columns import COLUMNS, meaning_of
 from sweep.spec.experiment import Experiment, Measuring
 from sweep.spec.options import AUTO, AXES, NONE, Part, declared, measured, names
