@@ -199,8 +199,8 @@ function cascadeSection() {
   const node = section("cascade", "Reconstructions by the cascade");
   const { variance, layers, values, cutoff, theory: depths, horizon } = cascade;
   const others = further.filter((name) => free.has(name));
-  const anyOther = others.length ? ` and of any ${listed(others)}` : "";
-  const text = `From each layer on, the image is reconstructed. Networks near σ_b ${number(cascade.sigma_b, 3)}${anyOther}, in order of σ_w². The published cutoff is the last layer whose relative entropy still differs from the final one.`;
+  const severalAxes = others.length ? ` and of any ${listed(others)}` : "";
+  const text = `From each layer on, the image is reconstructed. Networks near σ_b ${number(cascade.sigma_b, 3)}${severalAxes}, in order of σ_w². The published cutoff is the last layer whose relative entropy still differs from the final one.`;
   const agreement = cascade.agreement && ` By all points, ${cascade.agreement.replace(/xi_c/g, "ξ_c")}.`;
   node.append(paragraph(text + (agreement || "")));
   for (const [name, z] of Object.entries(values)) {
