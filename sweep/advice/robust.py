@@ -71,7 +71,8 @@ def most_robust(
         return _nearest(mean, deviation, reliable)
     core = reliable >= _CORE * best
     if retained is not None and (mean[core] >= cap).mean() >= _MOST:
-        core &= retained >= _CORE * retained[core].max()
+        kept = np.maximum(retained, 0)  # the model may fall below what can be
+        core &= kept >= _CORE * kept[core].max()
     return _middle(core, reliable)
 
 

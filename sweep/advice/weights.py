@@ -5,7 +5,8 @@ network, the more so the deeper the networks are for their width, and a product 
 directions and shrinks others. Orthogonal ones keep all lengths and angles: with activations that are nearly linear, all
 directions arrive at the last layer alike, and the number of training steps need not grow with the depth. Without any
 activation this is proven: the width that normal weights need grows with the depth, that of orthogonal ones does not.
-So orthogonal weights are advised, unless the probe tells that networks with normal ones carry deeper.
+With relu, no weights bring all directions through alike, but with orthogonal ones less differs between networks. So
+orthogonal weights are advised, unless the probe tells that networks with normal ones carry deeper.
 
 It tells so by pairs, of equal sigmas and of equal seeds: both kinds of weights are made of the same normal numbers, and
 are as alike as they can be.

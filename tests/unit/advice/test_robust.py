@@ -93,6 +93,10 @@ def test_where_the_probe_sees_no_edge_a_place_that_retains_more_is_taken():
     assert place(plateau, retained=retained) == pytest.approx((0.5 * 5**0.25, 0), rel=0.02)
 
 
+def test_where_the_model_has_nothing_retained_the_middle_is_taken():
+    assert place(np.full_like(W, 1.2), retained=np.full_like(W, -0.1)) == place(np.full_like(W, 1.2))
+
+
 def test_what_is_retained_says_nothing_where_margins_differ():
     retained = 1 - np.log(W / 0.5) / np.log(5)
     for margin in (band(1.3, 1.4), 1.1 * band(1.3, 1.4)):  # of the latter, few are above what a probe can see
