@@ -65,6 +65,29 @@ def score_of(measured: Sequence[Measurement], spec: AdviceSpec) -> Score | None:
     )
 
 
+@dataclass(frozen=True)
+class Rival:
+    """Networks with other weights than the recommended ones, at the same sigmas.
+
+    Attributes
+    ----------
+    initialise:
+        Distribution of their weights.
+    score:
+        What was measured of them; None if that failed.
+    is_better:
+        Whether their margins are larger for certain, see `sweep.advice.weights`.
+    """
+
+    initialise: str
+    score: Score | None
+    is_better: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what was measured as plain data."""
+        return {"initialise": self.initialise, **(self.score.as_dict() if self.score else {})}
+
+
 @dataclass(frozen=True, eq=False)
 class Advice:
     """Which initialisation to use, and how it compares with what a network gets without advice.
@@ -73,6 +96,9 @@ class Advice:
     ----------
     sigma_w, sigma_b:
         The recommended standard deviations, those of the most robust place; see `sweep.advice.robust`.
+    initialise:
+        The recommended distribution of the weights, one of `probes.initialisations.INITIALISATIONS`, or ``function``
+        where the user's function draws its own.
     lower, upper:
         Ends of the trainable band of sigma_w at this sigma_b. None where the band goes on beyond the range that was
         searched, or where nothing is trainable.
@@ -83,6 +109,8 @@ class Advice:
         measurements tell, the recommended place is the one that comes nearest.
     score:
         What was measured at the recommended place.
+    rival:
+        What was measured there of networks with other weights; None where the distribution of the weights was given.
     default, default_sigmas:
         What was measured of networks without advice, and the standard deviations of their layers; None if that failed.
     code:
@@ -97,11 +125,13 @@ class Advice:
 
     sigma_w: float
     sigma_b: float
+    initialise: str
     lower: float | None
     upper: float | None
     depth: int
     range: str
     score: Score
+    rival: Rival | None
     default: Score | None
     default_sigmas: Sigmas
     code: str
@@ -117,9 +147,10 @@ class Advice:
             for name in ("sigma_w", "sigma_b"):
                 values = getattr(self.default_sigmas, name) or (0.0,)
                 default |= {name: median(values), f"{name}_range": [min(values), max(values)]}
-        names = ("sigma_w", "sigma_b", "lower", "upper", "depth", "range", "code")
+        names = ("sigma_w", "sigma_b", "initialise", "lower", "upper", "depth", "range", "code")
         own = {name: getattr(self, name) for name in names}
-        return {**own, **self.score.as_dict(), "default": default, "points": len(self.points)}
+        rival = self.rival and self.rival.as_dict()
+        return {**own, **self.score.as_dict(), "rival": rival, "default": default, "points": len(self.points)}
 
     def figure(self) -> "Figure":
         """Return a figure of the trainable band, with the recommended place and the default in it."""

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from probes.custom.function import Custom, NetworkError
 from probes.custom.network import CustomNetwork, is_nested, layer_count
 from probes.datasets import FROM_PYTHON_PREFIX, Images
-from probes.initialisations import NORMAL
+from probes.initialisations import ORTHOGONAL
 from probes.point import Point
 from probes.prober import Prober
 from probes.settings import HELD_OUT_IMAGES, ProbeSettings
@@ -17,6 +18,7 @@ from sweep.advice.advice import Advice
 from sweep.advice.default import sigmas_of_function
 from sweep.advice.session import Session, Steps
 from sweep.advice.spec import CONVOLVED_COUNT, OF_BUILT_IN, OPTIONS, AdviceSpec
+from sweep.advice.weights import drawn_with
 from sweep.errors import SpecError
 from sweep.measuring.memory import check_memory
 from sweep.measuring.settings import given_images, probe_settings, sweep_images
@@ -52,8 +54,8 @@ def advise(
     layers:
         Regular expression for the names of the modules that are layers of the ``network``.
     initialise:
-        Distribution of the weights. None: a ``network`` that takes sigma_w draws its own; the weights of all others are
-        normal.
+        Distribution of the weights. None: a ``network`` that takes sigma_w draws its own; for all others it is
+        recommended, see `sweep.advice.weights`.
     data:
         The data, in place of the option ``dataset``: a `probes.Images`, or the four arrays train_images, train_labels,
         test_images and test_labels that `probes.images_of` takes.
@@ -86,11 +88,49 @@ def advise(
         raise SpecError(str(error)) from None
     check_memory(settings, images, spec.depth[0])
     count = min(spec.images, HELD_OUT_IMAGES)  # as many as the probe learns from: more would take time for little
-    prober = Prober(replace(images, test=images.test[:count], test_labels=images.test_labels[:count]), settings)
-    found = Session(spec, prober, module).advice(steps)
-    while "sigma_w" not in options and (wider := _wider(found)) is not None:
-        found = Session(replace(found.spec, sigma_w=wider), prober, module).advice(steps)
+    images = replace(images, test=images.test[:count], test_labels=images.test_labels[:count])
+    search = partial(
+        _searched,
+        spec=spec,
+        images=images,
+        module=module,
+        widens="sigma_w" not in options,
+        compares=initialise is None and _is_open(network),
+        steps=steps,
+    )
+    found = search(settings)
+    if found.rival is None or not found.rival.is_better:
+        return found
+    other = search(drawn_with(settings, found.rival.initialise))
+    return found if other.rival is not None and other.rival.is_better else other
+
+
+def _searched(
+    settings: ProbeSettings,
+    *,
+    spec: AdviceSpec,
+    images: Images,
+    module: str | None,
+    widens: bool,
+    compares: bool,
+    steps: Steps,
+) -> Advice:
+    """Return the advice for networks of some settings; the range of sigma_w is widened if need be."""
+    if settings.network is None:
+        spec = replace(spec, initialise=settings.initialise)
+    prober = Prober(images, settings)
+    found = Session(spec, prober, module, compares=compares).advice(steps)
+    while widens and (wider := _wider(found)) is not None:
+        found = Session(replace(spec, sigma_w=wider), prober, module, compares=compares).advice(steps)
     return found
+
+
+def _is_open(network: Callable[..., Any] | Custom | None) -> bool:
+    """Return whether nothing says how the weights of networks are distributed."""
+    if network is None:
+        return True
+    custom = network if isinstance(network, Custom) else Custom(network)
+    return custom.initialise is None and "sigma_w" not in custom.arguments
 
 
 def _wider(found: Advice) -> tuple[float, float] | None:
@@ -113,8 +153,8 @@ def _prepared(
 ) -> tuple[AdviceSpec, ProbeSettings, Images]:
     """Return the spec, the settings of the probe and the data."""
     custom = _custom(network, layers, initialise)
-    if custom is None and initialise is not None:
-        options = {**options, "initialise": initialise}
+    if custom is None:
+        options = {**options, "initialise": ORTHOGONAL if initialise is None else initialise}
     spec, images = _asked(custom, depth, data, options)
     if custom is not None:
         spec = _checked(custom, spec, images)
@@ -139,7 +179,7 @@ def _custom(network: Callable[..., Any] | Custom | None, layers: str | None, ini
         return None
     custom = network if isinstance(network, Custom) else Custom(network)
     if initialise is None:
-        initialise = custom.initialise or (FUNCTION if "sigma_w" in custom.arguments else NORMAL)
+        initialise = custom.initialise or (ORTHOGONAL if _is_open(custom) else FUNCTION)
     drawn = None if initialise == FUNCTION else initialise
     return replace(custom, layers=layers or custom.layers, initialise=drawn)
 

@@ -13,14 +13,16 @@ import pandas as pd
 from probes.custom.function import Custom
 from probes.point import Measurement, Point
 from probes.prober import Prober
-from sweep.advice.advice import Advice, score_of
+from sweep.advice.advice import Advice, Rival, score_of
 from sweep.advice.code import built_in_lines, own_lines
 from sweep.advice.default import Sigmas, default_of, sigmas_of_architecture, sigmas_of_function
 from sweep.advice.plane import Plane
 from sweep.advice.robust import most_promising, most_robust
 from sweep.advice.spec import AdviceSpec
+from sweep.advice.weights import RIVALS, drawn_with, is_better
 from sweep.errors import SpecError
 from sweep.model.margin import MarginModel
+from sweep.spec.network import FUNCTION
 from sweep.spec.rows import row
 
 Steps = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
@@ -28,6 +30,7 @@ Steps = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
 _ON_AXIS = 4  # of the first places, those with the smallest biases
 _NARROW = 0.1  # gap between values of sigma_w, as a logarithm
 _NETWORKS = 2  # that are measured at the recommended place, and by default
+_AROUND = 2  # more places, the nearest ones, where other weights are measured for comparison
 _DIGITS = 3  # of the recommended sigmas
 
 
@@ -42,10 +45,14 @@ class Session:
         Measures networks, built-in ones or those of a user's function.
     module:
         Name of the Python module that has the user's function, for the lines that apply the advice.
+    compares:
+        Whether networks with other weights are measured for comparison; see `sweep.advice.weights`.
     """
 
-    def __init__(self, spec: AdviceSpec, prober: Prober, module: str | None) -> None:
-        self._spec, self._prober, self._module = spec, prober, module
+    def __init__(self, spec: AdviceSpec, prober: Prober, module: str | None, *, compares: bool) -> None:
+        self._spec, self._prober, self._module, self._compares = spec, prober, module, compares
+        custom: Custom | None = prober.settings.network
+        self._initialise = prober.settings.initialise if custom is None else custom.initialise or FUNCTION
         self._depth = spec.depth[0]
         self._model = MarginModel(spec)
         self._plane = Plane(self._model)
@@ -59,7 +66,8 @@ class Session:
         SpecError
             The networks cannot be measured.
         """
-        with steps("measuring", self._spec.points + 2 * _NETWORKS) as step:
+        compared = _NETWORKS + _AROUND if self._compares else 0
+        with steps("measuring", self._spec.points + 2 * _NETWORKS + compared) as step:
             while (missing := self._spec.points - len(self._measured)) > 0:
                 for sigma_w, sigma_b in self._next()[:missing]:
                     self._measure(sigma_w, sigma_b)
@@ -69,6 +77,7 @@ class Session:
             for _ in range(_NETWORKS):
                 there.append(self._measure(sigma_w, sigma_b))
                 step()
+            rival = self._rival(there, step) if self._compares else None
             default, sigmas = self._default(step)
         score = score_of(there, self._spec)
         if score is None:
@@ -79,16 +88,18 @@ class Session:
         return Advice(
             sigma_w=sigma_w,
             sigma_b=sigma_b,
+            initialise=self._initialise,
             lower=lower,
             upper=upper,
             depth=self._depth,
             range="all" if everywhere else "band" if band else "none",
             score=score,
+            rival=rival,
             default=score_of(default, self._spec),
             default_sigmas=sigmas,
             code=self._code(sigma_w, sigma_b),
             spec=self._spec,
-            points=pd.DataFrame([row(m) for m in self._measured]),
+            points=self._table(),
             model=self._model,
         )
 
@@ -127,9 +138,8 @@ class Session:
         end = max(ends, key=lambda sigma_w: abs(math.log(sigma_w / best)))
         return [(math.sqrt(best * end), smallest)] if abs(math.log(end / best)) > _NARROW else []
 
-    def _highest(self) -> float:
-        """Return the largest margin that was measured."""
-        return max(float(m.values["margin"]) for m in self._measured if m.status != "failed")
+    def _table(self) -> pd.DataFrame:
+        return pd.DataFrame([row(m) for m in self._measured])
 
     def _point(self, sigma_w: float, sigma_b: float, number: int) -> Point:
         return Point(sigma_w, sigma_b, self._depth, self._spec.seed + number)
@@ -144,8 +154,28 @@ class Session:
         return m
 
     def _most_robust(self) -> tuple[float, float]:
-        sigma_w, sigma_b = self._plane.place(*most_robust(*self._plane.margins(), self._highest()))
+        table = self._table()
+        highest = table.nlargest(1, "margin").iloc[0]
+        retained = None
+        if highest["margin_censored"]:
+            retained = self._plane.smoothed(table, table["direct_retained"].clip(0, 1))
+        found = most_robust(*self._plane.margins(), float(highest["margin"]), retained)
+        sigma_w, sigma_b = self._plane.place(*found)
         return float(f"{sigma_w:.{_DIGITS}g}"), float(f"{sigma_b:.{_DIGITS}g}")
+
+    def _rival(self, there: list[Measurement], step: Callable[[], None]) -> Rival:
+        """Compare networks at the recommended place, ``there``, and around it with networks that have other weights."""
+        initialise = RIVALS[self._initialise]
+        prober = Prober(self._prober.images, drawn_with(self._prober.settings, initialise))
+        place = there[0].point
+        others = [m for m in self._measured[: -len(there)] if m.status != "failed"]
+        around = sorted(others, key=lambda m: self._plane.distance(m.point, place))[:_AROUND]
+        pairs = []
+        for one in (*there, *around):
+            (other,) = prober.measure([one.point])
+            pairs.append((one, other))
+            step()
+        return Rival(initialise, score_of([other for _, other in pairs[: len(there)]], self._spec), is_better(pairs))
 
     def _default(self, step: Callable[[], None]) -> tuple[list[Measurement], Sigmas]:
         """Measure networks as they are without advice, and return the sigmas of their layers."""
@@ -168,7 +198,7 @@ class Session:
     def _code(self, sigma_w: float, sigma_b: float) -> str:
         custom: Custom | None = self._prober.settings.network
         if custom is None:
-            return built_in_lines(sigma_w, sigma_b, self._spec.initialise)
+            return built_in_lines(sigma_w, sigma_b, self._initialise)
         images = self._prober.images
         arguments: dict[str, Any] = {"shape": images.shape, "classes": images.classes}
         made = custom.make(self._point(sigma_w, sigma_b, 0), self._depth, **arguments)

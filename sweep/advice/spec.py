@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+from probes.initialisations import ORTHOGONAL
 from sweep.errors import SpecError
 from sweep.spec.experiment import Experiment
 from sweep.spec.kinds import Interval, Range
-from sweep.spec.options import option
+from sweep.spec.network import DISTRIBUTION, DISTRIBUTION_HELP
+from sweep.spec.options import option, resolved
 from sweep.spec.ranges import IMAGES, SIGMA_B
 
 # The options that advice takes; the others have their defaults, but for the depth.
@@ -41,6 +43,14 @@ class AdviceSpec(Experiment):
         IMAGES,
         f"Number of training images that the probe learns from; it is judged on as many others. With convolutions, "
         f"{CONVOLVED_COUNT} unless it is given.",
+    )
+    initialise: str = option(
+        resolved(ORTHOGONAL, by=None),
+        DISTRIBUTION,
+        f"{DISTRIBUTION_HELP} function: as your function has drawn them; the others draw its Linear, Conv and "
+        "attention layers anew. Default: function if yours takes sigma_w; else orthogonal, or normal where the probe "
+        "tells that those carry deeper.",
+        measured=True,
     )
     probe: str = "direct"
 

@@ -14,6 +14,7 @@ from sweep.cli.options import Sectioned, spec_options
 from sweep.cli.shared import bad_input_is_usage, is_given, json_option
 from sweep.errors import SpecError
 from sweep.spec.kinds import expanded
+from sweep.spec.network import FUNCTION
 from sweep.spec.ranges import DEPTH
 from sweep.text import duration
 
@@ -56,7 +57,8 @@ def advise_command(
 
     A few random networks are probed; none is trained. The network is one of your own, which a function makes (see sweep
     probe --network), or a built-in one. Its dense and convolutional layers and its attention are drawn anew, unless the
-    function takes sigma_w and --initialise is not given.
+    function takes sigma_w and --initialise is not given. Weights are orthogonal, unless --initialise is given or the
+    probe tells that normal ones carry deeper.
 
     \b
     Example: sweep advise my_networks.py:network --depth 40
@@ -112,9 +114,10 @@ def _text(found: "Advice", seconds: float) -> str:
     elif found.range == "none":
         band = f"none for certain: sigma_w from {low:g} to {high:g} was searched, and this place comes nearest"
     lines = [
-        _line("recommended", f"sigma_w = {found.sigma_w:g}, sigma_b = {found.sigma_b:g}"),
+        _line("recommended", f"sigma_w = {found.sigma_w:g}, sigma_b = {found.sigma_b:g}" + _weights(found)),
         _line("trainable band", band),
         _line("carries", _carries(found.score, found.depth)),
+        *_rival(found),
         *_default(found),
         "",
         *(f"    {line}" for line in found.code.splitlines()),
@@ -132,6 +135,18 @@ def _carries(score: "Score", depth: int) -> str:
     bound, p = "at least " if score.at_least else "", score.p_trainable
     shown = "< 0.01" if p < 0.01 else "> 0.99" if p > 0.99 else f"{p:.2f}"
     return f"{bound}{score.carries:.0f} layers; networks of {depth} train with probability {shown}"
+
+
+def _weights(found: "Advice") -> str:
+    return "" if found.initialise == FUNCTION else f", {found.initialise} weights"
+
+
+def _rival(found: "Advice") -> list[str]:
+    """Return the line about networks with other weights at the recommended place."""
+    if found.rival is None:
+        return []
+    carries = "could not be measured" if found.rival.score is None else _carries(found.rival.score, found.depth)
+    return [_line(f"{found.rival.initialise} weights", carries)]
 
 
 def _default(found: "Advice") -> list[str]:

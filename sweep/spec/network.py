@@ -11,6 +11,12 @@ from sweep.spec.ranges import ACTIVATION, DEPTH, WIDTH
 from sweep.text import printable
 
 FUNCTION = "function"  # the initialisation by which a function of the user draws its own weights
+DISTRIBUTION = Choice(("normal", "orthogonal", "uniform", "truncated-normal", FUNCTION))
+DISTRIBUTION_HELP = (
+    "Distribution of the hidden weights, each of standard deviation sigma_w / sqrt(fan_in). normal: independent. "
+    "orthogonal: a random orthogonal matrix, times sigma_w. uniform: independent, between two limits. "
+    "truncated-normal: normal, but cut at two standard deviations."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +47,9 @@ class Network(Part):
     activation: str = option("tanh", ACTIVATION, "Activation of the hidden layers.", measured=True)
     initialise: str = option(
         resolved("normal", by=None),
-        Choice(("normal", "orthogonal", "uniform", "truncated-normal", FUNCTION)),
-        "Distribution of the hidden weights, each of standard deviation sigma_w / sqrt(fan_in). normal: independent. "
-        "orthogonal: a random orthogonal matrix, times sigma_w. uniform: independent, between two limits. "
-        "truncated-normal: normal, but cut at two standard deviations. function: as the function of --network has "
-        "drawn them; the others draw its Linear, Conv and attention layers anew. Default: normal, or function with "
-        "--network.",
+        DISTRIBUTION,
+        f"{DISTRIBUTION_HELP} function: as the function of --network has drawn them; the others draw its Linear, Conv "
+        "and attention layers anew. Default: normal, or function with --network.",
         measured=True,
     )
     network: str | None = option(

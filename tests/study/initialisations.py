@@ -1,7 +1,7 @@
 """Train networks by advice and by rules of thumb: `python -m tests.study.initialisations [CASE...]`.
 
 Each case is a network that is trained at three depths and with two seeds, with every initialisation alike: those of
-`RULES`, the sigmas that `sweep.advise` recommends for this depth, and the critical ones of mean field theory. The data
+`RULES`, what `sweep.advise` recommends for this depth, and the critical sigmas of mean field theory. The data
 are digits. Training is that of `tests.study.examples`, Adam at 0.001 and 15 epochs, but that it ends at a test accuracy
 of 0.9. All rules have biases of zero; torch's default and advice have their own. What the file of a case lacks is
 measured: the files are in `tests/examples/initialised`, and a new initialisation does not repeat the others.
@@ -12,7 +12,7 @@ accuracy of the case. How deep it trains is the largest of the three depths at w
 
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -179,35 +179,42 @@ RULES: dict[str, Rule] = {
     "orthogonal": _by(lambda weight, gain: nn.init.orthogonal_(weight, _gain(gain))),
     "LSUV": _lsuv,
 }
-# Whose sigmas `probes.initialise` draws weights with, and of which distribution.
-ADVICE, ADVICE_ORTHOGONAL = "advice", "advice, orthogonal"
+# Whose sigmas `probes.initialise` draws weights with.
+ADVICE, ADVICE_NORMAL = "advice", "advice, normal"
 MEAN_FIELD, MEAN_FIELD_ORTHOGONAL = "mean field", "mean field, orthogonal"
-_KINDS = {ADVICE: NORMAL, ADVICE_ORTHOGONAL: ORTHOGONAL, MEAN_FIELD: NORMAL, MEAN_FIELD_ORTHOGONAL: ORTHOGONAL}
-INITIALISATIONS = (ADVICE, ADVICE_ORTHOGONAL, *RULES, MEAN_FIELD, MEAN_FIELD_ORTHOGONAL)
+INITIALISATIONS = (ADVICE, ADVICE_NORMAL, *RULES, MEAN_FIELD, MEAN_FIELD_ORTHOGONAL)
+Place = tuple[float, float, str]  # sigma_w, sigma_b and the distribution of the weights
 
 
 def _gain(name: str) -> float:
     return float(nn.init.calculate_gain(name))
 
 
-def sigmas(name: str, case: Case, depth: int, images: Images) -> tuple[float, float] | None:
-    """Return the sigmas of an initialisation; those of mean field at the critical point without biases."""
-    if name in (ADVICE, ADVICE_ORTHOGONAL):
-        advice = sweep.advise(case.function, depth=depth, data=images, initialise=_KINDS[name])
-        return advice.sigma_w, advice.sigma_b
-    return (critical_sigma_w(0.0, case.theory), 0.0) if name in _KINDS and case.theory else None
+def place(name: str, case: Case, depth: int, images: Images) -> Place | None:
+    """Return the sigmas and the weights of an initialisation; those of mean field are critical without biases."""
+    if name in (ADVICE, ADVICE_NORMAL):
+        asked = None if name == ADVICE else NORMAL
+        advice = sweep.advise(case.function, depth=depth, data=images, initialise=asked)
+        return advice.sigma_w, advice.sigma_b, advice.initialise
+    if name in (MEAN_FIELD, MEAN_FIELD_ORTHOGONAL) and case.theory:
+        return critical_sigma_w(0.0, case.theory), 0.0, NORMAL if name == MEAN_FIELD else ORTHOGONAL
+    return None
 
 
-def measure(name: str, initialisations: Sequence[str] = INITIALISATIONS) -> Iterator[pd.DataFrame]:
-    """Yield the networks of a case, trained with each of some initialisations, one depth after another."""
+def measure(name: str, known: Collection[tuple[str, int]] = ()) -> Iterator[pd.DataFrame]:
+    """Yield the networks of a case, trained with each initialisation, one depth after another.
+
+    Initialisations and depths that are ``known`` are left out.
+    """
     case, images = CASES[name], load_images("digits")
-    names = [each for each in initialisations if case.theory or each not in (MEAN_FIELD, MEAN_FIELD_ORTHOGONAL)]
-    for depth in case.depths if names else ():
-        yield trained(case, depth, images, {each: sigmas(each, case, depth, images) for each in names})
+    names = [each for each in INITIALISATIONS if case.theory or each not in (MEAN_FIELD, MEAN_FIELD_ORTHOGONAL)]
+    for depth in case.depths:
+        if lacking := [each for each in names if (each, depth) not in known]:
+            yield trained(case, depth, images, {each: place(each, case, depth, images) for each in lacking})
 
 
-def trained(case: Case, depth: int, images: Images, places: dict[str, tuple[float, float] | None]) -> pd.DataFrame:
-    """Return the networks of one depth after training, with initialisations whose sigmas are given, if they have some.
+def trained(case: Case, depth: int, images: Images, places: dict[str, Place | None]) -> pd.DataFrame:
+    """Return the networks of one depth after training, with initialisations whose places are given, if they have some.
 
     They are trained together.
     """
@@ -217,8 +224,8 @@ def trained(case: Case, depth: int, images: Images, places: dict[str, tuple[floa
         number, own_seed = divmod(seed, _SEED_STEP)
         torch.manual_seed(own_seed)
         module, layers = case.function(depth=depth, shape=shape, classes=classes)
-        if (place := places[names[number]]) is not None:
-            initialise(module, *place, kind=_KINDS[names[number]], seed=own_seed)
+        if (drawn := places[names[number]]) is not None:
+            initialise(module, *drawn, seed=own_seed)
         else:
             RULES[names[number]](module, case, images)
         return module, layers
@@ -231,9 +238,9 @@ def trained(case: Case, depth: int, images: Images, places: dict[str, tuple[floa
         training.epoch()
     for point, curve in zip(points, training.curves(), strict=True):
         number, seed = divmod(point.seed, _SEED_STEP)
-        sigma_w, sigma_b = places[names[number]] or (math.nan, math.nan)
-        row = {"initialisation": names[number], "depth": depth, "seed": seed, "sigma_w": sigma_w, "sigma_b": sigma_b}
-        rows.append({**row, "accuracy": float(curve.accuracy[curve.best])})
+        sigma_w, sigma_b, weights = places[names[number]] or (math.nan, math.nan, "")
+        row = {"initialisation": names[number], "depth": depth, "seed": seed, "weights": weights}
+        rows.append({**row, "sigma_w": sigma_w, "sigma_b": sigma_b, "accuracy": float(curve.accuracy[curve.best])})
     return pd.DataFrame(rows).assign(chance=chance(images))
 
 
@@ -256,12 +263,14 @@ def reached(table: pd.DataFrame) -> dict[str, int]:
 
 
 def complete(name: str) -> None:
-    """Measure the initialisations that the file of a case lacks, and write them into it."""
+    """Measure the initialisations that the file of a case lacks at some depths, and write them into it."""
     tables = [read(name)] if name in measured() else []
-    known = {each for table in tables for each in table["initialisation"]}
-    tables += measure(name, [each for each in INITIALISATIONS if each not in known])
+    known = {each for table in tables for each in zip(table["initialisation"], table["depth"], strict=True)}
+    table = pd.concat([*tables, *measure(name, known)])
+    order = table["initialisation"].map(INITIALISATIONS.index)
+    table = table.assign(order=order).sort_values(["depth", "order", "seed"]).drop(columns="order")
     FOLDER.mkdir(exist_ok=True)
-    pd.concat(tables).to_csv(FOLDER / f"{name}.csv", index=False, float_format="%.6g")
+    table.to_csv(FOLDER / f"{name}.csv", index=False, float_format="%.6g")
 
 
 if __name__ == "__main__":

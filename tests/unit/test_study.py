@@ -161,7 +161,7 @@ def test_every_initialisation_of_a_case_was_trained_at_each_depth(name):
     assert {*table[["initialisation", "depth", "seed"]].itertuples(index=False, name=None)} == places
     assert len(table) == len(places) and table[["accuracy", "chance"]].notna().to_numpy().all()
     drawn = table["initialisation"].str.contains("advice|mean field")
-    assert (table[["sigma_w", "sigma_b"]].notna().to_numpy() == drawn.to_numpy()[:, None]).all()
+    assert (table[["weights", "sigma_w", "sigma_b"]].notna().to_numpy() == drawn.to_numpy()[:, None]).all()
 
 
 def test_an_initialisation_reaches_the_deepest_depth_at_which_it_trains_on_average():

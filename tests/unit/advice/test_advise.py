@@ -83,14 +83,50 @@ def test_a_function_that_takes_the_sigmas_draws_its_own_weights(digits):
     found = sweep.advise(drawn, depth=4, data=digits, module=__name__, **FEW)
     scope = {}
     exec(found.code, scope)
-    assert "initialise" not in found.code
+    assert "initialise" not in found.code and found.initialise == "function" and found.rival is None
     assert np.mean(sigmas(scope["model"])[0][1:-1]) == pytest.approx(found.sigma_w, rel=0.05)
     assert found.default_sigmas.sigma_w[1] == pytest.approx(1 / math.sqrt(3), rel=0.1)  # reset to torch's default
 
 
+def test_weights_are_orthogonal_beside_normal_ones_unless_their_distribution_is_given(own, built_in, digits):
+    for found in (own, built_in):
+        assert found.initialise == "orthogonal" and "kind='orthogonal'" in found.code
+        assert found.rival.initialise == "normal" and not found.rival.is_better
+        assert found.score.carries > found.rival.score.carries > 40  # of width 32, they differ between networks
+    given = sweep.advise(mlp, depth=3, data=digits, initialise="normal", module=__name__, **FEW)
+    assert given.initialise == "normal" and given.rival is None and "kind" not in given.code
+    assert given.as_dict()["rival"] is None
+    custom = probes.Custom(mlp, initialise="normal")
+    assert sweep.advise(custom, depth=3, data=digits, module=__name__, **FEW).as_dict() == given.as_dict()
+
+
+@pytest.mark.parametrize("network", [mlp, None])
+@pytest.mark.parametrize(("answers", "recommended"), [((True, False), "normal"), ((True, True), "orthogonal")])
+def test_normal_weights_are_searched_for_where_they_carry_deeper(monkeypatch, digits, network, answers, recommended):
+    answer = iter(answers)
+    monkeypatch.setattr("sweep.advice.session.is_better", lambda pairs: next(answer))
+    more = {"width": 32} if network is None else {}
+    found = sweep.advise(network, depth=3, data=digits, module=__name__, **more, **FEW)
+    assert found.initialise == recommended != found.rival.initialise
+    assert ("kind" in found.code) == (recommended == "orthogonal")
+    if recommended == "normal":
+        given = sweep.advise(network, depth=3, data=digits, module=__name__, initialise="normal", **more, **FEW)
+        assert {**found.as_dict(), "rival": None} == given.as_dict()
+
+
+def test_other_weights_are_measured_at_the_recommended_place_and_around_it_with_the_same_seeds(monkeypatch, digits):
+    pairs = []
+    monkeypatch.setattr("sweep.advice.session.is_better", lambda found: pairs.extend(found) or False)
+    found = sweep.advise(mlp, depth=3, data=digits, **FEW)
+    assert len(pairs) == 4 and all(one.point == other.point for one, other in pairs)
+    assert all((one.point.sigma_w, one.point.sigma_b) == (found.sigma_w, found.sigma_b) for one, _ in pairs[:2])
+    assert len({one.point.seed for one, _ in pairs}) == 4
+    assert all(one.values["direct_retained"] != other.values["direct_retained"] for one, other in pairs)
+
+
 def test_another_distribution_is_drawn_and_told(digits):
     found = sweep.advise(mlp, depth=3, data=digits, initialise="orthogonal", module=__name__, **FEW)
-    assert "kind='orthogonal'" in found.code
+    assert "kind='orthogonal'" in found.code and found.rival is None
     scope = {}
     exec(found.code, scope)
     weight = scope["model"][2][0].weight
@@ -129,6 +165,8 @@ def test_networks_without_biases_are_searched_along_one_axis(digits):
 def test_plain_data_hold_all_that_is_said(own):
     plain = own.as_dict()
     assert {"sigma_w", "sigma_b", "lower", "upper", "depth", "default", "carries", "p_trainable"} <= set(plain)
+    assert plain["initialise"] == "orthogonal" and plain["rival"]["initialise"] == "normal"
+    assert plain["rival"]["carries"] == own.rival.score.carries
     assert plain["sigma_w"] == own.sigma_w and plain["default"]["trainable"] is False
     low, high = plain["default"]["sigma_b_range"]
     assert 0 < low <= plain["default"]["sigma_b"] <= high

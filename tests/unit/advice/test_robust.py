@@ -10,8 +10,8 @@ W, B = np.meshgrid(SIGMA_W, SIGMA_B)
 SURE = np.full_like(W, 0.05)
 
 
-def place(margin, deviation=SURE, cap=1.0):
-    row, column = most_robust(margin, deviation, cap)
+def place(margin, deviation=SURE, cap=1.0, retained=None):
+    row, column = most_robust(margin, deviation, cap, retained)
     return SIGMA_W[column], SIGMA_B[row]
 
 
@@ -66,6 +66,41 @@ def test_where_nothing_is_certain_a_place_that_is_probably_trainable_is_taken():
     margin = np.where(W < 1, 0.1, -0.1)
     sigma_w, _ = place(margin, np.where(W < 1, 0.5, 0.01))
     assert sigma_w < 1
+
+
+def test_of_places_that_come_equally_near_the_smallest_biases_are_taken():
+    margin = band(1.4, 1.3) - 1.2 + 0.05 * B  # by less than the uncertainty of 0.08
+    assert place(margin, cap=margin.max()) == pytest.approx((1.4, 0), rel=0.02)
+    margin += 0.2  # 0.05 at most, and not for certain
+    assert place(margin, cap=margin.max()) == pytest.approx((1.4, 0), rel=0.02)
+
+
+def test_a_place_that_comes_nearer_for_certain_is_taken_whatever_its_biases():
+    margin = band(1.4, 1.3) - 2 + B
+    sigma_w, sigma_b = place(margin, cap=margin.max())
+    assert sigma_w == pytest.approx(1.4, rel=0.02) and 0.85 < sigma_b < 0.95
+
+
+def test_a_place_of_which_little_is_known_is_no_near_tie():
+    margin = band(1.4, 1.3) - 1.2
+    _, sigma_b = place(margin, np.where(B < 0.5, 1.0, 0.05), cap=margin.max())
+    assert sigma_b == 0.5
+
+
+def test_where_the_probe_sees_no_edge_a_place_that_retains_more_is_taken():
+    plateau, retained = np.full_like(W, 1.2), 1 - np.log(W / 0.5) / np.log(5)
+    assert place(plateau) == pytest.approx((np.sqrt(0.5 * 2.5), 0), rel=0.02)
+    assert place(plateau, retained=retained) == pytest.approx((0.5 * 5**0.25, 0), rel=0.02)
+
+
+def test_where_the_model_has_nothing_retained_the_middle_is_taken():
+    assert place(np.full_like(W, 1.2), retained=np.full_like(W, -0.1)) == place(np.full_like(W, 1.2))
+
+
+def test_what_is_retained_says_nothing_where_margins_differ():
+    retained = 1 - np.log(W / 0.5) / np.log(5)
+    for margin in (band(1.3, 1.4), 1.1 * band(1.3, 1.4)):  # of the latter, few are above what a probe can see
+        assert place(margin, retained=retained) == place(margin)
 
 
 def test_a_fixed_bias_is_one_row():

@@ -40,6 +40,7 @@ def test_a_network_of_the_user_gets_advice_as_a_text_and_a_picture(file, tmp_pat
     text = result.stdout
     for part in ("recommended         sigma_w = ", "trainable band      sigma_w from ", "carries ", "without advice "):
         assert part in text, text
+    assert ", orthogonal weights\n" in text and "\nnormal weights      " in text
     assert "12 random networks of 12 layers measured in " in text
     assert (tmp_path / "advice.png").stat().st_size > 10_000
     lines = [line.strip() for line in text.splitlines() if line.startswith("    ") and line.strip()]
@@ -59,6 +60,7 @@ def test_json_has_the_advice_and_the_default(file):
     found = json.loads(result.stdout)
     assert {"sigma_w", "sigma_b", "lower", "upper", "depth", "default"} <= set(found)
     assert found["depth"] == 4 and 0.5 <= found["sigma_w"] <= 2.5
+    assert found["initialise"] == "orthogonal" and found["rival"]["initialise"] == "normal"
     assert found["default"]["sigma_w"] == pytest.approx(0.577, rel=0.05)
 
 
