@@ -68,7 +68,7 @@ class Domain:
     Parameters
     ----------
     axes:
-        One to four axes.
+        One to six axes.
     features:
         Known functions: maps points ``[n, axes]`` to values ``[n, features]``.
     seed:
