@@ -21,9 +21,6 @@ AIMS = ("boundary", "ridge", "both")
 _MAX_POINTS_PER_CANDIDATE_SET = 64
 _RIDGE_PERIOD = 4  # with aim="both", one point in so many is for the ridge
 _REFIT_GROWTH = 1.1  # the kernel is fitted anew when there are this many times more observations
-_MAX_FITTED = 256  # observations that the kernel is fitted to, drawn at random
-_MAX_CONDITIONED = 2000  # observations that the model is conditioned on; neighbours are merged beyond
-_MAX_SIDES = 500  # the same of sides, which tell less and cost more
 _ALTERNATIVE_KERNELS = 10  # that functions are drawn with
 _MAX_WITH_ALTERNATIVES = 400  # observations; with more, the best kernel is certain enough
 
@@ -318,26 +315,24 @@ class LevelSet:
                 self._seen_as, self._fitted_at = type(self._view), len(self)
             else:
                 self._view = self._seen_as(told, self._domain, self.levels)
-            limit = _MAX_SIDES if self._seen_as is SideView else _MAX_CONDITIONED
-            self._posterior, cell = self._view.posterior(self._kernel, limit)
+            self._posterior, cell = self._view.posterior(self._kernel, self._view.max_conditioned)
             self._merged_row = np.empty(len(self), dtype=int)  # row of the posterior that each observation is part of
             self._merged_row[order] = cell
         return self._posterior
 
     def _fitted(self, told: Told) -> tuple[View, Kernel]:
         """Return the view of the observations that predicts best, and its kernel."""
-        rows = self._thinned(len(told))
         views: list[tuple[View, Kernel]] = []
         for kind in suitable(told, self.levels, self.outcome if self.aim == "boundary" else "value"):
             view = kind(told, self._domain, self.levels)
-            views.append((view, view.fit(rows)[0]))
-        return better(views, rows)
+            views.append((view, view.fit(self._thinned(len(told), kind.max_fitted))[0]))
+        return better(views, self._thinned(len(told), min(type(view).max_fitted for view, _ in views)))
 
-    def _thinned(self, count: int) -> np.ndarray:
-        """Return the indices of the observations, at most 256, that the kernel is fitted to."""
-        if count <= _MAX_FITTED:
+    def _thinned(self, count: int, limit: int) -> np.ndarray:
+        """Return the indices of observations, at most so many, drawn at random; of fewer, some of the same."""
+        if count <= limit:
             return np.arange(count)
-        return np.sort(np.random.default_rng([self.seed, 2]).permutation(count)[:_MAX_FITTED])
+        return np.sort(np.random.default_rng([self.seed, 2]).permutation(count)[:limit])
 
     def _choose(self, count: int, pending: np.ndarray) -> np.ndarray:
         """Return the next ``count`` points by the model.

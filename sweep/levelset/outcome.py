@@ -99,7 +99,16 @@ class View(ABC):
     levels:
         Values of the function at the boundaries.
 
+    Attributes
+    ----------
+    max_fitted:
+        Number of observations that a kernel is fitted to; more would take long and change little.
+    max_conditioned:
+        Number of observations that a model is conditioned on; neighbours are merged beyond.
     """
+
+    max_fitted: int
+    max_conditioned: int
 
     def __init__(self, told: Told, domain: Domain, levels: np.ndarray) -> None:
         self._told, self._levels = told, levels
@@ -143,6 +152,9 @@ class View(ABC):
 
 class ValueView(View):
     """Observations as values with normal noise."""
+
+    max_fitted = 256
+    max_conditioned = 2000
 
     def __init__(self, told: Told, domain: Domain, levels: np.ndarray) -> None:
         super().__init__(told, domain, levels)
@@ -206,6 +218,9 @@ class ValueView(View):
 
 class SideView(View):
     """Observations as sides of the level."""
+
+    max_fitted = 200  # sides take several times as long as values, and each says less
+    max_conditioned = 500
 
     def __init__(self, told: Told, domain: Domain, levels: np.ndarray) -> None:
         super().__init__(told, domain, levels)

@@ -22,7 +22,8 @@ All sites are updated at once. Observations at one position share f, and one sit
 References
 ----------
 GPML: Rasmussen and Williams 2006, "Gaussian Processes for Machine Learning", MIT Press. Minka 2001, "A family of
-algorithms for approximate Bayesian inference", PhD thesis, MIT.
+algorithms for approximate Bayesian inference", PhD thesis, MIT. Walker and Ni 2011, "Anderson acceleration for
+fixed-point iterations", SIAM Journal on Numerical Analysis 49(4).
 """
 
 import math
@@ -30,13 +31,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import cho_solve, cholesky
-from scipy.linalg.lapack import dpotri
+from scipy.linalg.lapack import dpotri, dtrtri
 from scipy.special import log_ndtr
 
 from sweep.levelset.gaussian_process import JITTER, Kernel, Observations, Posterior
 
 _MIN_PRECISION = 1e-8  # of a site; rounding would make some negative
-_MAX_ROUNDS = 40  # of expectation propagation
+_MAX_ROUNDS = 60  # of expectation propagation
+_FIRST_STEP = 0.5  # part of the sites that each position would have on its own
+_STEP, _MIXED, _MAX_STEP = 0.6, 4, 6.0  # of the mixing: part of a full step, rounds that are mixed, longest step
 _TOLERANCE = 1e-2  # of expectation propagation where no gradient is needed
 _MODE_STEPS = 6  # of Newton's method to where the product of cavity and likelihood is largest
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(20)
@@ -129,22 +132,49 @@ def propagate(
     Returns
     -------
     Propagated
-        After 40 rounds at most.
+        After 60 rounds at most.
     """
     likelihood = _Likelihood(data, noise)
-    precision, shift = start or (np.full(len(data), _MIN_PRECISION), np.zeros(len(data)))
-    before, last_change, step = None, math.inf, 1.0
+    if start is None:
+        alone = likelihood.moments(np.zeros(len(data)), np.diag(prior))
+        start = _FIRST_STEP * alone.precision, _FIRST_STEP * alone.shift
+    (precision, shift), mixing, before = start, _Mixing(), None
     for _ in range(_MAX_ROUNDS):
         state = _State(prior, likelihood, precision, shift)
-        change = state.change_since(before) if before else math.inf
-        if change < tolerance:
+        if before and state.change_since(before) < tolerance:
             break
-        # Changes that do not shrink are the sign of an oscillation.
-        step = max(step / 2, 0.2) if change > 0.9 * last_change < math.inf else min(1.0, 1.2 * step)
-        before, last_change = state, change
-        precision = precision + step * (state.moments.precision - precision)
-        shift = shift + step * (state.moments.shift - shift)
+        before = state
+        wanted = _coordinates(state.moments.precision, state.moments.shift)
+        log_precision, scaled = np.split(mixing.next(_coordinates(precision, shift), wanted), 2)
+        precision = np.exp(log_precision)
+        shift = scaled * np.sqrt(precision)
     return state.result()
+
+
+def _coordinates(precision: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """Return ``[2 n]`` coordinates of sites in which steps of one size are as good everywhere."""
+    return np.concatenate([np.log(precision), shift / np.sqrt(precision)])
+
+
+class _Mixing:
+    """Anderson's mixing (Walker and Ni 2011), which ends the oscillations that updates of all sites at once cause."""
+
+    def __init__(self) -> None:
+        self._points: list[np.ndarray] = []
+        self._residuals: list[np.ndarray] = []
+
+    def next(self, point: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+        """Return the next point, given the last one and the one that it leads to without mixing."""
+        residual = wanted - point
+        self._points = [*self._points, point][-_MIXED:]
+        self._residuals = [*self._residuals, residual][-_MIXED:]
+        plain = point + _STEP * residual
+        if len(self._points) < _MIXED:
+            return plain
+        points, residuals = np.diff(self._points, axis=0).T, np.diff(self._residuals, axis=0).T
+        share = np.linalg.lstsq(residuals, residual, rcond=1e-8)[0]
+        mixed = plain - (points + _STEP * residuals) @ share
+        return mixed if np.abs(mixed - point).max() < _MAX_STEP else plain
 
 
 class _State:
@@ -157,12 +187,12 @@ class _State:
         inner = prior * root
         inner *= root[:, None]
         inner[np.diag_indices_from(inner)] += 1
-        factor = cholesky(inner, lower=True, overwrite_a=True, check_finite=False)
+        factor = cholesky(inner.T, lower=True, overwrite_a=True, check_finite=False)  # of the transpose: no copy
         self._log_determinant = 2 * float(np.log(np.diag(factor)).sum())
         self.alpha = root * cho_solve((factor, True), shift / root, check_finite=False)
         self.mean = prior @ self.alpha
-        self._lower, self._root = dpotri(factor, lower=1, overwrite_c=1)[0], root
-        self.variance = np.maximum((1 - np.diag(self._lower)) / precision, 1e-12)
+        self._factor, self._root = factor, root
+        self.variance = np.maximum((1 - (dtrtri(factor, lower=1)[0] ** 2).sum(0)) / precision, 1e-12)
         self._cavity = 1 / np.maximum(1 / self.variance - precision, 1e-3 / np.diag(prior))
         self._cavity_mean = self._cavity * (self.mean / self.variance - shift)
         self.moments = likelihood.moments(self._cavity_mean, self._cavity)
@@ -181,7 +211,8 @@ class _State:
             - np.log(self.variance)
         )
         evidence = 0.5 * (self.mean @ self._shift - self._log_determinant) + terms.sum()
-        inverse = (np.tril(self._lower) + np.tril(self._lower, -1).T) * np.outer(self._root, self._root)
+        lower = dpotri(self._factor, lower=1, overwrite_c=1)[0]
+        inverse = (np.tril(lower) + np.tril(lower, -1).T) * np.outer(self._root, self._root)
         return Propagated(
             self._precision,
             self._shift,

@@ -8,6 +8,7 @@ from sweep.levelset.domain import Axis
 from sweep.levelset.gaussian_process import Kernel, Observations
 from sweep.levelset.level_set import LevelSet
 from sweep.levelset.merging import merge_nearest
+from sweep.levelset.outcome import ValueView
 
 PLANE = [Axis("x", 0, 1), Axis("y", 0, 1)]
 
@@ -298,7 +299,7 @@ def test_many_observations_are_merged_without_loss(monkeypatch):
     all_of_them.tell(points, values)
     merged.tell(points, values)
     mean, deviation = all_of_them.mean_and_deviation(grid)
-    monkeypatch.setattr(level_set, "_MAX_CONDITIONED", 1000)
+    monkeypatch.setattr(ValueView, "max_conditioned", 1000)
     merged_mean, merged_deviation = merged.mean_and_deviation(grid)
     assert 0 < np.abs(merged_mean - mean).max() < 0.2 * deviation.mean()
     np.testing.assert_allclose(merged_deviation, deviation, rtol=0.05)

@@ -4,9 +4,9 @@ import pytest
 from scipy.special import ndtr
 
 from sweep import BoundarySampler
-from sweep.levelset import level_set
 from sweep.levelset.domain import Axis
 from sweep.levelset.level_set import LevelSet
+from sweep.levelset.outcome import SideView
 
 PLANE = [Axis("x", 0, 1), Axis("y", 0, 1)]
 LINE = [Axis("x", 0, 1)]
@@ -158,7 +158,7 @@ def test_many_sides_are_merged_without_loss(monkeypatch):
     all_of_them.tell(points, yes_or_no(points, np.random.default_rng(1)))
     merged.tell(points, yes_or_no(points, np.random.default_rng(1)))
     mean, deviation = all_of_them.mean_and_deviation(grid)
-    monkeypatch.setattr(level_set, "_MAX_SIDES", 200)
+    monkeypatch.setattr(SideView, "max_conditioned", 200)
     merged_mean = merged.mean(grid)
     assert 0 < np.abs(merged_mean - mean).mean() < 0.3 * deviation.mean()
 
