@@ -58,9 +58,9 @@ class LevelSet:
     -----
     Outcomes are yes or no if there are two values in all, on either side of the levels, in at least eight observations,
     or if they were told with counts. Their function is the expected outcome, which may cross several levels. Of other
-    values, only one level has sides, and the mean of the function says no more than on which side it is and how
-    clearly. ``auto`` takes sides for yes-or-no outcomes, and otherwise where they predict each other better than values
-    predict them.
+    values, only one level has sides: ``side`` with several raises ValueError as soon as the model is needed, and the
+    mean of the function says no more than on which side it is and how clearly. ``auto`` takes sides for yes-or-no
+    outcomes, and otherwise where they predict each other better than values predict them.
 
     A value a hundred times as far beyond the levels as the function is typically is an outlier; then all values far
     from the levels are drawn in, and so is the mean.

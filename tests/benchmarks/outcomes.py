@@ -34,7 +34,7 @@ def run(problem: Problem, seed: int, count: int, **options: Any) -> Iterator[Lev
     rng = np.random.default_rng([seed, 7])
     while len(model) < count:
         points = model.ask(min(BATCH, count - len(model)))
-        # As it was before there were counts, where they have no effect.
+        # Of a value, the count would be its noise, which users did not give before there were other ways to see it.
         counts = [problem.draws] * len(points) if problem.draws > 1 and options.get("outcome") != "value" else None
         model.tell(points, problem.observed(points, NOISE, rng), counts=counts)
         yield model
