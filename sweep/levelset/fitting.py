@@ -31,25 +31,17 @@ from threadpoolctl import threadpool_limits
 from sweep.levelset.gaussian_process import JITTER, Kernel, Observations
 from sweep.levelset.sides import Sides, propagate
 
-_Priors = dict[str, tuple[float, float, float, tuple[float, float]]]
-# Normal priors of the logarithms: mean, standard deviations below and above it; and the range of the values themselves.
-_FEW_VALUES: _Priors = {
-    "length": (math.log(0.5), 1.2, 1.2, (0.02, 30.0)),
-    "signal": (0.0, 3.0, 3.0, (1e-2, 1e4)),
-    "noise": (math.log(1e-3), 3.0, 3.0, (1e-7, 2.0)),
+_Priors = dict[str, tuple[float, float, tuple[float, float]]]
+# Normal priors of the logarithms: mean and standard deviation; and the range of the values themselves.
+_VALUE_PRIORS: _Priors = {
+    "length": (math.log(0.5), 1.2, (0.02, 30.0)),
+    "signal": (0.0, 3.0, (1e-2, 1e4)),
+    "noise": (math.log(1e-3), 3.0, (1e-7, 2.0)),
 }
-# Long lengths are those of axes that hardly matter, and together with a strong signal those of polynomials; few values
-# would take noise for either.
-_MANY_VALUES: _Priors = {
-    **_FEW_VALUES,
-    "length": (math.log(0.5), 1.2, 4.0, (0.02, 1e3)),
-    "signal": (0.0, 3.0, 8.0, (1e-2, 1e7)),
-}
-_MANY = 50  # values
-_SIDES: _Priors = {
-    "length": (math.log(0.5), 1.2, 1.2, (0.02, 30.0)),
-    "signal": (0.0, 3.0, 3.0, (1.0, 1.0)),
-    "noise": (math.log(3e-2), 2.0, 2.0, (1e-4, 1e2)),
+_SIDE_PRIORS: _Priors = {
+    "length": (math.log(0.5), 1.2, (0.02, 30.0)),
+    "signal": (0.0, 3.0, (1.0, 1.0)),
+    "noise": (math.log(3e-2), 2.0, (1e-4, 1e2)),
 }
 _START_LENGTHS = (0.3, 1.0)  # where the searches for the best kernel begin
 _ONE_START_FROM = 100  # observations from which on the first start is enough
@@ -110,10 +102,10 @@ class _Loss(ABC):
         self._squares = np.stack([np.subtract.outer(c, c) ** 2 for c in x.T])
         self._linear = features @ features.T
         names = ["length"] * self._axes + ["signal", "noise"]
-        self._mean, self._below, self._above = (np.array([priors[n][i] for n in names]) for i in (0, 1, 2))
+        self._mean, self.width = (np.array([priors[n][i] for n in names]) for i in (0, 1))
         # Distances grow with the number of axes, so lengths are expected to grow alike.
         self._mean[: self._axes] += 0.5 * math.log(self._axes)
-        self.bounds = np.log([priors[n][3] for n in names])
+        self.bounds = np.log([priors[n][2] for n in names])
 
     def __call__(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         axes = self._axes
@@ -127,28 +119,12 @@ class _Loss(ABC):
             return 1e10, np.zeros_like(theta)
         slope = weight * (1 + r) * decay / 3
         gradient = np.array([*(0.5 * (slope * s).sum() for s in scaled), 0.5 * (weight * signal).sum(), by_noise])
-        width = self._width(theta)
-        off = (theta - self._mean) / width
-        return float(value + 0.5 * off @ off), gradient + off / width
+        off = (theta - self._mean) / self.width
+        return float(value + 0.5 * off @ off), gradient + off / self.width
 
     @abstractmethod
     def _of_covariance(self, covariance: np.ndarray, noise: float) -> tuple[float, np.ndarray, float]:
         """Return ``-log Z``, W, and the derivative of ``-log Z`` by the logarithm of the noise."""
-
-    def _width(self, theta: np.ndarray) -> np.ndarray:
-        return np.where(theta > self._mean, self._above, self._below)
-
-    def stiffness(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the eigenvalues and eigenvectors of the second derivatives of the loss, with narrow priors.
-
-        Their widths are those below the mean, since a length that may be much longer must not be taken for much
-        shorter. No direction may be less certain than the widest of them.
-        """
-        steps = _CURVATURE_STEP * np.eye(len(theta))
-        slopes = np.stack([(self(theta + s)[1] - self(theta - s)[1]) / (2 * _CURVATURE_STEP) for s in steps])
-        slopes += np.diag(1 / self._below**2 - 1 / self._width(theta) ** 2)
-        stiffness, directions = np.linalg.eigh((slopes + slopes.T) / 2)
-        return np.maximum(stiffness, 1 / self._below.max() ** 2), directions
 
     def within_bounds(self, theta: np.ndarray) -> np.ndarray:
         return np.clip(theta, *self.bounds.T)
@@ -164,7 +140,7 @@ class _ValueLoss(_Loss):
     """Loss of a kernel for values."""
 
     def __init__(self, data: Observations) -> None:
-        super().__init__(data.x, data.features, _MANY_VALUES if len(data) >= _MANY else _FEW_VALUES)
+        super().__init__(data.x, data.features, _VALUE_PRIORS)
         self._data = data
 
     def _of_covariance(self, covariance: np.ndarray, noise: float) -> tuple[float, np.ndarray, float]:
@@ -182,7 +158,7 @@ class _SideLoss(_Loss):
     """Loss of a kernel for sides."""
 
     def __init__(self, data: Sides) -> None:
-        super().__init__(data.x, data.features, _SIDES)
+        super().__init__(data.x, data.features, _SIDE_PRIORS)
         self._data = data
         self._sites: tuple[np.ndarray, np.ndarray] | None = None
 
@@ -217,7 +193,10 @@ def _draw_near(loss: _Loss, best: np.ndarray, count: int) -> np.ndarray:
     """Draw thetas ``[count, axes + 2]`` from the normal distribution around the best (Laplace's approximation)."""
     if not count:
         return np.empty((0, len(best)))
-    stiffness, directions = loss.stiffness(best)
-    root = directions / np.sqrt(stiffness)
+    steps = _CURVATURE_STEP * np.eye(len(best))
+    curvature = np.stack([(loss(best + s)[1] - loss(best - s)[1]) / (2 * _CURVATURE_STEP) for s in steps])
+    stiffness, directions = np.linalg.eigh((curvature + curvature.T) / 2)
+    # No direction may be less certain than the widest prior.
+    root = directions / np.sqrt(np.maximum(stiffness, 1 / loss.width.max() ** 2))
     normal = np.random.default_rng(0).standard_normal((count, len(best)))
     return loss.within_bounds(best + normal @ root.T)

@@ -73,16 +73,6 @@ def test_axes_of_no_influence_get_long_lengths():
     assert length[1] > 4 * length[0]
 
 
-def test_an_axis_that_says_nothing_is_found_out_by_many_values_only():
-    """Few values leave it open, and its length near what is expected of any axis."""
-    x = np.random.default_rng(0).random((80, 3))
-    y = np.sin(6 * x[:, 0]) + x[:, 1] + 0.05 * np.random.default_rng(1).standard_normal(80)
-    few, many = (fit_kernels(observations(x[:n], y[:n]))[0].length for n in (49, 80))
-    assert many[2] > 30 > few[2]
-    drawn = np.stack([k.length for k in fit_kernels(observations(x, y), 20)[1:]])
-    assert np.median(drawn[:, 2]) > 5 and drawn[:, 2].min() > 0.1
-
-
 def test_a_precise_observation_counts_more():
     x = np.array([[0.5], [0.5]])
     posterior = Posterior(
