@@ -10,7 +10,7 @@ p           probability that the function is above the level: ``Phi(z)``        
 rho^2       share of s^2 at a target that one observation at a candidate         ``[candidates, targets]``
             explains: ``cov^2 / ((s_c^2 + v) s^2)``
 cov         posterior covariance of the function at candidate and target         ``[candidates, targets]``
-s_c, v      s at the candidate, variance of the noise of an observation          ``[candidates]``, scalar
+s_c, v      s at the candidate, variance of the noise of an observation there    ``[candidates]``
 ==========  ===================================================================  =========================  ==========
 
 Most points come from one of two criteria, in turn:
@@ -48,7 +48,7 @@ import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 
 from sweep.levelset.domain import Domain
-from sweep.levelset.gaussian_process import JITTER, Posterior
+from sweep.levelset.gaussian_process import Posterior
 from sweep.levelset.targets import Targets, candidates
 
 _GAP_FILLING_FACTOR = 1.6  # of the first n points this times sqrt(n) fill gaps
@@ -127,8 +127,6 @@ class _Joint:
         ``[candidates + targets]``: m.
     covariance:
         ``[candidates, candidates + targets]``.
-    noise:
-        Variance v of the noise of an observation.
     """
 
     def __init__(self, posterior: Posterior, domain: Domain, points: np.ndarray, targets: Targets) -> None:
@@ -139,7 +137,11 @@ class _Joint:
         n, kernel = self.n, posterior.kernel
         self.covariance = kernel(self._x[:n], self._x, self._f[:n], self._f) - self._root[:, :n].T @ self._root
         self._variance = (kernel.variance(self._f) - (self._root**2).sum(0))[n:]
-        self.noise = kernel.noise + JITTER
+
+    @property
+    def noise(self) -> np.ndarray:
+        """The variances v ``[candidates]``."""
+        return self._posterior.noise_at(self.mean[: self.n], self.candidate_variance)
 
     @property
     def candidate_variance(self) -> np.ndarray:
@@ -165,9 +167,9 @@ class _Joint:
             return
         kernel, n = self._posterior.kernel, self.n
         x, f = self._domain.to_unit(points), self._domain.features(points)
-        _, root = self._posterior.mean_and_root(x, f)
+        mean, root = self._posterior.mean_and_root(x, f)
         among = kernel(x, x, f, f) - root.T @ root
-        among[np.diag_indices_from(among)] += self.noise
+        among[np.diag_indices_from(among)] += self._posterior.noise_at(mean, np.maximum(np.diag(among), 0))
         toward = kernel(x, self._x, f, self._f) - root.T @ self._root
         half = solve_triangular(cholesky(among, lower=True), toward, lower=True)
         self.covariance -= half[:, :n].T @ half
@@ -175,7 +177,7 @@ class _Joint:
 
     def expect_candidate(self, i: int) -> None:
         """Reduce the covariances as if candidate number ``i`` had been observed at its mean."""
-        row = self.covariance[i] / math.sqrt(self.candidate_variance[i] + self.noise)
+        row = self.covariance[i] / math.sqrt(self.candidate_variance[i] + self.noise[i])
         self._variance = self._variance - row[self.n :] ** 2
         self.covariance -= np.outer(row[: self.n], row)
 

@@ -68,7 +68,7 @@ class Domain:
     Parameters
     ----------
     axes:
-        One to four axes.
+        One to six axes.
     features:
         Known functions: maps points ``[n, axes]`` to values ``[n, features]``.
     seed:
@@ -109,8 +109,8 @@ class Domain:
     def features(self, points: np.ndarray) -> np.ndarray:
         """Return the features ``[n, 1 + features]`` of points ``[n, axes]``.
 
-        The first is the constant 1. The known functions follow, each scaled to mean 0 and standard deviation 1 over the
-        domain.
+        The first is the constant 1. The known functions follow, and each integer axis, all scaled to mean 0 and
+        standard deviation 1 over the domain.
         """
         scaled = (self._raw_features(points) - self._mean) / self._deviation
         return np.hstack([np.ones((len(points), 1)), scaled])
@@ -120,7 +120,11 @@ class Domain:
         return self.features(self.from_unit(x))
 
     def _raw_features(self, points: np.ndarray) -> np.ndarray:
+        # What is counted, such as layers or repetitions, has a trend as a rule.
+        trends = [a.to_unit(points[:, i]) for i, a in enumerate(self.axes) if a.integer]
+        linear = np.stack(trends, 1) if trends else np.empty((len(points), 0))
         if self._known is None:
-            return np.empty((len(points), 0))
+            return linear
         values = np.asarray(self._known(points), dtype=float)
-        return np.nan_to_num(values.reshape(len(points), -1), nan=0.0, posinf=1e6, neginf=-1e6)
+        known = np.nan_to_num(values.reshape(len(points), -1), nan=0.0, posinf=1e6, neginf=-1e6)
+        return np.hstack([known, linear])

@@ -1,4 +1,4 @@
-"""Gaussian process regression: fit a kernel, condition on observations, predict, and draw functions.
+"""Gaussian process regression: condition on observations, predict, and draw functions.
 
 Observations may be noisy, each to its own degree, and some may be lower bounds only.
 
@@ -19,11 +19,9 @@ alpha       ``(K + diag(v))^-1 y``                                              
 K*          covariance of the function at the observations and at m new positions     ``[n, m]``
 mean        ``K*^T alpha``                                                            ``[m]``               GPML 2.25
 R           ``L^-1 K*``; the posterior covariance is ``K** - R^T R``                  ``[n, m]``            GPML 2.26
-theta       logarithms of l, s^2 and the fitted part of v                             ``[axes + 2]``
 ==========  ========================================================================  ====================  ============
 
-The kernel maximises the marginal likelihood (GPML 5.8, its gradient 5.9) times log-normal priors of l, s^2 and the
-fitted part of v, by scipy's L-BFGS-B. Lower bounds enter by expectation propagation (GPML section 3.6), where the
+Lower bounds enter by expectation propagation (GPML section 3.6), where the
 likelihood "the noisy value lies above its bound" takes the place of the probit.
 
 References
@@ -32,28 +30,15 @@ GPML: Rasmussen and Williams 2006, "Gaussian Processes for Machine Learning", MI
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import cho_solve, cholesky, solve_triangular
-from scipy.linalg.lapack import dpotri
-from scipy.optimize import minimize
 from scipy.special import log_ndtr
-from threadpoolctl import threadpool_limits
 
 JITTER = 1e-8  # variance added to every observation, so that matrices stay definite in spite of rounding
-# Normal priors of the logarithms: mean and standard deviation; and the range of the values themselves.
-_PRIOR_MEANS = {"length": math.log(0.5), "signal": 0.0, "noise": math.log(1e-3)}
-_PRIOR_WIDTHS = {"length": 1.2, "signal": 3.0, "noise": 3.0}
-_BOUNDS = {"length": (0.02, 30.0), "signal": (1e-2, 1e4), "noise": (1e-7, 2.0)}
-_START_LENGTHS = (0.3, 1.0)  # where the searches for the best kernel begin
-_ONE_START_FROM = 100  # observations from which on the first start is enough
-_MIN_VALUES_TO_FIT = 8  # observations that are no bounds, for a kernel to be fitted
 _MAX_EP_ROUNDS = 6  # of expectation propagation; more change little
 _EP_TOLERANCE = 0.01  # standard deviations by which a mean may still move when expectation propagation ends
-_CURVATURE_STEP = 1e-3  # step in theta for finite differences of the gradient
-_MAX_FIT_STEPS = 40  # of L-BFGS-B
 _BLOCK_ROWS = 64  # rows of a kernel matrix computed at a time, so that they fit into the cache
 
 
@@ -149,125 +134,13 @@ class Kernel:
         return self.signal + (features * features).sum(1)
 
 
-def fit_kernels(data: Observations, alternatives: int = 0) -> list[Kernel]:
-    """Return the kernel that fits the data best, followed by alternatives that fit nearly as well.
-
-    Parameters
-    ----------
-    data:
-        Observations.
-    alternatives:
-        Number of further kernels, drawn from an approximate posterior distribution of the kernel.
-
-    Returns
-    -------
-    list of Kernel
-        ``1 + alternatives`` kernels, the same for the same arguments.
-
-    Notes
-    -----
-    Lower bounds are left out, since different bounds at one position would be mistaken for noise. If fewer than 8
-    observations remain, all kernels are the default one, whose lengths are the medians of their priors.
-    """
-    if data.bound.any():
-        data = data[~data.bound]
-        if len(data) < _MIN_VALUES_TO_FIT:
-            return [Kernel(np.full(data.x.shape[1], 0.5 * math.sqrt(data.x.shape[1])))] * (1 + alternatives)
-    loss = _Loss(data)
-    best = _minimise(loss, _START_LENGTHS if len(data) < _ONE_START_FROM else _START_LENGTHS[:1])
-    return [loss.kernel(theta) for theta in [best, *_draw_near(loss, best, alternatives)]]
-
-
-class _Loss:
-    """Loss of a kernel: minus the logarithm of its posterior density, up to a constant.
-
-    A call with theta ``[axes + 2]`` returns the loss and its gradient ``[axes + 2]`` (GPML 5.8, 5.9, and the priors).
-    """
-
-    def __init__(self, data: Observations) -> None:
-        self._data, self._axes = data, data.x.shape[1]
-        self._squares = np.stack([np.subtract.outer(c, c) ** 2 for c in data.x.T])
-        self._linear = data.features @ data.features.T
-        names = ["length"] * self._axes + ["signal", "noise"]
-        self._mean, self.width = (np.array([table[n] for n in names]) for table in (_PRIOR_MEANS, _PRIOR_WIDTHS))
-        # Distances grow with the number of axes, so lengths are expected to grow alike.
-        self._mean[: self._axes] += 0.5 * math.log(self._axes)
-        self.bounds = np.log([_BOUNDS[n] for n in names])
-
-    def __call__(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
-        axes, data = self._axes, self._data
-        scaled = self._squares * (5 * np.exp(-2 * theta[:axes]))[:, None, None]
-        r = np.sqrt(scaled.sum(0))
-        decay = math.exp(theta[axes]) * np.exp(-r)
-        signal = (1 + r + r * r / 3) * decay
-        noise = math.exp(theta[-1])
-        covariance = signal + self._linear
-        covariance[np.diag_indices_from(covariance)] += noise + data.variance + JITTER
-        try:
-            factor = cholesky(covariance, lower=True, overwrite_a=True, check_finite=False)
-        except np.linalg.LinAlgError:
-            return 1e10, np.zeros_like(theta)
-        alpha = cho_solve((factor, True), data.y, check_finite=False)
-        value = 0.5 * data.y @ alpha + np.log(np.diag(factor)).sum()
-        inverse = dpotri(factor, lower=1, overwrite_c=1)[0]
-        inverse = np.tril(inverse) + np.tril(inverse, -1).T
-        inverse -= np.outer(alpha, alpha)
-        slope = inverse * (1 + r) * decay / 3
-        gradient = np.array(
-            [*(0.5 * (slope * s).sum() for s in scaled), 0.5 * (inverse * signal).sum(), 0.5 * noise * inverse.trace()]
-        )
-        off = (theta - self._mean) / self.width
-        return float(value + 0.5 * off @ off), gradient + off / self.width
-
-    def within_bounds(self, theta: np.ndarray) -> np.ndarray:
-        return np.clip(theta, *self.bounds.T)
-
-    def start(self, length: float) -> np.ndarray:
-        return self.within_bounds(np.array([*[math.log(length)] * self._axes, 0.0, math.log(1e-2)]))
-
-    def kernel(self, theta: np.ndarray) -> Kernel:
-        return Kernel(np.exp(theta[: self._axes]), math.exp(theta[self._axes]), math.exp(theta[-1]))
-
-
-def _minimise(loss: _Loss, lengths: Sequence[float]) -> np.ndarray:
-    """Return the theta of least loss that searches from several start lengths reach."""
-    best = None
-    for length in lengths:
-        with threadpool_limits(1):  # threads would slow down work on many small matrices
-            end = minimize(
-                loss,
-                loss.start(length),
-                jac=True,
-                method="L-BFGS-B",
-                bounds=loss.bounds,
-                options={"maxiter": _MAX_FIT_STEPS, "ftol": 1e-6},
-            )
-        if best is None or end.fun < best.fun - 1e-6:
-            best = end
-    assert best is not None
-    return np.asarray(best.x)
-
-
-def _draw_near(loss: _Loss, best: np.ndarray, count: int) -> np.ndarray:
-    """Draw thetas ``[count, axes + 2]`` from the normal distribution around the best (Laplace's approximation)."""
-    if not count:
-        return np.empty((0, len(best)))
-    steps = _CURVATURE_STEP * np.eye(len(best))
-    curvature = np.stack([(loss(best + s)[1] - loss(best - s)[1]) / (2 * _CURVATURE_STEP) for s in steps])
-    stiffness, directions = np.linalg.eigh((curvature + curvature.T) / 2)
-    # No direction may be less certain than the widest prior.
-    root = directions / np.sqrt(np.maximum(stiffness, 1 / loss.width.max() ** 2))
-    normal = np.random.default_rng(0).standard_normal((count, len(best)))
-    return loss.within_bounds(best + normal @ root.T)
-
-
 class Posterior:
     """Gaussian process conditioned on observations.
 
     Parameters
     ----------
     kernel:
-        Kernel, as by `fit_kernels`.
+        Kernel, as by `fitting.fit_kernels`.
     data:
         At least one observation.
 
@@ -284,6 +157,10 @@ class Posterior:
         self.data = data
         self._factor = _factor(kernel, data)
         self._alpha = cho_solve((self._factor, True), data.y, check_finite=False)
+
+    def noise_at(self, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
+        """Return the variance ``[m]`` of the noise of an observation where mean and variance ``[m]`` are these."""
+        return np.full(len(mean), self.kernel.noise + JITTER)
 
     def mean(self, x: np.ndarray, features: np.ndarray) -> np.ndarray:
         """Return the posterior mean ``[m]`` at positions ``[m, axes]`` with features ``[m, features]``."""

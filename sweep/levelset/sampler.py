@@ -11,6 +11,7 @@ It needs no sweep. With several workers on one storage, running trials count as 
 no meaning.
 """
 
+import math
 import secrets
 import threading
 from collections import deque
@@ -29,13 +30,16 @@ from sweep.levelset.level_set import LevelSet
 
 CENSORED = "censored"  # user attribute of a trial whose value is a lower bound
 VARIANCE = "variance"  # user attribute of a trial: the known variance of the noise of its value
+COUNT = "count"  # user attribute of a trial: the number of yes-or-no observations that its value is the share of
 
 
 class BoundarySampler(BaseSampler):
     """Optuna sampler that proposes points near the boundary, where the objective equals one of ``levels``.
 
     A trial whose value is only a lower bound sets the user attribute ``censored`` to True; a trial whose noise is known
-    sets ``variance``. Categorical parameters, and all that are not in the search space, are sampled at random.
+    sets ``variance``; a trial whose value is the share of n yes-or-no observations that were a yes sets ``count`` to n.
+    Nothing is learnt from a trial where one of the last two is no number or negative, or is the count of a value that
+    is not between 0 and 1. Categorical parameters, and all that are not in the search space, are sampled at random.
 
     Parameters
     ----------
@@ -55,6 +59,15 @@ class BoundarySampler(BaseSampler):
         where many trials run at once.
     seed:
         Seed of everything random; by default, a random one.
+    outcome:
+        How values are modelled: as a ``value`` with normal noise, or as the ``side`` of the level on which it lies,
+        which is better for yes-or-no outcomes and for objectives that jump; ``auto`` decides as they come in. Details
+        are in `LevelSet`.
+
+    Raises
+    ------
+    ValueError
+        When the first point is chosen by a model, in the cases of `LevelSet`.
 
     Notes
     -----
@@ -71,8 +84,10 @@ class BoundarySampler(BaseSampler):
         features: Callable[[dict[str, Any]], float | Sequence[float]] | None = None,
         batch: int = 1,
         seed: int | None = None,
+        outcome: str = "value",
     ) -> None:
         self._levels, self._aim, self._along, self._features, self.batch = levels, aim, along, features, batch
+        self._seen_as = outcome
         self._seed = secrets.randbits(31) if seed is None else seed
         self._space = None if search_space is None else dict(search_space)
         self._intersection = IntersectionSearchSpace()
@@ -193,7 +208,8 @@ class BoundarySampler(BaseSampler):
                 np.array([[t.params[n] for n in names] for t in new], dtype=float),
                 [t.values[0] for t in new],
                 [bool(t.user_attrs.get(CENSORED)) for t in new],
-                [float(t.user_attrs.get(VARIANCE, 0.0)) for t in new],
+                [_number(t.user_attrs.get(VARIANCE, 0.0)) for t in new],
+                [_number(t.user_attrs.get(COUNT, 0.0)) for t in new],
             )
         return self._model
 
@@ -205,6 +221,7 @@ class BoundarySampler(BaseSampler):
             along=self._along,
             features=self._vectorised(axes),
             seed=self._seed,
+            outcome=self._seen_as,
         )
 
     def _vectorised(self, axes: list[Axis]) -> Callable[[np.ndarray], np.ndarray] | None:
@@ -217,6 +234,14 @@ class BoundarySampler(BaseSampler):
 def _refuse_several_objectives(study: Study) -> None:
     if len(study.directions) != 1:
         raise ValueError(f"`study` must have one objective, got {len(study.directions)}")
+
+
+def _number(value: Any) -> float:
+    """Return a user attribute as a number, which is not finite if the attribute is none."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
 
 
 def _axis(name: str, d: BaseDistribution) -> Axis:

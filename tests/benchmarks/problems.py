@@ -1,4 +1,8 @@
-"""Functions with an exactly known boundary, at 0, of standard deviation 1 over their domains so that noise compares."""
+"""Functions with an exactly known boundary, at 0, of standard deviation 1 over their domains so that noise compares.
+
+`PROBLEMS` are those of the comparison with other methods. `OUTCOMES` are observed in the ways that real outcomes come:
+as a yes or no, as a share of several such draws, as a jump, with outliers, with whole numbers on an axis.
+"""
 
 import math
 from collections.abc import Callable
@@ -6,24 +10,38 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 import numpy as np
+from scipy.special import ndtr
 from scipy.stats import qmc
 
 from probes.meanfield import mean_field
 from sweep.levelset.domain import Axis
 
-__all__ = ["PROBLEMS", "Problem"]
+__all__ = ["DRAWS", "OUTCOMES", "PROBLEMS", "Problem"]
 
 _TEST = 4096  # places that the misclassified area is counted at
 _XI_MOST = 200.0  # layers; beyond, nobody could tell
+_HUGE = 1e3  # values from which on are outliers
+DRAWS = 8  # yes-or-no observations of a point where their share is observed
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A function ``raw [n, axes] -> [n]`` over a domain."""
+    """A function ``raw [n, axes] -> [n]`` over a domain.
+
+    ``draws`` says that what is observed are not values of the function with noise, but the share of yes among so many
+    draws of yes or no, where yes has probability ``Phi(raw)``.
+    """
 
     name: str
     axes: list[Axis]
     raw: Callable[[np.ndarray], np.ndarray]
+    draws: int = 0
+
+    def observed(self, points: np.ndarray, noise: float, rng: np.random.Generator) -> np.ndarray:
+        """Values as they are observed at ``points [n, axes]``."""
+        if self.draws:
+            return rng.binomial(self.draws, ndtr(self.raw(points))) / self.draws
+        return self(points) + noise * rng.standard_normal(len(points))
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
         """Without noise."""
@@ -37,7 +55,8 @@ class Problem:
 
     @cached_property
     def _scale(self) -> float:
-        return float(self.raw(self.places).std())
+        values = self.raw(self.places)
+        return float(values[np.abs(values) < _HUGE].std())
 
     @cached_property
     def truth(self) -> np.ndarray:
@@ -108,6 +127,49 @@ def _slab(p: np.ndarray) -> np.ndarray:
     return 0.05 + 0.05 * p[:, 2] - np.abs(p[:, 0] - 0.4 - 0.2 * p[:, 1] ** 2 - 0.1 * np.sin(3 * p[:, 2]))
 
 
+def _valley(p: np.ndarray) -> np.ndarray:
+    """A curved valley and a hill; the boundary has two parts."""
+    x, y = p[:, 0], p[:, 1]
+    return 4 * (np.sin(4 * x + 0.5) * np.cos(3 * y) + 0.6 * x - 0.2)
+
+
+def _bean(p: np.ndarray) -> np.ndarray:
+    """Half of the square of distance from a bent line, less a constant, in three dimensions."""
+    x, y, z = p[:, 0], p[:, 1], p[:, 2]
+    return 3 * (0.5 - 5 * (x - 0.3 - 0.4 * y * y) ** 2 - 3 * (z - 0.5) ** 2)
+
+
+def _jump(p: np.ndarray) -> np.ndarray:
+    """-1 below a curve, +1 above it."""
+    return np.where(p[:, 1] > 0.45 + 0.25 * np.sin(5 * p[:, 0]) * p[:, 0], 1.0, -1.0)
+
+
+def _jump_in_space(p: np.ndarray) -> np.ndarray:
+    """-1 within a ball beside the middle, +1 outside."""
+    return np.where(((p - [0.4, 0.55, 0.5]) ** 2).sum(1) > 0.16, 1.0, -1.0)
+
+
+def _with_outliers(p: np.ndarray) -> np.ndarray:
+    """A smooth function, and 1e4 on 4.5 % of the domain."""
+    smooth = np.sin(5 * p[:, 0]) + 1.5 * p[:, 1] - 0.9
+    return np.where((p[:, 0] - 0.75) ** 2 + (p[:, 1] - 0.3) ** 2 < 0.0144, 1e4, smooth)
+
+
+def _irrelevant_axis(p: np.ndarray) -> np.ndarray:
+    """An ellipsoid in four dimensions, of which the third says nothing."""
+    return 1 - ((p[:, 0] - 0.45) / 0.35) ** 2 - ((p[:, 1] - 0.5) / 0.45) ** 2 - ((p[:, 3] - 0.55) / 0.3) ** 2
+
+
+def _whole_depth(p: np.ndarray) -> np.ndarray:
+    """log(horizon / depth), where the horizon is longest near a bent line in the plane."""
+    return 1.6 - np.log(p[:, 2] / 12) - 9 * np.abs(p[:, 0] - 0.35 - 0.3 * p[:, 1] ** 2) / (0.4 + p[:, 0])
+
+
+def _saddle(p: np.ndarray) -> np.ndarray:
+    """A smooth function, whose boundary has two branches."""
+    return (p[:, 0] - 0.4) * (p[:, 1] - 0.55) + 0.15 * np.sin(6 * p[:, 0]) - 0.03
+
+
 _PLANE = [Axis("x", 0, 1), Axis("y", 0, 1)]
 _CUBE = [*_PLANE, Axis("z", 0, 1)]
 _SIGMAS = [Axis("sigma_w", 0.5, 2.5), Axis("sigma_b", 0.05, 1.0)]
@@ -121,4 +183,17 @@ PROBLEMS = [
     Problem("mean field, depths 5-60", [*_SIGMAS, Axis("depth", 5, 60, log=True, integer=True)], _mean_field),
     Problem("ellipsoid", _CUBE, _ball),
     Problem("slab", _CUBE, _slab),
+]
+
+OUTCOMES = [
+    Problem("yes or no (2-D)", _PLANE, _valley, draws=1),
+    Problem("yes or no, steep (2-D)", _PLANE, lambda p: 5 * _valley(p), draws=1),
+    Problem("yes or no (3-D)", _CUBE, _bean, draws=1),
+    Problem(f"share of {DRAWS} draws (2-D)", _PLANE, _valley, draws=DRAWS),
+    Problem("jump (2-D)", _PLANE, _jump),
+    Problem("jump (3-D)", _CUBE, _jump_in_space),
+    Problem("outliers of 1e4 (2-D)", _PLANE, _with_outliers),
+    Problem("irrelevant axis (4-D)", [*_CUBE, Axis("w", 0, 1)], _irrelevant_axis),
+    Problem("integer depth (3-D)", [*_PLANE, Axis("depth", 5, 60, log=True, integer=True)], _whole_depth),
+    Problem("saddle (2-D)", _PLANE, _saddle),
 ]

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from . import boundary
+from . import boundary, outcomes
 from .boundary import OURS, compare, coverage, measured, run_ours, table
 from .competitors import COMPETITORS
-from .problems import PROBLEMS
+from .problems import OUTCOMES, PROBLEMS
 
 PLANE = next(i for i, p in enumerate(PROBLEMS) if p.name == "re-entrant")
 
@@ -55,6 +55,24 @@ def test_problems_are_what_they_say(index):
         step = (problem.axes[0].high - problem.axes[0].low) / 800
         sides = problem.raw(np.array([[x - step, *other], [x + step, *other]]))
         assert (sides[0] > 0) != (sides[1] > 0)
+
+
+@pytest.mark.parametrize("problem", OUTCOMES, ids=lambda p: p.name)
+def test_outcomes_are_what_they_say(problem):
+    observed = problem.observed(problem.places, 0.05, np.random.default_rng(0))
+    assert 0.1 < problem.truth.mean() < 0.9
+    if problem.draws:
+        assert set(observed * problem.draws) <= set(range(problem.draws + 1))
+        assert np.mean((observed > 0.5) == problem.truth) > 0.7
+    else:
+        assert problem(problem.places)[np.abs(observed) < 1e3].std() == pytest.approx(1, abs=0.01)
+
+
+def test_every_way_to_see_a_jump_is_compared():
+    (jump,) = (p for p in OUTCOMES if p.name == "jump (2-D)")
+    found = {(way, jump.name, 0): outcomes.errors(jump, 0, (32, 48), outcome=way) for way in ("value", "side")}
+    assert found["side", jump.name, 0]["48"] < found["value", jump.name, 0]["48"] < 0.1
+    assert len(outcomes.table(found, (32, 48)).splitlines()) == 4
 
 
 def test_intervals_cover_the_true_crossings():

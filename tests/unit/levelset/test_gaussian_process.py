@@ -4,8 +4,9 @@ from scipy.optimize import approx_fprime
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 
-from sweep.levelset import gaussian_process
-from sweep.levelset.gaussian_process import JITTER, Kernel, Observations, Posterior, fit_kernels
+from sweep.levelset import fitting
+from sweep.levelset.fitting import fit_kernels
+from sweep.levelset.gaussian_process import JITTER, Kernel, Observations, Posterior
 
 
 def observations(x, y, variance=0.0, bound=False):
@@ -43,14 +44,14 @@ def test_posterior_is_that_of_scikit_learn(data):
 
 def test_the_fit_follows_the_gradient_to_a_maximum(data, monkeypatch):
     seen = []
-    real = gaussian_process.minimize
+    real = fitting.minimize
 
     def spy(loss, theta, **options):
         result = real(loss, theta, **options)
         seen.append((loss, theta, result.x))
         return result
 
-    monkeypatch.setattr(gaussian_process, "minimize", spy)
+    monkeypatch.setattr(fitting, "minimize", spy)
     fit_kernels(data)
     for loss, start, end in seen:
         for theta in (start, end):

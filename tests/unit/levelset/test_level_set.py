@@ -8,6 +8,7 @@ from sweep.levelset.domain import Axis
 from sweep.levelset.gaussian_process import Kernel, Observations
 from sweep.levelset.level_set import LevelSet
 from sweep.levelset.merging import merge_nearest
+from sweep.levelset.outcome import ValueView
 
 PLANE = [Axis("x", 0, 1), Axis("y", 0, 1)]
 
@@ -228,6 +229,18 @@ def test_a_feature_is_extrapolated():
     np.testing.assert_allclose(model.mean_and_deviation(far)[0], 3 - np.log(far[:, 1]), atol=0.05)
 
 
+@pytest.mark.parametrize("axis", [Axis("n", 1, 60, log=True, integer=True), Axis("n", 1, 60, integer=True)])
+def test_a_trend_along_an_integer_axis_is_extrapolated(axis):
+    def function(points):
+        return 0.3 * points[:, 0] - 4 * axis.to_unit(points[:, 1])
+
+    known = np.column_stack([np.random.default_rng(0).random(20), np.linspace(5, 15, 20).round()])
+    model = LevelSet([Axis("x", 0, 1), axis])
+    model.tell(known, function(known))
+    far = np.array([[0.9, 60.0], [0.1, 40.0]])
+    np.testing.assert_allclose(model.mean_and_deviation(far)[0], function(far), atol=0.3)
+
+
 @pytest.mark.parametrize("values", [[np.nan] * 20, [1.0] * 20, [np.inf, 1.0, np.nan] + [0.5] * 17])
 def test_useless_observations_are_survived(values):
     model = LevelSet(PLANE)
@@ -298,7 +311,7 @@ def test_many_observations_are_merged_without_loss(monkeypatch):
     all_of_them.tell(points, values)
     merged.tell(points, values)
     mean, deviation = all_of_them.mean_and_deviation(grid)
-    monkeypatch.setattr(level_set, "_MAX_CONDITIONED", 1000)
+    monkeypatch.setattr(ValueView, "max_conditioned", 1000)
     merged_mean, merged_deviation = merged.mean_and_deviation(grid)
     assert 0 < np.abs(merged_mean - mean).max() < 0.2 * deviation.mean()
     np.testing.assert_allclose(merged_deviation, deviation, rtol=0.05)

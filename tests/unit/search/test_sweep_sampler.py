@@ -152,7 +152,7 @@ def test_outcomes_come_from_the_rows_not_from_an_older_journal(tmp_path):
     again = SweepStudy(spec, tmp_path, rows)
     again.ask(1)
     truth = again._record.study.sampler._truth.level_set
-    assert len(truth) == 20 and (truth._variances == 0).all()
+    assert len(truth) == 20 and (truth._told.variances == 0).all()
 
 
 def test_a_ridge_of_the_truth_is_refused():
