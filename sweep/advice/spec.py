@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from probes.initialisations import ORTHOGONAL
 from sweep.errors import SpecError
 from sweep.spec.experiment import Experiment
 from sweep.spec.kinds import Interval, Range
@@ -45,7 +44,7 @@ class AdviceSpec(Experiment):
         f"{CONVOLVED_COUNT} unless it is given.",
     )
     initialise: str = option(
-        resolved(ORTHOGONAL, by=None),
+        resolved("orthogonal", by=None),
         DISTRIBUTION,
         f"{DISTRIBUTION_HELP} function: as your function has drawn them; the others draw its Linear, Conv and "
         "attention layers anew. Default: function if yours takes sigma_w; else orthogonal, or normal where the probe "
