@@ -39,7 +39,8 @@ def main(folder: Path) -> dict[str, float]:
     critical = results.phase.critical_line([SIGMA_B])["sigma_w"].item()
 
     x, y = map(np.ravel, np.meshgrid(np.linspace(0.5, 2.5, 41), np.linspace(0.05, 1, 41)))
-    surface = pd.DataFrame({"sigma_w": x, "sigma_b": y, "margin": results.phase.mean(x, y, DEPTH)})
+    margin = results.phase.mean(sigma_w=x, sigma_b=y, depth=DEPTH)
+    surface = pd.DataFrame({"sigma_w": x, "sigma_b": y, "margin": margin})
     figure = Figure(figsize=(6, 4), layout="constrained")
     ax = plots.phase(results.points, results.boundary, surface, ax=figure.subplots())
     accuracies = {}

@@ -30,7 +30,7 @@ from tests.helpers.hosts import hosts
 
 def test_install_steps_in_a_bare_environment(tmp_path):
     """The RUN lines that install the package; its dependencies are this environment's, or all anew."""
-    build, install = [line for line in instructions("RUN") if line.startswith("pip ")]
+    build, dependencies, install = [line for line in instructions("RUN") if line.startswith("pip ")]
     environment, source, wheels = tmp_path / "environment", tmp_path / "source", tmp_path / "wheels"
     subprocess.run([sys.executable, "-m", "venv", environment], check=True)
     if not os.environ.get("SWEEP_LONG"):
@@ -46,6 +46,11 @@ def test_install_steps_in_a_bare_environment(tmp_path):
         assert done.returncode == 0, done.stderr[-2000:]
         return done.stdout
 
+    assert dependencies == (
+        "pip install --no-cache-dir -r /home/ray/pinned/requirements.txt -c /home/ray/pinned/constraints.txt"
+    )
+    if os.environ.get("SWEEP_LONG"):
+        run("pip", "install", "--no-cache-dir", ".", "-c", "cluster/docker/constraints.txt", folder=source)
     for step in (build, install):
         run("sh", "-c", step.replace("/home/ray/wheels", str(wheels)), folder=source)
     (wheel,) = wheels.glob("*.whl")
