@@ -35,15 +35,17 @@ class Adam:
         learning_rate: float | list[float],
         steps: int = 0,
     ) -> None:
-        made = [torch.full((), float(steps), dtype=torch.float32, device=p.device) for p in parameters]
-        self._tensors = parameters, (first, second), made
+        counts = [torch.full((), float(steps), dtype=torch.float32, device=p.device) for p in parameters]
         rates = learning_rate if isinstance(learning_rate, list) else [learning_rate] * len(parameters)
-        # Of parameters with one rate, which torch changes together.
-        self._groups = {rate: [i for i, r in enumerate(rates) if r == rate] for rate in dict.fromkeys(rates)}
+        # Parameters with one rate are changed together: by rate, which they are, and what belongs to them.
+        self._groups: list[tuple[float, list[int], list[list[torch.Tensor]]]] = []
+        for rate in dict.fromkeys(rates):
+            members = [i for i, r in enumerate(rates) if r == rate]
+            state = [[tensors[i] for i in members] for tensors in (parameters, first, second, counts)]
+            self._groups.append((rate, members, state))
 
     def step(self, gradients: list[torch.Tensor]) -> None:
         """Make one step, with torch's default decay rates; ``gradients`` are in the order of the parameters."""
-        parameters, (first, second), steps = self._tensors
-        for rate, members in self._groups.items():
-            p, g, m, v, n = ([tensors[i] for i in members] for tensors in (parameters, gradients, first, second, steps))
-            torch_private.adam_step(p, g, m, v, n, rate)
+        for rate, members, (parameters, first, second, counts) in self._groups:
+            own = gradients if len(self._groups) == 1 else [gradients[i] for i in members]
+            torch_private.adam_step(parameters, own, first, second, counts, rate)

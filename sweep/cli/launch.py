@@ -124,9 +124,6 @@ def kuberay_command(
     \b
     Example: sweep launch kuberay --image registry.example.org/sweep:1 --nodes 8 --gpus 1 -- --points 500
     """
-    if output is not None and not dry_run:
-        raise usage_error(SpecError("`output` must be left out without --dry-run"))
-    output = None if output is None else f"{expanded(output)}/manifests.yaml"
     _launch("kuberay", dry_run, arguments, {**options, "memory": memory or 2 * options["cpus"]}, output=output)
 
 
@@ -180,13 +177,16 @@ def _launch(
     in_container: bool = True,
     output: str | None = None,
 ) -> None:
-    """Check the sweep, plan the job, and print or submit it, or write what is submitted to a file."""
+    """Check the sweep, plan the job, and print or submit it, or write what is submitted to a file in ``output``."""
     try:
+        if output is not None and not dry_run:
+            raise SpecError("`output` must be left out without --dry-run")
         name, nodes, cpus, gpus = (options.pop(k) for k in ("name", "nodes", "cpus", "gpus"))
         job = parse_job(arguments, name, nodes, cpus, gpus, in_container)
         planned: Plan = import_module(f"sweep.launch.{launcher}").plan(job, **options)
         if dry_run:
-            click.echo(planned.text() if output is None else planned.write_input(Path(output)))
+            path = None if output is None else Path(expanded(output)) / "manifests.yaml"
+            click.echo(planned.text() if path is None else planned.write_input(path))
             return
         if printed := planned.submit():
             click.echo(printed)

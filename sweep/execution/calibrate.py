@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from probes.point import Point
 from sweep.execution.capacity import Capacity
-from sweep.execution.cost import cost_of_point, guessed_speeds
+from sweep.execution.cost import cost_of_point, guessed_speeds, typical_extra
 from sweep.spec.design import budget
 from sweep.spec.experiment import Workload
 from sweep.spec.space import Space
@@ -48,7 +48,7 @@ def share_gpus(
     if (
         spec.gpus_per_trial is None
         and capacity.trials_per_gpu > 1
-        and _is_long(spec, cost_of_point(settings, images), capacity)
+        and _is_long(spec, settings, cost_of_point(settings, images), capacity)
     ):
         note("measuring how many trials should share a GPU")
         with suppress(RayError):  # no reason to end a sweep: it goes on with one trial per core
@@ -56,9 +56,9 @@ def share_gpus(
             capacity.set_trials_per_gpu(best_trials_per_gpu(spec, settings, images, make or make_prober, most))
 
 
-def _is_long(spec: Workload, cost: Callable[[Point], float], capacity: Capacity) -> bool:
+def _is_long(spec: Workload, settings: "ProbeSettings", cost: Callable[[Point], float], capacity: Capacity) -> bool:
     """Return whether a sweep takes so long that a minute of calibration is worth it."""
-    points, mean = budget(spec) * spec.replicas, cost(_middle_point(spec))
+    points, mean = budget(spec) * spec.replicas, cost(_typical_point(spec, settings))
     return points * mean / guessed_speeds(capacity)["gpu"] / capacity.slots > _MIN_SWEEP_S
 
 
@@ -86,7 +86,7 @@ def best_trials_per_gpu(
         num_gpus=1 / max_trials, num_cpus=spec.cpus_per_trial, scheduling_strategy=strategy, max_restarts=0
     )
     threads = max(1, math.floor(spec.cpus_per_trial))
-    points = [_middle_point(spec, seed) for seed in range(_POINTS_PER_PACK)]
+    points = [_typical_point(spec, settings, seed) for seed in range(_POINTS_PER_PACK)]
     end = time.monotonic() + _TIMEOUT_S
     trials: list[Any] = []
     best, rate = 1, 0.0
@@ -109,9 +109,9 @@ def best_trials_per_gpu(
     return best
 
 
-def _middle_point(spec: Space, seed: int = 0) -> Point:
+def _typical_point(spec: Space, settings: "ProbeSettings", seed: int = 0) -> Point:
     """Return a point of middle depth near the critical line."""
-    return Point(1.3, 0.2, sum(spec.depth) // 2, seed, spec.middle_extra)
+    return Point(1.3, 0.2, sum(spec.depth) // 2, seed, typical_extra(spec, settings))
 
 
 class _Trial:

@@ -5,11 +5,22 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from sweep.execution.capacity import Capacity
+from sweep.spec.space import Space
 
 if TYPE_CHECKING:
     from probes import Images, Point, ProbeSettings
+    from probes.point import Extra
 
 _CORE_FLOPS, _GPU_FLOPS = 100e9, 10e12  # per second, in large matrix products in float32
+
+
+def typical_extra(spec: Space, settings: "ProbeSettings") -> "Extra":
+    """Return the values of further axes of a typical point: their middle.
+
+    There are none for networks of the user, whose function may make no network there, and knows values for which it
+    does.
+    """
+    return () if settings.network is not None else spec.middle_extra
 
 
 def cost_of_depth(settings: "ProbeSettings", images: "Images") -> Callable[[int], float]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.execution.cost import cost_of_depth, cost_of_point, guessed_speeds
+from sweep.execution.cost import cost_of_depth, cost_of_point, guessed_speeds, typical_extra
 from sweep.execution.deadline import Deadline, time_left
 from sweep.execution.packing import Packer, fitting_pack
 from sweep.execution.recorder import Recorder
@@ -18,7 +18,6 @@ from sweep.search.study import SweepStudy
 from sweep.spec.design import within
 from sweep.spec.parts import Storage
 from sweep.spec.rows import point_of
-from sweep.spec.space import Space
 from sweep.spec.spec import SweepSpec
 from sweep.storage.checkpoints import Checkpoints
 from sweep.storage.store import Store
@@ -83,7 +82,7 @@ def measure(
     failed = [r for r in rows if r["status"] == "failed"] if retry_failed else []
     if failed:
         rows = [r for r in rows if r["status"] != "failed"]
-    batch, cost = spec.pack or _POINTS_PER_UPDATE, cost_of_depth(_typical(spec, settings), images)
+    batch, cost = spec.pack or _POINTS_PER_UPDATE, cost_of_depth(settings.at(typical_extra(spec, settings)), images)
     study = SweepStudy(spec, path, rows, cost=cost, batch=batch, failed_rows=failed)
     total = study.budget * spec.replicas
     with Trackers(log, path, _sweep_name(spec, path), spec.lr, spec.further_names) as trackers:
@@ -97,11 +96,6 @@ def measure(
             _merge_parts(store, progress)
     # A driver that was killed after its last row leaves checkpoints behind.
     Checkpoints(spec.storage or path).clear()
-
-
-def _typical(spec: Space, settings: "ProbeSettings") -> "ProbeSettings":
-    """Return the settings of networks in the middle of the further axes; a user's function has values that work."""
-    return settings if settings.network is not None else settings.at(spec.middle_extra)
 
 
 def _merge_parts(store: Store, progress: Progress) -> None:

@@ -2,11 +2,12 @@
 
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweep.execution.capacity import Capacity
-from sweep.execution.cost import cost_of_point, guessed_speeds
+from sweep.execution.cost import cost_of_point, guessed_speeds, typical_extra
 from sweep.execution.deadline import time_left
 from sweep.execution.packing import Packer, fitting_pack
 from sweep.limits import available_bytes, cores
@@ -99,7 +100,7 @@ def _expected_time(spec: Workload, settings: "ProbeSettings", images: "Images", 
     cost = cost_of_point(settings, images)
     shares = [(i + 0.5) / _PREVIEWED for i in range(_PREVIEWED)]
     points_between = [point_at(spec, tuple(a.at(share) for a in spec.axes.values()), spec.seed) for share in shares]
-    point = points_between[_PREVIEWED // 2]
+    point = replace(points_between[_PREVIEWED // 2], extra=typical_extra(spec, settings))
     if cost(point) / guessed_speeds(capacity)[capacity.kinds[0]] > _MAX_MEASUREMENT_S:
         return "not known: measuring one network for the estimate would take too long"
     threads = torch.get_num_threads()

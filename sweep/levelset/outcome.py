@@ -235,8 +235,7 @@ class SideView(View):
             distance = float(np.median(np.abs(told.values - level))) or 1.0
             self._low, self._high = level - distance, level + distance
             count = _count(told.values, level)
-        # Where a value is a lower bound, its side is known if the bound is above the highest level.
-        known = ~told.censored | (told.values >= levels[-1])
+        known = _has_side(told, levels)
         count = np.where(told.censored, [[1.0], [0.0]], count)
         # One unit of the model is about as far as values lie from the level; the noise of a share is that of its draws.
         noise = np.where(told.counts > 0, 0.0, told.variances) / ((self._high - self._low) / 2) ** 2
@@ -250,8 +249,7 @@ class SideView(View):
     @classmethod
     def suits(cls, told: Told, levels: np.ndarray) -> bool:
         """Return whether there is one level, or the values are a yes or no, and some side is known."""
-        known = ~told.censored | (told.values >= levels[-1])
-        return bool(known.any()) and (len(levels) == 1 or codes(told, levels) is not None)
+        return bool(_has_side(told, levels).any()) and (len(levels) == 1 or codes(told, levels) is not None)
 
     def _rows(self, rows: np.ndarray) -> np.ndarray:
         return self._row[rows][self._row[rows] >= 0]
@@ -283,6 +281,11 @@ class SideView(View):
         """Return half of the width of the interval that one standard deviation of f either way gives."""
         width = self.from_model(mean + deviation, kernel) - self.from_model(mean - deviation, kernel)
         return np.maximum(width / 2, 1e-9 * (self._high - self._low))
+
+
+def _has_side(told: Told, levels: np.ndarray) -> np.ndarray:
+    """Return which observations lie on a known side; that of a lower bound is known above the highest level."""
+    return ~told.censored | (told.values >= levels[-1])
 
 
 def _count(values: np.ndarray, level: float) -> np.ndarray:

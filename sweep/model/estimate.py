@@ -22,6 +22,7 @@ from sweep.model.calibration import Calibration, calibration_of
 from sweep.model.crossings import outer_crossings
 from sweep.model.margin import MIN_POINTS, MarginModel, SearchModel, TruthModel
 from sweep.spec.columns import COLUMNS
+from sweep.spec.design import evenly
 from sweep.spec.experiment import Experiment
 from sweep.spec.network import Network
 
@@ -248,10 +249,7 @@ class PhaseModel:
         from scipy.special import ndtr
 
         across, up = self.free[:2]
-        x, y = (
-            (np.geomspace if self.spec.axes[a].log else np.linspace)(*self.spec.range_of(a), count)
-            for a, count in zip((across, up), _OUTLINE_SHAPE, strict=True)
-        )
+        x, y = (evenly(self.spec.axes[a], count) for a, count in zip((across, up), _OUTLINE_SHAPE, strict=True))
         fixed = self.spec.place_at()
         at = fixed | {across: np.tile(x, len(y)), up: np.repeat(y, len(x))}
         free_depth = "depth" in self.free[2:]

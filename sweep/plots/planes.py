@@ -10,6 +10,7 @@ from matplotlib.colors import LogNorm, Normalize
 
 from sweep.plots.marks import draw_points, draw_surface
 from sweep.plots.style import DASHED, LABELS, LINE_STYLES, RED, WHITE_OUTLINE, axes_or_new, use_plain_ticks
+from sweep.spec.design import evenly
 from sweep.spec.space import Space
 
 STEPS = 81  # values along each side of a grid
@@ -17,8 +18,7 @@ STEPS = 81  # values along each side of a grid
 
 def axis_values(spec: Space, axis: str, count: int = STEPS) -> np.ndarray:
     """Return values of an axis that are evenly spaced on its scale, from one end of its range to the other."""
-    spread = np.geomspace if spec.axes[axis].log else np.linspace
-    return np.asarray(spread(*spec.range_of(axis), count))
+    return evenly(spec.axes[axis], count)
 
 
 def regular_grid(spec: Space, x: str, y: str, fixed: Mapping[str, float] | None = None) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from sweep.model.margin import MarginModel
 from sweep.monitor.screen import progress_bar
 from sweep.report.data import numbers
 from sweep.results.results import Results
+from sweep.spec.design import evenly
 from sweep.spec.experiment import Experiment
 from sweep.spec.options import AXES
 from sweep.text import finite
@@ -165,7 +166,7 @@ def line_data(results: Results) -> dict[str, Any] | None:
     if not phase.has_estimates or len(phase.free) != 1:
         return None
     axis = spec.axes[phase.free[0]]
-    x = (np.geomspace if axis.log else np.linspace)(float(axis.low), float(axis.high), _LINE_STEPS)
+    x = evenly(axis, _LINE_STEPS)
     mean, deviation = phase.margin(**{axis.name: x})
     curves = {"mean": mean, "low": mean - NORMAL_90 * deviation, "high": mean + NORMAL_90 * deviation}
     if phase.is_of_truth:

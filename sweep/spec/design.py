@@ -43,6 +43,11 @@ def place_of_point(point: Point) -> Place:
     return point.sigma_w, point.sigma_b, point.depth, *(value for _, value in point.extra)
 
 
+def evenly(axis: Axis, count: int) -> np.ndarray:
+    """Return real numbers from end to end of an axis, evenly spaced on its scale, also of an axis of whole numbers."""
+    return np.asarray((np.geomspace if axis.log else np.linspace)(*axis.ends, count))
+
+
 def places(spec: Design) -> Iterator[Place]:
     """Yield the places of a search that does not learn (sobol, grid, random) in order; only a grid ends.
 
@@ -111,8 +116,7 @@ def _balanced_grid(spec: Design, points: int) -> dict[str, list[float]]:
 
 
 def _spread(axis: Axis, count: int) -> list[float]:
-    spread = np.geomspace if axis.log else np.linspace
-    values = spread(*axis.ends, count) if count > 1 else np.array([_between(axis, *axis.ends)])
+    values = evenly(axis, count) if count > 1 else np.array([_between(axis, *axis.ends)])
     return sorted({min(max(axis.typed(v), axis.low), axis.high) for v in values})
 
 

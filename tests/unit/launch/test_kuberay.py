@@ -243,6 +243,8 @@ def test_documents_are_written_to_be_edited(tmp_path):
     assert {d["metadata"]["labels"]["a"] for d in documents} == {"b"}
     refused = CliRunner().invoke(main, ["launch", "kuberay", "--image", "i", "-o", str(tmp_path)])
     assert refused.exit_code == 2 and "'--output': must be left out without --dry-run" in refused.stderr
+    nobody = CliRunner().invoke(main, ["launch", "kuberay", "--image", "i", "--dry-run", "-o", "~no-such-user/k"])
+    assert nobody.exit_code == 2 and "there is no such user" in nobody.stderr
 
 
 def test_pods_have_no_rights_and_fixed_sizes():
